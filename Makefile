@@ -1,0 +1,42 @@
+# Everything runs in .venv, built once from requirements-dev.txt and reused until that file changes.
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+SOURCES := models data utils tests main_train_stage1.py main_train_stage2.py main_test.py main_test_real.py
+
+.PHONY: demo test check format lint types smoke clean help
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+$(READY): requirements.txt requirements-dev.txt
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 10), "Python 3.10 or newer is needed, this is " + sys.version'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --disable-pip-version-check --quiet -r requirements-dev.txt
+	touch $@
+
+demo: $(READY)  ## correct the two bundled captures with the bundled weights
+	$(RUN) main_test_real.py --opt options/test_real.json
+
+test: $(READY)  ## run the tests
+	$(RUN) -m pytest
+
+format: $(READY)  ## reformat the code
+	$(RUN) -m ruff format $(SOURCES)
+
+lint: $(READY)  ## check format and lint rules
+	$(RUN) -m ruff format --check $(SOURCES)
+	$(RUN) -m ruff check $(SOURCES)
+
+types: $(READY)  ## check types
+	$(RUN) -m mypy
+
+check: lint types test  ## format, lint, types, tests
+
+smoke: $(READY)  ## train both stages on simulated scenes, under a minute
+	$(RUN) main_train_stage1.py --opt options/smoke.json --resume never
+	$(RUN) main_train_stage2.py --opt options/smoke_stage2.json --resume never
+
+clean:  ## remove the environment and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

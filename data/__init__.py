@@ -1,0 +1,1 @@
+"""Dual reversed rolling-shutter captures: from folders, from cameras, from the simulator."""

@@ -1,0 +1,1 @@
+"""Networks, warps and objectives of dual reversed rolling-shutter correction."""

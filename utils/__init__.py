@@ -1,0 +1,1 @@
+"""What every run needs: options, training loop, checkpoints, images, scores."""

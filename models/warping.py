@@ -1,0 +1,118 @@
+"""Backward warping: the project's only image sampler, its border rule explicit.
+
+Two rules, because published weights depend on the second:
+
+* `"aligned"` (ours, the default): pixel centres lie at integers, a sample point outside the image
+  is clamped to the border. Zero flow and whole-pixel flow reproduce pixels bit for bit.
+* `"released"`: as in the authors' code, which normalises coordinates by 2x / (W - 1) - 1 but
+  samples with `align_corners=False`. This displaces samples by up to half a pixel, outwards from
+  the centre, and blacks out every pixel whose four neighbours are not all inside; at zero flow
+  the outermost ring.
+"""
+
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Sampling = Literal["aligned", "released"]
+Padding = Literal["border", "zeros"]
+
+_FULLY_INSIDE = 0.999
+"""Least bilinear sample of a field of ones that the released code accepts as inside the image."""
+
+
+class Warped(NamedTuple):
+    """A warped image and where it can be trusted.
+
+    Attributes:
+        warped: (B, C, H, W), in the image's dtype.
+        valid: (B, 1, H, W), 1 where the sample point lies inside the image, else 0; no gradient.
+    """
+
+    warped: Tensor
+    valid: Tensor
+
+
+def backward_warp(
+    image: Tensor,
+    flow: Tensor,
+    sampling: Sampling = "aligned",
+    *,
+    padding: Padding = "border",
+) -> Warped:
+    """Sample `image` bilinearly at every pixel plus its flow: out(p) = image(p + flow(p)).
+
+    Args:
+        image: (B, C, H, W).
+        flow: (B, 2, H, W) displacements (dx, dy) in pixels.
+        sampling: the rule for coordinates, see the module.
+        padding: what a point outside the image gets. `"aligned"`: the border's colour or zero.
+            `"released"`: always zero where not fully inside; the padding only tells what bilinear
+            neighbours outside the image count as at points that pass the 0.999 test.
+
+    Raises:
+        ValueError: the shapes do not fit, or the rule is unknown.
+    """
+    _check_shapes(image, flow)
+    if sampling not in ("aligned", "released"):
+        raise ValueError(f"sampling must be 'aligned' or 'released', got {sampling!r}")
+    # Half precision cannot count pixels beyond a few hundred: coordinates are float32 or better.
+    dtype = torch.promote_types(torch.promote_types(image.dtype, flow.dtype), torch.float32)
+    sample = _sample_aligned if sampling == "aligned" else _sample_released
+    warped, valid = sample(image.to(dtype), flow.to(dtype), padding)
+    return Warped(warped.to(image.dtype), valid.to(image.dtype))
+
+
+def _sample_aligned(image: Tensor, flow: Tensor, padding: Padding) -> tuple[Tensor, Tensor]:
+    height, width = image.shape[-2:]
+    x, y = _sample_points(flow)
+    valid = ((x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1))[:, None]
+    # grid_sample takes normalised coordinates, and rounding them moves whole-pixel samples off
+    # their pixel. On a canvas whose sides are powers of two the way there and back is exact.
+    rows, columns = _power_of_two(height), _power_of_two(width)
+    canvas = F.pad(image, (0, columns - width, 0, rows - height))
+    grid_x = (2 * x.clamp(0, width - 1) + 1) / columns - 1
+    grid_y = (2 * y.clamp(0, height - 1) + 1) / rows - 1
+    grid = torch.stack((grid_x, grid_y), dim=-1)
+    warped = F.grid_sample(canvas, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    if padding == "zeros":
+        warped = warped * valid
+    return warped, valid
+
+
+def _sample_released(image: Tensor, flow: Tensor, padding: Padding) -> tuple[Tensor, Tensor]:
+    height, width = image.shape[-2:]
+    x, y = _sample_points(flow)
+    grid_x = 2 * x / max(width - 1, 1) - 1
+    grid_y = 2 * y / max(height - 1, 1) - 1
+    grid = torch.stack((grid_x, grid_y), dim=-1)
+    warped = F.grid_sample(image, grid, mode="bilinear", padding_mode=padding, align_corners=False)
+    with torch.no_grad():
+        ones = image.new_ones(image.shape[0], 1, height, width)
+        inside = F.grid_sample(
+            ones, grid, mode="bilinear", padding_mode="zeros", align_corners=False
+        )
+        valid = inside > _FULLY_INSIDE
+    return warped * valid, valid
+
+
+def _sample_points(flow: Tensor) -> tuple[Tensor, Tensor]:
+    """Coordinates of every pixel plus its flow: x and y, each (B, H, W)."""
+    height, width = flow.shape[-2:]
+    columns = torch.arange(width, dtype=flow.dtype, device=flow.device)
+    rows = torch.arange(height, dtype=flow.dtype, device=flow.device)
+    return columns + flow[:, 0], rows[:, None] + flow[:, 1]
+
+
+def _power_of_two(size: int) -> int:
+    """The least power of two that is at least `size`."""
+    return 1 << (size - 1).bit_length()
+
+
+def _check_shapes(image: Tensor, flow: Tensor) -> None:
+    batch, _, height, width = image.shape
+    if tuple(flow.shape) != (batch, 2, height, width):
+        expected = (batch, 2, height, width)
+        raise ValueError(f"flow must be {expected} for this image, got {tuple(flow.shape)}")

@@ -1,0 +1,141 @@
+"""Reading weight files safely, and loading them into modules strictly by name."""
+
+import pickle
+import re
+import struct
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from utils.errors import InputError
+
+NESTED_NAMES = ("generator", "params", "state_dict", "netG", "net", "model")
+"""Where checkpoints that hold more than weights keep them, most specific first."""
+
+# What the readers raise for files that are cut short or are something else altogether.
+_UNREADABLE = (
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    SafetensorError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+_FRAME = 149
+"""The operation that opens a pickle of protocol 4 or newer, which torch does not read safely."""
+_SHOWN = 3
+
+
+def read_state(path: str | Path) -> dict[str, Tensor]:
+    """Read the named tensors of a weight file onto the CPU without executing anything in it.
+
+    A `.safetensors` file is read as such, any other as PyTorch's own format. Weights nested one
+    level deep under one of `NESTED_NAMES` are found there, and the "module." that data-parallel
+    training puts before every name is removed.
+
+    Raises:
+        InputError: the file is missing, cannot be read, is truncated, holds no named tensors, or
+            would execute code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "no such file"
+        raise InputError(f"{path}: expected a weight file, got {found}")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    return _strip_data_parallel(_find_state(_read_content(path), path))
+
+
+def load_strictly(module: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:
+    """Load `state` into `module` if names and shapes agree exactly; change nothing otherwise.
+
+    Args:
+        module: what the weights are for; tensors are converted to its types and devices.
+        state: named tensors, as `read_state` returns them.
+        path: where they came from, for the error message.
+
+    Raises:
+        InputError: names are missing or unexpected, or shapes differ; the first few are listed.
+    """
+    expected = module.state_dict()
+    missing = [name for name in expected if name not in state]
+    unexpected = [name for name in state if name not in expected]
+    misshapen = [
+        f"{name}: expected {tuple(expected[name].shape)}, got {tuple(tensor.shape)}"
+        for name, tensor in state.items()
+        if name in expected and tensor.shape != expected[name].shape
+    ]
+    kinds = (("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen))
+    problems = [f"{len(names)} {kind} ({_first_few(names)})" for kind, names in kinds if names]
+    if problems:
+        raise InputError(
+            f"{path}: not weights of this {type(module).__name__}: " + "; ".join(problems)
+        )
+    module.load_state_dict(state)
+
+
+def _read_content(path: Path) -> Any:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(f"{path}: {_explain_refusal(str(error))}") from error
+    except _UNREADABLE as error:
+        raise InputError(f"{path}: truncated or not a weight file") from error
+
+
+def _explain_refusal(message: str) -> str:
+    """What torch's refusal to unpickle means: code in the file, or bytes that are no weights."""
+    function = re.search(r"GLOBAL (\S+) (?:was not an allowed|whose module)", message)
+    if function is None and f"Unsupported operand {_FRAME}" not in message:
+        return "truncated or not a weight file"
+    what = f" ({function.group(1)})" if function else ""
+    return f"refused: loading it could execute code{what}; save a plain state dict instead"
+
+
+def _find_state(content: Any, path: Path) -> dict[str, Tensor]:
+    if isinstance(content, Mapping):
+        candidates = (*(content.get(name) for name in NESTED_NAMES), content)
+        for candidate in candidates:
+            if _is_state(candidate):
+                return dict(candidate)
+    got = type(content).__name__
+    if isinstance(content, Mapping):
+        got = f"{got} with {_first_few(content) or 'nothing'}"
+    raise InputError(f"{path}: expected named tensors, got a {got}")
+
+
+def _is_state(candidate: object) -> TypeGuard[Mapping[str, Tensor]]:
+    return (
+        isinstance(candidate, Mapping)
+        and len(candidate) > 0
+        and all(isinstance(name, str) for name in candidate)
+        and all(isinstance(value, Tensor) for value in candidate.values())
+    )
+
+
+def _strip_data_parallel(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    if all(name.startswith("module.") for name in state):
+        return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    return state
+
+
+def _first_few(names: Iterable[Any]) -> str:
+    listed = [str(name) for name in names]
+    return ", ".join(listed[:_SHOWN]) + (", ..." if len(listed) > _SHOWN else "")

@@ -1,0 +1,98 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from models.warping import backward_warp
+
+REFERENCES = Path(__file__).parent / "references"
+
+
+def constant_flow(dx: float, dy: float, height: int, width: int) -> Tensor:
+    return torch.tensor([dx, dy]).reshape(1, 2, 1, 1).expand(1, 2, height, width)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (37, 29), (541, 963)])
+def test_aligned_zero_flow_is_the_identity_to_the_bit(size: tuple[int, int]) -> None:
+    image = torch.rand(1, 3, *size)
+    warped, valid = backward_warp(image, torch.zeros(1, 2, *size))
+    assert torch.equal(warped, image)
+    assert torch.equal(valid, torch.ones(1, 1, *size))
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(3, -2), (-5, 0), (0, 7), (40, 40)])
+def test_aligned_whole_pixel_flow_shifts_to_the_bit(dx: int, dy: int) -> None:
+    height, width = 23, 31
+    image = torch.rand(1, 3, height, width)
+    warped, valid = backward_warp(image, constant_flow(dx, dy, height, width))
+    rows = torch.arange(height) + dy
+    columns = torch.arange(width) + dx
+    clamped = image[:, :, rows.clamp(0, height - 1)][..., columns.clamp(0, width - 1)]
+    assert torch.equal(warped, clamped)
+    inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
+    assert torch.equal(valid[0, 0].bool(), inside)
+
+
+def test_aligned_interpolates_bilinearly() -> None:
+    image = torch.tensor([[0.0, 1.0, 2.0, 3.0], [4.0, 5.0, 6.0, 7.0], [8.0, 9.0, 10.0, 11.0]])
+    warped, valid = backward_warp(image[None, None], constant_flow(0.25, 0.5, 3, 4))
+    # x + 0.25 adds 0.25, y + 0.5 adds 2, and the last column and row stay on the border.
+    expected = torch.tensor(
+        [[2.25, 3.25, 4.25, 5.0], [6.25, 7.25, 8.25, 9.0], [8.25, 9.25, 10.25, 11.0]]
+    )
+    torch.testing.assert_close(warped[0, 0], expected)
+    assert valid[0, 0].tolist() == [[1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 0]]
+
+
+def test_aligned_zero_padding_blanks_what_lies_outside() -> None:
+    image = torch.rand(1, 2, 5, 6) + 1
+    flow = constant_flow(2.5, 0.0, 5, 6)
+    warped, valid = backward_warp(image, flow, padding="zeros")
+    assert torch.equal(warped == 0, (valid == 0).expand_as(warped))
+    assert int(valid.sum()) == 5 * 3
+
+
+def test_released_matches_the_reference() -> None:
+    arrays = np.load(REFERENCES / "flow_reversal.npz")
+    image, flow, expected = (
+        torch.from_numpy(arrays[name]) for name in ("image", "flow_t0", "warped")
+    )
+    warped, _ = backward_warp(image, flow, "released")
+    torch.testing.assert_close(warped, expected, rtol=0, atol=1e-5)
+
+
+def test_released_zero_flow_blacks_out_exactly_the_outermost_ring() -> None:
+    warped, valid = backward_warp(torch.ones(1, 1, 6, 8), torch.zeros(1, 2, 6, 8), "released")
+    expected = torch.zeros(6, 8)
+    expected[1:-1, 1:-1] = 1
+    assert torch.equal(valid[0, 0], expected)
+    assert torch.equal(warped[0, 0], expected)
+
+
+@pytest.mark.parametrize("sampling", ["aligned", "released"])
+def test_gradients(sampling: str) -> None:
+    generator = torch.Generator().manual_seed(3)
+    image = torch.rand(1, 2, 5, 6, dtype=torch.float64, generator=generator).requires_grad_()
+    # Away from whole pixels, where bilinear interpolation has kinks.
+    flow = 0.3 + 0.4 * torch.rand(1, 2, 5, 6, dtype=torch.float64, generator=generator)
+    flow.requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda i, f: backward_warp(i, f, sampling).warped, (image, flow)
+    )
+
+
+def test_half_precision_keeps_its_type_and_whole_pixels() -> None:
+    image = torch.rand(1, 3, 40, 600).to(torch.bfloat16)
+    warped, valid = backward_warp(image, constant_flow(1, 0, 40, 600).to(torch.bfloat16))
+    assert warped.dtype == valid.dtype == torch.bfloat16
+    assert torch.equal(warped[..., :-1], image[..., 1:])
+
+
+def test_wrong_shape_and_unknown_rule_are_refused() -> None:
+    image = torch.rand(1, 3, 4, 5)
+    with pytest.raises(ValueError, match=r"flow must be \(1, 2, 4, 5\).*got \(1, 2, 5, 4\)"):
+        backward_warp(image, torch.zeros(1, 2, 5, 4))
+    with pytest.raises(ValueError, match="'aligned' or 'released', got 'bicubic'"):
+        backward_warp(image, torch.zeros(1, 2, 4, 5), "bicubic")  # type: ignore[arg-type]

@@ -1,0 +1,75 @@
+"""DIS optical flow (Kroeger et al., ECCV 2016) by OpenCV: flow that needs no weight file."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+_LEAST_SIDE = 16
+"""Below this an 8-pixel patch no longer fits the half-size image on which the search ends: OpenCV
+then reads outside it, and refuses only what is below 12."""
+
+
+class DISFlow(nn.Module):
+    """Dense inverse search, the stand-in for PWC-Net where its weights cannot be had.
+
+    It has no parameters and passes no gradient to the images.
+    """
+
+    @torch.no_grad()
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Flow from `first` to `second`: where each pixel of `first` is found in `second`.
+
+        Args:
+            first: (B, 3, H, W) RGB in [0, 1], any size and device.
+            second: (B, 3, H, W).
+
+        Returns:
+            (B, 2, H, W) displacements (dx, dy) in pixels, on the device and in the type of `first`.
+
+        Raises:
+            ValueError: the images are not of one shape (B, 3, H, W).
+        """
+        if first.ndim != 4 or first.shape[1] != 3 or first.shape != second.shape:
+            got = f"{tuple(first.shape)} and {tuple(second.shape)}"
+            raise ValueError(f"images must both be (B, 3, H, W), got {got}")
+        with _single_threaded_opencv(), ThreadPoolExecutor(os.cpu_count()) as pool:
+            flows = list(pool.map(_search, _to_grey(first), _to_grey(second)))
+        return torch.from_numpy(np.stack(flows)).permute(0, 3, 1, 2).to(first)
+
+
+def _search(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Flow (H, W, 2) between two grey images (H, W)."""
+    height, width = first.shape
+    margin = (max(_LEAST_SIDE - height, 0), max(_LEAST_SIDE - width, 0))
+    padding = [(0, margin[0]), (0, margin[1])]
+    # Each call has its own searcher: they keep buffers and must not be shared between threads.
+    searcher = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    start, end = (np.pad(image, padding, mode="edge") for image in (first, second))
+    # OpenCV's stubs forget that the third argument, a flow to start from, is optional.
+    flow: npt.NDArray[np.float32] = searcher.calc(start, end, None)  # type: ignore[call-overload]
+    return flow[:height, :width]
+
+
+def _to_grey(images: Tensor) -> list[npt.NDArray[np.uint8]]:
+    """Luma (BT.601) of RGB images (B, 3, H, W), rounded to 8 bits: B arrays (H, W)."""
+    weights = images.new_tensor((0.299, 0.587, 0.114), dtype=torch.float32)
+    luma = (images.float() * weights[:, None, None]).sum(dim=1)
+    return list((luma * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy())
+
+
+@contextmanager
+def _single_threaded_opencv() -> Iterator[None]:
+    """Keep OpenCV from starting its thread pool: data-loading workers forked after that hang."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)

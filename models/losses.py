@@ -1,0 +1,108 @@
+"""Loss terms as plain functions (paper, section 3)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import VGG19_Weights
+from torchvision.models.vgg import make_layers
+
+from models.weight_files import load_strictly, read_state
+from utils.errors import InputError
+
+CHARBONNIER_EPSILON = 1e-9
+
+_VGG_LAYERS: list[str | int] = [64, 64, "M", 128, 128, "M", 256, 256, 256]
+_VGG_DEPTH = 15
+"""`features[:15]` of VGG-19: up to conv3_3, before its ReLU."""
+
+
+def charbonnier(estimate: Tensor, target: Tensor) -> Tensor:
+    """Mean of sqrt(d² + 1e-9) over all elements of the difference d, a smooth L1."""
+    return torch.sqrt((estimate - target).square() + CHARBONNIER_EPSILON).mean()
+
+
+def flow_variation(flows: Sequence[Tensor]) -> Tensor:
+    """Mean squared forward differences of flows, summed over x and y and over the levels.
+
+    Args:
+        flows: any number of (B, C, H, W). The last row and column are replicated, so their
+            differences are 0 and count in the mean.
+    """
+    total = flows[0].new_zeros(())
+    for flow in flows:
+        along_x = (flow[..., :, 1:] - flow[..., :, :-1]).square().sum()
+        along_y = (flow[..., 1:, :] - flow[..., :-1, :]).square().sum()
+        total = total + (along_x + along_y) / flow.numel()
+    return total
+
+
+def flow_endpoint(flows: Sequence[Tensor], truth: Tensor) -> Tensor:
+    """Mean endpoint error of the generator's flow levels, in pixels of their half-size grid.
+
+    Args:
+        flows: levels of (B, 4 * T, H/2, W/2) as in `models.generator.GeneratorOutput`.
+        truth: (B, T, 2, 2, H, W) exact displacements from each frame to t2b and to b2t, in pixels
+            (`data.capture.TrainingSample.truth_flows`).
+
+    Returns:
+        The mean over levels, frames, inputs and pixels of sqrt(|d|² + 1e-9).
+    """
+    by_image = truth.transpose(1, 2).flatten(1, 3)  # (B, 2 * T * 2, H, W): the generator's order
+    target = nn.functional.avg_pool2d(by_image, 2) / 2
+    errors = []
+    for flow in flows:
+        difference = (flow - target).unflatten(1, (-1, 2))
+        errors.append(torch.sqrt(difference.square().sum(2) + CHARBONNIER_EPSILON).mean())
+    return torch.stack(errors).mean()
+
+
+class Perceptual(nn.Module):
+    """Mean L1 distance between VGG-19 features at conv3_3 before its ReLU, weights frozen.
+
+    As released, the network is fed the raw [0, 1] values, without ImageNet normalisation.
+    """
+
+    def __init__(self) -> None:
+        """Build the truncated network with untrained weights."""
+        super().__init__()
+        self.features = make_layers(_VGG_LAYERS)[:_VGG_DEPTH]
+        self.requires_grad_(False).eval()
+
+    def forward(self, estimate: Tensor, target: Tensor) -> Tensor:
+        """Distance of two (B, 3, H, W) batches in [0, 1]; gradient flows to `estimate` only."""
+        with torch.no_grad():
+            expected = self.features(target)
+        return (self.features(estimate) - expected).abs().mean()
+
+
+def load_perceptual(weights: str) -> Perceptual:
+    """VGG-19 of the perceptual loss.
+
+    Args:
+        weights: `"imagenet"` for torchvision's (downloaded once to torch's hub folder), or the path
+            of a file with torchvision's VGG-19 names (`features.0.weight`, ...).
+
+    Raises:
+        InputError: the file is missing or holds something else, or the download failed.
+    """
+    network = Perceptual()
+    state = _imagenet_state() if weights == "imagenet" else read_state(Path(weights))
+    wanted = {name: value for name, value in state.items() if name in network.state_dict()}
+    load_strictly(network, wanted, weights)
+    return network
+
+
+def _imagenet_state() -> dict[str, Tensor]:
+    """ImageNet weights of VGG-19 from torchvision, downloaded once."""
+    weights = VGG19_Weights.IMAGENET1K_V1
+    target = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+    try:
+        return dict(weights.get_state_dict(progress=False, check_hash=True))
+    except (URLError, OSError) as error:
+        raise InputError(
+            f"VGG-19 weights could not be downloaded ({error}): fetch {weights.url} elsewhere and "
+            f"put it at {target}, or give its place in path.perceptual_weights"
+        ) from None

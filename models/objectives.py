@@ -1,0 +1,260 @@
+"""What training minimises: (generator, batch) -> total loss and its named, weighted terms.
+
+* `CycleObjective`: stage 1, both inputs rebuilt from the frames (paper, section 3).
+* `DistillationObjective`: stage 2, the same on an inner crop plus a frozen teacher's frames, who
+  saw what lies beyond it (paper, section 3).
+* `SupervisedObjective`: true global-shutter frames, for simulated scenes and comparisons.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from data.capture import TrainingSample
+from data.time_maps import offset_maps
+from models.distortion import Rebuilt, rebuild
+from models.flow_dis import DISFlow
+from models.flow_pwc import load_pwc
+from models.generator import GeneratorOutput
+from models.losses import charbonnier, flow_endpoint, flow_variation, load_perceptual
+from models.warping import Sampling
+from utils.checkpoint import load_generator
+from utils.options import TrainingOptions
+
+_FLOW_ORDER = ((0, 2), (2, 0), (0, 1), (1, 0), (1, 2), (2, 1))
+"""Frames (0 -> 1, 1 -> 0, 0 -> t, t -> 0, t -> 1, 1 -> t) by their place among (0, t, 1)."""
+
+
+class Loss(NamedTuple):
+    """A total to differentiate and what it is made of.
+
+    Attributes:
+        total: () sum of the terms.
+        terms: weighted terms by name, detached.
+    """
+
+    total: Tensor
+    terms: dict[str, Tensor]
+
+
+def correct_batch(generator: nn.Module, batch: TrainingSample) -> GeneratorOutput:
+    """Frames at 0, t and 1 of every capture in a batch."""
+    t = batch.t
+    times = torch.stack((torch.zeros_like(t), t, torch.ones_like(t)), dim=1)
+    offsets = offset_maps(batch.scan_time, times).expand(-1, -1, -1, batch.pair.shape[-1])
+    return generator(batch.pair, offsets)
+
+
+class CycleObjective(nn.Module):
+    """Stage 1: rebuild both rolling-shutter inputs from the frames, without any true frame."""
+
+    def __init__(
+        self,
+        weights: Mapping[str, float],
+        *,
+        flow: nn.Module,
+        perceptual: nn.Module | None = None,
+        sampling: Sampling = "aligned",
+        flow_gradients: bool = True,
+    ) -> None:
+        """Build the objective.
+
+        Args:
+            weights: factors of terms in `models.loss_weights.TERMS`; others are not computed.
+            flow: frozen network, (first, second) -> flow.
+            perceptual: frozen distance of two image batches; needed for the term `Perceptual`.
+            sampling: rule of the distortion warping.
+            flow_gradients: let gradients reach the frames through `flow`, as released.
+
+        Raises:
+            ValueError: `Perceptual` is weighted but no network is given.
+        """
+        super().__init__()
+        self.weights = dict(weights)
+        self.flow = flow
+        self.perceptual = _needed(perceptual, weights)
+        self.sampling: Sampling = sampling
+        self.flow_gradients = flow_gradients
+
+    def forward(self, generator: nn.Module, batch: TrainingSample) -> Loss:
+        """Cycle-consistency loss of a batch."""
+        output = correct_batch(generator, batch)
+        return _weighted(self.weights, self.raw_terms(output, batch))
+
+    def raw_terms(self, output: GeneratorOutput, batch: TrainingSample) -> dict[str, Tensor]:
+        """Unweighted terms by name, given the generator's output for the batch."""
+        rebuilt = self.rebuild(output.frames, batch)
+        images = torch.stack((rebuilt.whole, rebuilt.split), dim=1)  # (B, 2, 2, 3, H, W)
+        target = batch.pair[:, None].expand_as(images)
+        terms = _image_terms(self.weights, self.perceptual, images, target)
+        # The released loss sums its image terms over the four rebuilt images.
+        terms = {name: 4 * value for name, value in terms.items()}
+        if "Variation" in self.weights:
+            terms["Variation"] = flow_variation(output.flows)
+        return terms
+
+    def rebuild(self, frames: Tensor, batch: TrainingSample) -> Rebuilt:
+        """Rebuild the batch's inputs from its (B, 3, 3, H, W) frames at 0, t and 1."""
+        scan_time = batch.scan_time[:, None, :, None].expand(-1, 1, -1, frames.shape[-1])
+        flows = self._flows(frames)
+        return rebuild(frames, flows, scan_time, batch.t, self.sampling)
+
+    def _flows(self, frames: Tensor) -> Tensor:
+        """The six flows between the frames, (B, 6, 2, H, W), as one batch."""
+        with torch.set_grad_enabled(self.flow_gradients and torch.is_grad_enabled()):
+            first = torch.stack([frames[:, a] for a, _ in _FLOW_ORDER], dim=1)
+            second = torch.stack([frames[:, b] for _, b in _FLOW_ORDER], dim=1)
+            flows = self.flow(first.flatten(0, 1), second.flatten(0, 1))
+        return flows.reshape(*first.shape[:2], *flows.shape[1:])
+
+
+class DistillationObjective(nn.Module):
+    """Stage 2: cycle objective on an inner crop, plus a frozen teacher who sees the whole crop."""
+
+    def __init__(self, cycle: CycleObjective, teacher: nn.Module, border: int) -> None:
+        """Build the objective.
+
+        Args:
+            cycle: the stage-1 objective, for the inner crop.
+            teacher: the stage-1 generator; frozen here.
+            border: pixels on each side that only the teacher sees.
+
+        Raises:
+            ValueError: `border` is not positive.
+        """
+        super().__init__()
+        if border < 1:
+            raise ValueError(f"border must be at least 1, got {border}")
+        self.cycle = cycle
+        self.teacher = teacher.requires_grad_(False).eval()
+        self.border = border
+
+    def train(self, mode: bool = True) -> "DistillationObjective":
+        """Set the training mode of everything but the teacher."""
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+    def forward(self, generator: nn.Module, batch: TrainingSample) -> Loss:
+        """Cycle loss on the inner crop plus the distance to the teacher's frames."""
+        with torch.no_grad():
+            expected = self._inner(correct_batch(self.teacher, batch).frames)
+        inner = self.inner_batch(batch)
+        output = correct_batch(generator, inner)
+        terms = self.cycle.raw_terms(output, inner)
+        weights = self.cycle.weights
+        distances = _image_terms(weights, self.cycle.perceptual, output.frames, expected)
+        terms |= {f"Teacher{name}": value for name, value in distances.items()}
+        weights = weights | {f"Teacher{name}": weights[name] for name in distances}
+        return _weighted(weights, terms)
+
+    def inner_batch(self, batch: TrainingSample) -> TrainingSample:
+        """The crop that the student sees."""
+        rows = slice(self.border, batch.scan_time.shape[-1] - self.border)
+        return TrainingSample(self._inner(batch.pair), batch.scan_time[:, rows], batch.t)
+
+    def _inner(self, images: Tensor) -> Tensor:
+        border = self.border
+        return images[..., border:-border, border:-border]
+
+
+class SupervisedObjective(nn.Module):
+    """True frames at 0, t and 1, and on simulated scenes the exact flows to the inputs."""
+
+    def __init__(
+        self, weights: Mapping[str, float], *, perceptual: nn.Module | None = None
+    ) -> None:
+        """Build the objective.
+
+        Args:
+            weights: factors of terms in `models.loss_weights.TERMS`; others are not computed.
+            perceptual: as in `CycleObjective`.
+
+        Raises:
+            ValueError: `Perceptual` is weighted but no network is given.
+        """
+        super().__init__()
+        self.weights = dict(weights)
+        self.perceptual = _needed(perceptual, weights)
+
+    def forward(self, generator: nn.Module, batch: TrainingSample) -> Loss:
+        """Distance of the batch's frames to the truth.
+
+        Raises:
+            ValueError: the batch has no true frames, or no exact flows and `Flow` is weighted.
+        """
+        if batch.truth is None:
+            raise ValueError("the supervised objective needs true frames, the batch has none")
+        output = correct_batch(generator, batch)
+        terms = _image_terms(self.weights, self.perceptual, output.frames, batch.truth)
+        if "Variation" in self.weights:
+            terms["Variation"] = flow_variation(output.flows)
+        if "Flow" in self.weights:
+            if batch.truth_flows is None:
+                raise ValueError("the term Flow needs exact flows, the batch has none")
+            terms["Flow"] = flow_endpoint(output.flows, batch.truth_flows)
+        return _weighted(self.weights, terms)
+
+
+def build_objective(options: TrainingOptions, device: torch.device) -> nn.Module:
+    """The objective that the options describe, its frozen networks loaded, on `device`.
+
+    Raises:
+        InputError: a file with weights is missing or holds something else.
+    """
+    step, path = options.train, options.path
+    perceptual = None
+    if "Perceptual" in step.loss_weights and path.perceptual_weights is not None:
+        perceptual = load_perceptual(path.perceptual_weights)
+    if step.objective == "supervised":
+        return SupervisedObjective(step.loss_weights, perceptual=perceptual).to(device)
+    cycle = CycleObjective(
+        step.loss_weights,
+        flow=_load_flow(str(path.pretrained_rsg), step.sampling),
+        perceptual=perceptual,
+        sampling=step.sampling,
+        flow_gradients=step.flow_gradients,
+    )
+    if step.objective == "cycle":
+        return cycle.to(device)
+    teacher = load_generator(str(path.pretrained_netG))
+    return DistillationObjective(cycle, teacher, step.border).to(device)
+
+
+def _load_flow(source: str, sampling: Sampling) -> nn.Module:
+    """Frozen flow between frames: OpenCV's DIS, or PWC-Net from a file."""
+    return DISFlow() if source == "dis" else load_pwc(source, sampling)
+
+
+def _image_terms(
+    weights: Mapping[str, float], perceptual: nn.Module | None, images: Tensor, target: Tensor
+) -> dict[str, Tensor]:
+    """Means over all images of the image terms that have a weight."""
+    terms = {}
+    if "Charbonnier" in weights:
+        terms["Charbonnier"] = charbonnier(images, target)
+    if perceptual is not None:
+        size = images.shape[-3:]
+        terms["Perceptual"] = perceptual(images.reshape(-1, *size), target.reshape(-1, *size))
+    return terms
+
+
+def _weighted(weights: Mapping[str, float], terms: Mapping[str, Tensor]) -> Loss:
+    weighted = {name: weights[name] * value for name, value in terms.items()}
+    total = torch.stack(list(weighted.values())).sum()
+    return Loss(total, {name: value.detach() for name, value in weighted.items()})
+
+
+def _needed(perceptual: nn.Module | None, weights: Mapping[str, float]) -> nn.Module | None:
+    """The perceptual distance if its term is weighted, else None.
+
+    Raises:
+        ValueError: it is weighted but not given.
+    """
+    if "Perceptual" not in weights:
+        return None
+    if perceptual is None:
+        raise ValueError("the term Perceptual is weighted, but no perceptual network is given")
+    return perceptual

@@ -1,0 +1,241 @@
+import errno
+import os
+from pathlib import Path
+
+import cv2
+import imageio_ffmpeg
+import numpy as np
+import pytest
+import torch
+
+from tests.capture_folders import as_image, random_pixels
+from utils import image_io
+from utils.errors import InputError
+from utils.image_io import (
+    prepare_output_folder,
+    read_image,
+    replacing,
+    to_uint8,
+    write_gif,
+    write_image,
+    write_video,
+)
+
+PIXELS = random_pixels("image", (7, 5))
+PIXELS_16 = np.random.default_rng(0).integers(0, 65536, (7, 5, 3), dtype=np.uint16)
+
+
+def save(path, array):
+    assert cv2.imwrite(str(path), array)
+    return path
+
+
+def read_video(path):
+    stream = imageio_ffmpeg.read_frames(str(path))
+    about = next(stream)
+    width, height = about["size"]
+    frames = [np.frombuffer(data, np.uint8).reshape(height, width, 3) for data in stream]
+    return about, frames
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "ppm"])
+def test_colour_is_read_as_rgb(tmp_path, suffix):
+    path = save(tmp_path / f"image.{suffix}", PIXELS[..., ::-1])
+    assert torch.equal(read_image(path), as_image(PIXELS))
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_sixteen_bits_are_kept(tmp_path, suffix):
+    image = read_image(save(tmp_path / f"image.{suffix}", PIXELS_16[..., ::-1]))
+    assert image.dtype == torch.float32
+    levels = (image * 65535).round().permute(1, 2, 0).numpy()
+    assert np.array_equal(levels, PIXELS_16)
+
+
+@pytest.mark.parametrize("pixels", [PIXELS, PIXELS_16])
+def test_grey_is_repeated(tmp_path, pixels):
+    image = read_image(save(tmp_path / "image.png", pixels[..., 0]))
+    expected = torch.from_numpy(pixels[..., 0].astype(np.float32)) / np.iinfo(pixels.dtype).max
+    assert torch.equal(image, expected.expand(3, -1, -1))
+
+
+def test_alpha_is_dropped(tmp_path):
+    transparent = np.dstack((PIXELS[..., ::-1], np.zeros((7, 5), np.uint8)))
+    image = read_image(save(tmp_path / "image.png", transparent))
+    assert torch.equal(image, as_image(PIXELS))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1)])
+def test_smallest_images(tmp_path, size):
+    pixels = random_pixels("small", size)
+    write_image(tmp_path / "image.png", pixels)
+    assert torch.equal(read_image(tmp_path / "image.png"), as_image(pixels))
+
+
+def test_missing_image(tmp_path):
+    with pytest.raises(InputError, match=r"nothing.png: no such image"):
+        read_image(tmp_path / "nothing.png")
+
+
+def test_folder_in_place_of_an_image(tmp_path):
+    with pytest.raises(InputError, match="cannot be read: Is a directory"):
+        read_image(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n"])
+def test_other_content(tmp_path, content):
+    (tmp_path / "image.png").write_bytes(content)
+    with pytest.raises(InputError, match="image.png: damaged, truncated or not an image"):
+        read_image(tmp_path / "image.png")
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif", "webp", "ppm"])
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.9, 0.999])
+def test_truncated_images_are_refused_silently(tmp_path, capfd, suffix, kept):
+    smooth = cv2.resize(PIXELS, (320, 200), interpolation=cv2.INTER_CUBIC)
+    path = save(tmp_path / f"image.{suffix}", smooth)
+    read_image(path)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * kept)])
+    with pytest.raises(InputError, match="damaged, truncated or not an image"):
+        read_image(path)
+    assert capfd.readouterr().err == ""
+
+
+def test_any_damaged_byte_of_a_png_is_noticed(tmp_path):
+    path = save(tmp_path / "image.png", PIXELS)
+    data = path.read_bytes()
+    for position in range(len(data)):
+        damaged = bytearray(data)
+        damaged[position] ^= 0x10
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="damaged"):
+            read_image(path)
+
+
+def test_floating_point_images_are_refused(tmp_path):
+    path = save(tmp_path / "image.tif", np.zeros((4, 4, 3), np.float32))
+    with pytest.raises(InputError, match="expected 8- or 16-bit values, got float32"):
+        read_image(path)
+
+
+def test_to_uint8_rounds_and_clamps():
+    image = torch.tensor([-1.0, 0.0, 0.4 / 255, 0.6 / 255, 254.6 / 255, 1.5]).expand(3, 2, 6)
+    array = to_uint8(image)
+    assert array.shape == (2, 6, 3)
+    assert array[1, :, 2].tolist() == [0, 0, 0, 1, 255, 255]
+
+
+def test_written_images_read_back(tmp_path):
+    write_image(tmp_path / "image.png", PIXELS)
+    image = read_image(tmp_path / "image.png")
+    assert torch.equal(image, as_image(PIXELS))
+    assert np.array_equal(to_uint8(image), PIXELS)
+    assert os.listdir(tmp_path) == ["image.png"]
+
+
+def test_written_arrays_are_checked(tmp_path):
+    with pytest.raises(ValueError, match=r"expected \(H, W, 3\) uint8, got \(7, 5\) uint8"):
+        write_image(tmp_path / "image.png", PIXELS[..., 0])
+
+
+def test_no_space_left_names_the_folder_and_keeps_what_was_there(tmp_path, monkeypatch):
+    write_image(tmp_path / "image.png", PIXELS)
+
+    def full(self, data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    expected = f"{tmp_path}: cannot write there: No space left on device"
+    with pytest.raises(InputError, match=expected):
+        write_image(tmp_path / "image.png", 255 - PIXELS)
+    monkeypatch.undo()
+    assert torch.equal(read_image(tmp_path / "image.png"), as_image(PIXELS))
+    assert os.listdir(tmp_path) == ["image.png"]
+
+
+def test_replacing_leaves_nothing_behind_when_interrupted(tmp_path):
+    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "file") as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("size", [(1, 1), (37, 51), (64, 48)])
+def test_videos_play_in_browsers(tmp_path, size):
+    frames = [np.full((*size, 3), (200, 30 * number, 60), np.uint8) for number in range(5)]
+    write_video(tmp_path / "video.mp4", frames, 10)
+    about, decoded = read_video(tmp_path / "video.mp4")
+    assert (about["codec"], about["fps"]) == ("h264", 10)
+    assert about["pix_fmt"].startswith("yuv420p(tv, bt709")
+    even = tuple(side + side % 2 for side in size)
+    assert [frame.shape[:2] for frame in decoded] == [even] * 5
+    for frame, original in zip(decoded, frames, strict=True):
+        assert np.abs(frame.astype(int) - original[0, 0]).max() <= 6
+
+
+def test_gifs_loop_and_keep_their_timing(tmp_path):
+    frames = [np.full((9, 7, 3), (0, 50 * number, 255), np.uint8) for number in range(5)]
+    write_gif(tmp_path / "video.gif", frames, 10)
+    assert b"NETSCAPE2.0" in (tmp_path / "video.gif").read_bytes()
+    about, decoded = read_video(tmp_path / "video.gif")
+    assert about["duration"] == pytest.approx(0.5)
+    assert [frame[4, 3].tolist() for frame in decoded] == [[0, 50 * n, 255] for n in range(5)]
+
+
+@pytest.mark.parametrize("write", [write_video, write_gif])
+def test_video_frames_are_checked(tmp_path, write):
+    for frames in ([], [PIXELS, PIXELS[1:]]):
+        with pytest.raises(ValueError, match="expected frames of one shape"):
+            write(tmp_path / "video.mp4", frames, 10)
+
+
+@pytest.mark.parametrize("write", [write_video, write_gif])
+def test_video_into_a_missing_folder(tmp_path, write):
+    with pytest.raises(InputError, match="cannot write there: .*No such file or directory"):
+        write(tmp_path / "missing" / "video.gif", [PIXELS], 10)
+
+
+def test_video_with_no_space_left(tmp_path, monkeypatch):
+    program = tmp_path / "ffmpeg"
+    program.write_text(
+        "#!/bin/sh\necho '[mp4 @ 0x1] No space left on device\n[mp4 @ 0x1] Ended' >&2\nexit 1\n"
+    )
+    program.chmod(0o700)
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(program))
+    frames = [random_pixels("frame", (200, 300))] * 5
+    (tmp_path / "videos").mkdir()
+    with pytest.raises(InputError, match="/videos: cannot write there: No space left on device;"):
+        write_video(tmp_path / "videos" / "video.mp4", frames, 10)
+    assert os.listdir(tmp_path / "videos") == []
+
+
+def test_output_folder_is_created_with_its_parents(tmp_path):
+    folder = prepare_output_folder(tmp_path / "a" / "b")
+    assert folder.is_dir()
+    assert list(folder.iterdir()) == []
+    assert prepare_output_folder(str(folder)) == folder
+
+
+def test_file_in_place_of_the_output_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InputError, match="a file is in its way"):
+            prepare_output_folder(folder)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_output_folder_without_permission(tmp_path):
+    tmp_path.chmod(0o500)
+    for folder in (tmp_path, tmp_path / "below"):
+        with pytest.raises(InputError, match="cannot write there: Permission denied"):
+            prepare_output_folder(folder)
+
+
+def test_output_folder_where_the_system_refuses(tmp_path, monkeypatch):
+    def refuse(**_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(image_io.tempfile, "TemporaryFile", refuse)
+    with pytest.raises(InputError, match=f"{tmp_path}: cannot write there: Permission denied"):
+        prepare_output_folder(tmp_path)

@@ -1,0 +1,209 @@
+"""Images and videos on disk: read any common image, write results all or not at all."""
+
+import os
+import subprocess
+import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import cv2
+import imageio_ffmpeg
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from utils.errors import InputError
+
+IMAGE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+)
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def read_image(path: str | Path) -> Tensor:
+    """Read an 8- or 16-bit image, grey or colour; alpha is dropped, grey is repeated.
+
+    Rows stay in the order of the file: an orientation tag is not applied, because rows carry the
+    time of a rolling shutter.
+
+    Returns:
+        (3, H, W) RGB float32 in [0, 1].
+
+    Raises:
+        InputError: the file is missing, unreadable, truncated, damaged, no image, or neither 8-
+            nor 16-bit.
+    """
+    decoded = _decode(Path(path), _read_bytes(Path(path)))
+    if decoded.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"{path}: expected 8- or 16-bit values, got {decoded.dtype}")
+    colour = decoded[..., 2::-1] if decoded.ndim == 3 else np.repeat(decoded[..., None], 3, axis=2)
+    values = np.ascontiguousarray(colour.transpose(2, 0, 1), dtype=np.float32)
+    return torch.from_numpy(values) / float(np.iinfo(decoded.dtype).max)
+
+
+def to_uint8(image: Tensor) -> NDArray[np.uint8]:
+    """Round a (3, H, W) image in [0, 1] to an (H, W, 3) array; values beyond are clamped."""
+    levels = (image.detach().float().clamp(0, 1) * 255).round().to(torch.uint8)
+    return levels.permute(1, 2, 0).contiguous().cpu().numpy()
+
+
+def write_image(path: str | Path, image: NDArray[np.uint8]) -> None:
+    """Write an (H, W, 3) RGB image, format by suffix; `path` is replaced whole or left alone.
+
+    Raises:
+        ValueError: `image` has another shape or type.
+        InputError: no space left, no permission, or the folder does not exist.
+    """
+    _check_frame(image)
+    target = Path(path)
+    _, encoded = cv2.imencode(target.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    with replacing(target) as temporary:
+        temporary.write_bytes(encoded.tobytes())
+
+
+def write_video(path: str | Path, frames: Sequence[NDArray[np.uint8]], fps: float) -> None:
+    """Write (H, W, 3) RGB frames as an MP4 that browsers play: H.264, yuv420p, BT.709.
+
+    Odd sizes are made even by repeating the last row or column, as yuv420p demands.
+
+    Raises:
+        ValueError: there are no frames, or their shapes or types differ from the first.
+        InputError: as for `write_image`.
+    """
+    even = [np.pad(frame, _to_even(frame), mode="edge") for frame in frames]
+    colours = "-colorspace bt709 -color_primaries bt709 -color_trc bt709 -color_range tv"
+    options = f"-c:v libx264 -crf 16 -pix_fmt yuv420p {colours} -movflags +faststart"
+    conversion = "scale=out_color_matrix=bt709:out_range=tv"
+    _run_ffmpeg(Path(path), even, fps, ["-vf", conversion, *options.split()])
+
+
+def write_gif(path: str | Path, frames: Sequence[NDArray[np.uint8]], fps: float) -> None:
+    """Write (H, W, 3) RGB frames as an endless GIF with one palette for all.
+
+    Raises:
+        ValueError: there are no frames, or their shapes or types differ from the first.
+        InputError: as for `write_image`.
+    """
+    palette = "split[frames][colours];[colours]palettegen[palette];[frames][palette]paletteuse"
+    _run_ffmpeg(Path(path), frames, fps, ["-filter_complex", palette, "-loop", "0"])
+
+
+def prepare_output_folder(path: str | Path) -> Path:
+    """Create the folder with its parents unless it exists, and prove that files can be written.
+
+    Raises:
+        InputError: it is a file, may not be written to, or has no space left.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"\0")
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(f"{folder}: cannot be an output folder, a file is in its way") from None
+    except OSError as error:
+        raise _output_error(folder, error) from error
+    return folder
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Offer a temporary path beside `path` and, where the block succeeds, rename it to `path`.
+
+    Raises:
+        InputError: an OSError occurred: no space left, no permission, no such folder.
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise _output_error(path.parent, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _output_error(folder: Path, error: OSError) -> InputError:
+    reason = (error.strerror or str(error)).strip().splitlines()[-1]
+    return InputError(
+        f"{folder}: cannot write there: {reason}; free space or choose another folder"
+    )
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such image") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _decode(path: Path, data: bytes) -> NDArray[Any]:
+    """Decode from memory, where OpenCV refuses truncated data; from a file it fills in grey."""
+    damaged = InputError(f"{path}: damaged, truncated or not an image; copy it again")
+    if not data or (data.startswith(_PNG_SIGNATURE) and not _is_whole_png(data)):
+        raise damaged
+    level = cv2.setLogLevel(0)  # the error below says it in one line
+    try:
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise damaged from error
+    finally:
+        cv2.setLogLevel(level)
+    if decoded is None:
+        raise damaged
+    return np.asarray(decoded)
+
+
+def _is_whole_png(data: bytes) -> bool:
+    """Whether every chunk up to the end marker is there and has its checksum."""
+    start, kind = len(_PNG_SIGNATURE), b""
+    while kind != b"IEND":
+        length, kind = int.from_bytes(data[start : start + 4], "big"), data[start + 4 : start + 8]
+        end = start + 8 + length
+        checksum = data[end : end + 4]
+        if len(checksum) < 4 or zlib.crc32(data[start + 4 : end]) != int.from_bytes(
+            checksum, "big"
+        ):
+            return False
+        start = end + 4
+    return True
+
+
+def _check_frame(frame: NDArray[np.uint8]) -> None:
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        raise ValueError(f"expected (H, W, 3) uint8, got {frame.shape} {frame.dtype}")
+
+
+def _to_even(frame: NDArray[np.uint8]) -> list[tuple[int, int]]:
+    return [(0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)]
+
+
+def _run_ffmpeg(
+    path: Path, frames: Sequence[NDArray[np.uint8]], fps: float, options: list[str]
+) -> None:
+    """Pipe raw frames into ffmpeg; its failure is an InputError with its first line."""
+    if not frames or any(frame.shape != frames[0].shape for frame in frames):
+        raise ValueError(f"expected frames of one shape, got {[frame.shape for frame in frames]}")
+    _check_frame(frames[0])
+    height, width = frames[0].shape[:2]
+    source = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {fps} -i -"
+    program = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error"]
+    with replacing(path) as temporary:
+        command = [*program, *source.split(), *options, str(temporary)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert process.stdin is not None
+            with suppress(BrokenPipeError):
+                for frame in frames:
+                    process.stdin.write(frame.tobytes())
+            _, log = process.communicate()
+        if process.returncode != 0:
+            first = log.decode(errors="replace").partition("\n")[0].rpartition("] ")[2]
+            raise OSError(first or f"ffmpeg ended with status {process.returncode}")

@@ -1,0 +1,48 @@
+"""Pad images to the sizes that the networks need, and back: right and bottom, by replication."""
+
+import torch
+from torch import Tensor
+
+
+def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
+    """Repeat the last column and row until both sizes are multiples of `multiple`.
+
+    Unlike `torch.nn.functional.pad` it takes any number of leading axes and any data type.
+
+    Args:
+        images: (..., H, W), H and W at least 1.
+        multiple: at least 1.
+
+    Returns:
+        (..., H', W') with H <= H' < H + multiple, likewise W'; `images` itself where nothing is
+        missing.
+
+    Raises:
+        ValueError: `multiple` is below 1 or an image is empty.
+    """
+    height, width = images.shape[-2:]
+    if multiple < 1 or min(height, width) < 1:
+        raise ValueError(f"cannot pad {height}x{width} to multiples of {multiple}")
+    images = _repeat_last(images, -height % multiple, dim=-2)
+    return _repeat_last(images, -width % multiple, dim=-1)
+
+
+def unpad(images: Tensor, height: int, width: int) -> Tensor:
+    """Undo `pad_to_multiple`: the top left (..., height, width), a view.
+
+    Raises:
+        ValueError: the images are smaller than that.
+    """
+    if height > images.shape[-2] or width > images.shape[-1]:
+        got = "x".join(str(size) for size in images.shape[-2:])
+        raise ValueError(f"cannot cut {height}x{width} out of {got}")
+    return images[..., :height, :width]
+
+
+def _repeat_last(images: Tensor, count: int, *, dim: int) -> Tensor:
+    if count == 0:
+        return images
+    last = images.narrow(dim, images.shape[dim] - 1, 1)
+    repeats = list(images.shape)
+    repeats[dim] = count
+    return torch.cat((images, last.expand(repeats)), dim=dim)

@@ -1,0 +1,119 @@
+"""Captures from real cameras: two image files per capture, without truth, of any size."""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from torch.utils.data import Dataset
+
+from data.capture import CapturePair
+from data.time_maps import scan_time
+from utils.errors import InputError
+from utils.image_io import IMAGE_SUFFIXES, read_image
+
+_STEM = re.compile(r"(?P<name>.+)_(?P<direction>t2b|b2t)")
+
+
+class RealPairs(Dataset[CapturePair]):
+    """Every `NAME_t2b.EXT` with its `NAME_b2t.EXT` under a folder, at any depth, in natural order.
+
+    `ROOT/SCENE/0_t2b.png` and `ROOT/SCENE/0_b2t.png` make the capture named "SCENE/0".
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        """List the captures; images are read when asked for.
+
+        Raises:
+            InputError: the folder is missing or holds no capture, an image lacks its partner, or
+                two images claim the same place.
+        """
+        self.root = Path(root)
+        self._files = _paired_files(self.root)
+        self.names = sorted(self._files, key=natural_key)
+
+    def __len__(self) -> int:
+        """Number of captures."""
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> CapturePair:
+        """Read a capture.
+
+        Raises:
+            InputError: as for `read_pair`.
+        """
+        name = self.names[index]
+        return read_pair(self._files[name]["t2b"], self._files[name]["b2t"], name=name)
+
+    def frame_count(self, index: int) -> int:
+        """Number of true frames of a capture: none."""
+        return 0
+
+    def load(self, index: int, frames: Sequence[int] = ()) -> CapturePair:
+        """Read a capture; the counterpart of `RSGOPRO.load` where there is no truth.
+
+        Raises:
+            ValueError: `frames` asks for true frames.
+            InputError: as for `read_pair`.
+        """
+        if frames:
+            raise ValueError(f"{self.names[index]}: real captures have no true frames")
+        return self[index]
+
+
+def read_pair(
+    t2b_path: str | Path, b2t_path: str | Path, *, name: str | None = None
+) -> CapturePair:
+    """Read one capture from two image files.
+
+    Args:
+        t2b_path: image read out top to bottom.
+        b2t_path: image read out bottom to top.
+        name: of the capture; by default the first file's name without "_t2b" and suffix.
+
+    Raises:
+        InputError: an image cannot be read (see `utils.image_io.read_image`), the sizes differ, or
+            there are fewer than 2 rows.
+    """
+    t2b, b2t = read_image(t2b_path), read_image(b2t_path)
+    height, width = t2b.shape[-2:]
+    if b2t.shape != t2b.shape:
+        got = f"{b2t.shape[-2]}x{b2t.shape[-1]}"
+        raise InputError(f"{b2t_path}: expected {height}x{width} pixels like {t2b_path}, got {got}")
+    if height < 2:
+        raise InputError(f"{t2b_path}: a rolling shutter needs at least 2 rows, got {height}")
+    given = name or Path(t2b_path).stem.removesuffix("_t2b")
+    return CapturePair(t2b=t2b, b2t=b2t, scan_time=scan_time(height), name=given)
+
+
+def natural_key(text: str) -> list[tuple[int, str]]:
+    """Sort key that puts "2" before "10"."""
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", text)]
+
+
+def _paired_files(root: Path) -> dict[str, dict[str, Path]]:
+    """Files by capture name and direction."""
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder of captures")
+    found: dict[str, dict[str, Path]] = {}
+    for path, name, direction in _captured_images(root):
+        files = found.setdefault(name, {})
+        if direction in files:
+            raise InputError(f"{path}: {files[direction].name} already is that image; remove one")
+        files[direction] = path
+    if not found:
+        raise InputError(f"{root}: no captures; expected pairs of NAME_t2b.png and NAME_b2t.png")
+    for files in found.values():
+        for present, absent in (("t2b", "b2t"), ("b2t", "t2b")):
+            if absent not in files:
+                partner = files[present].name.replace(f"_{present}.", f"_{absent}.")
+                raise InputError(f"{files[present]}: expected its partner {partner} beside it")
+    return found
+
+
+def _captured_images(root: Path) -> Iterable[tuple[Path, str, str]]:
+    """Path, capture name and direction of every image of a capture."""
+    for path in sorted(root.rglob("*")):
+        match = _STEM.fullmatch(path.stem)
+        if match and path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
+            relative = path.parent.relative_to(root) / match["name"]
+            yield path, relative.as_posix(), match["direction"]

@@ -1,0 +1,295 @@
+"""Random crops to train on, from folders or simulated on the fly, and the stream that feeds them.
+
+Sample number n is a pure function of (seed, n): it depends neither on how many workers or ranks
+there are nor on what was drawn before. Whoever resumes only needs to know the number.
+"""
+
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from data.capture import CapturePair, TrainingSample, collate
+from data.simulator import Scene, SceneSettings, draw_scene
+from data.transforms import crop, flip_horizontal, flip_vertical, reverse_time
+from utils.errors import InputError
+
+Times = Literal["released", "continuous"]
+
+_RELEASED_INTERVALS = 8
+# The last word of a seed keeps the draws for different purposes apart.
+_SAMPLE_DRAWS, _EPOCH_ORDER, _SCENE = 1, 2, 3
+
+
+@dataclass(frozen=True)
+class TrainingSetSettings:
+    """How samples are drawn.
+
+    Attributes:
+        patch_size: rows and columns of the square crops, at random places.
+        times: "released" draws t from {1..7}/8, "continuous" uniformly from [0, 1]. With truth from
+            a folder t is the instant of one of the frames between the first and the last.
+        augment: whether to flip either way and to reverse time, each with probability 1/2.
+        seed: not negative; decides every draw.
+        with_truth: whether samples carry the true frames at 0, t, 1.
+        with_flows: whether samples carry exact displacements; only for simulated scenes.
+        crops_per_scene: how many consecutive samples show the same simulated scene.
+        sensor_rows: (low, high) share of a simulated sensor's rows that crops are taken from. Where
+            the motion between the two inputs always has one sign, in the upper half, an untrained
+            network learns to see it sooner.
+    """
+
+    patch_size: int = 256
+    times: Times = "released"
+    augment: bool = True
+    seed: int = 0
+    with_truth: bool = False
+    with_flows: bool = False
+    crops_per_scene: int = 1
+    sensor_rows: tuple[float, float] = (0.0, 1.0)
+
+
+class Captures(Protocol):
+    """What a folder of captures offers to training: `RSGOPRO`, `RealPairs`."""
+
+    def __len__(self) -> int:
+        """Number of captures, at least 1."""
+
+    def frame_count(self, index: int) -> int:
+        """Number of true frames of a capture, equally spaced from t = 0 to 1."""
+
+    def load(self, index: int, frames: Sequence[int] = ()) -> CapturePair:
+        """Read a capture with only these of its true frames."""
+
+
+class FolderTrainingSet(Dataset[TrainingSample]):
+    """Crops of captures on disk; every epoch takes each capture once, in an order of its own."""
+
+    def __init__(self, captures: Captures, settings: TrainingSetSettings) -> None:
+        """Check that the captures have what the settings ask for.
+
+        Raises:
+            InputError: flows are asked for, or truth where a capture has fewer than 3 true frames.
+        """
+        if settings.with_flows:
+            raise InputError("flows: exact ones exist for simulated scenes only; set it to false")
+        if settings.with_truth:
+            fewest = min(captures.frame_count(index) for index in range(len(captures)))
+            if fewest < 3:
+                raise InputError(
+                    f"training with truth needs at least 3 true frames per capture, got {fewest}; "
+                    "train without truth or add GS frames"
+                )
+        self.captures = captures
+        self.settings = settings
+
+    def __getitem__(self, number: int) -> TrainingSample:
+        """Sample `number`, any number from 0 on.
+
+        Raises:
+            InputError: an image cannot be read or is smaller than the crop.
+        """
+        index = self._capture_index(number)
+        rng = _random(self.settings, number, _SAMPLE_DRAWS)
+        t, frames = self._draw_instant(rng, index)
+        capture = self.captures.load(index, frames)
+        side = self.settings.patch_size
+        top, left = _draw_corner(rng, side, (capture.height, capture.width), name=capture.name)
+        capture = crop(capture, top=top, left=left, height=side, width=side)
+        return _sample(capture, t, rng, self.settings)
+
+    def _capture_index(self, number: int) -> int:
+        epoch, position = divmod(number, len(self.captures))
+        order = _random(self.settings, epoch, _EPOCH_ORDER).permutation(len(self.captures))
+        return int(order[position])
+
+    def _draw_instant(self, rng: np.random.Generator, index: int) -> tuple[float, tuple[int, ...]]:
+        """Draw t, and which true frames to read for it."""
+        if not self.settings.with_truth:
+            return _draw_instant(rng, self.settings.times), ()
+        last = self.captures.frame_count(index) - 1
+        middle = int(rng.integers(1, last))
+        return middle / last, (0, middle, last)
+
+
+class SimulatedTrainingSet(Dataset[TrainingSample]):
+    """Crops of simulated scenes, a new scene for every sample; only the crop is rendered."""
+
+    def __init__(
+        self, textures: Sequence[Tensor], scene: SceneSettings, settings: TrainingSetSettings
+    ) -> None:
+        """Take the photos that scenes are made of (`data.textures.load_textures`).
+
+        Raises:
+            InputError: the crop is larger than the scenes.
+        """
+        self._first_row, self._last_row = (
+            round(share * scene.height) for share in settings.sensor_rows
+        )
+        self._size = (self._last_row - self._first_row, scene.width)
+        _check_crop(settings.patch_size, self._size, name="simulated scenes")
+        self.textures = textures
+        self.scene = scene
+        self.settings = settings
+        self._latest: tuple[int, Scene] | None = None
+
+    def __getitem__(self, number: int) -> TrainingSample:
+        """Sample `number`, any number from 0 on."""
+        rng = _random(self.settings, number, _SAMPLE_DRAWS)
+        t = _draw_instant(rng, self.settings.times)
+        side, name = self.settings.patch_size, f"simulated/{number:08d}"
+        top, left = _draw_corner(rng, side, self._size, name=name)
+        capture = self._draw_scene(number // self.settings.crops_per_scene).capture(
+            (0.0, t, 1.0) if self.settings.with_truth or self.settings.with_flows else (),
+            top=self._first_row + top,
+            left=left,
+            rows=side,
+            width=side,
+            with_flows=self.settings.with_flows,
+            name=name,
+        )
+        return _sample(capture, t, rng, self.settings)
+
+    def _draw_scene(self, number: int) -> Scene:
+        """Scene `number`; the latest one is kept for its further crops."""
+        if self._latest is None or self._latest[0] != number:
+            seed = (self.settings.seed, number, _SCENE)
+            self._latest = number, draw_scene(self.textures, self.scene, seed)
+        return self._latest[1]
+
+
+def training_loader(
+    dataset: Dataset[TrainingSample],
+    *,
+    batch_size: int,
+    first_step: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+    num_workers: int = 0,
+    device: torch.device,
+) -> Iterator[TrainingSample]:
+    """Endless batches from step `first_step` on.
+
+    Step k is made of samples `k * batch_size` to `(k + 1) * batch_size - 1`; each rank takes
+    a consecutive share of them. The global random state is left alone.
+
+    Args:
+        dataset: one of the training sets above.
+        batch_size: over all ranks.
+        first_step: how many steps were taken before.
+        rank: of this process among `world_size`.
+        world_size: number of processes that train together.
+        num_workers: processes that prepare batches; 0 prepares them here.
+        device: where batches will go; for CUDA they are in pinned memory.
+
+    Raises:
+        InputError: `batch_size` is no multiple of `world_size`; while iterating, whatever the
+            dataset could not read.
+    """
+    share, remainder = divmod(batch_size, world_size)
+    if remainder or share < 1:
+        raise InputError(
+            f"batch size {batch_size} cannot be shared equally by {world_size} processes; "
+            "expected a multiple of their number"
+        )
+    loader = DataLoader(
+        _Batches(dataset, share=share, first=rank * share, stride=batch_size),
+        batch_size=None,
+        sampler=itertools.count(first_step),
+        num_workers=num_workers,
+        worker_init_fn=_init_worker,
+        pin_memory=device.type == "cuda",
+        generator=torch.Generator(),
+    )
+    return _raise_errors(iter(loader))
+
+
+@dataclass(frozen=True)
+class _Batches(Dataset[TrainingSample | InputError]):
+    """One rank's share of each step's batch."""
+
+    dataset: Dataset[TrainingSample]
+    share: int
+    first: int
+    stride: int
+
+    def __getitem__(self, step: int) -> TrainingSample | InputError:
+        start = step * self.stride + self.first
+        try:
+            return collate([self.dataset[number] for number in range(start, start + self.share)])
+        except InputError as error:
+            # Raised here, a worker's error would reach the user wrapped in a traceback.
+            return error
+
+
+def _raise_errors(batches: Iterator[TrainingSample | InputError]) -> Iterator[TrainingSample]:
+    for batch in batches:
+        if isinstance(batch, InputError):
+            del batches  # else the traceback keeps the workers waiting for more
+            raise batch
+        yield batch
+
+
+def _init_worker(_: int) -> None:
+    """Use one thread, and leave it to the main process to answer Ctrl-C and SIGTERM.
+
+    Both usually go to the whole process group. In a group of its own a worker outlives them, until
+    the main process has saved its work and ends it.
+    """
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    os.setpgrp()
+
+
+def _random(settings: TrainingSetSettings, number: int, purpose: int) -> np.random.Generator:
+    return np.random.default_rng((settings.seed, number, purpose))
+
+
+def _draw_instant(rng: np.random.Generator, times: Times) -> float:
+    if times == "continuous":
+        return float(rng.uniform())
+    return int(rng.integers(1, _RELEASED_INTERVALS)) / _RELEASED_INTERVALS
+
+
+def _draw_corner(
+    rng: np.random.Generator, side: int, size: tuple[int, int], *, name: str
+) -> tuple[int, int]:
+    """Row and column of a crop's top left corner."""
+    _check_crop(side, size, name=name)
+    top, left = rng.integers(0, (size[0] - side + 1, size[1] - side + 1))
+    return int(top), int(left)
+
+
+def _check_crop(side: int, size: tuple[int, int], *, name: str) -> None:
+    if side > min(size):
+        raise InputError(
+            f"{name}: patch_size {side} is larger than the image, {size[0]}x{size[1]} (rows x "
+            "columns); choose a smaller patch"
+        )
+
+
+def _sample(
+    capture: CapturePair, t: float, rng: np.random.Generator, settings: TrainingSetSettings
+) -> TrainingSample:
+    """Apply random symmetries, and keep what training needs."""
+    mirrored, upside_down, backwards = (rng.random(3) < 0.5) & settings.augment
+    if mirrored:
+        capture = flip_horizontal(capture)
+    if upside_down:
+        capture = flip_vertical(capture)
+    if backwards:
+        capture, t = reverse_time(capture), 1 - t
+    return TrainingSample(
+        pair=capture.pair,
+        scan_time=capture.scan_time,
+        t=torch.tensor(t, dtype=torch.float32),
+        truth=capture.truth if settings.with_truth else None,
+        truth_flows=capture.truth_flows,
+    )

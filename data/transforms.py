@@ -1,0 +1,92 @@
+"""Crops and the exact symmetries of a dual reversed capture.
+
+Each takes a capture and returns one that a sensor could have taken: of part of the scene, of its
+mirror image, or of the same scene running backwards. Timing stays with the sensor rows.
+"""
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from data.capture import CapturePair
+
+_ROWS, _COLUMNS = -2, -1
+
+
+def crop(capture: CapturePair, *, top: int, left: int, height: int, width: int) -> CapturePair:
+    """Cut the same rectangle out of every image; the rows keep their scan time.
+
+    Raises:
+        ValueError: the rectangle is empty or reaches beyond the images.
+    """
+    inside = 0 <= top < top + height <= capture.height and 0 <= left < left + width <= capture.width
+    if not inside:
+        raise ValueError(
+            f"{capture.name}: cannot crop {height}x{width} at row {top}, column {left} "
+            f"out of {capture.height}x{capture.width}"
+        )
+
+    def cut(images: Tensor) -> Tensor:
+        return images[..., top : top + height, left : left + width]
+
+    return replace(
+        capture,
+        t2b=cut(capture.t2b),
+        b2t=cut(capture.b2t),
+        scan_time=capture.scan_time[top : top + height],
+        truth=None if capture.truth is None else cut(capture.truth),
+        truth_flows=None if capture.truth_flows is None else cut(capture.truth_flows),
+    )
+
+
+def flip_horizontal(capture: CapturePair) -> CapturePair:
+    """Mirror left and right; horizontal displacements change sign, timing does not change."""
+    flows = capture.truth_flows
+    return replace(
+        capture,
+        t2b=capture.t2b.flip(_COLUMNS),
+        b2t=capture.b2t.flip(_COLUMNS),
+        truth=None if capture.truth is None else capture.truth.flip(_COLUMNS),
+        truth_flows=None if flows is None else _negated(flows.flip(_COLUMNS), component=0),
+    )
+
+
+def flip_vertical(capture: CapturePair) -> CapturePair:
+    """Mirror top and bottom; the two inputs change places.
+
+    Upside down, the image read bottom to top reads top to bottom: it becomes t2b, and row y is
+    exposed when b2t's row H - 1 - y was, at `1 - scan_time[H - 1 - y]`.
+    """
+    flows = capture.truth_flows
+    return replace(
+        capture,
+        t2b=capture.b2t.flip(_ROWS),
+        b2t=capture.t2b.flip(_ROWS),
+        scan_time=1 - capture.scan_time.flip(0),
+        truth=None if capture.truth is None else capture.truth.flip(_ROWS),
+        truth_flows=None if flows is None else _negated(flows.flip(1, _ROWS), component=1),
+    )
+
+
+def reverse_time(capture: CapturePair) -> CapturePair:
+    """Let the scene run backwards; the two inputs change places, their pixels do not.
+
+    What happened at t happens at 1 - t. The b2t image, exposed at `1 - scan_time`, is then exposed
+    at `scan_time`: it becomes t2b. True frames come in reverse order, so that their times ascend.
+    """
+    times, flows = capture.truth_times, capture.truth_flows
+    return replace(
+        capture,
+        t2b=capture.b2t,
+        b2t=capture.t2b,
+        truth=None if capture.truth is None else capture.truth.flip(0),
+        truth_times=None if times is None else 1 - times.flip(0),
+        truth_flows=None if flows is None else flows.flip(0, 1),
+    )
+
+
+def _negated(flows: Tensor, *, component: int) -> Tensor:
+    """Change the sign of dx (component 0) or dy (1) of (T, 2, 2, H, W) flows."""
+    signs = flows.new_ones(2)
+    signs[component] = -1
+    return flows * signs[:, None, None]

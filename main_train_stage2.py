@@ -1,0 +1,35 @@
+"""Stage 2: go on from stage 1 with a frozen teacher who sees beyond the crop."""
+
+from models.objectives import build_objective
+from utils.command_line import add_resume_argument, parse_arguments, run
+from utils.distributed import process_group
+from utils.experiment import open_experiment
+from utils.options import TrainingOptions, expect_objective, load_options
+from utils.random_state import seed_everything
+from utils.training import build_generator, fit
+from utils.training_data import build_training_set, build_validation_set
+
+
+def main() -> None:
+    """Wire options, data, generator and objective, and train."""
+    arguments = parse_arguments(str(__doc__), extra=add_resume_argument)
+    options = load_options(arguments.opt, arguments.set, TrainingOptions)
+    expect_objective(options, "distillation")
+    with process_group(options.device, launched=arguments.dist == "True") as processes:
+        seed_everything(options.seed + processes.rank)
+        training_set = build_training_set(options)
+        validation_set = build_validation_set(options)
+        generator = build_generator(options)
+        objective = build_objective(options, processes.device)
+        with open_experiment(options, processes, resume=arguments.resume) as experiment:
+            fit(
+                generator,
+                objective,
+                training_set,
+                validation_set=validation_set,
+                experiment=experiment,
+            )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,241 @@
+"""Weights and training checkpoints: exact, strict, atomic, and never executed."""
+
+import json
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from models.generator import Generator
+from utils.checkpoint import (
+    Architecture,
+    TrainingState,
+    latest,
+    load_generator,
+    load_training,
+    prune,
+    save_training,
+    save_weights,
+)
+from utils.errors import InputError
+
+
+@pytest.fixture
+def generator() -> Generator:
+    torch.manual_seed(3)
+    return Generator(3, 16, 0.0834, channels="rgb")
+
+
+def state(generator: Generator, step: int = 7) -> TrainingState:
+    return TrainingState(
+        step=step,
+        architecture=vars(Architecture.of(generator)),
+        generator=generator.state_dict(),
+        teacher=None,
+        optimizer={"state": {0: {"step": torch.tensor(1.0)}}, "param_groups": [{"lr": 0.1}]},
+        progress={"step": step, "best": None},
+        random=[{"torch": torch.get_rng_state(), "python": (3, [1, 2], None)}],
+        options={"task": "a", "netG": {"width": 0.5}},
+        versions={"torch": "2"},
+    )
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("channels", ["rgb", "bgr"])
+def test_our_weights_come_back_exactly(tmp_path: Path, channels) -> None:
+    saved = Generator(3, 16, 0.0834, channels=channels)
+    save_weights(tmp_path / "g.safetensors", saved)
+    loaded = load_generator(tmp_path / "g.safetensors")
+    assert Architecture.of(loaded) == Architecture.of(saved)
+    assert loaded.channels == channels
+    assert not loaded.training
+    assert same(loaded.state_dict(), saved.state_dict())
+
+
+def test_half_precision_files_are_half_the_size(tmp_path: Path, generator: Generator) -> None:
+    save_weights(tmp_path / "full.safetensors", generator)
+    save_weights(tmp_path / "half.safetensors", generator, half=True)
+    sizes = [(tmp_path / f"{name}.safetensors").stat().st_size for name in ("full", "half")]
+    assert sizes[1] < 0.6 * sizes[0]
+    loaded = load_generator(tmp_path / "half.safetensors")
+    for name, weight in loaded.state_dict().items():
+        assert weight.dtype == torch.float32
+        assert torch.equal(weight, generator.state_dict()[name].half().float())
+
+
+@pytest.mark.parametrize("nested", [None, "params", "state_dict", "netG"])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_released_style_files(tmp_path: Path, generator: Generator, nested, prefix: str) -> None:
+    weights = {prefix + name: value for name, value in generator.state_dict().items()}
+    torch.save(weights if nested is None else {nested: weights}, tmp_path / "205000_G.pth")
+    loaded = load_generator(tmp_path / "205000_G.pth")
+    assert loaded.channels == "bgr"
+    assert same(loaded.state_dict(), generator.state_dict())
+
+
+def test_released_size_is_read_off_the_shapes(tmp_path: Path) -> None:
+    torch.save(Generator().state_dict(), tmp_path / "g.pth")
+    loaded = load_generator(tmp_path / "g.pth")
+    assert Architecture.of(loaded) == Architecture(32, 1.0, 3, "bgr")
+
+
+@pytest.mark.parametrize(("n_feats", "width"), [(32, 0.5), (32, 0.25), (16, 1.0), (48, 0.5)])
+def test_other_sizes_are_read_off_the_shapes(tmp_path: Path, n_feats: int, width: float) -> None:
+    save_file(Generator(3, n_feats, width).state_dict(), tmp_path / "g.safetensors")
+    loaded = load_generator(tmp_path / "g.safetensors")
+    assert (loaded.n_feats, loaded.width) == (n_feats, width)
+
+
+def test_training_checkpoints_serve_as_weights(tmp_path: Path) -> None:
+    trained = Generator(3, 16, 0.1, channels="bgr")
+    path = save_training(tmp_path, state(trained))
+    loaded = load_generator(path)
+    assert Architecture.of(loaded) == Architecture.of(trained)
+    assert same(loaded.state_dict(), trained.state_dict())
+
+
+def test_training_checkpoints_come_back_exactly(tmp_path: Path, generator: Generator) -> None:
+    written = state(generator)
+    path = save_training(tmp_path, written)
+    assert path.name == "step_00000007.pt"
+    read = load_training(path)
+    assert same(read.generator, written.generator)
+    assert read.optimizer == written.optimizer
+    assert torch.equal(read.random[0]["torch"], written.random[0]["torch"])
+    for name in ("step", "architecture", "teacher", "progress", "options", "versions"):
+        assert getattr(read, name) == getattr(written, name)
+
+
+def test_latest_goes_by_number_and_prune_keeps_the_newest(tmp_path: Path) -> None:
+    assert latest(tmp_path) is None
+    for name in ("step_00000002.pt", "step_00000010.pt", "step_100000000.pt", "step_x.pt"):
+        (tmp_path / name).touch()
+    (tmp_path / "best.safetensors").touch()
+    assert latest(tmp_path) == tmp_path / "step_100000000.pt"
+    prune(tmp_path, 2)
+    kept = {path.name for path in tmp_path.iterdir()}
+    assert kept == {"step_00000010.pt", "step_100000000.pt", "step_x.pt", "best.safetensors"}
+
+
+def test_a_full_disk_leaves_the_earlier_file_alone(tmp_path: Path, generator: Generator) -> None:
+    path = save_training(tmp_path, state(generator))
+    before = path.read_bytes()
+    # Writing through this link fails as on a full disk.
+    (tmp_path / f".{path.stem}.{os.getpid()}.pt").symlink_to("/dev/full")
+    with pytest.raises(InputError, match=f"{tmp_path}: cannot write there: No space left"):
+        save_training(tmp_path, state(generator))
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_missing_folder(tmp_path: Path, generator: Generator) -> None:
+    with pytest.raises(InputError, match="cannot write there: No such file or directory"):
+        save_weights(tmp_path / "none" / "g.safetensors", generator)
+
+
+@pytest.mark.parametrize("load", [load_generator, load_training])
+def test_missing_file(tmp_path: Path, load) -> None:
+    with pytest.raises(InputError, match=r"none\.pt: expected a weight file, got no such file"):
+        load(tmp_path / "none.pt")
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.3, 0.999])
+def test_truncated_files(tmp_path: Path, generator: Generator, fraction: float) -> None:
+    save_weights(tmp_path / "g.safetensors", generator)
+    save_training(tmp_path, state(generator)).rename(tmp_path / "g.pt")
+    for name in ("g.safetensors", "g.pt"):
+        path = tmp_path / name
+        path.write_bytes(path.read_bytes()[: int(fraction * path.stat().st_size)])
+        with pytest.raises(InputError, match="truncated or not a weight file"):
+            load_generator(path)
+    with pytest.raises(InputError, match="truncated or not a weight file"):
+        load_training(tmp_path / "g.pt")
+
+
+class Malicious:
+    """Runs code when it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.trace),)
+
+
+@pytest.mark.parametrize("load", [load_generator, load_training])
+@pytest.mark.parametrize(
+    "write", [torch.save, lambda obj, path: path.write_bytes(pickle.dumps(obj))]
+)
+def test_files_that_would_execute_code_are_refused(tmp_path: Path, load, write) -> None:
+    trace, path = tmp_path / "executed", tmp_path / "evil.pt"
+    write({"generator": Malicious(trace), "kind": "dual-reversed-rs training"}, path)
+    with pytest.raises(InputError, match="refused: loading it could execute code"):
+        load(path)
+    assert not trace.exists()
+
+
+def test_other_networks_are_refused(tmp_path: Path) -> None:
+    torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "vgg.pth")
+    with pytest.raises(InputError, match=r"not a generator .* got features.0.weight"):
+        load_generator(tmp_path / "vgg.pth")
+
+
+def test_missing_and_unexpected_names_are_listed(tmp_path: Path, generator: Generator) -> None:
+    weights = generator.state_dict()
+    weights["extra.bias"] = weights.pop("ife_net.up0.0.bias")
+    torch.save(weights, tmp_path / "g.pth")
+    with pytest.raises(InputError) as caught:
+        load_generator(tmp_path / "g.pth")
+    assert "1 missing (ife_net.up0.0.bias)" in str(caught.value)
+    assert "1 unexpected (extra.bias)" in str(caught.value)
+
+
+def test_stated_and_actual_width_must_agree(tmp_path: Path, generator: Generator) -> None:
+    save_weights(tmp_path / "g.safetensors", generator)
+    tensors = load_file(tmp_path / "g.safetensors")
+    stated = {"n_feats": "16", "width": "0.5", "num_frames": "3", "channels": "rgb"}
+    save_file(tensors, tmp_path / "g.safetensors", stated)
+    with pytest.raises(InputError, match="of another shape"):
+        load_generator(tmp_path / "g.safetensors")
+
+
+@pytest.mark.parametrize("wrong", [{"width": "wide"}, {"channels": "cmyk"}, {"width": None}])
+def test_damaged_description(tmp_path: Path, generator: Generator, wrong) -> None:
+    stated = {"n_feats": "16", "width": "0.5", "num_frames": "3", "channels": "rgb"} | wrong
+    stated = {name: value for name, value in stated.items() if value is not None}
+    save_file(generator.state_dict(), tmp_path / "g.safetensors", stated)
+    with pytest.raises(InputError, match="damaged description of its generator"):
+        load_generator(tmp_path / "g.safetensors")
+
+
+def test_weights_are_no_training_checkpoint(tmp_path: Path, generator: Generator) -> None:
+    torch.save(generator.state_dict(), tmp_path / "g.pth")
+    with pytest.raises(InputError, match="expected a training checkpoint .* got a file of weights"):
+        load_training(tmp_path / "g.pth")
+
+
+def test_safetensors_are_no_training_checkpoint(tmp_path: Path, generator: Generator) -> None:
+    save_weights(tmp_path / "g.safetensors", generator)
+    with pytest.raises(InputError, match="expected a training checkpoint .* got a file of weights"):
+        load_training(tmp_path / "g.safetensors")
+
+
+def test_metadata_is_readable_without_our_code(tmp_path: Path, generator: Generator) -> None:
+    path = tmp_path / "g.safetensors"
+    save_weights(path, generator)
+    content = path.read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    assert header["__metadata__"] == {
+        "kind": "generator",
+        "format": "1",
+        "n_feats": "16",
+        "width": "0.0834",
+        "num_frames": "3",
+        "channels": "rgb",
+    }

@@ -1,0 +1,74 @@
+"""Arguments shared by the scripts, and errors as one line."""
+
+import sys
+
+import pytest
+
+from utils.command_line import add_resume_argument, parse_arguments, run
+from utils.errors import InputError
+
+
+@pytest.fixture
+def arguments(monkeypatch: pytest.MonkeyPatch):
+    def give(*words: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["script.py", *words])
+
+    return give
+
+
+def test_overrides_add_up(arguments) -> None:
+    arguments("--opt", "a.json", "--set", "x=1", "y.z=2", "--set", "w=3")
+    parsed = parse_arguments("What it does.")
+    assert parsed.opt == "a.json"
+    assert parsed.set == ["x=1", "y.z=2", "w=3"]
+
+
+def test_options_are_required_unless_there_is_a_default(arguments, capsys) -> None:
+    arguments()
+    assert parse_arguments("What.", default_options="b.json").opt == "b.json"
+    with pytest.raises(SystemExit) as caught:
+        parse_arguments("What.")
+    assert caught.value.code == 2
+    assert "--opt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("spelling", ["--local-rank", "--local_rank"])
+def test_launcher_arguments_are_accepted(arguments, spelling: str) -> None:
+    arguments(f"{spelling}=1", "--opt", "a.json", "--dist", "True")
+    assert parse_arguments("What.").dist == "True"
+
+
+def test_resume(arguments) -> None:
+    arguments("--opt", "a.json")
+    assert parse_arguments("What.", extra=add_resume_argument).resume == "auto"
+    arguments("--opt", "a.json", "--resume", "x/step_00000010.pt")
+    parsed = parse_arguments("What.", extra=add_resume_argument)
+    assert parsed.resume == "x/step_00000010.pt"
+
+
+def test_bad_input_is_one_line_and_status_1(capsys) -> None:
+    def main() -> None:
+        raise InputError("a.png: no such image")
+
+    with pytest.raises(SystemExit) as caught:
+        run(main)
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == "error: a.png: no such image\n"
+
+
+def test_interrupt_is_status_130(capsys) -> None:
+    def main() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as caught:
+        run(main)
+    assert caught.value.code == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_defects_keep_their_traceback() -> None:
+    def main() -> None:
+        raise ValueError("a defect")
+
+    with pytest.raises(ValueError, match="a defect"):
+        run(main)

@@ -1,0 +1,93 @@
+"""Scores and strips during training."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from data.capture import CapturePair, TrainingSample
+from data.time_maps import scan_time
+from models.generator import Generator, GeneratorOutput
+from models.objectives import CycleObjective, DistillationObjective, SupervisedObjective
+from utils.distributed import Processes
+from utils.validation import preview, validate
+
+ALONE = Processes(torch.device("cpu"))
+
+
+class Grey(Generator):
+    """Answers with frames of one grey level."""
+
+    def __init__(self, level: float) -> None:
+        super().__init__(3, 8, 0.04)
+        self.level = level
+
+    def forward(self, pair: Tensor, offsets: Tensor) -> GeneratorOutput:
+        frames = torch.full((len(pair), 3, *pair.shape[2:]), self.level)
+        flow = pair.new_zeros(len(pair), 12, pair.shape[-2] // 2, pair.shape[-1] // 2)
+        return GeneratorOutput(frames, (flow, flow, flow, flow))
+
+
+class Still(nn.Module):
+    """Flow of a scene at rest."""
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        return first.new_zeros(len(first), 2, *first.shape[-2:])
+
+
+def capture(level: float, truth: float | None, size: tuple[int, int] = (40, 72)) -> CapturePair:
+    image = torch.full((3, *size), level)
+    times = torch.tensor([0.0, 0.5, 1.0])
+    frames = None if truth is None else torch.full((3, 3, *size), truth)
+    return CapturePair(
+        image, image, scan_time(size[0]), "a/0", frames, None if truth is None else times
+    )
+
+
+def cycle() -> CycleObjective:
+    return CycleObjective({"Charbonnier": 1.0, "Variation": 0.1}, flow=Still())
+
+
+def test_psnr_of_known_errors() -> None:
+    # Grey levels 128 and 118, and 128 and 108: errors of 10 and 20 of 255.
+    captures = [capture(0.5, 118 / 255), capture(0.5, 108 / 255)]
+    generator = Grey(128 / 255).train()
+    found = validate(generator, SupervisedObjective({"Charbonnier": 1.0}), captures, ALONE)
+    expected = [20 * torch.log10(torch.tensor(255.0 / error)).item() for error in (10, 20)]
+    assert found.values == {"valid_psnr": pytest.approx(sum(expected) / 2)}
+    assert found.score == found.values["valid_psnr"]
+    assert generator.training
+
+
+def test_without_truth_the_cycle_objective_scores() -> None:
+    # All four rebuilt images are off by 0.25; 40 x 72 is cut to 32 x 64.
+    found = validate(Grey(0.25), cycle(), [capture(0.5, None)], ALONE)
+    assert found.values["valid_Charbonnier"] == pytest.approx(4 * 0.25, rel=1e-4)
+    assert found.values["valid_Variation"] == 0
+    assert found.score == -found.values["valid_total"]
+
+
+def batch(truth: Tensor | None = None) -> TrainingSample:
+    pair = torch.stack((torch.full((2, 3, 64, 64), 0.1), torch.full((2, 3, 64, 64), 0.9)), dim=1)
+    return TrainingSample(pair, scan_time(64).expand(2, -1), torch.tensor([0.5, 0.5]), truth)
+
+
+def levels(strip: Tensor, tile: int) -> list[float]:
+    return [round(float(strip[:, :, x].mean()), 3) for x in range(tile // 2, strip.shape[-1], tile)]
+
+
+def test_strip_with_truth() -> None:
+    truth = torch.full((2, 3, 3, 64, 64), 0.7)
+    strip = preview(Grey(0.5), SupervisedObjective({"Charbonnier": 1.0}), batch(truth))
+    assert strip.shape == (3, 64, 8 * 64)
+    assert levels(strip, 64) == [0.1, 0.9, 0.5, 0.5, 0.5, 0.7, 0.7, 0.7]
+
+
+def test_strip_with_rebuilt_inputs() -> None:
+    strip = preview(Grey(0.5), cycle(), batch())
+    assert levels(strip, 64) == [0.1, 0.9, 0.5, 0.5, 0.5, 0.5, 0.5]
+
+
+def test_strip_of_stage_2_shows_what_the_student_sees() -> None:
+    objective = DistillationObjective(cycle(), Grey(0.3), 16)
+    strip = preview(Grey(0.5), objective, batch())
+    assert strip.shape == (3, 32, 7 * 32)

@@ -1,0 +1,77 @@
+"""What the scripts share: their arguments, and errors shown as one line."""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from utils.errors import InputError
+
+
+def parse_arguments(
+    description: str,
+    *,
+    extra: Callable[[argparse.ArgumentParser], None] | None = None,
+    default_options: str | None = None,
+) -> argparse.Namespace:
+    """Parse the command line of a script.
+
+    Args:
+        description: what the script does; its first line is shown by `--help`.
+        extra: adds the script's own arguments.
+        default_options: option file used without `--opt`; by default `--opt` is required.
+
+    Returns:
+        `.opt` (file name), `.set` (list of "key.path=value") and what `extra` added.
+    """
+    parser = argparse.ArgumentParser(description=description.splitlines()[0], allow_abbrev=False)
+    parser.add_argument(
+        "--opt",
+        metavar="FILE",
+        required=default_options is None,
+        default=default_options,
+        help="option file, JSON with // comments",
+    )
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="override an option: key.path=value, repeatable",
+    )
+    _accept_launcher_arguments(parser)
+    if extra is not None:
+        extra(parser)
+    return parser.parse_args()
+
+
+def add_resume_argument(parser: argparse.ArgumentParser) -> None:
+    """Add `--resume auto|never|PATH`."""
+    parser.add_argument(
+        "--resume",
+        metavar="auto|never|PATH",
+        default="auto",
+        help="go on from the newest checkpoint of the task if there is one (auto, the default), "
+        "start afresh in an empty folder (never), or go on from this checkpoint (PATH)",
+    )
+
+
+def run(main: Callable[[], None]) -> None:
+    """Call a script's `main` and turn bad input into one line on stderr and exit status 1."""
+    try:
+        main()
+    except InputError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)
+
+
+def _accept_launcher_arguments(parser: argparse.ArgumentParser) -> None:
+    """Accept what `torch.distributed.launch` and the released commands pass.
+
+    Rank and world size are read from the launcher's environment variables instead.
+    """
+    parser.add_argument("--dist", choices=("True", "False"), help=argparse.SUPPRESS)
+    parser.add_argument("--local-rank", "--local_rank", type=int, help=argparse.SUPPRESS)

@@ -1,0 +1,44 @@
+"""Choose the device a script runs on."""
+
+import torch
+
+from utils.errors import InputError
+
+
+def choose_device(name: str = "auto", *, local_rank: int = 0) -> torch.device:
+    """The device to use.
+
+    Args:
+        name: "auto" (CUDA, else MPS, else the CPU), "cuda", "mps" or "cpu".
+        local_rank: which of the machine's processes this is; process r takes GPU r.
+
+    Raises:
+        InputError: the device asked for is not there, or there are fewer GPUs than processes.
+    """
+    if name == "auto":
+        name = _best_available()
+    if name == "cuda":
+        return _gpu(local_rank)
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise InputError("device: 'mps' asked for, but this machine has none; use 'auto' or 'cpu'")
+    return torch.device(name)
+
+
+def _best_available() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _gpu(local_rank: int) -> torch.device:
+    if not torch.cuda.is_available():
+        raise InputError(
+            "device: 'cuda' asked for, but PyTorch finds no CUDA GPU; use 'auto' or 'cpu'"
+        )
+    count = torch.cuda.device_count()
+    if local_rank >= count:
+        raise InputError(
+            f"device: process {local_rank} of this machine has no GPU: expected at most {count} "
+            f"processes, one per GPU; lower --nproc_per_node"
+        )
+    return torch.device("cuda", local_rank)

@@ -1,0 +1,146 @@
+"""The folder of a training run: what is in it, and where the run goes on from."""
+
+import json
+import logging
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from utils.checkpoint import latest
+from utils.distributed import Processes
+from utils.errors import InputError
+from utils.image_io import prepare_output_folder, replacing
+from utils.logger import close_log, open_log
+from utils.options import TrainingOptions
+
+_PACKAGES = ("torchvision", "numpy", "opencv-python", "pydantic", "safetensors")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A training run's surroundings.
+
+    Attributes:
+        options: its options.
+        processes: the processes that take part.
+        folder: `path.root`/`task`.
+        checkpoint: the training checkpoint to go on from, if any.
+        versions: versions of what runs it.
+        log: where this process says what happens.
+    """
+
+    options: TrainingOptions
+    processes: Processes
+    folder: Path
+    checkpoint: Path | None
+    versions: dict[str, str]
+    log: logging.Logger
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the training checkpoints and the best weights."""
+        return self.folder / "checkpoints"
+
+
+@contextmanager
+def open_experiment(
+    options: TrainingOptions, processes: Processes, *, resume: str
+) -> Iterator[Experiment]:
+    """Prepare `path.root`/`task`: sub-folders, log, copies of the options and versions.
+
+    Args:
+        options: names the folder.
+        processes: only the main one writes.
+        resume: "auto" goes on from the folder's newest checkpoint if there is one; "never" starts
+            over and moves aside what the folder holds; a path goes on from that checkpoint.
+
+    Raises:
+        InputError: the folder cannot be written, or the checkpoint is missing or would mix two
+            runs in one folder.
+    """
+    folder = Path(options.path.root) / options.task
+    moved, checkpoint, versions = None, None, _versions()
+    if processes.is_main:
+        moved = _move_aside(folder) if resume == "never" else None
+        checkpoint = _choose_checkpoint(folder, resume)
+        prepare_output_folder(folder / "checkpoints")
+        _write_json(folder / "options.json", options.model_dump(mode="json"))
+        _write_json(folder / "versions.json", versions)
+    checkpoint = processes.from_main(checkpoint)
+    log = open_log(folder / "train.log" if processes.is_main else None, quiet=not processes.is_main)
+    if moved is not None:
+        log.info("starting over; the earlier run is kept at %s", moved)
+    try:
+        yield Experiment(options, processes, folder, checkpoint, versions, log)
+    finally:
+        close_log()
+
+
+def _choose_checkpoint(folder: Path, resume: str) -> Path | None:
+    """Where to go on from.
+
+    Raises:
+        InputError: a path is given that is missing, or that is not the newest of a folder which
+            has checkpoints: going on from there would mix two runs.
+    """
+    newest = latest(folder / "checkpoints")
+    if resume in ("auto", "never"):
+        return newest
+    chosen = Path(resume)
+    if not chosen.is_file():
+        raise InputError(f"--resume {resume}: no such checkpoint; expected auto, never or a file")
+    if newest is not None and newest.resolve() != chosen.resolve():
+        raise InputError(
+            f"--resume {resume}: {folder} has its own run up to {newest.name}; "
+            f"choose another task, or remove its checkpoints"
+        )
+    return chosen
+
+
+def _move_aside(folder: Path) -> Path | None:
+    """Rename a folder that holds anything to the first free NAME.1, NAME.2, ..."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return None
+    number = 1
+    while (kept := folder.with_name(f"{folder.name}.{number}")).exists():
+        number += 1
+    try:
+        return folder.rename(kept)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be moved to {kept}: {error.strerror}") from error
+
+
+def _versions() -> dict[str, str]:
+    """Versions of Python, the packages that matter, and the code's git commit if it has one."""
+    found = {"command": " ".join(sys.argv), "python": platform.python_version()}
+    found["torch"] = str(torch.__version__)  # with its build, such as +cu130
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    commit = _git_commit()
+    return found | ({"commit": commit} if commit else {})
+
+
+def _git_commit() -> str | None:
+    command = ["git", "rev-parse", "HEAD"]
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

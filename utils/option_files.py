@@ -1,0 +1,156 @@
+"""Read an option file, apply `--set` overrides, and report every problem in a line of its own."""
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+import json5
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from utils.errors import InputError
+
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+
+
+def _plain_name(name: str) -> str:
+    if not name or name in (".", "..") or "/" in name or "\\" in name:
+        raise ValueError(f"expected a folder name without separators, got {name!r}")
+    return name
+
+
+TaskName = Annotated[str, AfterValidator(_plain_name)]
+"""The name of a run's folder."""
+
+
+class OptionGroup(BaseModel):
+    """A frozen group of options: unknown keys, wrong types and non-finite numbers are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+OptionsType = TypeVar("OptionsType", bound=OptionGroup)
+
+
+def load_options(
+    path: str | Path, overrides: Sequence[str], model: type[OptionsType]
+) -> OptionsType:
+    """Read options from JSON with `//` comments.
+
+    Args:
+        path: the option file.
+        overrides: "key.path=value" each; the value is JSON if it parses as JSON, else a string.
+        model: what the options must look like.
+
+    Raises:
+        InputError: the file cannot be read, or a key or value is wrong: one line per problem.
+    """
+    file = Path(path)
+    options = _read(file)
+    overridden = [_override(options, text) for text in overrides]
+    try:
+        return model.model_validate_json(json.dumps(options))
+    except ValidationError as error:
+        problems = (_describe(problem, model) for problem in error.errors(include_url=False))
+        lines = [f"{_source(key, overridden, file)}: {message}" for key, message in problems]
+        raise InputError("\n".join(lines)) from None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise InputError(f"{file}: cannot read the option file: {reason}") from error
+    try:
+        options = json5.loads(text, allow_duplicate_keys=False)
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{file.name}: not valid JSON: {reason}") from error
+    if not isinstance(options, dict):
+        raise InputError(f"{file.name}: expected a group {{...}} of options, got {options!r}")
+    return options
+
+
+def _override(options: dict[str, Any], text: str) -> str:
+    """Apply "key.path=value" to nested `options` in place and return the key."""
+    key, separator, value = text.partition("=")
+    names = key.split(".")
+    if not separator or not all(names):
+        raise InputError(f"--set {text}: expected key.path=value")
+    group = options
+    for depth, name in enumerate(names[:-1], start=1):
+        if group.get(name) is None:
+            group[name] = {}
+        group = group[name]
+        if not isinstance(group, dict):
+            outer = ".".join(names[:depth])
+            raise InputError(f"--set {text}: '{outer}' is a value, not a group of keys")
+    group[names[-1]] = _parse_value(value)
+    return key
+
+
+def _parse_value(text: str) -> Any:  # noqa: ANN401
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _source(key: str, overridden: Sequence[str], file: Path) -> str:
+    """Where the value of `key` came from: the command line or the file."""
+    return "--set" if key in overridden else file.name
+
+
+def _describe(problem: ErrorDetails, model: type[OptionGroup]) -> tuple[str, str]:
+    """(key, one-line message) of a problem found by pydantic."""
+    key = ".".join(str(part) for part in problem["loc"])
+    kind, got = problem["type"], json.dumps(problem["input"])
+    if kind == "extra_forbidden":
+        return key, f"unknown key '{key}'; {_suggest(key, model)}"
+    if kind == "missing":
+        return key, f"missing key '{key}'"
+    if kind in ("model_type", "model_attributes_type"):
+        return key, f"'{key}' must be a group {{...}} of keys, got {got}"
+    if kind == "value_error":
+        # A check over a whole group begins its message with the key it means, within that group.
+        message = problem["msg"].removeprefix("Value error, ")
+        inner, separator, rest = message.partition(": ")
+        if separator and isinstance(problem["input"], Mapping):
+            key = f"{key}.{inner}" if key else inner
+            return key, f"'{key}': {rest}"
+        return key, f"'{key}': {message}"
+    message = problem["msg"].replace("Input should be", "must be")
+    return key, f"'{key}' {message}, got {got}"
+
+
+def _suggest(key: str, model: type[OptionGroup]) -> str:
+    """The nearest known key, or the known keys of the same group."""
+    known = [name for name in _keys(model) if not key.startswith(f"{name}.")]
+    nearest = difflib.get_close_matches(key, known, n=1)
+    if nearest:
+        return f"did you mean '{nearest[0]}'?"
+    group = key.rpartition(".")[0]
+    siblings = [name for name in known if name.rpartition(".")[0] == group]
+    return f"known keys: {', '.join(siblings)}"
+
+
+def _keys(model: type[OptionGroup], prefix: str = "") -> Iterator[str]:
+    """Dotted names of all options, groups included."""
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        for group in _groups(field.annotation):
+            yield from _keys(group, f"{prefix}{name}.")
+
+
+def _groups(annotation: object) -> Iterator[type[OptionGroup]]:
+    """The option groups in a field's type: itself, or the members of an optional one."""
+    members = (
+        get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    )
+    for member in members:
+        if isinstance(member, type) and issubclass(member, OptionGroup):
+            yield member

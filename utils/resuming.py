@@ -1,0 +1,109 @@
+"""Write a training run into a checkpoint, and go on from one."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from models.weight_files import load_strictly
+from utils.checkpoint import (
+    Architecture,
+    TrainingState,
+    expect_architecture,
+    load_training,
+    prune,
+    save_training,
+)
+from utils.errors import InputError
+from utils.random_state import random_state, restore_random_state
+from utils.training_step import Progress, Training
+
+
+def save(training: Training) -> None:
+    """Write a checkpoint of all processes and delete the oldest beyond `keep_last`.
+
+    Raises:
+        InputError: no space left or no permission.
+    """
+    experiment = training.experiment
+    states = experiment.processes.gather(random_state(experiment.processes.device))
+    if not experiment.processes.is_main:
+        return
+    teacher = _teacher(training)
+    state = TrainingState(
+        step=training.progress.step,
+        architecture=asdict(Architecture.of(training.generator)),
+        generator=training.generator.state_dict(),
+        teacher=None if teacher is None else teacher.state_dict(),
+        optimizer=training.optimizer.state_dict(),
+        progress=asdict(training.progress),
+        random=states,
+        options=experiment.options.model_dump(mode="json"),
+        versions=experiment.versions,
+    )
+    path = save_training(experiment.checkpoints, state)
+    prune(experiment.checkpoints, experiment.options.train.keep_last)
+    experiment.log.info("step %d: saved %s", state.step, path)
+
+
+def restore(training: Training) -> None:
+    """Go on from the experiment's checkpoint if it has one; options in force are the present ones.
+
+    Raises:
+        InputError: the checkpoint cannot be read or belongs to another generator or stage.
+    """
+    experiment = training.experiment
+    path = experiment.checkpoint
+    if path is None:
+        return
+    state = load_training(path)
+    expect_architecture(Architecture(**state.architecture), training.generator, path)
+    load_strictly(training.generator, state.generator, path)
+    _restore_teacher(training, state, path)
+    decay = [group["weight_decay"] for group in training.optimizer.param_groups]
+    training.optimizer.load_state_dict(state.optimizer)
+    for group, weight_decay in zip(training.optimizer.param_groups, decay, strict=True):
+        group["weight_decay"] = weight_decay
+    training.progress = Progress(**state.progress)
+    rank, device = experiment.processes.rank, experiment.processes.device
+    if rank < len(state.random):
+        restore_random_state(state.random[rank], device)
+    experiment.log.info("resuming at step %d from %s", state.step, path)
+    for change in _changes(state.options, experiment.options.model_dump(mode="json")):
+        experiment.log.info("changed option %s", change)
+
+
+def _teacher(training: Training) -> nn.Module | None:
+    teacher = getattr(training.objective, "teacher", None)
+    return teacher if isinstance(teacher, nn.Module) else None
+
+
+def _restore_teacher(training: Training, state: TrainingState, path: Path) -> None:
+    teacher = _teacher(training)
+    if (teacher is None) != (state.teacher is None):
+        stage = "without" if state.teacher is None else "with"
+        raise InputError(
+            f"{path}: checkpoint of a stage {stage} a teacher cannot go on as "
+            f"'{training.experiment.options.train.objective}'; choose another task, and name the "
+            f"weights to start from in path.pretrained_netG"
+        )
+    if teacher is not None and state.teacher is not None:
+        load_strictly(teacher, state.teacher, path)
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """A line "key: old -> new" for every option that differs."""
+    old, new = dict(_flat(before)), dict(_flat(now))
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            yield f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
+
+
+def _flat(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value

@@ -1,0 +1,201 @@
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from data.rs_gopro import RSGOPRO
+from models.correction import Method
+from tests.capture_folders import write_rs_gopro
+from utils.distributed import Processes
+from utils.errors import InputError
+from utils.evaluation import (
+    EvaluationPlan,
+    FrameScore,
+    choose_methods,
+    draw_example,
+    evaluate,
+    plan_evaluation,
+    summarise,
+    to_8bit,
+)
+from utils.evaluation_options import EvaluationOptions
+from utils.image_io import read_image, to_uint8
+from utils.metrics import psnr, ssim
+
+ALONE = Processes(torch.device("cpu"))
+
+
+def options(**changes: Any) -> EvaluationOptions:
+    given = {
+        "task": "test",
+        "path": {"pretrained_netG": "unused"},
+        "datasets": {"test": {"data_root": "unused"}},
+        "protocols": ("full",),
+    }
+    return EvaluationOptions.model_validate(given | changes)
+
+
+def benchmark(root: Path, **layout: Any) -> RSGOPRO:
+    write_rs_gopro(root, split="test", **({"size": (12, 14)} | layout))
+    return RSGOPRO(root, "test")
+
+
+def brighter(pair: Tensor, times: Sequence[float]) -> Tensor:
+    """Frames that differ with the instant and lie between 8-bit levels."""
+    return torch.stack([(pair[0] + (time + 0.6) / 255).clamp(max=1) for time in times])
+
+
+def score(pair: str, psnr: float, ssim: float = 0.5) -> FrameScore:
+    return FrameScore("full", "method", pair, 0, 0.0, psnr, ssim)
+
+
+def run(captures: RSGOPRO, folder: Path, method: Method = brighter, **changes: Any) -> Any:
+    plan = plan_evaluation(captures, options(**changes), folder)
+    return evaluate(captures, choose_methods("ours", method, plan), plan, ALONE)
+
+
+def test_scores_are_those_of_the_images_saved(tmp_path: Path) -> None:
+    captures = benchmark(tmp_path, frames=3)
+    scores = run(captures, tmp_path / "out", baselines=False)
+    assert [(item.frame, item.time) for item in scores] == [(0, 0.0), (1, 0.5), (2, 1.0)]
+    for item, name in zip(scores, ("000_t0.000", "001_t0.500", "002_t1.000"), strict=True):
+        saved = cv2.imread(str(tmp_path / f"out/frames/seq/00000000/frame_{name}.png"))
+        truth = cv2.imread(str(tmp_path / f"test/seq/GS/00000000_gs_{name[:3]}.png"))
+        assert item.psnr == pytest.approx(psnr(saved, truth), abs=1e-9)
+        assert item.ssim == pytest.approx(ssim(saved, truth), abs=1e-9)
+
+
+def test_protocols_floor_or_round_and_keep_both_kinds_of_frames(tmp_path: Path) -> None:
+    captures = benchmark(tmp_path, frames=2, pairs=3)
+    run(captures, tmp_path / "out", protocols=("full", "ifed"))
+    frame = brighter(captures[0].pair, [0.0])[0].numpy().transpose(1, 2, 0) * 255
+    name = "seq/00000000/frame_000_t0.000.png"
+    for folder, rounding in (("frames", np.round), ("frames_floored", np.floor)):
+        saved = to_uint8(read_image(tmp_path / "out" / folder / name))
+        np.testing.assert_array_equal(saved, rounding(frame))
+
+
+def test_flooring_keeps_8_bit_images_as_they_are() -> None:
+    levels = torch.arange(256).float().div(255).expand(3, 1, 256)
+    for rounding in ("rounded", "floored"):
+        assert to_8bit(levels, rounding)[0, :, 0].tolist() == list(range(256))
+    assert to_8bit(levels + 0.9 / 255, "floored")[0, :255, 0].tolist() == list(range(255))
+
+
+def test_ifed_leaves_out_the_first_and_last_pair_of_each_sequence(tmp_path: Path) -> None:
+    captures = benchmark(tmp_path, sequences=("a", "b"), pairs=4, frames=2)
+    scores = run(captures, tmp_path / "out", protocols=("full", "ifed"), baselines=False)
+    of_ifed = [item.pair for item in scores if item.protocol == "ifed" and item.frame == 0]
+    assert of_ifed == ["a/00000001", "a/00000002", "b/00000001", "b/00000002"]
+    assert len({item.pair for item in scores if item.protocol == "full"}) == 8
+
+
+def test_a_protocol_that_leaves_out_everything_is_refused(tmp_path: Path) -> None:
+    captures = benchmark(tmp_path, pairs=2)
+    with pytest.raises(InputError, match="protocol 'ifed' leaves out the first and last pair"):
+        plan_evaluation(captures, options(protocols=("ifed",)), tmp_path)
+
+
+def test_baselines_are_the_inputs_and_their_mean(tmp_path: Path) -> None:
+    captures = benchmark(tmp_path, frames=2)
+    scores = {item.method: item for item in run(captures, tmp_path / "out") if item.frame == 0}
+    assert list(scores) == ["ours", "t2b as it is", "b2t as it is", "mean of both"]
+    capture = captures[0]
+    assert capture.truth is not None
+    truth = to_uint8(capture.truth[0])
+    for name, image in (
+        ("t2b as it is", capture.t2b),
+        ("b2t as it is", capture.b2t),
+        ("mean of both", (capture.t2b + capture.b2t) / 2),
+    ):
+        assert scores[name].psnr == psnr(to_uint8(image), truth)
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 2  # those of "ours" alone
+
+
+def test_every_process_takes_its_share_and_gets_all_scores(tmp_path: Path) -> None:
+    class OneOfThree(Processes):
+        shares: list[list[FrameScore]] = []
+
+        def gather(self, item: Any) -> Any:
+            self.shares.append(item)
+            return self.shares
+
+    captures = benchmark(tmp_path, sequences=("a", "b"), pairs=2, frames=2)
+    expected = run(captures, tmp_path / "whole")
+    plan = plan_evaluation(captures, options(), tmp_path / "shared")
+    methods = choose_methods("ours", brighter, plan)
+    for rank in (2, 1, 0):
+        scores = evaluate(captures, methods, plan, OneOfThree(ALONE.device, rank, 3))
+    assert [len({item.pair for item in share}) for share in OneOfThree.shares] == [1, 1, 2]
+    assert scores == expected
+
+
+def test_frames_may_be_thrown_away(tmp_path: Path) -> None:
+    captures = benchmark(tmp_path, frames=2)
+    assert run(captures, tmp_path / "out", save_images=False)
+    assert not (tmp_path / "out").exists()
+    plan = plan_evaluation(captures, options(save_images=False), tmp_path / "out")
+    assert draw_example(captures, plan) is None
+
+
+def test_without_truth_frames_are_made_and_nothing_is_scored(tmp_path: Path) -> None:
+    captures = benchmark(tmp_path, frames=0)
+    assert run(captures, tmp_path / "out", frames=3) == []
+    names = sorted(path.name for path in (tmp_path / "out").rglob("*.png"))
+    assert names == ["frame_000_t0.000.png", "frame_001_t0.500.png", "frame_002_t1.000.png"]
+    assert len(plan_evaluation(captures, options(), tmp_path).times) == 9
+    with pytest.raises(InputError, match="no true frames to score against"):
+        plan_evaluation(captures, options(save_images=False), tmp_path)
+
+
+def test_a_run_with_fewer_frames_leaves_none_of_the_earlier_ones(tmp_path: Path) -> None:
+    captures = benchmark(tmp_path, frames=0)
+    for frames in (5, 2):
+        run(captures, tmp_path / "out", frames=frames)
+    names = sorted(path.name for path in (tmp_path / "out").rglob("*.png"))
+    assert names == ["frame_000_t0.000.png", "frame_001_t1.000.png"]
+
+
+def test_a_number_of_frames_that_does_not_match_is_refused(tmp_path: Path) -> None:
+    captures = benchmark(tmp_path, frames=3)
+    expected = "seq/00000000: 3 true frames, but the options ask for 9; set frames=3"
+    with pytest.raises(InputError, match=expected):
+        plan_evaluation(captures, options(frames=9), tmp_path)
+    assert plan_evaluation(captures, options(frames=3), tmp_path).times == (0.0, 0.5, 1.0)
+
+
+def test_too_small_images_are_refused(tmp_path: Path) -> None:
+    captures = benchmark(tmp_path, frames=2, size=(30, 40))
+    with pytest.raises(InputError, match="30x40 are too small to score with a border of 20"):
+        run(captures, tmp_path / "out", protocols=("released",))
+
+
+def test_example_shows_the_saved_frames(tmp_path: Path) -> None:
+    captures = benchmark(tmp_path, frames=2, pairs=3)
+    plan = EvaluationPlan((0.0, 1.0), ("ifed",), baselines=False, folder=tmp_path / "out")
+    evaluate(captures, {"ours": brighter}, plan, ALONE)
+    example = draw_example(captures, plan)
+    assert example is not None and example.ndim == 3
+    (tmp_path / "out/frames_floored/seq/00000000/frame_001_t1.000.png").unlink()
+    with pytest.raises(InputError, match="frame_001_t1.000.png: no such image"):
+        draw_example(captures, plan)
+
+
+def test_means_go_over_frames_then_pairs() -> None:
+    scores = [score("a/0", 20, 0.2), score("a/0", 30, 0.4), score("a/1", 40, 0.9)]
+    summary = summarise(scores)
+    assert summary.psnr == pytest.approx((25 + 40) / 2)
+    assert summary.ssim == pytest.approx((0.3 + 0.9) / 2)
+    assert (summary.pairs, summary.identical) == (2, 0)
+
+
+def test_identical_frames_are_counted_instead_of_averaged() -> None:
+    infinite = [score("a/0", math.inf), score("a/0", 30), score("a/1", math.inf)]
+    assert summarise(infinite) == (30.0, 0.5, 2, 2)
+    assert summarise(infinite[:1]).psnr == math.inf

@@ -1,0 +1,263 @@
+"""Correct the captures of a benchmark and score every frame against its truth."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from data.capture import CapturePair
+from data.rs_gopro import RSGOPRO
+from models.correction import BASELINES, Method, frame_instants
+from utils.capture_results import read_frames, write_frames
+from utils.contact_sheet import draw_contact_sheet
+from utils.distributed import Processes
+from utils.errors import InputError
+from utils.evaluation_options import EvaluationOptions
+from utils.image_io import prepare_output_folder, to_uint8
+from utils.metrics import PROTOCOLS, Image, Rounding, mean_psnr, psnr, ssim
+
+DEFAULT_FRAMES = 9
+"""Frames made of a capture without truth unless the options say how many."""
+
+BASELINE_NAMES: Mapping[str, str] = {
+    "t2b": "t2b as it is",
+    "b2t": "b2t as it is",
+    "mean": "mean of both",
+}
+"""How tables call the entries of `models.correction.BASELINES`."""
+
+FRAME_FOLDERS: Mapping[Rounding, str] = {"rounded": "frames", "floored": "frames_floored"}
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """What to make of each capture.
+
+    Attributes:
+        times: instants of the frames, and of the true frames if there are any.
+        protocols: keys of `PROTOCOLS` to score under; none where there is no truth.
+        baselines: whether to score `BASELINES`, too.
+        folder: where the frames go (not those of the baselines), if anywhere.
+    """
+
+    times: tuple[float, ...]
+    protocols: tuple[str, ...]
+    baselines: bool
+    folder: Path | None
+
+    @property
+    def roundings(self) -> tuple[Rounding, ...]:
+        """The kinds of 8-bit images needed, each once."""
+        needed: list[Rounding] = [PROTOCOLS[name].rounding for name in self.protocols]
+        return tuple(dict.fromkeys(needed)) or ("rounded",)
+
+
+class FrameScore(NamedTuple):
+    """How close one frame came to its truth.
+
+    Attributes:
+        protocol: key of `PROTOCOLS`.
+        method: what made the frame.
+        pair: name of the capture, "sequence/index".
+        frame: its number among the capture's frames.
+        time: its instant in [0, 1].
+        psnr: in dB, infinite where the frame is identical to the truth.
+        ssim: at most 1.
+    """
+
+    protocol: str
+    method: str
+    pair: str
+    frame: int
+    time: float
+    psnr: float
+    ssim: float
+
+    @property
+    def sequence(self) -> str:
+        """The sequence of the pair."""
+        return self.pair.rpartition("/")[0]
+
+
+class Summary(NamedTuple):
+    """Means over frames of each pair, then over pairs.
+
+    Attributes:
+        psnr: in dB (see `utils.metrics.mean_psnr`); infinite if all frames are identical to theirs.
+        ssim: at most 1.
+        pairs: how many pairs.
+        identical: how many frames are identical to their truth, and so not in `psnr`.
+    """
+
+    psnr: float
+    ssim: float
+    pairs: int
+    identical: int
+
+
+def plan_evaluation(captures: RSGOPRO, options: EvaluationOptions, folder: Path) -> EvaluationPlan:
+    """Decide what to make of each capture: frames at the instants of its truth, if it has any.
+
+    Args:
+        captures: the benchmark; all its captures have as many true frames.
+        options: protocols, number of frames, and whether to save them.
+        folder: the folder of the test.
+
+    Raises:
+        InputError: the number of true frames is not the one asked for, a protocol leaves out all
+            pairs, or there is nothing to do.
+    """
+    truth = captures.frame_count(0)
+    if truth and options.frames not in (None, truth):
+        raise InputError(
+            f"{captures.pairs[0].name}: {truth} true frames, but the options ask for "
+            f"{options.frames}; set frames={truth} or frames=null"
+        )
+    if not truth and not options.save_images:
+        raise InputError(
+            f"{captures.pairs[0].name}: no true frames to score against, and frames are not to be "
+            "saved; set save_images=true"
+        )
+    protocols = options.protocols if truth else ()
+    _check_protocols(captures, protocols)
+    return EvaluationPlan(
+        times=frame_instants(truth or options.frames or DEFAULT_FRAMES),
+        protocols=protocols,
+        baselines=options.baselines and truth > 0,
+        folder=folder if options.save_images else None,
+    )
+
+
+def choose_methods(name: str, method: Method, plan: EvaluationPlan) -> dict[str, Method]:
+    """What to evaluate by the name that tables show: `method` first, then the baselines."""
+    baselines = {BASELINE_NAMES[key]: baseline for key, baseline in BASELINES.items()}
+    return {name: method, **(baselines if plan.baselines else {})}
+
+
+def evaluate(
+    captures: RSGOPRO, methods: Mapping[str, Method], plan: EvaluationPlan, processes: Processes
+) -> list[FrameScore]:
+    """Make, save and score the frames of all captures, shared among the processes.
+
+    Process r of N takes captures r, r + N, ...; what is scored are the 8-bit images that are saved.
+
+    Returns:
+        All scores, the same in every process, in the order of captures, methods and frames.
+
+    Raises:
+        InputError: an image cannot be read, is too small to score, or cannot be saved.
+    """
+    ends = _ends_of_sequences(captures)
+    share = range(processes.rank, len(captures), processes.world_size)
+    scores: list[FrameScore] = []
+    for index in tqdm(share, desc="captures", unit="pair", disable=not processes.is_main):
+        capture = captures[index]
+        for method, correct in methods.items():
+            frames = correct(capture.pair, plan.times)
+            scores += _score_method(capture, method, frames, plan)
+    counted = [
+        score
+        for share_of_one in processes.gather(scores)
+        for score in share_of_one
+        if not (PROTOCOLS[score.protocol].drops_ends and score.pair in ends)
+    ]
+    order = {files.name: index for index, files in enumerate(captures.pairs)}
+    return sorted(counted, key=lambda score: order[score.pair])
+
+
+def summarise(scores: Sequence[FrameScore]) -> Summary:
+    """Average scores of one protocol and method: over the frames of each pair, then over pairs.
+
+    Raises:
+        ValueError: no scores.
+    """
+    pairs: dict[str, list[FrameScore]] = {}
+    for score in scores:
+        pairs.setdefault(score.pair, []).append(score)
+    return Summary(
+        psnr=mean_psnr(mean_psnr(score.psnr for score in frames) for frames in pairs.values()),
+        ssim=float(np.mean([np.mean([score.ssim for score in pair]) for pair in pairs.values()])),
+        pairs=len(pairs),
+        identical=sum(math.isinf(score.psnr) for score in scores),
+    )
+
+
+def draw_example(captures: RSGOPRO, plan: EvaluationPlan) -> Image | None:
+    """Contact sheet of the first capture's saved frames; None where they are not saved.
+
+    Raises:
+        InputError: an image is missing or damaged.
+    """
+    if plan.folder is None:
+        return None
+    capture = captures.load(0)
+    saved = plan.folder / FRAME_FOLDERS[plan.roundings[0]] / capture.name
+    inputs = to_uint8(capture.t2b), to_uint8(capture.b2t)
+    return draw_contact_sheet(*inputs, read_frames(saved, plan.times), plan.times)
+
+
+def to_8bit(image: Tensor, rounding: Rounding) -> Image:
+    """(3, H, W) in [0, 1] to (H, W, 3), rounded to the nearest level or down to the one below."""
+    if rounding == "rounded":
+        return to_uint8(image)
+    return to_uint8(torch.floor(image.float() * 255) / 255)
+
+
+def _score_method(
+    capture: CapturePair, method: str, frames: Tensor, plan: EvaluationPlan
+) -> list[FrameScore]:
+    """Save the frames one method made of a capture, and score them under each protocol."""
+    scores: list[FrameScore] = []
+    for rounding in plan.roundings:
+        images = [to_8bit(frame, rounding) for frame in frames]
+        if plan.folder is not None and method not in BASELINE_NAMES.values():
+            folder = plan.folder / FRAME_FOLDERS[rounding] / capture.name
+            write_frames(prepare_output_folder(folder), images, plan.times)
+        for protocol in plan.protocols:
+            if PROTOCOLS[protocol].rounding == rounding:
+                figures = _compare(images, capture, PROTOCOLS[protocol].border)
+                scores += [
+                    FrameScore(protocol, method, capture.name, number, instant, *figure)
+                    for number, (instant, figure) in enumerate(
+                        zip(plan.times, figures, strict=True)
+                    )
+                ]
+    return scores
+
+
+def _compare(
+    images: Sequence[Image], capture: CapturePair, border: int
+) -> list[tuple[float, float]]:
+    """PSNR and SSIM of each frame."""
+    if capture.truth is None:
+        raise ValueError(f"{capture.name}: no truth to score against")
+    truths = [to_uint8(frame) for frame in capture.truth]
+    return [
+        (psnr(image, truth, border), ssim(image, truth, border))
+        for image, truth in zip(images, truths, strict=True)
+    ]
+
+
+def _check_protocols(captures: RSGOPRO, protocols: Sequence[str]) -> None:
+    """Make sure that every protocol has pairs to score."""
+    ends = _ends_of_sequences(captures)
+    for name in protocols:
+        if PROTOCOLS[name].drops_ends and len(ends) == len(captures):
+            raise InputError(
+                f"protocol '{name}' leaves out the first and last pair of each sequence, and no "
+                "sequence has more than these; choose another protocol"
+            )
+
+
+def _ends_of_sequences(captures: RSGOPRO) -> set[str]:
+    """Names of the first and last pair of each sequence."""
+    names: dict[str, list[str]] = {}
+    for files in captures.pairs:
+        names.setdefault(files.sequence, []).append(files.name)
+    return {end for sequence in names.values() for end in (sequence[0], sequence[-1])}

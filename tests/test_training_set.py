@@ -298,3 +298,37 @@ def test_bad_input_is_told_in_one_line_wherever_it_is_found(tmp_path, num_worker
     dataset = folder_set(RSGOPRO(tmp_path, "train"), patch_size=4)
     with pytest.raises(InputError, match="expected 6x8 pixels like .*, got 5x5$"):
         take(1, dataset, batch_size=1, num_workers=num_workers)
+
+
+def test_crops_of_one_scene_come_in_a_row_whatever_was_drawn_before():
+    settings = TrainingSetSettings(patch_size=32, seed=3, augment=False, crops_per_scene=3)
+    scene = SceneSettings(height=64, width=96, camera_motion=4, object_motion=4, acceleration=1)
+    textures = [torch.rand(3, 128, 160, generator=torch.Generator().manual_seed(i)) for i in (0, 1)]
+    dataset = SimulatedTrainingSet(textures, scene, settings)
+    forwards = [dataset[number] for number in range(6)]
+    backwards = [dataset[number] for number in reversed(range(6))][::-1]
+    for first, second in zip(forwards, backwards, strict=True):
+        assert torch.equal(first.pair, second.pair)
+    seeds = []
+    dataset._latest = None
+    for number in range(6):
+        _ = dataset[number]
+        seeds.append(dataset._latest[0])
+    assert seeds == [0, 0, 0, 1, 1, 1]
+
+
+def test_crops_stay_in_the_sensor_rows_asked_for():
+    settings = TrainingSetSettings(patch_size=32, augment=False, sensor_rows=(0.25, 0.75))
+    scene = SceneSettings(height=128, width=96, camera_motion=4, object_motion=4, acceleration=1)
+    dataset = SimulatedTrainingSet([torch.rand(3, 160, 160)], scene, settings)
+    times = torch.stack([dataset[number].scan_time for number in range(40)])
+    assert float(times.min()) >= 32 / 127 - 1e-6
+    assert float(times.max()) <= 95 / 127 + 1e-6
+    assert float(times[:, 0].max() - times[:, 0].min()) > 0.15
+
+
+def test_a_patch_larger_than_the_sensor_rows_is_refused():
+    settings = TrainingSetSettings(patch_size=64, sensor_rows=(0.0, 0.3))
+    scene = SceneSettings(height=128, width=96)
+    with pytest.raises(InputError, match="patch_size 64 is larger than the image, 38x96"):
+        SimulatedTrainingSet([torch.rand(3, 160, 160)], scene, settings)

@@ -1,6 +1,7 @@
 # Everything runs in .venv, built once from requirements-dev.txt and reused until that file changes.
 PYTHON ?= python3
 VENV ?= .venv
+TEST_JOBS ?= 2
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 SOURCES := models data utils tests main_train_stage1.py main_train_stage2.py main_test.py main_test_real.py
@@ -20,7 +21,7 @@ demo: $(READY)  ## correct the two bundled captures with the bundled weights
 	$(RUN) main_test_real.py --opt options/test_real.json
 
 test: $(READY)  ## run the tests
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n $(TEST_JOBS)
 
 format: $(READY)  ## reformat the code
 	$(RUN) -m ruff format $(SOURCES)

@@ -162,7 +162,9 @@ def test_wrong_values_name_key_and_cure(file: Path, override: str, message: str)
         (["train.border=8"], "a positive multiple of 32, got 320 - 2 * 8 = 304"),
         (["train.objective=supervised", "datasets.train.dataset_type=real"], "needs true frames"),
         (["datasets.train.scene={}"], "only for 'simulated' data, not 'rs_gopro'"),
-        (["datasets.train.flows=true"], "exact flows exist only for 'simulated' data"),
+        (["datasets.train.flows=true"], "'datasets.train.flows': only for 'simulated' data"),
+        (["datasets.train.crops_per_scene=2"], "crops_per_scene': only for 'simulated' data"),
+        (["datasets.train.sensor_rows=[0, 0.5]"], "sensor_rows': only for 'simulated' data"),
         (
             ['datasets.valid={"dataset_type": "simulated"}'],
             "'datasets.valid.count': expected how many scenes to simulate, got null",

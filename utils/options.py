@@ -120,8 +120,9 @@ class TrainingDataOptions(DataOptions):
             room = min(round((high - low) * self.scene.height), self.scene.width)
             if self.patch_size > room:
                 raise ValueError(
-                    f"patch_size: {self.patch_size} is larger than the scene's rows in use "
-                    f"({self.scene.height}x{self.scene.width}); expected at most {room}"
+                    f"patch_size: {self.patch_size} is larger than the scene "
+                    f"({self.scene.height}x{self.scene.width}) within sensor_rows "
+                    f"[{low:g}, {high:g}]; expected at most {room}"
                 )
         for key in ("flows", "crops_per_scene", "sensor_rows"):
             if self.dataset_type != "simulated" and key in self.model_fields_set:

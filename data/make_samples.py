@@ -21,7 +21,7 @@ SAMPLES = {
     "coffee": Sample(("coffee.png", "chelsea.png"), seed=1240),
 }
 SETTINGS = SceneSettings(
-    height=288, width=384, camera_motion=60.0, object_motion=45.0, acceleration=8.0, max_objects=1
+    height=288, width=384, camera_motion=26.0, object_motion=24.0, acceleration=4.0, max_objects=1
 )
 
 

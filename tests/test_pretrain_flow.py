@@ -5,7 +5,7 @@ import torch
 from models.generator import Generator
 from models.generator_blocks import FlowBlock
 from utils.errors import InputError
-from utils.pretrain_flow import Lesson, _shifted, pretrain, teach, widen
+from utils.pretrain_flow import Lesson, _draw, _error, _shifted, pretrain, teach, widen
 
 
 def photos(count: int = 2, side: int = 300) -> list[torch.Tensor]:
@@ -31,14 +31,24 @@ def test_shifted_views_are_displaced_by_the_shift() -> None:
     torch.testing.assert_close(second[:, :, :-2, 4:], first[:, :, 2:, :-4], rtol=0, atol=1e-5)
 
 
-def test_a_block_learns_to_see_shifts() -> None:
+@pytest.mark.parametrize("scale", [1, 4])
+def test_the_error_is_that_of_velocity_times_offset_at_the_blocks_scale(scale: int) -> None:
+    lesson = Lesson(3, 4.0, 4.0, 1, timed=True)
+    inputs, velocity, offsets = _draw(photos(), 4.0, scale, lesson, np.random.default_rng(0))
+    right = (velocity * scale / 2).repeat(1, 6)[:, :, None, None].expand(-1, -1, 24, 24)
+    assert float(_error(lambda _: right, (inputs, velocity, offsets), scale)) < 2e-3
+    nothing = float(_error(lambda _: 0 * right, (inputs, velocity, offsets), scale))
+    lengths = (velocity[:, None] * offsets[:, :, None]).norm(dim=2).mean()
+    assert nothing == pytest.approx(float(lengths), rel=1e-2)
+
+
+def test_a_lesson_changes_the_block_and_leaves_its_scale() -> None:
     torch.manual_seed(0)
-    block = Generator(width=0.25).get_submodule("flow_net.block3")
-    rng = np.random.default_rng(0)
-    lesson = Lesson(3, 2.0, 2.0, 150, timed=False)
-    error = teach(block, photos(8), lesson, rng)
-    assert error < 0.97  # a block that sees nothing stays at the mean length of the shifts, 1.0
-    assert block.scale == 1
+    block = Generator(width=0.25).get_submodule("flow_net.block2")
+    before = block.conv1.weight.detach().clone()
+    teach(block, photos(), Lesson(2, 2.0, 2.0, 2, timed=False), np.random.default_rng(0))
+    assert block.scale == 2
+    assert not torch.equal(block.conv1.weight, before)
 
 
 def test_the_wired_generator_leaves_its_coarsest_flow_at_zero() -> None:

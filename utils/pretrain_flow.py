@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--photos", metavar="DIR", help="photos; scikit-image's if not given")
     parser.add_argument("--output", metavar="FILE", default="experiments/flow_blocks.safetensors")
     parser.add_argument("--width", type=float, default=0.5, help="of the generator")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=3, help="0 was seen to stay on the plateau")
     arguments = parser.parse_args()
     torch.manual_seed(arguments.seed)
     generator = Generator(width=arguments.width)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,8 +19,9 @@ class CapturePair:
         name: where it came from, "sequence/frame", unique within a dataset.
         truth: (T, 3, H, W) global-shutter frames, if known.
         truth_times: (T,) instants of `truth` in [0, 1].
-        truth_flows: (T, 2, 2, H, W), if known: for each pixel of each true frame the displacement
-            (dx, dy) in pixels to where the same point was exposed in t2b and in b2t.
+        truth_flows: (T, 2, 2, H / k, W / k), if known: from the centre of each block of k x k
+            pixels of each true frame the displacement (dx, dy) in pixels to where the same point
+            was exposed in t2b and in b2t; k = 1 means each pixel.
     """
 
     t2b: Tensor
@@ -47,7 +48,8 @@ class CapturePair:
             _expect_shape(self.name, "truth", self.truth, (count, *self.t2b.shape))
         if self.truth_flows is not None:
             count = 0 if self.truth_times is None else len(self.truth_times)
-            expected = (count, 2, 2, self.height, self.width)
+            stride = self.flow_stride
+            expected = (count, 2, 2, self.height // stride, self.width // stride)
             _expect_shape(self.name, "truth_flows", self.truth_flows, expected)
 
     @property
@@ -59,6 +61,13 @@ class CapturePair:
     def width(self) -> int:
         """Columns of the images."""
         return self.t2b.shape[-1]
+
+    @property
+    def flow_stride(self) -> int:
+        """Rows and columns of the blocks whose centres have `truth_flows`; 1 without flows."""
+        rows = self.height if self.truth_flows is None else self.truth_flows.shape[-2]
+        stride = self.height // max(rows, 1)
+        return stride if stride and not (self.height % stride or self.width % stride) else 1
 
     @property
     def pair(self) -> Tensor:
@@ -74,7 +83,7 @@ class TrainingSample(NamedTuple):
         scan_time: (H,) exposure time of the crop's t2b rows.
         t: () the intermediate instant in [0, 1].
         truth: (3, 3, H, W) true frames at 0, t, 1, or None.
-        truth_flows: (3, 2, 2, H, W) exact displacements (see `CapturePair`), or None.
+        truth_flows: (3, 2, 2, H/2, W/2) exact displacements (see `CapturePair`), or None.
     """
 
     pair: Tensor
@@ -84,30 +93,25 @@ class TrainingSample(NamedTuple):
     truth_flows: Tensor | None = None
 
 
-def collate(samples: Sequence[TrainingSample]) -> TrainingSample:
+Sample = TypeVar("Sample", bound=NamedTuple)
+"""A named tuple of tensors, some of which may be absent: a crop to train on, or a batch of them."""
+
+
+def collate(samples: Sequence[Sample]) -> Sample:
     """Stack samples along a new first axis; a field absent in any sample is absent in the batch."""
 
     def stack_optional(values: Sequence[Tensor | None]) -> Tensor | None:
         present = [value for value in values if value is not None]
         return torch.stack(present) if len(present) == len(values) else None
 
-    return TrainingSample(
-        pair=torch.stack([sample.pair for sample in samples]),
-        scan_time=torch.stack([sample.scan_time for sample in samples]),
-        t=torch.stack([sample.t for sample in samples]),
-        truth=stack_optional([sample.truth for sample in samples]),
-        truth_flows=stack_optional([sample.truth_flows for sample in samples]),
-    )
+    return samples[0]._make(stack_optional(values) for values in zip(*samples, strict=True))
 
 
-def to_device(batch: TrainingSample, device: torch.device) -> TrainingSample:
+def to_device(batch: Sample, device: torch.device) -> Sample:
     """Move every tensor of a batch; copies from pinned memory do not block."""
-    moved = {
-        name: value.to(device, non_blocking=True)
-        for name, value in batch._asdict().items()
-        if value is not None
-    }
-    return TrainingSample(**moved)
+    return batch._make(
+        None if value is None else value.to(device, non_blocking=True) for value in batch
+    )
 
 
 def _expect_image(name: str, field: str, image: Tensor) -> None:

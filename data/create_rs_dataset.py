@@ -1,47 +1,75 @@
-"""Write an RS-GOPRO folder of simulated scenes: `python -m data.create_rs_dataset OUTPUT`."""
+"""Write an RS-GOPRO folder: `python -m data.create_rs_dataset OUTPUT`.
 
-import argparse
-import json
-import shutil
+Captures are simulated, or made from a high-frame-rate video (`--video FILE`) or its frames
+(`--frames-folder DIR`).
+"""
+
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
-from data.simulator import SceneSettings, draw_scene
+from data.dataset_arguments import camera_settings, parse_arguments, scene_settings
+from data.dataset_folder import new_dataset, write_capture, write_description
+from data.frame_interpolation import Flow
+from data.frame_source import FrameSource, open_frames_folder, open_video
+from data.rolling_video import RollingSettings, VideoStatistics, roll_captures
+from data.simulator import SceneSettings, draw_imaging, draw_scene
 from data.textures import load_textures
+from models.flow_networks import load_flow
 from utils.command_line import run
+from utils.device import choose_device
 from utils.errors import InputError
-from utils.image_io import prepare_output_folder, to_uint8, write_image
 
-STRENGTHS = (0.25, 0.5, 0.75, 1.0)
+_RELIABLE_MOTION = 10.0  # px between neighbouring frames, beyond which interpolation fails
+_COMPLETE = 0.95  # share of the frames a video announces that it may hold
 
 
 def main() -> None:
-    """Read the command line and write the scenes."""
-    parser = argparse.ArgumentParser(description=str(__doc__))
-    parser.add_argument("output", type=Path, help="folder to make; it must not exist")
-    parser.add_argument("--photos", metavar="DIR", help="textures; scikit-image's if not given")
-    parser.add_argument("--split", default="test")
-    parser.add_argument("--count", type=int, default=20, help="scenes, one sequence each")
-    parser.add_argument("--frames", type=int, default=9, help="true frames per scene")
-    parser.add_argument("--seed", type=int, default=2_000_000)
-    arguments = parser.parse_args()
-    if arguments.count < 1 or arguments.frames < 2:
-        raise InputError(
-            "create_rs_dataset: expected --count >= 1 and --frames >= 2, "
-            f"got {arguments.count} and {arguments.frames}"
+    """Read the command line and write the captures."""
+    arguments = parse_arguments()
+    if arguments.recorded:
+        device = choose_device(arguments.device)
+        source = (
+            open_frames_folder(arguments.frames_folder)
+            if arguments.video is None
+            else open_video(arguments.video)
         )
-    textures = load_textures(arguments.photos)
-    settings = [SceneSettings(strength=strength) for strength in STRENGTHS]
-    seeds = range(arguments.seed, arguments.seed + arguments.count)
-    write_dataset(
-        arguments.output, textures, settings, seeds, split=arguments.split, frames=arguments.frames
-    )
-    sys.stdout.write(f"{arguments.count} scenes are in {arguments.output}/{arguments.split}\n")
+        settings = RollingSettings(
+            span=arguments.span,
+            step=arguments.step,
+            times=torch.linspace(0, 1, arguments.frames, dtype=torch.float64).tolist(),
+            imaging=draw_imaging(camera_settings(arguments), arguments.seed),
+        )
+        flow = load_flow(arguments.flow).to(device)
+        count = write_recorded(
+            arguments.output,
+            source,
+            settings,
+            flow,
+            split=arguments.split,
+            device=device,
+            about={"flow": arguments.flow},
+        )
+    else:
+        textures = load_textures(arguments.photos, procedural=arguments.procedural)
+        seeds = range(arguments.seed, arguments.seed + arguments.count)
+        write_dataset(
+            arguments.output,
+            textures,
+            scene_settings(arguments),
+            seeds,
+            split=arguments.split,
+            frames=arguments.frames,
+            about={"photos": arguments.photos, "procedural_textures": arguments.procedural},
+        )
+        count = arguments.count
+    sys.stdout.write(f"{count} captures are in {arguments.output}/{arguments.split}\n")
 
 
 def write_dataset(
@@ -52,6 +80,7 @@ def write_dataset(
     *,
     split: str = "test",
     frames: int = 9,
+    about: Mapping[str, Any] | None = None,
 ) -> None:
     """Write one sequence per seed; scene i has settings i modulo their number.
 
@@ -65,35 +94,107 @@ def write_dataset(
         seeds: one per scene.
         split: name of the folder inside `output`.
         frames: global-shutter frames per scene, evenly spaced over the readout, at least 2.
+        about: what else to put in `dataset.json`.
 
     Raises:
         InputError: `output` exists already or cannot be written.
     """
-    if output.exists():
-        raise InputError(f"{output}: exists already; name a new folder, or remove it first")
-    making = output.with_name(f".making-{output.name}")
-    prepare_output_folder(making)
-    try:
-        parameters = {}
-        for index, seed in enumerate(seeds):
+    sequences = {}
+    with new_dataset(output) as making:
+        for index, seed in enumerate(tqdm(seeds, unit="scene", disable=None)):
             setting = settings[index % len(settings)]
-            sequence = f"{index:04d}"
             capture = draw_scene(textures, setting, seed).capture(torch.linspace(0, 1, frames))
-            _write_sequence(making / split / sequence, capture.t2b, capture.b2t, capture.truth)
-            parameters[sequence] = {"seed": seed, **asdict(setting)}
-        (making / "dataset.json").write_text(json.dumps(parameters, indent=2) + "\n")
-        making.rename(output)
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
+            write_capture(making / split / f"{index:04d}", 0, capture)
+            sequences[f"{index:04d}"] = {"seed": seed, **asdict(setting)}
+        description = {"kind": "simulated", **(about or {}), "frames": frames}
+        write_description(making, {**description, "sequences": sequences})
 
 
-def _write_sequence(folder: Path, t2b: Tensor, b2t: Tensor, truth: Tensor | None) -> None:
-    for part in ("RS", "GS"):
-        prepare_output_folder(folder / part)
-    write_image(folder / "RS" / "00000000_rs_t2b.png", to_uint8(t2b))
-    write_image(folder / "RS" / "00000000_rs_b2t.png", to_uint8(b2t))
-    for number, frame in enumerate(() if truth is None else truth):
-        write_image(folder / "GS" / f"00000000_gs_{number:03d}.png", to_uint8(frame))
+def write_recorded(
+    output: Path,
+    source: FrameSource,
+    settings: RollingSettings,
+    flow: Flow,
+    *,
+    split: str = "test",
+    device: torch.device | str = "cpu",
+    about: Mapping[str, Any] | None = None,
+) -> int:
+    """Write captures made from a recording as one sequence, named after it.
+
+    `dataset.json` holds all parameters and each capture's first frame. The recording is only read.
+
+    Args:
+        output: folder to make, outside the recording.
+        source: the recording.
+        settings: how captures are laid over it.
+        flow: motion between two frames.
+        split: name of the folder inside `output`.
+        device: where to work.
+        about: what else to put in `dataset.json`.
+
+    Returns:
+        The number of captures.
+
+    Raises:
+        InputError: the recording is too short or cannot be read, or `output` exists already, lies
+            inside the recording's folder, or cannot be written.
+    """
+    path = source.path.resolve()
+    if path in output.resolve().parents:
+        raise InputError(f"{output}: lies inside the recording {source.path}; choose another place")
+    statistics = VideoStatistics()
+    first_frames: list[int] = []
+    with new_dataset(output) as making:
+        frames = (frame.to(device) for frame in source.frames())
+        rolled = roll_captures(frames, settings, flow, statistics)
+        for first_frame, capture in tqdm(rolled, unit="capture", disable=None):
+            write_capture(making / split / path.stem, len(first_frames), capture)
+            first_frames.append(first_frame)
+        _check_recording(source, settings, statistics)
+        captures = {f"{i:08d}": {"first_frame": n} for i, n in enumerate(first_frames)}
+        description = _describe(source, settings, statistics) | dict(about or {})
+        write_description(making, description | {"captures": captures})
+    return len(first_frames)
+
+
+def _describe(
+    source: FrameSource, settings: RollingSettings, statistics: VideoStatistics
+) -> dict[str, Any]:
+    return {
+        "kind": "recorded",
+        "source": str(source.path.resolve()),
+        "size": statistics.size,
+        "fps": source.fps,
+        "source_frames": statistics.frames,
+        **asdict(settings),
+        "readout_seconds": source.fps and (settings.span - 1) / source.fps,
+        "fastest_px_between_frames": round(statistics.fastest, 2),
+    }
+
+
+def _check_recording(
+    source: FrameSource, settings: RollingSettings, statistics: VideoStatistics
+) -> None:
+    """Refuse a recording without captures; warn of one that ends early or moves too fast."""
+    if statistics.frames < settings.needed:
+        raise InputError(
+            f"{source.path}: {statistics.frames} frames, but a capture takes {settings.needed} "
+            f"(span {settings.span}, exposure {settings.imaging.exposure:g}); record at more "
+            "frames per second, or lower the span"
+        )
+    if source.count is not None and statistics.frames < _COMPLETE * source.count:
+        sys.stderr.write(
+            f"warning: {source.path}: ends after {statistics.frames} of {source.count} frames; "
+            "it may be damaged\n"
+        )
+    if statistics.fastest > _RELIABLE_MOTION:
+        sys.stderr.write(
+            f"warning: {source.path}: {statistics.fastest:.1f} px of motion between frames "
+            f"{statistics.fastest_at} and {statistics.fastest_at + 1}; beyond "
+            f"{_RELIABLE_MOTION:g} px interpolated rows are unreliable: record at more frames per "
+            "second\n"
+        )
 
 
 if __name__ == "__main__":

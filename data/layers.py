@@ -75,6 +75,13 @@ class Layer:
             align_corners=True,
         )
 
+    def opacity(self, points: Tensor) -> Tensor:
+        """Opacity (rows, width) at texture positions (rows, width, 2), 0 beyond the texture."""
+        height, width = self.texture.shape[1:]
+        sides = points.new_tensor((width - 1, height - 1))
+        grid = (2 * points / sides - 1).float()[None]
+        return F.grid_sample(self.texture[None, 3:], grid, align_corners=True)[0, 0]
+
     def footprint(self, homographies: Tensor, window: Window) -> Window | None:
         """The part of `window` that the layer can cover in any of the images.
 

@@ -1,41 +1,51 @@
-"""Scenes of moving photos, imaged exactly by either shutter.
+"""Random scenes of moving photos.
 
-A scene is a photo under a moving camera, and cut-outs of other photos that move by themselves.
-Every row of an image is sampled at its own exposure instant: rolling-shutter images and
-global-shutter frames come from the same code and differ only in the instants asked for. The
+A scene is a photo under a moving camera, and cut-outs of other photos that move by themselves. The
 background continues beyond its photo as mirror images, so the frame never shows emptiness.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from data.capture import CapturePair
-from data.layers import Layer, Window
-from data.textures import cut_window, draw_outline
-from data.time_maps import scan_time
-from data.trajectories import (
-    EXPOSURE_INSTANTS,
-    Motion,
-    apply,
-    draw_camera_motion,
-    draw_object_motion,
-    exposed_positions,
-    inverse,
-    shift_and_scale,
-)
+from data.imaging import Imaging
+from data.layers import Layer
+from data.outlines import draw_outline
+from data.scene import Scene
+from data.textures import cut_window
+from data.trajectories import Motion, draw_camera_motion, draw_object_motion, shift_and_scale
 from utils.errors import InputError
+
+__all__ = ["Range", "Scene", "SceneSettings", "draw_imaging", "draw_scene"]
 
 _REFERENCE_AREA = 540 * 960  # frame for which sizes of objects are stated, px
 _OBJECT_SIZES = (80.0, 260.0)  # px across
 _LARGEST_REDUCTION = 3  # of photos that are larger than what they fill
 _BACKGROUND_SCALES = (0.6, 1.25)  # texture pixels per frame pixel, sharp and free of aliasing
-_MOTIONS = ("camera_motion", "object_motion", "acceleration")
-_LOWEST = {"height": 2, "width": 1, "max_objects": 0, **dict.fromkeys(_MOTIONS, 0)}
+_IMAGING = 4  # last word of the seeds of what imaging draws, apart from all else
+_LIMITS = {
+    "height": (2, math.inf),
+    "width": (1, math.inf),
+    "camera_motion": (0, math.inf),
+    "object_motion": (0, math.inf),
+    "acceleration": (0, math.inf),
+    "max_objects": (0, math.inf),
+    "gamma": (1, 10),
+    "view_difference": (0, 1),
+}
+_RANGE_LIMITS = {
+    "strength": (0, math.inf),
+    "exposure": (0, 1),
+    "shot_noise": (0, 1),
+    "read_noise": (0, 1),
+}
+
+Range = float | tuple[float, float]
+"""One number, or (low, high) to draw from for each scene."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,12 @@ class SceneSettings:
         acceleration: largest deviation of either from uniform translation, in px.
         max_objects: a scene has 0 to this many objects.
         strength: scales all motion; a (low, high) range is drawn from for each scene.
+        exposure: share of the readout over which each row collects light, 0 to 1; or a range.
+        gamma: image values are light ** (1 / gamma), 1 to 10; matters only to what follows.
+        shot_noise: standard deviation at white, as a share of white, in light; or a range.
+        read_noise: standard deviation at black, likewise; or a range.
+        view_difference: largest difference of the gains of t2b and b2t in any channel, 0 to 1.
+        parallax: (x, y) px by which all stands further right and down in b2t than in t2b.
     """
 
     height: int = 540
@@ -59,7 +75,13 @@ class SceneSettings:
     object_motion: float = 90.0
     acceleration: float = 12.0
     max_objects: int = 4
-    strength: float | tuple[float, float] = 1.0
+    strength: Range = 1.0
+    exposure: Range = 0.0
+    gamma: float = 2.2
+    shot_noise: Range = 0.0
+    read_noise: Range = 0.0
+    view_difference: float = 0.0
+    parallax: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -67,163 +89,23 @@ class SceneSettings:
         Raises:
             InputError: naming the setting, what was expected and what was given.
         """
-        for name, limit in _LOWEST.items():
+        for name, (lowest, highest) in (_LIMITS | _RANGE_LIMITS).items():
             value = getattr(self, name)
-            if not limit <= value < math.inf:
-                raise InputError(f"scene: {name} must be at least {limit}, got {value}")
-        low, high = self.strength_range
-        if not 0 <= low <= high < math.inf:
-            raise InputError(
-                f"scene: strength must be >= 0 or a range (low, high) of that, got {self.strength}"
-            )
+            low, high = self.range_of(name)
+            if not (lowest <= low <= high <= highest and high < math.inf):
+                expected = f"at least {lowest}" if highest == math.inf else f"{lowest} to {highest}"
+                either = ", or a range (low, high) of that" if name in _RANGE_LIMITS else ""
+                raise InputError(f"scene: {name} must be {expected}{either}, got {value}")
+        if len(self.parallax) != 2 or not all(map(math.isfinite, self.parallax)):
+            raise InputError(f"scene: parallax must be (x, y) in px, got {self.parallax}")
 
-    @property
-    def strength_range(self) -> tuple[float, float]:
-        """Lowest and highest strength."""
-        if isinstance(self.strength, (int, float)):
-            return self.strength, self.strength
-        low, high = self.strength
+    def range_of(self, name: str) -> tuple[float, float]:
+        """Lowest and highest value of a setting."""
+        value = getattr(self, name)
+        if isinstance(value, (int, float)):
+            return value, value
+        low, high = value
         return low, high
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A camera moving past layers; it can be imaged at any instants.
-
-    Attributes:
-        height: sensor rows.
-        width: sensor columns.
-        camera: motion from sensor coordinates, their origin at the frame's centre, to the scene's.
-        layers: back to front; the first one is the background.
-    """
-
-    height: int
-    width: int
-    camera: Motion
-    layers: tuple[Layer, ...]
-
-    def to(self, device: torch.device | str) -> "Scene":
-        """The scene with its textures on `device`, where its images will be made."""
-        layers = tuple(replace(layer, texture=layer.texture.to(device)) for layer in self.layers)
-        return replace(self, layers=layers)
-
-    def render(
-        self, instants: Tensor, *, top: int = 0, left: int = 0, width: int | None = None
-    ) -> Tensor:
-        """Image the scene, each row at its own instant.
-
-        A part of the frame comes out as it does in the whole frame, pixel by pixel.
-
-        Args:
-            instants: (K, rows) exposure instants of consecutive sensor rows, for K images.
-            top: sensor row of the first one; rows and columns beyond the frame are imaged too.
-            left: sensor column of the first column.
-            width: number of columns; up to the frame's right edge by default.
-
-        Returns:
-            (K, 3, rows, width) RGB float32 in [0, 1], on the scene's device.
-
-        Raises:
-            ValueError: the images would be empty.
-        """
-        window = self._window(top, left, instants.shape[1], width)
-        background = self.layers[0]
-        images = background.sample(self._to_texture(background, instants), window)
-        for _, (rows, columns), rgba in self._sampled_objects(instants, window):
-            images[:, :, rows, columns].lerp_(rgba[:, :3], rgba[:, 3:])
-        return images.clamp_(0, 1)
-
-    def capture(
-        self,
-        times: Sequence[float] | Tensor,
-        *,
-        top: int = 0,
-        left: int = 0,
-        rows: int | None = None,
-        width: int | None = None,
-        with_flows: bool = False,
-        name: str = "simulated",
-    ) -> CapturePair:
-        """Image the scene, or a part of the frame, with both rolling shutters and a global one.
-
-        Args:
-            times: instants of the global-shutter frames, each in [0, 1].
-            top: sensor row of the first row.
-            left: sensor column of the first column.
-            rows: number of rows; up to the frame's last by default.
-            width: number of columns; up to the frame's right edge by default.
-            with_flows: whether to add `truth_flows`, exact to 0.01 px: displacements to where each
-                pixel's point is exposed, whether hidden there or not, inside the frame or not.
-            name: the capture's name.
-
-        Raises:
-            InputError: `with_flows`, and content moves about as fast as the scan.
-            ValueError: the images would be empty.
-        """
-        window = self._window(top, left, self.height - top if rows is None else rows, width)
-        s = scan_time(self.height, rows=window.rows, top=top)
-        instants = torch.as_tensor(times, dtype=torch.float32, device="cpu")
-        frames = instants[:, None].expand(-1, window.rows)
-        exposures = torch.cat((s[None], 1 - s[None], frames))
-        images = self.render(exposures, top=top, left=left, width=window.width)
-        return CapturePair(
-            t2b=images[0],
-            b2t=images[1],
-            scan_time=s.to(images.device),
-            name=name,
-            truth=images[2:],
-            truth_times=instants.to(images.device),
-            truth_flows=self._exact_flows(instants, window) if with_flows else None,
-        )
-
-    def _exact_flows(self, times: Tensor, window: Window) -> Tensor:
-        """(T, 2, 2, rows, width) displacements to the exposures in t2b and b2t."""
-        owner = self._visible_layers(times, window)
-        flows = owner.new_empty((*owner.shape, 2, 2), dtype=torch.float32)
-        for number, layer in enumerate(self.layers):
-            frame, row, column = (owner == number).nonzero(as_tuple=True)
-            pixels = torch.stack((column + window.left, row + window.top), dim=-1).double()
-            homographies = self._to_texture(layer, times).to(pixels)
-            points = apply(homographies[frame], pixels)
-            table = inverse(self._to_texture(layer, EXPOSURE_INSTANTS))
-            for image, bottom_up in enumerate((False, True)):
-                exposed = exposed_positions(
-                    points, pixels[:, 1], table, height=self.height, bottom_up=bottom_up
-                )
-                flows[frame, row, column, image] = (exposed - pixels).float()
-        return flows.permute(0, 3, 4, 1, 2).contiguous()
-
-    def _visible_layers(self, times: Tensor, window: Window) -> Tensor:
-        """(T, rows, width) number of the topmost layer that is more than half opaque, per pixel."""
-        shape = (len(times), window.rows, window.width)
-        owner = self.layers[0].texture.new_zeros(shape, dtype=torch.long)
-        instants = times[:, None].expand(-1, window.rows)
-        for number, (rows, columns), rgba in self._sampled_objects(instants, window):
-            owner[:, rows, columns].masked_fill_(rgba[:, 3] > 0.5, number)
-        return owner
-
-    def _sampled_objects(
-        self, instants: Tensor, window: Window
-    ) -> Iterator[tuple[int, tuple[slice, slice], Tensor]]:
-        """Each object in the window: its number, rows and columns it covers, its RGBA there."""
-        for number, layer in enumerate(self.layers[1:], start=1):
-            homographies = self._to_texture(layer, instants)
-            covered = layer.footprint(homographies, window)
-            if covered is not None:
-                region = covered.within(window)
-                yield number, region, layer.sample(homographies[:, region[0]], covered)
-
-    def _to_texture(self, layer: Layer, times: Tensor) -> Tensor:
-        """Homographies (..., 3, 3) from sensor pixels to the layer's texture at `times` (...)."""
-        centre = shift_and_scale((-(self.width - 1) / 2, -(self.height - 1) / 2))
-        t = times.to("cpu", torch.float64)
-        return layer.from_scene(t) @ self.camera.homographies(t) @ centre
-
-    def _window(self, top: int, left: int, rows: int, width: int | None) -> Window:
-        window = Window(top, left, rows, self.width - left if width is None else width)
-        if window.rows < 1 or window.width < 1:
-            raise ValueError(f"cannot image {window} of a {self.height}x{self.width} frame")
-        return window
 
 
 def draw_scene(
@@ -243,7 +125,7 @@ def draw_scene(
     if not textures:
         raise InputError("scene: expected at least one photo to draw scenes from, got none")
     rng = np.random.default_rng(seed)
-    strength = rng.uniform(*settings.strength_range)
+    strength = rng.uniform(*settings.range_of("strength"))
     camera = draw_camera_motion(
         rng,
         travel=strength * settings.camera_motion,
@@ -256,7 +138,25 @@ def draw_scene(
     for _ in range(rng.integers(settings.max_objects + 1)):
         photo = textures[rng.choice(others)]
         layers.append(_draw_object(photo, settings, strength, rng))
-    return Scene(settings.height, settings.width, camera, tuple(layers))
+    imaging = draw_imaging(settings, seed)
+    return Scene(settings.height, settings.width, camera, tuple(layers), imaging)
+
+
+def draw_imaging(settings: SceneSettings, seed: int | Sequence[int]) -> Imaging:
+    """Draw the two cameras, apart from the scene, which is the same by any of them."""
+    words = tuple(seed) if isinstance(seed, Sequence) else (seed,)
+    rng = np.random.default_rng((*words, _IMAGING))
+    spread = settings.view_difference / 2
+    t2b, b2t = (1 + rng.uniform(-spread, spread, size=(2, 3))).tolist()
+    return Imaging(
+        exposure=rng.uniform(*settings.range_of("exposure")),
+        gamma=settings.gamma,
+        shot_noise=rng.uniform(*settings.range_of("shot_noise")),
+        read_noise=rng.uniform(*settings.range_of("read_noise")),
+        gains=(tuple(t2b), tuple(b2t)),
+        parallax=settings.parallax,
+        noise_seed=int(rng.integers(2**32)),
+    )
 
 
 def _draw_background(photo: Tensor, settings: SceneSettings, rng: np.random.Generator) -> Layer:

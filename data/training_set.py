@@ -1,14 +1,14 @@
 """Random crops to train on, from folders or simulated on the fly, and the stream that feeds them.
 
-Sample number n is a pure function of (seed, n): it depends neither on how many workers or ranks
-there are nor on what was drawn before. Whoever resumes only needs to know the number.
+Sample number n is a pure function of (seed, n), whatever the number of workers or ranks and
+whatever was drawn before: whoever resumes only needs to know the number.
 """
 
 import itertools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Generic, Literal, Protocol
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from data.capture import CapturePair, TrainingSample, collate
+from data.capture import CapturePair, Sample, TrainingSample, collate
 from data.simulator import Scene, SceneSettings, draw_scene
 from data.transforms import crop, flip_horizontal, flip_vertical, reverse_time
 from utils.errors import InputError
@@ -24,6 +24,7 @@ from utils.errors import InputError
 Times = Literal["released", "continuous"]
 
 _RELEASED_INTERVALS = 8
+_FLOW_STRIDE = 2  # the generator's flows have half the size of the images
 # The last word of a seed keeps the draws for different purposes apart.
 _SAMPLE_DRAWS, _EPOCH_ORDER, _SCENE = 1, 2, 3
 
@@ -33,7 +34,7 @@ class TrainingSetSettings:
     """How samples are drawn.
 
     Attributes:
-        patch_size: rows and columns of the square crops, at random places.
+        patch_size: (rows, columns) of the crops, at random places; one number for square ones.
         times: "released" draws t from {1..7}/8, "continuous" uniformly from [0, 1]. With truth from
             a folder t is the instant of one of the frames between the first and the last.
         augment: whether to flip either way and to reverse time, each with probability 1/2.
@@ -41,12 +42,11 @@ class TrainingSetSettings:
         with_truth: whether samples carry the true frames at 0, t, 1.
         with_flows: whether samples carry exact displacements; only for simulated scenes.
         crops_per_scene: how many consecutive samples show the same simulated scene.
-        sensor_rows: (low, high) share of a simulated sensor's rows that crops are taken from. Where
-            the motion between the two inputs always has one sign, in the upper half, an untrained
-            network learns to see it sooner.
+        sensor_rows: (low, high) share of a simulated sensor's rows that crops are taken from; in
+            the upper half the motion between the inputs has one sign and is learned sooner.
     """
 
-    patch_size: int = 256
+    patch_size: int | tuple[int, int] = 256
     times: Times = "released"
     augment: bool = True
     seed: int = 0
@@ -54,6 +54,13 @@ class TrainingSetSettings:
     with_flows: bool = False
     crops_per_scene: int = 1
     sensor_rows: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def patch(self) -> tuple[int, int]:
+        """Rows and columns of the crops."""
+        if isinstance(self.patch_size, int):
+            return self.patch_size, self.patch_size
+        return self.patch_size
 
 
 class Captures(Protocol):
@@ -76,7 +83,7 @@ class FolderTrainingSet(Dataset[TrainingSample]):
         """Check that the captures have what the settings ask for.
 
         Raises:
-            InputError: flows are asked for, or truth where a capture has fewer than 3 true frames.
+            InputError: they lack flows, or truth of at least 3 frames.
         """
         if settings.with_flows:
             raise InputError("flows: exact ones exist for simulated scenes only; set it to false")
@@ -100,9 +107,9 @@ class FolderTrainingSet(Dataset[TrainingSample]):
         rng = _random(self.settings, number, _SAMPLE_DRAWS)
         t, frames = self._draw_instant(rng, index)
         capture = self.captures.load(index, frames)
-        side = self.settings.patch_size
-        top, left = _draw_corner(rng, side, (capture.height, capture.width), name=capture.name)
-        capture = crop(capture, top=top, left=left, height=side, width=side)
+        patch = self.settings.patch
+        top, left = _draw_corner(rng, patch, (capture.height, capture.width), name=capture.name)
+        capture = crop(capture, top=top, left=left, height=patch[0], width=patch[1])
         return _sample(capture, t, rng, self.settings)
 
     def _capture_index(self, number: int) -> int:
@@ -130,11 +137,9 @@ class SimulatedTrainingSet(Dataset[TrainingSample]):
         Raises:
             InputError: the crop is larger than the scenes.
         """
-        self._first_row, self._last_row = (
-            round(share * scene.height) for share in settings.sensor_rows
-        )
-        self._size = (self._last_row - self._first_row, scene.width)
-        _check_crop(settings.patch_size, self._size, name="simulated scenes")
+        self._first_row, last_row = (round(share * scene.height) for share in settings.sensor_rows)
+        self._size = (last_row - self._first_row, scene.width)
+        _check_crop(settings.patch, self._size, name="simulated scenes")
         self.textures = textures
         self.scene = scene
         self.settings = settings
@@ -144,15 +149,16 @@ class SimulatedTrainingSet(Dataset[TrainingSample]):
         """Sample `number`, any number from 0 on."""
         rng = _random(self.settings, number, _SAMPLE_DRAWS)
         t = _draw_instant(rng, self.settings.times)
-        side, name = self.settings.patch_size, f"simulated/{number:08d}"
-        top, left = _draw_corner(rng, side, self._size, name=name)
+        (rows, width), name = self.settings.patch, f"simulated/{number:08d}"
+        top, left = _draw_corner(rng, (rows, width), self._size, name=name)
         capture = self._draw_scene(number // self.settings.crops_per_scene).capture(
             (0.0, t, 1.0) if self.settings.with_truth or self.settings.with_flows else (),
             top=self._first_row + top,
             left=left,
-            rows=side,
-            width=side,
+            rows=rows,
+            width=width,
             with_flows=self.settings.with_flows,
+            flow_stride=_FLOW_STRIDE,
             name=name,
         )
         return _sample(capture, t, rng, self.settings)
@@ -166,7 +172,7 @@ class SimulatedTrainingSet(Dataset[TrainingSample]):
 
 
 def training_loader(
-    dataset: Dataset[TrainingSample],
+    dataset: Dataset[Sample],
     *,
     batch_size: int,
     first_step: int = 0,
@@ -174,11 +180,11 @@ def training_loader(
     world_size: int = 1,
     num_workers: int = 0,
     device: torch.device,
-) -> Iterator[TrainingSample]:
+) -> Iterator[Sample]:
     """Endless batches from step `first_step` on.
 
-    Step k is made of samples `k * batch_size` to `(k + 1) * batch_size - 1`; each rank takes
-    a consecutive share of them. The global random state is left alone.
+    Step k is made of samples `k * batch_size` to `(k + 1) * batch_size - 1`, each rank's share of
+    them consecutive. The global random state is left alone.
 
     Args:
         dataset: one of the training sets above.
@@ -190,8 +196,7 @@ def training_loader(
         device: where batches will go; for CUDA they are in pinned memory.
 
     Raises:
-        InputError: `batch_size` is no multiple of `world_size`; while iterating, whatever the
-            dataset could not read.
+        InputError: `batch_size` is no multiple of `world_size`, or a capture cannot be read.
     """
     share, remainder = divmod(batch_size, world_size)
     if remainder or share < 1:
@@ -212,15 +217,15 @@ def training_loader(
 
 
 @dataclass(frozen=True)
-class _Batches(Dataset[TrainingSample | InputError]):
+class _Batches(Dataset[Sample | InputError], Generic[Sample]):
     """One rank's share of each step's batch."""
 
-    dataset: Dataset[TrainingSample]
+    dataset: Dataset[Sample]
     share: int
     first: int
     stride: int
 
-    def __getitem__(self, step: int) -> TrainingSample | InputError:
+    def __getitem__(self, step: int) -> Sample | InputError:
         start = step * self.stride + self.first
         try:
             return collate([self.dataset[number] for number in range(start, start + self.share)])
@@ -229,7 +234,7 @@ class _Batches(Dataset[TrainingSample | InputError]):
             return error
 
 
-def _raise_errors(batches: Iterator[TrainingSample | InputError]) -> Iterator[TrainingSample]:
+def _raise_errors(batches: Iterator[Sample | InputError]) -> Iterator[Sample]:
     for batch in batches:
         if isinstance(batch, InputError):
             del batches  # else the traceback keeps the workers waiting for more
@@ -240,8 +245,8 @@ def _raise_errors(batches: Iterator[TrainingSample | InputError]) -> Iterator[Tr
 def _init_worker(_: int) -> None:
     """Use one thread, and leave it to the main process to answer Ctrl-C and SIGTERM.
 
-    Both usually go to the whole process group. In a group of its own a worker outlives them, until
-    the main process has saved its work and ends it.
+    Both usually go to the whole process group; a worker in its own one lives until the main
+    process has saved its work.
     """
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
@@ -259,19 +264,19 @@ def _draw_instant(rng: np.random.Generator, times: Times) -> float:
 
 
 def _draw_corner(
-    rng: np.random.Generator, side: int, size: tuple[int, int], *, name: str
+    rng: np.random.Generator, patch: tuple[int, int], size: tuple[int, int], *, name: str
 ) -> tuple[int, int]:
     """Row and column of a crop's top left corner."""
-    _check_crop(side, size, name=name)
-    top, left = rng.integers(0, (size[0] - side + 1, size[1] - side + 1))
+    _check_crop(patch, size, name=name)
+    top, left = rng.integers(0, (size[0] - patch[0] + 1, size[1] - patch[1] + 1))
     return int(top), int(left)
 
 
-def _check_crop(side: int, size: tuple[int, int], *, name: str) -> None:
-    if side > min(size):
+def _check_crop(patch: tuple[int, int], size: tuple[int, int], *, name: str) -> None:
+    if patch[0] > size[0] or patch[1] > size[1]:
         raise InputError(
-            f"{name}: patch_size {side} is larger than the image, {size[0]}x{size[1]} (rows x "
-            "columns); choose a smaller patch"
+            f"{name}: patch_size {patch[0]}x{patch[1]} is larger than the image, "
+            f"{size[0]}x{size[1]} (rows x columns); choose a smaller patch"
         )
 
 

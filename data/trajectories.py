@@ -158,21 +158,31 @@ def exposed_positions(
     Raises:
         InputError: a point (nearly) keeps pace with the scan line, so they do not meet in time.
     """
-    table, instants = homographies.to(points), EXPOSURE_INSTANTS.to(points)
+    # Entry by entry and contiguous, which gathers faster than 3x3 matrices.
+    entries = homographies.to(points).flatten(1).T.contiguous()
+    instants = EXPOSURE_INSTANTS.to(points)
+    x, y = points.unbind(-1)
+
+    def mapped(row: int, index: Tensor) -> Tensor:
+        along_x, along_y, constant = entries[3 * row : 3 * row + 3, index]
+        return torch.addcmul(torch.addcmul(constant, along_x, x), along_y, y)
+
     scan_rows = (height - 1) * ((1 - instants) if bottom_up else instants)
     times = rows.to(points) / (height - 1)
     times = 1 - times if bottom_up else times
     for _ in range(_SOLVER_ITERATIONS):
-        piece = torch.searchsorted(instants, times).sub_(1).clamp_(0, len(instants) - 2)
-        early, late = apply(table[piece], points), apply(table[piece + 1], points)
-        gap_early = early[:, 1] - scan_rows[piece]
-        gap_late = late[:, 1] - scan_rows[piece + 1]
+        early = torch.searchsorted(instants, times).sub_(1).clamp_(0, len(instants) - 2)
+        late = early + 1
+        depth_early, depth_late = mapped(2, early), mapped(2, late)
+        y_early, y_late = mapped(1, early) / depth_early, mapped(1, late) / depth_late
+        gap_early, gap_late = y_early - scan_rows[early], y_late - scan_rows[late]
         share = gap_early / (gap_early - gap_late)
-        previous, times = times, torch.lerp(instants[piece], instants[piece + 1], share)
+        previous, times = times, torch.lerp(instants[early], instants[late], share)
         settled = (times - previous).abs() * (height - 1) < _SOLVER_TOLERANCE
-        tabulated = (times >= instants[0]) & (times <= instants[-1])
-        if bool((settled & tabulated).all()):
-            return early + share[:, None] * (late - early)
+        if bool((settled & (times >= instants[0]) & (times <= instants[-1])).all()):
+            x_early, x_late = mapped(0, early) / depth_early, mapped(0, late) / depth_late
+            ends = ((x_early, x_late), (y_early, y_late))
+            return torch.stack([a + share * (b - a) for a, b in ends], dim=-1)
     raise InputError(
         f"scene: content moves about as fast as the scan of {height} rows, which cannot expose it; "
         "exact flows need less motion (camera_motion, object_motion, acceleration, strength) or "

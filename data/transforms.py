@@ -17,7 +17,8 @@ def crop(capture: CapturePair, *, top: int, left: int, height: int, width: int) 
     """Cut the same rectangle out of every image; the rows keep their scan time.
 
     Raises:
-        ValueError: the rectangle is empty or reaches beyond the images.
+        ValueError: the rectangle is empty, reaches beyond the images, or cuts through blocks that
+            have a true flow each.
     """
     inside = 0 <= top < top + height <= capture.height and 0 <= left < left + width <= capture.width
     if not inside:
@@ -26,8 +27,16 @@ def crop(capture: CapturePair, *, top: int, left: int, height: int, width: int) 
             f"out of {capture.height}x{capture.width}"
         )
 
-    def cut(images: Tensor) -> Tensor:
-        return images[..., top : top + height, left : left + width]
+    stride = capture.flow_stride
+    if any(side % stride for side in (top, left, height, width)):
+        raise ValueError(
+            f"{capture.name}: true flows of {stride}x{stride} px blocks cannot be cut to "
+            f"{height}x{width} at row {top}, column {left}"
+        )
+
+    def cut(images: Tensor, stride: int = 1) -> Tensor:
+        rows = slice(top // stride, (top + height) // stride)
+        return images[..., rows, left // stride : (left + width) // stride]
 
     return replace(
         capture,
@@ -35,7 +44,7 @@ def crop(capture: CapturePair, *, top: int, left: int, height: int, width: int) 
         b2t=cut(capture.b2t),
         scan_time=capture.scan_time[top : top + height],
         truth=None if capture.truth is None else cut(capture.truth),
-        truth_flows=None if capture.truth_flows is None else cut(capture.truth_flows),
+        truth_flows=None if capture.truth_flows is None else cut(capture.truth_flows, stride),
     )
 
 

@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
 from torchvision.models import VGG19_Weights
 from torchvision.models.vgg import make_layers
 
-from models.weight_files import load_strictly, read_state
-from utils.errors import InputError
+from models.weight_files import download_state, load_strictly, read_state
 
 CHARBONNIER_EPSILON = 1e-9
 
@@ -44,14 +42,13 @@ def flow_endpoint(flows: Sequence[Tensor], truth: Tensor) -> Tensor:
 
     Args:
         flows: levels of (B, 4 * T, H/2, W/2) as in `models.generator.GeneratorOutput`.
-        truth: (B, T, 2, 2, H, W) exact displacements from each frame to t2b and to b2t, in pixels
-            (`data.capture.TrainingSample.truth_flows`).
+        truth: (B, T, 2, 2, H/2, W/2) exact displacements from each frame to t2b and to b2t, in
+            pixels of the full-size grid (`data.capture.TrainingSample.truth_flows`).
 
     Returns:
         The mean over levels, frames, inputs and pixels of sqrt(|d|² + 1e-9).
     """
-    by_image = truth.transpose(1, 2).flatten(1, 3)  # (B, 2 * T * 2, H, W): the generator's order
-    target = nn.functional.avg_pool2d(by_image, 2) / 2
+    target = truth.transpose(1, 2).flatten(1, 3) / 2  # (B, 2 * T * 2, ...): the generator's order
     errors = []
     for flow in flows:
         difference = (flow - target).unflatten(1, (-1, 2))
@@ -97,12 +94,8 @@ def load_perceptual(weights: str) -> Perceptual:
 
 def _imagenet_state() -> dict[str, Tensor]:
     """ImageNet weights of VGG-19 from torchvision, downloaded once."""
-    weights = VGG19_Weights.IMAGENET1K_V1
-    target = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
-    try:
-        return dict(weights.get_state_dict(progress=False, check_hash=True))
-    except (URLError, OSError) as error:
-        raise InputError(
-            f"VGG-19 weights could not be downloaded ({error}): fetch {weights.url} elsewhere and "
-            f"put it at {target}, or give its place in path.perceptual_weights"
-        ) from None
+    return download_state(
+        VGG19_Weights.IMAGENET1K_V1,
+        name="VGG-19",
+        otherwise=", or give its place in path.perceptual_weights",
+    )

@@ -48,6 +48,7 @@ def test_captures_do_not_change():
         ({"truth_times": None}, "truth and truth_times go together"),
         ({"truth_times": torch.tensor([0.0, 1.0])}, r"truth must be \(2, 3, 4, 5\)"),
         ({"truth_flows": torch.zeros(3, 2, 4, 5)}, r"truth_flows must be \(3, 2, 2, 4, 5\)"),
+        ({"truth_flows": torch.zeros(3, 2, 2, 2, 3)}, r"truth_flows must be \(3, 2, 2, 4, 5\)"),
     ],
 )
 def test_wrong_fields_are_named(changes, message):

@@ -1,13 +1,17 @@
 import json
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from data.create_rs_dataset import write_dataset
+from data.create_rs_dataset import main, write_dataset
 from data.rs_gopro import RSGOPRO
 from data.simulator import SceneSettings, draw_scene
+from tests.capture_folders import write_pixels
+from tests.test_simulator import photos
 from utils.errors import InputError
+from utils.image_io import read_image, to_uint8, write_image, write_video
 
 SETTINGS = [
     SceneSettings(40, 64, camera_motion=4, object_motion=4, acceleration=1, strength=strength)
@@ -19,8 +23,22 @@ def textures() -> list[torch.Tensor]:
     return [torch.rand(3, 96, 128, generator=torch.Generator().manual_seed(i)) for i in range(2)]
 
 
+def call(monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
+    monkeypatch.setattr(sys, "argv", ["create_rs_dataset", *map(str, words)])
+    main()
+
+
+def write_frames_of_scene(folder: Path, count: int = 9) -> None:
+    scene = draw_scene(photos(), SceneSettings(48, 64, 8, 8, 1), 3)
+    folder.mkdir()
+    instants = torch.linspace(0, 1, count)[:, None].expand(-1, 48)
+    for number, frame in enumerate(scene.render(instants)):
+        write_image(folder / f"{number}.png", to_uint8(frame))
+
+
 def test_the_folder_holds_the_simulated_captures(tmp_path: Path) -> None:
-    write_dataset(tmp_path / "set", textures(), SETTINGS, [7, 8, 9], frames=5)
+    about = {"photos": None}
+    write_dataset(tmp_path / "set", textures(), SETTINGS, [7, 8, 9], frames=5, about=about)
     captures = RSGOPRO(tmp_path / "set", "test")
     assert [captures[index].name for index in range(3)] == [f"{i:04d}/00000000" for i in range(3)]
     exact = draw_scene(textures(), SETTINGS[1], 8).capture(torch.linspace(0, 1, 5))
@@ -31,9 +49,12 @@ def test_the_folder_holds_the_simulated_captures(tmp_path: Path) -> None:
         (read.truth, exact.truth),
     ):
         assert float((found - expected).abs().max()) <= 0.5 / 255 + 1e-6
-    parameters = json.loads((tmp_path / "set" / "dataset.json").read_text())
-    assert [parameters[name]["seed"] for name in sorted(parameters)] == [7, 8, 9]
-    assert [parameters[name]["strength"] for name in sorted(parameters)] == [0.5, 1.0, 0.5]
+    described = json.loads((tmp_path / "set" / "dataset.json").read_text())
+    assert (described["kind"], described["photos"], described["frames"]) == ("simulated", None, 5)
+    assert described["versions"]["torch"] == torch.__version__
+    sequences = [described["sequences"][name] for name in ("0000", "0001", "0002")]
+    assert [sequence["seed"] for sequence in sequences] == [7, 8, 9]
+    assert [sequence["strength"] for sequence in sequences] == [0.5, 1.0, 0.5]
 
 
 def test_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
@@ -47,7 +68,97 @@ def test_an_error_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Monk
     def fail(*_: object) -> None:
         raise InputError("no space left")
 
-    monkeypatch.setattr("data.create_rs_dataset.write_image", fail)
+    monkeypatch.setattr("data.dataset_folder.write_image", fail)
     with pytest.raises(InputError, match="no space left"):
         write_dataset(tmp_path / "set", textures(), SETTINGS, [7])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_scenes_by_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = "--count 2 --size 32x48 --frames 2 --strengths 0.1 0.2 --seed 5 --exposure 0.2"
+    call(monkeypatch, tmp_path / "set", *words.split())
+    described = json.loads((tmp_path / "set" / "dataset.json").read_text())
+    first, second = (described["sequences"][name] for name in ("0000", "0001"))
+    assert (first["height"], first["width"], first["exposure"]) == (32, 48, 0.2)
+    assert [(each["seed"], each["strength"]) for each in (first, second)] == [(5, 0.1), (6, 0.2)]
+    capture = RSGOPRO(tmp_path / "set", "test")[1]
+    assert capture.truth is not None
+    assert capture.truth.shape == (2, 3, 32, 48)
+
+
+def test_captures_from_a_folder_of_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "walk"
+    write_frames_of_scene(source)
+    before = {file.name: file.stat().st_mtime_ns for file in source.iterdir()}
+    words = ("--frames-folder", source, "--span", 5, "--frames", 3, "--split", "train")
+    call(monkeypatch, tmp_path / "set", *words)
+    assert capsys.readouterr().out == f"2 captures are in {tmp_path}/set/train\n"
+    captures = RSGOPRO(tmp_path / "set", "train")
+    assert [captures[index].name for index in range(2)] == ["walk/00000000", "walk/00000001"]
+    truth = captures[1].truth
+    assert truth is not None
+    for frame, number in zip(truth, (4, 6, 8), strict=True):
+        assert torch.equal(frame, read_image(source / f"{number}.png"))
+    described = json.loads((tmp_path / "set" / "dataset.json").read_text())
+    assert described["source"] == str(source)
+    assert (described["size"], described["fps"]) == ([48, 64], None)
+    assert (described["span"], described["step"], described["flow"]) == (5, 4, "dis")
+    assert described["imaging"]["gamma"] == 2.2
+    assert described["captures"]["00000001"] == {"first_frame": 4}
+    assert {file.name: file.stat().st_mtime_ns for file in source.iterdir()} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["set", "walk"]
+
+
+def test_captures_from_a_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_frames_of_scene(tmp_path / "walk", count=6)
+    frames = [to_uint8(read_image(tmp_path / "walk" / f"{number}.png")) for number in range(6)]
+    write_video(tmp_path / "walk.mp4", frames, fps=240)
+    call(monkeypatch, tmp_path / "set", "--video", tmp_path / "walk.mp4", "--span", 5, "--step", 1)
+    assert len(RSGOPRO(tmp_path / "set", "test")) == 2
+    described = json.loads((tmp_path / "set" / "dataset.json").read_text())
+    assert (described["fps"], described["source_frames"]) == (240, 6)
+    assert described["readout_seconds"] == pytest.approx(4 / 240)
+
+
+def test_fast_motion_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("data.create_rs_dataset._RELIABLE_MOTION", 0.5)
+    write_frames_of_scene(tmp_path / "walk", count=3)
+    call(monkeypatch, tmp_path / "set", "--frames-folder", tmp_path / "walk", "--span", 3)
+    warning = capsys.readouterr().err.splitlines()[-1]
+    assert warning.startswith(f"warning: {tmp_path}/walk: ")
+    assert "px of motion between frames" in warning
+    assert "record at more frames per second" in warning
+
+
+def test_a_recording_that_is_too_short_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_frames_of_scene(tmp_path / "walk", count=5)
+    words = ("--frames-folder", tmp_path / "walk", "--span", 5, "--exposure", 0.3)
+    expected = r"walk: 5 frames, but a capture takes 7 \(span 5, exposure 0.3\); record at more"
+    with pytest.raises(InputError, match=expected):
+        call(monkeypatch, tmp_path / "set", *words)
+    assert [path.name for path in tmp_path.iterdir()] == ["walk"]
+
+
+def test_frames_of_different_sizes_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_frames_of_scene(tmp_path / "walk", count=3)
+    write_pixels(tmp_path / "walk" / "2.png", (48, 32))
+    with pytest.raises(InputError, match=r"2.png: expected 48x64 pixels like 0.png, got 48x32"):
+        call(monkeypatch, tmp_path / "set", "--frames-folder", tmp_path / "walk", "--span", 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["walk"]
+
+
+def test_the_recording_s_folder_is_not_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_frames_of_scene(tmp_path / "walk", count=3)
+    with pytest.raises(InputError, match="set: lies inside the recording .*walk; choose another"):
+        call(monkeypatch, tmp_path / "walk" / "set", "--frames-folder", tmp_path / "walk")
+    assert len(list((tmp_path / "walk").iterdir())) == 3

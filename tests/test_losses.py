@@ -29,7 +29,7 @@ def test_variation_by_hand_sums_levels_and_counts_replicated_edges() -> None:
 
 
 def test_endpoint_error_by_hand() -> None:
-    truth = torch.zeros(1, 3, 2, 2, 4, 4)
+    truth = torch.zeros(1, 3, 2, 2, 2, 2)
     truth[:, 1, 0, 0] = 6.0  # frame t to t2b: dx = 6
     truth[:, 1, 0, 1] = 8.0  # and dy = 8: an endpoint error of 10, 5 on the half-size grid
     exact = torch.zeros(1, 12, 2, 2)
@@ -41,7 +41,7 @@ def test_endpoint_error_by_hand() -> None:
 
 
 def test_endpoint_error_of_b2t_uses_the_second_half_of_the_channels() -> None:
-    truth = torch.zeros(1, 3, 2, 2, 2, 2)
+    truth = torch.zeros(1, 3, 2, 2, 1, 1)
     truth[:, 2, 1, 1] = 2.0  # frame 1 to b2t: dy
     flow = torch.zeros(1, 12, 1, 1)
     flow[:, 11] = 1.0

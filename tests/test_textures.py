@@ -1,4 +1,4 @@
-"""Photos, windows and outlines that scenes are made of."""
+"""Photos and windows that scenes are made of."""
 
 from pathlib import Path
 
@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from data.textures import BUNDLED_PHOTOS, cut_window, draw_outline, load_textures
+from data.procedural_textures import draw_textures
+from data.textures import BUNDLED_PHOTOS, cut_window, load_textures
 from utils.errors import InputError
 
 
@@ -32,6 +33,14 @@ def test_folders_are_searched_in_order_and_tiny_photos_left_out(tmp_path: Path) 
     textures = load_textures(tmp_path)
     assert [tuple(texture.shape) for texture in textures] == [(3, 80, 100), (3, 70, 90)]
     assert [int(texture[0, 0, 0]) for texture in textures] == [10, 20]
+
+
+def test_procedural_textures_come_after_the_photos(tmp_path: Path) -> None:
+    write_photo(tmp_path / "a.png", 80, 100, value=10)
+    textures = load_textures(tmp_path, procedural=2)
+    assert len(textures) == 3
+    assert int(textures[0][0, 0, 0]) == 10
+    assert torch.equal(textures[2], draw_textures(2)[1])
 
 
 def test_large_photos_are_reduced_to_1080(tmp_path: Path) -> None:
@@ -81,21 +90,3 @@ def test_a_float_photo_is_left_as_it_was() -> None:
     before = photo.clone()
     cut_window(photo, 20, 20, reduction=1, rng=np.random.default_rng(0))
     assert torch.equal(photo, before)
-
-
-@pytest.mark.parametrize("seed", range(24))
-def test_outlines_are_antialiased_and_stay_off_the_border(seed: int) -> None:
-    height, width = 60, 90
-    opacity = draw_outline(np.random.default_rng(seed), height, width)
-    assert tuple(opacity.shape) == (height, width)
-    for border in (opacity[0], opacity[-1], opacity[:, 0], opacity[:, -1]):
-        assert not border.any()
-    inside, edge = int((opacity == 1).sum()), int(((opacity > 0) & (opacity < 1)).sum())
-    assert inside > 0.05 * height * width
-    assert 30 < edge < 0.25 * height * width
-    assert float(opacity.diff(dim=0).abs().max()) < 0.95
-
-
-def test_outlines_differ_from_seed_to_seed() -> None:
-    areas = {float(draw_outline(np.random.default_rng(seed), 60, 90).sum()) for seed in range(10)}
-    assert len(areas) == 10

@@ -196,13 +196,15 @@ def test_simulated_crops_are_what_the_scene_shows():
     sample = dataset[7]
     scene = draw_scene(dataset.textures, SCENE, (0, 7, 3))
     top = int((sample.scan_time[0] * 47).round())
-    whole = scene.capture((0.0, sample.t.item(), 1.0), with_flows=True)
+    whole = scene.capture((0.0, sample.t.item(), 1.0))
     matches = (whole.pair[:, :, top : top + 16].unfold(3, 16, 1).movedim(3, 0) - sample.pair).abs()
     left = int(matches.flatten(1).amax(1).argmin())
     window = (..., slice(top, top + 16), slice(left, left + 16))
     torch.testing.assert_close(sample.pair, whole.pair[window], atol=1e-4, rtol=0)
     torch.testing.assert_close(sample.truth, whole.truth[window], atol=1e-4, rtol=0)
-    torch.testing.assert_close(sample.truth_flows, whole.truth_flows[window], atol=1e-3, rtol=0)
+    size = {"top": top, "left": left, "rows": 16, "width": 16}
+    part = scene.capture((0.0, sample.t.item(), 1.0), **size, with_flows=True, flow_stride=2)
+    torch.testing.assert_close(sample.truth_flows, part.truth_flows, atol=1e-3, rtol=0)
 
 
 def test_simulated_samples_carry_only_what_is_asked_for():
@@ -210,16 +212,27 @@ def test_simulated_samples_carry_only_what_is_asked_for():
     assert plain.truth is plain.truth_flows is None
     flows = simulated_set(patch_size=8, with_flows=True)[0]
     assert flows.truth is None
-    assert flows.truth_flows.shape == (3, 2, 2, 8, 8)
+    assert flows.truth_flows.shape == (3, 2, 2, 4, 4)
     assert torch.equal(plain.pair, flows.pair)
+
+
+def test_crops_may_be_wider_than_high():
+    captures = KnownCaptures(1, size=(12, 40))
+    assert folder_set(captures, patch_size=(8, 32))[0].pair.shape == (2, 3, 8, 32)
+    sample = simulated_set(patch_size=(16, 48), with_truth=True, with_flows=True)[3]
+    assert sample.pair.shape == (2, 3, 16, 48)
+    assert sample.scan_time.shape == (16,)
+    assert sample.truth_flows.shape == (3, 2, 2, 8, 24)
+    with pytest.raises(InputError, match="patch_size 8x48 is larger than the image, 12x40"):
+        folder_set(captures, patch_size=(8, 48))[0]
 
 
 def test_patch_larger_than_the_image():
     dataset = folder_set(KnownCaptures(1, size=(12, 40)), patch_size=16)
-    expected = r"known/0: patch_size 16 is larger than the image, 12x40 \(rows x columns\)"
+    expected = r"known/0: patch_size 16x16 is larger than the image, 12x40 \(rows x columns\)"
     with pytest.raises(InputError, match=expected):
         dataset[0]
-    with pytest.raises(InputError, match="simulated scenes: patch_size 49 .* 48x64"):
+    with pytest.raises(InputError, match="simulated scenes: patch_size 49x49 .* 48x64"):
         simulated_set(patch_size=49)
 
 
@@ -330,5 +343,5 @@ def test_crops_stay_in_the_sensor_rows_asked_for():
 def test_a_patch_larger_than_the_sensor_rows_is_refused():
     settings = TrainingSetSettings(patch_size=64, sensor_rows=(0.0, 0.3))
     scene = SceneSettings(height=128, width=96)
-    with pytest.raises(InputError, match="patch_size 64 is larger than the image, 38x96"):
+    with pytest.raises(InputError, match="patch_size 64x64 is larger than the image, 38x96"):
         SimulatedTrainingSet([torch.rand(3, 160, 160)], scene, settings)

@@ -1,9 +1,12 @@
 """Every symmetry is proved on a simulated scene, whose image at any instant is known."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from data.simulator import SceneSettings, draw_scene
+from data.trajectories import Motion
 from data.transforms import crop, flip_horizontal, flip_vertical, reverse_time
 from models.warping import backward_warp
 
@@ -109,6 +112,52 @@ def test_rows_exposed_at_a_frames_time_do_not_move(capture, symmetry):
         assert (flows <= 1e-4 + 40 * away).all()
 
 
+def mirrored_scene(scene, *, horizontal):
+    """The scene whose images are the mirror images of another's."""
+    mirror = torch.eye(3, dtype=torch.float64)
+    mirror[0 if horizontal else 1] *= -1
+
+    camera = scene.camera.coefficients.clone()
+    camera[[0 if horizontal else 1, 2, 4 if horizontal else 5]] *= -1
+    (wall,) = scene.layers  # at rest
+    mirrored = replace(wall, placement=wall.placement @ mirror)
+    return replace(scene, camera=Motion(camera), layers=(mirrored,))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("horizontal", [True, False])
+def test_flows_of_a_flipped_capture_are_those_of_the_mirrored_scene(scene, horizontal, stride):
+    flip = flip_horizontal if horizontal else flip_vertical
+    flipped = flip(scene.capture(TIMES, with_flows=True, flow_stride=stride))
+    rendered = mirrored_scene(scene, horizontal=horizontal).capture(
+        TIMES, with_flows=True, flow_stride=stride
+    )
+    for field in ("t2b", "b2t", "truth"):
+        torch.testing.assert_close(
+            getattr(flipped, field), getattr(rendered, field), atol=1e-4, rtol=0
+        )
+    torch.testing.assert_close(flipped.truth_flows, rendered.truth_flows, atol=1e-3, rtol=0)
+
+
+def backward_scene(scene):
+    """The scene whose instant t is another's 1 - t: sway and rate change sign."""
+    start, rate, bow, sway = scene.camera.coefficients.unbind(1)
+    camera = Motion(torch.stack((start + rate, -rate, bow, -sway), dim=1))
+    return replace(scene, camera=camera)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_flows_of_a_reversed_capture_are_those_of_the_scene_run_backwards(scene, stride):
+    reversed_ = reverse_time(scene.capture(TIMES, with_flows=True, flow_stride=stride))
+    times = reversed_.truth_times
+    rendered = backward_scene(scene).capture(times, with_flows=True, flow_stride=stride)
+    for field in ("t2b", "b2t", "truth"):
+        torch.testing.assert_close(
+            getattr(reversed_, field), getattr(rendered, field), atol=1e-4, rtol=0
+        )
+    torch.testing.assert_close(reversed_.truth_flows, rendered.truth_flows, atol=1e-3, rtol=0)
+
+
 @pytest.mark.parametrize("transform", [flip_horizontal, flip_vertical, reverse_time])
 def test_applied_twice_nothing_changes(capture, transform):
     again = transform(transform(capture))
@@ -116,6 +165,15 @@ def test_applied_twice_nothing_changes(capture, transform):
         assert torch.equal(getattr(again, field), getattr(capture, field))
     torch.testing.assert_close(again.scan_time, capture.scan_time)
     torch.testing.assert_close(again.truth_times, capture.truth_times)
+
+
+def test_flows_of_blocks_are_cropped_with_their_blocks(scene):
+    whole = scene.capture(TIMES, with_flows=True, flow_stride=2)
+    part = crop(whole, top=6, left=4, height=24, width=32)
+    alone = scene.capture(TIMES, top=6, left=4, rows=24, width=32, with_flows=True, flow_stride=2)
+    torch.testing.assert_close(part.truth_flows, alone.truth_flows, atol=1e-4, rtol=0)
+    with pytest.raises(ValueError, match="true flows of 2x2 px blocks cannot be cut to 24x32 at"):
+        crop(whole, top=7, left=4, height=24, width=32)
 
 
 def test_a_crop_equals_the_capture_of_that_window(scene, capture):

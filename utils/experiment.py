@@ -2,17 +2,11 @@
 
 import json
 import logging
-import platform
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from utils.checkpoint import latest
 from utils.distributed import Processes
@@ -20,8 +14,7 @@ from utils.errors import InputError
 from utils.image_io import prepare_output_folder, replacing
 from utils.logger import close_log, open_log
 from utils.options import TrainingOptions
-
-_PACKAGES = ("torchvision", "numpy", "opencv-python", "pydantic", "safetensors")
+from utils.versions import find_versions
 
 
 @dataclass(frozen=True)
@@ -67,7 +60,7 @@ def open_experiment(
             runs in one folder.
     """
     folder = Path(options.path.root) / options.task
-    moved, checkpoint, versions = None, None, _versions()
+    moved, checkpoint, versions = None, None, find_versions()
     if processes.is_main:
         moved = _move_aside(folder) if resume == "never" else None
         checkpoint = _choose_checkpoint(folder, resume)
@@ -116,29 +109,6 @@ def _move_aside(folder: Path) -> Path | None:
         return folder.rename(kept)
     except OSError as error:
         raise InputError(f"{folder}: cannot be moved to {kept}: {error.strerror}") from error
-
-
-def _versions() -> dict[str, str]:
-    """Versions of Python, the packages that matter, and the code's git commit if it has one."""
-    found = {"command": " ".join(sys.argv), "python": platform.python_version()}
-    found["torch"] = str(torch.__version__)  # with its build, such as +cu130
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    commit = _git_commit()
-    return found | ({"commit": commit} if commit else {})
-
-
-def _git_commit() -> str | None:
-    command = ["git", "rev-parse", "HEAD"]
-    here = Path(__file__).parent
-    try:
-        done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

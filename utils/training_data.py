@@ -70,7 +70,7 @@ def build_training_set(options: TrainingOptions) -> Dataset[TrainingSample]:
         sensor_rows=data.sensor_rows,
     )
     if data.dataset_type == "simulated":
-        return SimulatedTrainingSet(load_textures(data.data_root), _scene(data), settings)
+        return SimulatedTrainingSet(_textures(data), _scene(data), settings)
     root = str(data.data_root)
     if data.dataset_type == "real":
         return FolderTrainingSet(RealPairs(root), settings)
@@ -87,8 +87,9 @@ def build_validation_set(options: TrainingOptions) -> Captures | None:
     if data is None:
         return None
     if data.dataset_type == "simulated":
-        textures = load_textures(data.data_root)
-        return SimulatedCaptures(textures, _scene(data), count=data.count or 0, seed=data.seed)
+        return SimulatedCaptures(
+            _textures(data), _scene(data), count=data.count or 0, seed=data.seed
+        )
     root = str(data.data_root)
     found = RealPairs(root) if data.dataset_type == "real" else RSGOPRO(root, data.split)
     if options.train.objective == "supervised" and found.frame_count(0) == 0:
@@ -108,6 +109,10 @@ class _First:
 
     def __getitem__(self, index: int) -> CapturePair:
         return self.captures[index]
+
+
+def _textures(data: DataOptions) -> list[Tensor]:
+    return load_textures(data.data_root, procedural=data.procedural_textures)
 
 
 def _scene(data: DataOptions) -> SceneSettings:

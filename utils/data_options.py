@@ -1,0 +1,165 @@
+"""Data options: where captures come from, how simulated scenes look, which crops to train on."""
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from typing_extensions import Self
+
+from utils.option_files import OptionGroup
+
+DatasetType = Literal["rs_gopro", "real", "simulated"]
+
+GRID = 32  # the generator halves its input five times
+
+
+def _as_range(value: object) -> object:
+    """One number stands for the range from it to itself."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return (value, value)
+    return _as_tuple(value)
+
+
+def _as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Range = Annotated[tuple[float, float], BeforeValidator(_as_range)]
+
+
+def _as_patch(value: object) -> object:
+    """Rows and columns as a pair; one number is left alone, it means a square."""
+    sides = value if isinstance(value, list | tuple) and len(value) == 2 else (value,)
+    for side in sides:
+        if not isinstance(side, int) or isinstance(side, bool) or side < 1 or side % GRID:
+            raise ValueError(f"expected a multiple of {GRID} or two, [rows, columns], got {value}")
+    return tuple(sides) if len(sides) == 2 else value
+
+
+class SceneOptions(OptionGroup):
+    """How simulated scenes look and move (`data.simulator.SceneSettings`).
+
+    Motions are in pixels over one readout at strength 1. `strength`, `exposure`, `shot_noise` and
+    `read_noise` are numbers or ranges [low, high] drawn from per scene.
+    """
+
+    height: Annotated[int, Field(ge=GRID)] = 540
+    width: Annotated[int, Field(ge=GRID)] = 960
+    camera_motion: NonNegativeFloat = 60.0
+    object_motion: NonNegativeFloat = 90.0
+    acceleration: NonNegativeFloat = 12.0
+    max_objects: NonNegativeInt = 4
+    strength: Range = (1.0, 1.0)
+    exposure: Range = (0.0, 0.0)
+    gamma: Annotated[float, Field(ge=1, le=10)] = 2.2
+    shot_noise: Range = (0.0, 0.0)
+    read_noise: Range = (0.0, 0.0)
+    view_difference: Annotated[float, Field(ge=0, le=1)] = 0.0
+    parallax: Annotated[tuple[float, float], BeforeValidator(_as_tuple)] = (0.0, 0.0)
+
+    @field_validator("strength", "exposure", "shot_noise", "read_noise")
+    @classmethod
+    def _within_limits(
+        cls, ends: tuple[float, float], field: ValidationInfo
+    ) -> tuple[float, float]:
+        low, high = ends
+        limit = math.inf if field.field_name == "strength" else 1
+        if low > high:
+            raise ValueError(f"expected [low, high], got {list(ends)}")
+        if low < 0 or high > limit:
+            expected = "at least 0" if limit == math.inf else "0 to 1"
+            raise ValueError(f"expected {expected}, got {low if low == high else list(ends)}")
+        return ends
+
+
+class DataOptions(OptionGroup):
+    """Where captures come from.
+
+    `data_root` is the folder of captures; for simulated scenes the folder of photos, or null for
+    scikit-image's bundled ones. Only for simulated scenes: `procedural_textures` draws so many
+    besides the photos, `scene` says what the scenes are like.
+    """
+
+    dataset_type: DatasetType
+    data_root: str | None = None
+    procedural_textures: NonNegativeInt = 0
+    scene: SceneOptions = SceneOptions()
+
+    @model_validator(mode="after")
+    def _fits_the_type(self) -> Self:
+        if self.dataset_type != "simulated":
+            if self.data_root is None:
+                raise ValueError(
+                    f"data_root: expected a folder for '{self.dataset_type}', got null"
+                )
+            for key in ("procedural_textures", "scene"):
+                if key in self.model_fields_set:
+                    raise ValueError(f"{key}: only for 'simulated' data, not '{self.dataset_type}'")
+        return self
+
+
+class TrainingDataOptions(DataOptions):
+    """The crops to train on. The batch size is global: it is shared among all processes.
+
+    `patch_size`: one number for square crops, or [rows, columns].
+    Only for simulated scenes: `flows` adds exact displacements to the samples (the loss `Flow`);
+    `crops_per_scene` consecutive samples show one scene; `sensor_rows` is the share [low, high] of
+    the sensor's rows that crops come from.
+    """
+
+    split: str = "train"
+    patch_size: Annotated[int | tuple[int, int], BeforeValidator(_as_patch)] = 256
+    times: Literal["released", "continuous"] = "released"
+    augment: bool = True
+    dataloader_batch_size: PositiveInt = 48
+    dataloader_num_workers: NonNegativeInt = 8
+    flows: bool = False
+    crops_per_scene: PositiveInt = 1
+    sensor_rows: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(le=1)]] = (0.0, 1.0)
+
+    @property
+    def patch(self) -> tuple[int, int]:
+        """Rows and columns of the crops."""
+        if isinstance(self.patch_size, int):
+            return self.patch_size, self.patch_size
+        return self.patch_size
+
+    @model_validator(mode="after")
+    def _fits_the_images(self) -> Self:
+        if self.dataset_type == "simulated":
+            low, high = self.sensor_rows
+            room = (round((high - low) * self.scene.height), self.scene.width)
+            if self.patch[0] > room[0] or self.patch[1] > room[1]:
+                square = isinstance(self.patch_size, int)
+                raise ValueError(
+                    f"patch_size: {self.patch_size if square else list(self.patch)} is larger than "
+                    f"the scene ({self.scene.height}x{self.scene.width}) within sensor_rows "
+                    f"[{low:g}, {high:g}]; expected at most {min(room) if square else list(room)}"
+                )
+        for key in ("flows", "crops_per_scene", "sensor_rows"):
+            if self.dataset_type != "simulated" and key in self.model_fields_set:
+                raise ValueError(f"{key}: only for 'simulated' data, not '{self.dataset_type}'")
+        return self
+
+
+class ValidationDataOptions(DataOptions):
+    """The captures to validate on; `count` takes the first so many, null takes all."""
+
+    split: str = "valid"
+    count: PositiveInt | None = None
+    seed: NonNegativeInt = 1_000_000
+
+    @model_validator(mode="after")
+    def _has_an_end(self) -> Self:
+        if self.dataset_type == "simulated" and self.count is None:
+            raise ValueError("count: expected how many scenes to simulate, got null")
+        return self

@@ -39,12 +39,12 @@ class DISFlow(nn.Module):
         if first.ndim != 4 or first.shape[1] != 3 or first.shape != second.shape:
             got = f"{tuple(first.shape)} and {tuple(second.shape)}"
             raise ValueError(f"images must both be (B, 3, H, W), got {got}")
-        with _single_threaded_opencv(), ThreadPoolExecutor(os.cpu_count()) as pool:
-            flows = list(pool.map(_search, _to_grey(first), _to_grey(second)))
+        with single_threaded_opencv(), ThreadPoolExecutor(os.cpu_count()) as pool:
+            flows = list(pool.map(search_flow, _luma_images(first), _luma_images(second)))
         return torch.from_numpy(np.stack(flows)).permute(0, 3, 1, 2).to(first)
 
 
-def _search(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+def search_flow(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """Flow (H, W, 2) between two grey images (H, W)."""
     height, width = first.shape
     margin = (max(_LEAST_SIDE - height, 0), max(_LEAST_SIDE - width, 0))
@@ -57,15 +57,19 @@ def _search(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> npt.
     return flow[:height, :width]
 
 
-def _to_grey(images: Tensor) -> list[npt.NDArray[np.uint8]]:
-    """Luma (BT.601) of RGB images (B, 3, H, W), rounded to 8 bits: B arrays (H, W)."""
-    weights = images.new_tensor((0.299, 0.587, 0.114), dtype=torch.float32)
-    luma = (images.float() * weights[:, None, None]).sum(dim=1)
-    return list((luma * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy())
+def to_luma(image: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """Luma (BT.601) of an RGB image (H, W, 3) in [0, 1], rounded to 8 bits: (H, W)."""
+    luma = image @ np.array((0.299, 0.587, 0.114), dtype=np.float32)
+    grey: npt.NDArray[np.uint8] = np.clip(np.round(luma * 255), 0, 255).astype(np.uint8)
+    return grey
+
+
+def _luma_images(images: Tensor) -> list[npt.NDArray[np.uint8]]:
+    return [to_luma(image) for image in images.float().permute(0, 2, 3, 1).cpu().numpy()]
 
 
 @contextmanager
-def _single_threaded_opencv() -> Iterator[None]:
+def single_threaded_opencv() -> Iterator[None]:
     """Keep OpenCV from starting its thread pool: data-loading workers forked after that hang."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)

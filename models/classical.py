@@ -1,0 +1,105 @@
+"""Correction without a network: estimated motion, and both inputs sampled along it.
+
+It needs no weights and takes any size. What it cannot do is tell what is hidden behind what, and
+fill in what neither input shows: that is left to the networks.
+"""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from data import time_maps
+from models.flow_dis import single_threaded_opencv
+from models.motion_field import CELL, MotionField, Sampling, estimate_motion, sample_frame
+
+Array = npt.NDArray[np.float32]
+
+_LEAST_DISTANCE = 1e-2  # in time, below which an input counts no more
+_BORDER_FADE = 0.5  # px beyond an input's border over which it loses its weight
+
+
+def correct_classically(
+    pair: Tensor, times: Sequence[float], *, scan_time: Tensor | None = None
+) -> Tensor:
+    """Global-shutter frames of one capture.
+
+    Both inputs are sampled bicubically where each pixel's point was exposed, and averaged with
+    weights that fall with the square of the time from the frame to the exposure.
+
+    Args:
+        pair: (2, 3, H, W) RGB in [0, 1]: t2b, b2t; any H >= 2.
+        times: instants in [0, 1].
+        scan_time: (H,) exposure time of each t2b row; a readout of exactly these H rows by default.
+
+    Returns:
+        (T, 3, H, W) float32 in [0, 1] on the pair's device.
+
+    Raises:
+        ValueError: the images have a single row, or another shape than stated.
+    """
+    if pair.ndim != 4 or pair.shape[:2] != (2, 3):
+        raise ValueError(f"pair must be (2, 3, H, W), got {tuple(pair.shape)}")
+    scan = time_maps.scan_time(pair.shape[-2]) if scan_time is None else scan_time
+    t2b, b2t = pair.detach().float().permute(0, 2, 3, 1).cpu().contiguous().numpy()
+    with single_threaded_opencv(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        field = estimate_motion(t2b, b2t, (float(scan[0]), float(scan[1] - scan[0])))
+        frames = list(pool.map(lambda t: _render(field, (t2b, b2t), t), times))
+    return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).to(pair.device)
+
+
+def view_weight(view: Sampling, t: float, size: tuple[int, int]) -> Array:
+    """Weight (h, w) of a view's samples in the frame at instant `t`; positive.
+
+    Args:
+        view: where the frame's cells were exposed.
+        t: in [0, 1].
+        size: (H, W) of the image.
+    """
+    beyond_x = np.maximum(-view.x, view.x - (size[1] - 1))
+    beyond_y = np.maximum(-view.y, view.y - (size[0] - 1))
+    outside = np.maximum(np.maximum(beyond_x, beyond_y), 0)
+    closeness = 1 / ((view.instant - t) ** 2 + _LEAST_DISTANCE**2)
+    weight: Array = closeness * np.exp(-np.minimum(outside / _BORDER_FADE, 30))
+    return weight
+
+
+def _render(field: MotionField, images: tuple[Array, Array], t: float) -> Array:
+    """The frame (H, W, 3) at instant `t`."""
+    height, width = images[0].shape[:2]
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    views = sample_frame(field, t, field.velocity, with_mismatch=False)
+    weights = [view_weight(view, t, (height, width)) for view in views]
+    share = _to_pixels(weights[0] / (weights[0] + weights[1]), height, width)[..., None]
+    rows, columns = field.velocity.shape[:2]
+    centre_x, centre_y = np.meshgrid(
+        (np.arange(columns, dtype=np.float32) + 0.5) * CELL - 0.5,
+        (np.arange(rows, dtype=np.float32) + 0.5) * CELL - 0.5,
+    )
+    samples = []
+    for view, image in zip(views, images, strict=True):
+        offset = np.stack((view.x - centre_x, view.y - centre_y), axis=-1)
+        offset = _to_pixels(offset, height, width)
+        samples.append(
+            cv2.remap(
+                image,
+                x + offset[..., 0],
+                y + offset[..., 1],
+                cv2.INTER_CUBIC,
+                borderMode=cv2.BORDER_REPLICATE,
+            )
+        )
+    frame: Array = np.clip(share * samples[0] + (1 - share) * samples[1], 0, 1)
+    return frame
+
+
+def _to_pixels(cells: Array, height: int, width: int) -> Array:
+    """Values of cells (h, w) or (h, w, C) interpolated to pixels (H, W) or (H, W, C)."""
+    rows, columns = cells.shape[:2]
+    full = cv2.resize(cells, (columns * CELL, rows * CELL), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(full[:height, :width], dtype=np.float32)

@@ -44,7 +44,9 @@ class DISFlow(nn.Module):
         return torch.from_numpy(np.stack(flows)).permute(0, 3, 1, 2).to(first)
 
 
-def search_flow(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+def search_flow(
+    first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.float32]:
     """Flow (H, W, 2) between two grey images (H, W)."""
     height, width = first.shape
     margin = (max(_LEAST_SIDE - height, 0), max(_LEAST_SIDE - width, 0))

@@ -6,122 +6,30 @@ Modules carry the names of the released weights, so its state dict is that of th
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.correlation import correlation
-from models.warping import Sampling, backward_warp
-from models.weight_files import load_strictly, read_state
+from models.flow_pwc_blocks import (
+    FLOW_SCALE,
+    Decoder,
+    Extractor,
+    FlowLevel,
+    Matching,
+    Refiner,
+    describe_level,
+)
+from models.warping import Sampling
+from models.weight_files import load_strictly, read_architecture, read_state
+from utils.errors import InputError
 
+T = TypeVar("T")
 ChannelOrder = Literal["rgb", "bgr"]
 
-FLOW_SCALE = 20.0
-"""The network works on flows in units of this many pixels."""
 SIZE_MULTIPLE = 64
 """Six halvings: what the sides of the network's input must be a multiple of."""
-
-_RADIUS = 4
-_COST_CHANNELS = (2 * _RADIUS + 1) ** 2
-_LEVELS = ("One", "Two", "Thr", "Fou", "Fiv", "Six")
-_PYRAMID_CHANNELS = (16, 32, 64, 96, 128, 196)
-_DENSE_CHANNELS = (128, 128, 96, 64, 32)
-_REFINER_CHANNELS = (128, 128, 128, 96, 64, 32)
-_REFINER_DILATIONS = (1, 2, 4, 8, 16, 1)
-
-
-class Extractor(nn.Module):
-    """Feature pyramid of an image, from 1/2 to 1/64 of its size, a multiple of 64."""
-
-    def __init__(self) -> None:
-        """Build six levels of three convolutions each."""
-        super().__init__()
-        inputs = (3, *_PYRAMID_CHANNELS)
-        for name, channels_in, channels in zip(_LEVELS, inputs, _PYRAMID_CHANNELS, strict=False):
-            level = nn.Sequential(
-                *_convolution(channels_in, channels, stride=2),
-                *_convolution(channels, channels),
-                *_convolution(channels, channels),
-            )
-            self.add_module(f"module{name}", level)
-
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """Features of an image (B, 3, H, W) at the six levels, finest first."""
-        pyramid = [image]
-        for level in self.children():
-            pyramid.append(level(pyramid[-1]))
-        return pyramid[1:]
-
-
-class Decoder(nn.Module):
-    """Flow of one level from its features and, but for the coarsest, from the level above.
-
-    Args:
-        level: 6 (coarsest) to 2.
-        sampling: rule of the feature warp.
-    """
-
-    def __init__(self, level: int, sampling: Sampling) -> None:
-        """Build the layers; the coarsest level has no upsampling ones."""
-        super().__init__()
-        self.sampling = sampling
-        self.pixels_per_unit = FLOW_SCALE / 2**level
-        channels = decoder_channels(level)
-        if level < 6:
-            above = decoder_channels(level + 1) + sum(_DENSE_CHANNELS)
-            self.moduleUpflow = nn.ConvTranspose2d(2, 2, 4, stride=2, padding=1)
-            self.moduleUpfeat = nn.ConvTranspose2d(above, 2, 4, stride=2, padding=1)
-        for name, width in zip(_LEVELS, _DENSE_CHANNELS, strict=False):
-            self.add_module(f"module{name}", nn.Sequential(*_convolution(channels, width)))
-            channels += width
-        self.moduleSix = nn.Sequential(nn.Conv2d(channels, 2, 3, padding=1))
-
-    def forward(
-        self, first: Tensor, second: Tensor, above: tuple[Tensor, Tensor] | None
-    ) -> tuple[Tensor, Tensor]:
-        """Estimate the flow (B, 2, h, w), in units of `FLOW_SCALE` pixels, and its features.
-
-        Args:
-            first: (B, C, h, w) features of the first image at this level.
-            second: the same of the second image.
-            above: flow and features of the next coarser level, None at the coarsest.
-        """
-        features = self._match(first, second, above)
-        for name in _LEVELS[:-1]:
-            layer = self.get_submodule(f"module{name}")
-            features = torch.cat((layer(features), features), dim=1)
-        return self.moduleSix(features), features
-
-    def _match(self, first: Tensor, second: Tensor, above: tuple[Tensor, Tensor] | None) -> Tensor:
-        if above is None:
-            return _activate(correlation(first, second, _RADIUS))
-        flow = self.moduleUpflow(above[0])
-        features = self.moduleUpfeat(above[1])
-        displacement = flow * self.pixels_per_unit
-        warped = backward_warp(second, displacement, self.sampling, padding="zeros").warped
-        costs = _activate(correlation(first, warped, _RADIUS))
-        return torch.cat((costs, first, flow, features), dim=1)
-
-
-class Refiner(nn.Module):
-    """Dilated convolutions over the finest decoder's features: a correction to its flow."""
-
-    def __init__(self) -> None:
-        """Build seven layers, the last without activation."""
-        super().__init__()
-        layers: list[nn.Module] = []
-        channels = decoder_channels(2) + sum(_DENSE_CHANNELS)
-        for width, dilation in zip(_REFINER_CHANNELS, _REFINER_DILATIONS, strict=True):
-            layers += _convolution(channels, width, dilation=dilation)
-            channels = width
-        self.moduleMain = nn.Sequential(*layers, nn.Conv2d(channels, 2, 3, padding=1))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Correction (B, 2, h, w) in units of `FLOW_SCALE` pixels."""
-        correction: Tensor = self.moduleMain(features)
-        return correction
 
 
 class PWCNet(nn.Module):
@@ -131,29 +39,46 @@ class PWCNet(nn.Module):
         sampling: rule of the feature warps. Points outside the image give zero features under
             either rule (see `models.warping`).
         channels: the order that the weights expect; images are given as RGB and turned for "bgr".
+        matching: what the weights expect of the cost volumes; "product" for the released ones.
     """
 
-    def __init__(self, sampling: Sampling = "aligned", *, channels: ChannelOrder = "rgb") -> None:
+    def __init__(
+        self,
+        sampling: Sampling = "aligned",
+        *,
+        channels: ChannelOrder = "rgb",
+        matching: Matching = "product",
+    ) -> None:
         """Build the network with PyTorch's default initial weights."""
         super().__init__()
         self.channels = channels
+        self.matching = matching
         self.moduleExtractor = Extractor()
-        self.moduleTwo = Decoder(2, sampling)
-        self.moduleThr = Decoder(3, sampling)
-        self.moduleFou = Decoder(4, sampling)
-        self.moduleFiv = Decoder(5, sampling)
-        self.moduleSix = Decoder(6, sampling)
+        self.moduleTwo = Decoder(2, sampling, matching)
+        self.moduleThr = Decoder(3, sampling, matching)
+        self.moduleFou = Decoder(4, sampling, matching)
+        self.moduleFiv = Decoder(5, sampling, matching)
+        self.moduleSix = Decoder(6, sampling, matching)
         self.moduleRefiner = Refiner()
 
-    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+    @property
+    def architecture(self) -> dict[str, str]:
+        """What the weights are for, as checkpoints and weight files say it."""
+        return {"net_type": "pwcnet", "channels": self.channels, "matching": self.matching}
+
+    def forward(
+        self, first: Tensor, second: Tensor, *, down_to: int | None = None
+    ) -> Tensor | tuple[FlowLevel, ...]:
         """Flow from `first` to `second`: where each pixel of `first` is found in `second`.
 
         Args:
             first: (B, 3, H, W) RGB in [0, 1], any size.
             second: (B, 3, H, W).
+            down_to: for training: stop at this level, 5 to 2, and answer with what each one found.
 
         Returns:
-            (B, 2, H, W) displacements (dx, dy) in pixels.
+            (B, 2, H, W) displacements (dx, dy) in pixels; or the levels from the 6th (1/64 of the
+            size) to `down_to` (1/4 for the 2nd, whose flow is refined).
 
         Raises:
             ValueError: the images are not of one shape (B, 3, H, W).
@@ -166,28 +91,31 @@ class PWCNet(nn.Module):
         images = torch.cat((first, second))
         if self.channels == "bgr":
             images = images.flip(1)
-        flow = self._estimate(_resize(images, rows, columns))
-        flow = _resize(flow, height, width) * FLOW_SCALE
-        return flow * flow.new_tensor((width / columns, height / rows))[:, None, None]
+        found = self._estimate(_resize(images, rows, columns), down_to or 2)
+        flow = found[-1].flow
+        scale = flow.new_tensor((width / columns, height / rows))[:, None, None]
+        if down_to is not None:
+            scale = scale.float() * FLOW_SCALE
+            return tuple(FlowLevel(f * scale, start * scale, costs) for f, start, costs in found)
+        return _resize(flow, height, width) * FLOW_SCALE * scale
 
-    def _estimate(self, images: Tensor) -> Tensor:
-        """Flow from a batch's first half to its second, quarter size, in `FLOW_SCALE` units."""
+    def beyond(self, level: int) -> tuple[nn.Module, ...]:
+        """The parts that `forward` does without when it stops at a level, 5 to 2."""
+        finer = (self.moduleFou, self.moduleThr, self.moduleTwo, self.moduleRefiner)
+        return finer[5 - level :] if level > 2 else ()
+
+    def _estimate(self, images: Tensor, down_to: int) -> list[FlowLevel]:
+        """Flows from a batch's first half to its second, in `FLOW_SCALE` units, coarsest first."""
         pyramid = [features.chunk(2) for features in self.moduleExtractor(images)]
         flow, features = self.moduleSix(*pyramid[5], None)
-        finer = (self.moduleFiv, self.moduleFou, self.moduleThr, self.moduleTwo)
-        for decoder, (first, second) in zip(finer, pyramid[4:0:-1], strict=True):
+        found = [describe_level(flow, features)]
+        finer = (self.moduleFiv, self.moduleFou, self.moduleThr, self.moduleTwo)[: 6 - down_to]
+        for decoder, (first, second) in zip(finer, pyramid[4:0:-1], strict=False):
             flow, features = decoder(first, second, (flow, features))
-        refined: Tensor = flow + self.moduleRefiner(features)
-        return refined
-
-
-def decoder_channels(level: int) -> int:
-    """Channels that enter the dense layers of the decoder at `level`.
-
-    The coarsest sees the cost volume alone, the others also the first features, the upsampled flow
-    and two upsampled feature channels.
-    """
-    return _COST_CHANNELS if level == 6 else _COST_CHANNELS + _PYRAMID_CHANNELS[level - 1] + 4
+            found.append(describe_level(flow, features))
+        if down_to == 2:
+            found[-1] = found[-1]._replace(flow=flow + self.moduleRefiner(features))
+        return found
 
 
 def load_pwc(
@@ -201,16 +129,19 @@ def load_pwc(
         path: a `.safetensors`, `.pth` or `.pytorch` file. Names may be of the older style
             (`moduleExtractor...`) or the newer (`netExtractor...`), after any common prefix.
         sampling: rule of the feature warps: "released" is what released weights were run with.
-        channels: the order that the weights expect. By default "rgb" for a `.safetensors` file,
-            which is ours, and "bgr" for any other, which is a released one.
+        channels: the order that the weights expect. By default what the file says; where it says
+            nothing, "rgb" for a `.safetensors` file and "bgr" for any other, a released one.
 
     Raises:
         InputError: the file cannot be used (see `read_state`) or holds another network.
     """
-    if channels is None:
-        channels = "rgb" if Path(path).suffix == ".safetensors" else "bgr"
-    network = PWCNet(sampling, channels=channels)
-    load_strictly(network, released_names(read_state(path)), path)
+    state, stated = read_state(path), read_architecture(path)
+    matching: Matching = _one_of(("product", "cosine"), stated.get("matching", "product"), path)
+    default = "rgb" if Path(path).suffix == ".safetensors" else "bgr"
+    expected = channels or stated.get("channels", default)
+    order: ChannelOrder = _one_of(("rgb", "bgr"), expected, path)
+    network = PWCNet(sampling, channels=order, matching=matching)
+    load_strictly(network, released_names(state), path)
     return network.eval().requires_grad_(False)
 
 
@@ -222,15 +153,17 @@ def released_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in renamed.items()}
 
 
-def _convolution(
-    channels_in: int, channels_out: int, *, stride: int = 1, dilation: int = 1
-) -> tuple[nn.Module, nn.Module]:
-    layer = nn.Conv2d(channels_in, channels_out, 3, stride, padding=dilation, dilation=dilation)
-    return layer, nn.LeakyReLU(0.1)
+def _one_of(choices: tuple[T, ...], value: object, path: str | Path) -> T:
+    """The choice that a file states.
 
-
-def _activate(costs: Tensor) -> Tensor:
-    return F.leaky_relu(costs, 0.1)
+    Raises:
+        InputError: it is none of them.
+    """
+    for choice in choices:
+        if value == choice:
+            return choice
+    known = " or ".join(f"'{choice}'" for choice in choices)
+    raise InputError(f"{path}: damaged description of its network: expected {known}, got {value!r}")
 
 
 def _round_up(size: int) -> int:

@@ -9,9 +9,10 @@ TERMS = MappingProxyType(
         "cycle": ("Charbonnier", "Perceptual", "Variation"),
         "distillation": ("Charbonnier", "Perceptual", "Variation"),
         "supervised": ("Charbonnier", "Perceptual", "Variation", "Flow"),
+        "flow": ("Endpoint", "Matching"),
     }
 )
-"""Terms that each objective offers (`models.objectives`)."""
+"""Terms that each objective offers (`models.objectives`, `models.flow_losses`)."""
 
 
 def parse_loss(text: str, objective: str) -> dict[str, float]:

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from data.capture import TrainingSample
 from data.time_maps import offset_maps
 from models.distortion import Rebuilt, rebuild
-from models.flow_dis import DISFlow
-from models.flow_pwc import load_pwc
+from models.flow_networks import load_flow
 from models.generator import GeneratorOutput
 from models.losses import charbonnier, flow_endpoint, flow_variation, load_perceptual
 from models.warping import Sampling
@@ -81,7 +80,7 @@ class CycleObjective(nn.Module):
     def forward(self, generator: nn.Module, batch: TrainingSample) -> Loss:
         """Cycle-consistency loss of a batch."""
         output = correct_batch(generator, batch)
-        return _weighted(self.weights, self.raw_terms(output, batch))
+        return weigh(self.weights, self.raw_terms(output, batch))
 
     def raw_terms(self, output: GeneratorOutput, batch: TrainingSample) -> dict[str, Tensor]:
         """Unweighted terms by name, given the generator's output for the batch."""
@@ -148,7 +147,7 @@ class DistillationObjective(nn.Module):
         distances = _image_terms(weights, self.cycle.perceptual, output.frames, expected)
         terms |= {f"Teacher{name}": value for name, value in distances.items()}
         weights = weights | {f"Teacher{name}": weights[name] for name in distances}
-        return _weighted(weights, terms)
+        return weigh(weights, terms)
 
     def inner_batch(self, batch: TrainingSample) -> TrainingSample:
         """The crop that the student sees."""
@@ -195,7 +194,7 @@ class SupervisedObjective(nn.Module):
             if batch.truth_flows is None:
                 raise ValueError("the term Flow needs exact flows, the batch has none")
             terms["Flow"] = flow_endpoint(output.flows, batch.truth_flows)
-        return _weighted(self.weights, terms)
+        return weigh(self.weights, terms)
 
 
 def build_objective(options: TrainingOptions, device: torch.device) -> nn.Module:
@@ -212,7 +211,7 @@ def build_objective(options: TrainingOptions, device: torch.device) -> nn.Module
         return SupervisedObjective(step.loss_weights, perceptual=perceptual).to(device)
     cycle = CycleObjective(
         step.loss_weights,
-        flow=_load_flow(str(path.pretrained_rsg), step.sampling),
+        flow=load_flow(str(path.pretrained_rsg), step.sampling),
         perceptual=perceptual,
         sampling=step.sampling,
         flow_gradients=step.flow_gradients,
@@ -221,11 +220,6 @@ def build_objective(options: TrainingOptions, device: torch.device) -> nn.Module
         return cycle.to(device)
     teacher = load_generator(str(path.pretrained_netG))
     return DistillationObjective(cycle, teacher, step.border).to(device)
-
-
-def _load_flow(source: str, sampling: Sampling) -> nn.Module:
-    """Frozen flow between frames: OpenCV's DIS, or PWC-Net from a file."""
-    return DISFlow() if source == "dis" else load_pwc(source, sampling)
 
 
 def _image_terms(
@@ -241,7 +235,8 @@ def _image_terms(
     return terms
 
 
-def _weighted(weights: Mapping[str, float], terms: Mapping[str, Tensor]) -> Loss:
+def weigh(weights: Mapping[str, float], terms: Mapping[str, Tensor]) -> Loss:
+    """The terms by their weights, and their sum."""
     weighted = {name: weights[name] * value for name, value in terms.items()}
     total = torch.stack(list(weighted.values())).sum()
     return Loss(total, {name: value.detach() for name, value in weighted.items()})

@@ -3,17 +3,24 @@
 import pickle
 import re
 import struct
+import sys
 import warnings
+import zipfile
 from collections.abc import Iterable, Mapping
+from contextlib import redirect_stdout
+from http.client import HTTPException
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from utils.errors import InputError
+
+if TYPE_CHECKING:  # correcting captures must not wait for torchvision to load
+    from torchvision.models import WeightsEnum
 
 NESTED_NAMES = ("generator", "params", "state_dict", "netG", "net", "model")
 """Where checkpoints that hold more than weights keep them, most specific first."""
@@ -57,6 +64,48 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     return _strip_data_parallel(_find_state(_read_content(path), path))
+
+
+def read_architecture(path: str | Path) -> dict[str, Any]:
+    """What a weight file or training checkpoint of ours says of its network; {} for other files.
+
+    The file is one that `read_state` has read.
+    """
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        with safe_open(path, "pt") as file:
+            return dict(file.metadata() or {})
+    if not zipfile.is_zipfile(path):
+        return {}
+    content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    stated = content.get("architecture")
+    return dict(stated) if isinstance(stated, Mapping) else {}
+
+
+def download_state(weights: "WeightsEnum", *, name: str, otherwise: str = "") -> dict[str, Tensor]:
+    """Weights that torchvision offers, downloaded once into torch's hub folder.
+
+    A download is compared with the hash in its name; one that fails leaves nothing behind.
+
+    Args:
+        weights: which ones, such as `VGG19_Weights.IMAGENET1K_V1`.
+        name: of the network, for the error message.
+        otherwise: what else may be done, for the same.
+
+    Raises:
+        InputError: the download failed, or what the folder holds cannot be read.
+    """
+    target = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+    if target.exists():
+        return read_state(target)
+    try:
+        with redirect_stdout(sys.stderr):  # torch announces a download where our results go
+            return dict(weights.get_state_dict(progress=False, check_hash=True, weights_only=True))
+    except (OSError, HTTPException, RuntimeError) as error:
+        raise InputError(
+            f"{name} weights could not be downloaded ({error}): fetch {weights.url} elsewhere and "
+            f"put it at {target}{otherwise}"
+        ) from None
 
 
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:

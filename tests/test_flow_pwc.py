@@ -168,6 +168,80 @@ def test_loaded_sampling_and_channels_are_as_asked(tmp_path, released):
     assert (as_asked.moduleTwo.sampling, as_asked.channels) == ("released", "rgb")
 
 
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_file_may_say_how_its_weights_match(tmp_path, released, suffix):
+    path = tmp_path / f"pwc{suffix}"
+
+    def write(**architecture):
+        if suffix == ".safetensors":
+            save_file(released.state_dict(), path, architecture)
+        else:
+            content = {"generator": released.state_dict(), "architecture": architecture}
+            torch.save(content, path)
+
+    write(matching="cosine", channels="rgb")
+    network = load_pwc(path)
+    assert (network.matching, network.channels) == ("cosine", "rgb")
+    assert network.architecture == {
+        "net_type": "pwcnet",
+        "channels": "rgb",
+        "matching": "cosine",
+    }
+    write(matching="distance")
+    with pytest.raises(InputError, match="expected 'product' or 'cosine', got 'distance'"):
+        load_pwc(path)
+
+
+def test_cosines_do_not_depend_on_contrast(released):
+    network = PWCNet(matching="cosine").requires_grad_(False)
+    network.load_state_dict(released.state_dict())
+    first, second = features_of(4, 2, 196, 3, 4)[:, None]
+    second = second * torch.linspace(0.1, 10, 4)  # another contrast in every column
+    costs = network(torch.zeros(1, 3, 192, 256), torch.zeros(1, 3, 192, 256), down_to=5)[0].costs
+    assert costs.shape == (1, 81, 3, 4)
+    compared = network.moduleSix._compare(first, second)[0, 40]
+    expected = torch.cosine_similarity(first, second)[0]
+    expected = torch.where(expected < 0, expected * 0.1, expected)
+    torch.testing.assert_close(compared, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_levels_for_training_are_those_of_inference(released, reference):
+    first, second = reference["first"][:1], reference["second"][:1]
+    levels = released(first, second, down_to=2)
+    height, width = first.shape[-2:]
+    rows, columns = (-(-side // 64) * 64 for side in (height, width))
+    assert [level.flow.shape[-2:] for level in levels] == [
+        (rows // 2**number, columns // 2**number) for number in (6, 5, 4, 3, 2)
+    ]
+    finest = torch.nn.functional.interpolate(
+        levels[-1].flow, (height, width), mode="bilinear", align_corners=False
+    )
+    torch.testing.assert_close(finest, released(first, second), rtol=0, atol=1e-3)
+    assert not levels[0].start.any()
+    coarse = released(first, second, down_to=4)
+    for short, whole in zip(coarse, levels[:3], strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(short, whole, strict=True))
+
+
+def test_a_level_starts_from_the_coarser_one_s_flow(released):
+    images = torch.rand(2, 1, 3, 64, 128, generator=torch.Generator().manual_seed(5))
+    coarse, fine = released(images[0], images[1], down_to=5)
+    enlarged = released.moduleFiv.moduleUpflow(coarse.flow / 20) * 20
+    torch.testing.assert_close(fine.start, enlarged, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize(("level", "left_out"), [(5, 4), (3, 2), (2, 0)])
+def test_parts_beyond_a_level_get_no_gradient(level, left_out):
+    network = PWCNet()
+    images = torch.rand(2, 1, 3, 64, 64)
+    network(images[0], images[1], down_to=level)[-1].flow.sum().backward()
+    beyond = network.beyond(level)
+    assert len(beyond) == left_out
+    unused = {id(parameter) for part in beyond for parameter in part.parameters()}
+    for parameter in network.parameters():
+        assert (parameter.grad is None) == (id(parameter) in unused)
+
+
 def test_another_network_is_refused(tmp_path):
     torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "other.pth")
     with pytest.raises(InputError) as caught:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from data.training_set import SimulatedTrainingSet
 from tests.capture_folders import write_rs_gopro
 from tests.tiny_training import tiny_options
 from utils.errors import InputError
@@ -27,6 +28,19 @@ def test_simulated_training_set(tmp_path: Path) -> None:
     assert sample.truth is not None
     assert sample.truth.shape == (3, 3, 64, 64)
     assert sample.truth_flows is None
+
+
+def test_simulated_scenes_have_the_textures_and_cameras_of_the_options(tmp_path: Path) -> None:
+    options = tiny_options(tmp_path)
+    train = options.datasets.train.model_dump(mode="json")
+    train |= {"procedural_textures": 1, "patch_size": [32, 64]}
+    train["scene"] |= {"exposure": 0.2, "read_noise": [0.01, 0.02]}
+    dataset = build_training_set(with_data(options, train=train))
+    assert isinstance(dataset, SimulatedTrainingSet)
+    assert dataset.textures[-1].shape == (3, 720, 1080)
+    assert dataset.scene.range_of("exposure") == (0.2, 0.2)
+    assert dataset.scene.range_of("read_noise") == (0.01, 0.02)
+    assert dataset[0].pair.shape == (2, 3, 32, 64)
 
 
 def test_truth_is_loaded_only_where_it_is_used(tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
+import io
 import os
 import pickle
 from collections import OrderedDict
+from email.message import Message
 
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torchvision.models import VGG19_Weights
 
-from models.weight_files import load_strictly, read_state
+from models.weight_files import download_state, load_strictly, read_architecture, read_state
 from utils.errors import InputError
 
 STATE = OrderedDict(weight=torch.tensor([[1.0, 2.0]]), bias=torch.tensor([3.0]))
@@ -152,3 +155,57 @@ def test_mismatches_are_counted_and_the_first_few_listed():
         "1 of another shape (0.weight: expected (1, 2), got (1, 3))"
     )
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+def test_what_files_say_of_their_network(tmp_path):
+    save_file({"a": torch.zeros(1)}, tmp_path / "said.safetensors", {"channels": "bgr"})
+    save_file({"a": torch.zeros(1)}, tmp_path / "silent.safetensors")
+    torch.save({"architecture": {"width": 0.5}, "net": {"a": torch.zeros(1)}}, tmp_path / "said.pt")
+    torch.save({"a": torch.zeros(1)}, tmp_path / "silent.pt")
+    assert read_architecture(tmp_path / "said.safetensors") == {"channels": "bgr"}
+    assert read_architecture(tmp_path / "said.pt") == {"width": 0.5}
+    assert read_architecture(tmp_path / "silent.safetensors") == {}
+    assert read_architecture(tmp_path / "silent.pt") == {}
+
+
+class Answer(io.BytesIO):
+    """What a server sends."""
+
+    def info(self):
+        return Message()
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """torch's hub folder, and a server that sends what a test puts into the list."""
+    sent = []
+    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr("torch.hub.urlopen", lambda _: sent.pop(0))
+    return tmp_path / "checkpoints", sent
+
+
+WEIGHTS = VGG19_Weights.IMAGENET1K_V1
+
+
+def test_a_download_with_another_hash_leaves_nothing(hub, capsys):
+    folder, sent = hub
+    sent.append(Answer(b"something else"))
+    with pytest.raises(InputError) as caught:
+        download_state(WEIGHTS, name="VGG-19", otherwise=", or give up")
+    message = str(caught.value)
+    assert message.startswith("VGG-19 weights could not be downloaded (invalid hash value")
+    assert f"fetch {WEIGHTS.url} elsewhere and put it at {folder}" in message
+    assert message.endswith(".pth, or give up")
+    assert not list(folder.iterdir())
+    assert capsys.readouterr().out == ""
+
+
+def test_a_file_in_torch_s_folder_is_read_without_a_network(hub):
+    folder, _ = hub
+    folder.mkdir()
+    path = folder / WEIGHTS.url.rpartition("/")[2]
+    torch.save({"a": torch.ones(2)}, path)
+    assert download_state(WEIGHTS, name="VGG-19")["a"].tolist() == [1, 1]
+    path.write_bytes(b"cut short")
+    with pytest.raises(InputError, match="truncated or not a weight file"):
+        download_state(WEIGHTS, name="VGG-19")

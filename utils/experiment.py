@@ -11,6 +11,7 @@ from typing import Any
 from utils.checkpoint import latest
 from utils.distributed import Processes
 from utils.errors import InputError
+from utils.flow_options import FlowTrainingOptions
 from utils.image_io import prepare_output_folder, replacing
 from utils.logger import close_log, open_log
 from utils.options import TrainingOptions
@@ -30,7 +31,7 @@ class Experiment:
         log: where this process says what happens.
     """
 
-    options: TrainingOptions
+    options: TrainingOptions | FlowTrainingOptions
     processes: Processes
     folder: Path
     checkpoint: Path | None
@@ -45,7 +46,7 @@ class Experiment:
 
 @contextmanager
 def open_experiment(
-    options: TrainingOptions, processes: Processes, *, resume: str
+    options: TrainingOptions | FlowTrainingOptions, processes: Processes, *, resume: str
 ) -> Iterator[Experiment]:
     """Prepare `path.root`/`task`: sub-folders, log, copies of the options and versions.
 

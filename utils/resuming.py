@@ -9,7 +9,6 @@ from torch import nn
 
 from models.weight_files import load_strictly
 from utils.checkpoint import (
-    Architecture,
     TrainingState,
     expect_architecture,
     load_training,
@@ -34,7 +33,7 @@ def save(training: Training) -> None:
     teacher = _teacher(training)
     state = TrainingState(
         step=training.progress.step,
-        architecture=asdict(Architecture.of(training.generator)),
+        architecture=training.architecture,
         generator=training.generator.state_dict(),
         teacher=None if teacher is None else teacher.state_dict(),
         optimizer=training.optimizer.state_dict(),
@@ -52,14 +51,14 @@ def restore(training: Training) -> None:
     """Go on from the experiment's checkpoint if it has one; options in force are the present ones.
 
     Raises:
-        InputError: the checkpoint cannot be read or belongs to another generator or stage.
+        InputError: the checkpoint cannot be read or belongs to another network or stage.
     """
     experiment = training.experiment
     path = experiment.checkpoint
     if path is None:
         return
     state = load_training(path)
-    expect_architecture(Architecture(**state.architecture), training.generator, path)
+    expect_architecture(state.architecture, training.architecture, path)
     load_strictly(training.generator, state.generator, path)
     _restore_teacher(training, state, path)
     decay = [group["weight_decay"] for group in training.optimizer.param_groups]
@@ -83,11 +82,11 @@ def _teacher(training: Training) -> nn.Module | None:
 def _restore_teacher(training: Training, state: TrainingState, path: Path) -> None:
     teacher = _teacher(training)
     if (teacher is None) != (state.teacher is None):
-        stage = "without" if state.teacher is None else "with"
+        stages = ("without", "with") if state.teacher is None else ("with", "without")
         raise InputError(
-            f"{path}: checkpoint of a stage {stage} a teacher cannot go on as "
-            f"'{training.experiment.options.train.objective}'; choose another task, and name the "
-            f"weights to start from in path.pretrained_netG"
+            f"{path}: checkpoint of a stage {stages[0]} a teacher cannot go on as one "
+            f"{stages[1]}; choose another task, and name the weights to start from in "
+            f"path.pretrained_netG"
         )
     if teacher is not None and state.teacher is not None:
         load_strictly(teacher, state.teacher, path)

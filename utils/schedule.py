@@ -2,10 +2,10 @@
 
 import math
 
-from utils.options import StepOptions
+from utils.options import LoopOptions
 
 
-def learning_rate(step: int, options: StepOptions) -> float:
+def learning_rate(step: int, options: LoopOptions) -> float:
     """Learning rate of a step: cosine annealing with warm restarts, after a linear warmup.
 
     Args:

@@ -70,7 +70,7 @@ def build_training_set(options: TrainingOptions) -> Dataset[TrainingSample]:
         sensor_rows=data.sensor_rows,
     )
     if data.dataset_type == "simulated":
-        return SimulatedTrainingSet(_textures(data), _scene(data), settings)
+        return SimulatedTrainingSet(load_scene_textures(data), scene_settings(data), settings)
     root = str(data.data_root)
     if data.dataset_type == "real":
         return FolderTrainingSet(RealPairs(root), settings)
@@ -88,7 +88,7 @@ def build_validation_set(options: TrainingOptions) -> Captures | None:
         return None
     if data.dataset_type == "simulated":
         return SimulatedCaptures(
-            _textures(data), _scene(data), count=data.count or 0, seed=data.seed
+            load_scene_textures(data), scene_settings(data), count=data.count or 0, seed=data.seed
         )
     root = str(data.data_root)
     found = RealPairs(root) if data.dataset_type == "real" else RSGOPRO(root, data.split)
@@ -111,9 +111,15 @@ class _First:
         return self.captures[index]
 
 
-def _textures(data: DataOptions) -> list[Tensor]:
+def load_scene_textures(data: DataOptions) -> list[Tensor]:
+    """What simulated scenes are made of.
+
+    Raises:
+        InputError: the folder of photos is missing or empty.
+    """
     return load_textures(data.data_root, procedural=data.procedural_textures)
 
 
-def _scene(data: DataOptions) -> SceneSettings:
+def scene_settings(data: DataOptions) -> SceneSettings:
+    """What simulated scenes are like."""
     return SceneSettings(**data.scene.model_dump())

@@ -4,14 +4,13 @@ import math
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from data.capture import TrainingSample
-from models.generator import Generator
+from data.capture import Sample
 from utils.experiment import Experiment
 from utils.schedule import learning_rate
 from utils.stopping import StopRequest
@@ -61,22 +60,24 @@ class Training:
     """What a training run works on.
 
     Attributes:
-        generator: the network in training.
+        generator: the network in training, whichever it is.
         network: the same, averaging its gradients over the processes.
         objective: (network, batch) -> total loss and named, weighted terms.
         optimizer: of the generator's parameters.
         experiment: options, processes, folder and log.
         stop: whether the run was asked to stop.
         progress: how far it is.
+        architecture: what weights for it must agree on.
     """
 
-    generator: Generator
+    generator: nn.Module
     network: nn.Module
     objective: nn.Module
     optimizer: torch.optim.Optimizer
     experiment: Experiment
     stop: StopRequest
     progress: Progress = field(default_factory=Progress)
+    architecture: dict[str, Any] = field(default_factory=dict)
 
 
 class StepResult(NamedTuple):
@@ -96,7 +97,7 @@ class StepResult(NamedTuple):
     stop_signal: int
 
 
-def take_step(training: Training, batch: TrainingSample) -> StepResult:
+def take_step(training: Training, batch: Sample) -> StepResult:
     """Take a step on this process's share of a batch and count it.
 
     Where the loss or the gradient of any process is not finite, all processes skip the step: the

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from data.capture import CapturePair, TrainingSample, to_device
 from data.transforms import crop
 from models.correction import correct
-from models.generator import SIZE_MULTIPLE, Generator
+from models.generator import SIZE_MULTIPLE
+from models.networks import Corrector
 from models.objectives import CycleObjective, DistillationObjective, correct_batch
 from utils.distributed import Processes
 from utils.image_io import to_uint8
@@ -31,7 +32,7 @@ class Validation(NamedTuple):
 
 @torch.no_grad()
 def validate(
-    generator: Generator, objective: nn.Module, captures: Captures, processes: Processes
+    generator: Corrector, objective: nn.Module, captures: Captures, processes: Processes
 ) -> Validation:
     """Score a generator on captures, shared among the processes.
 
@@ -55,7 +56,7 @@ def validate(
 
 
 @torch.no_grad()
-def preview(generator: Generator, objective: nn.Module, batch: TrainingSample) -> Tensor:
+def preview(generator: Corrector, objective: nn.Module, batch: TrainingSample) -> Tensor:
     """Strip of a batch's first sample: both inputs, three frames, then truth or rebuilt inputs.
 
     Returns:
@@ -82,7 +83,7 @@ def _cycle(objective: nn.Module) -> CycleObjective | None:
     return objective if isinstance(objective, CycleObjective) else None
 
 
-def _score(generator: Generator, objective: nn.Module, capture: CapturePair) -> dict[str, float]:
+def _score(generator: Corrector, objective: nn.Module, capture: CapturePair) -> dict[str, float]:
     if capture.truth is not None and capture.truth_times is not None:
         times = capture.truth_times.tolist()
         frames = correct(generator, capture.pair, times, scan_time=capture.scan_time)

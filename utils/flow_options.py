@@ -1,0 +1,119 @@
+"""Options of flow training: `options/train_flow.json` shows them filled in."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+from typing_extensions import Self
+
+from models.flow_pwc import SIZE_MULTIPLE
+from models.loss_weights import parse_loss
+from utils.data_options import DataOptions
+from utils.errors import InputError
+from utils.option_files import DeviceName, OptionGroup, TaskName
+from utils.options import LoopOptions
+
+_Share = Annotated[float, Field(ge=0, le=1)]
+_LEVELS = 5  # of the network that have a flow
+
+
+class FlowPathOptions(OptionGroup):
+    """Outputs go to `root`/`task`; `pretrained_rsg`: PWC-Net weights to start from, if any."""
+
+    root: str = "experiments"
+    pretrained_rsg: str | None = None
+
+
+class FlowDataOptions(DataOptions):
+    """Simulated scenes; see `utils.data_options.DataOptions`."""
+
+    dataset_type: Literal["simulated"] = "simulated"
+
+
+class FlowTrainingDataOptions(FlowDataOptions):
+    """The crops to train on (`data.flow_training_set.FlowSetSettings`).
+
+    The motion of the scenes grows from `first_strength` of theirs to all of it over the first
+    `ramp_steps` steps. The batch size is global: it is shared among all processes.
+    """
+
+    patch_size: Annotated[PositiveInt, Field(multiple_of=SIZE_MULTIPLE)] = 256
+    augment: bool = True
+    crops_per_scene: PositiveInt = 1
+    first_strength: _Share = 1.0
+    ramp_steps: NonNegativeInt = 0
+    dataloader_batch_size: PositiveInt = 8
+    dataloader_num_workers: NonNegativeInt = 8
+
+    @model_validator(mode="after")
+    def _fits_the_scenes(self) -> Self:
+        room = min(self.scene.height, self.scene.width)
+        if self.patch_size > room:
+            raise ValueError(f"patch_size: {self.patch_size} is larger than the scene, {room}")
+        return self
+
+
+class FlowValidationDataOptions(FlowDataOptions):
+    """The first `count` pairs of whole frames to validate on."""
+
+    count: PositiveInt
+    seed: NonNegativeInt = 1_000_000
+
+
+class FlowDatasetOptions(OptionGroup):
+    """Training data, and validation data if any."""
+
+    train: FlowTrainingDataOptions
+    valid: FlowValidationDataOptions | None = None
+
+
+class FlowNetworkOptions(OptionGroup):
+    """How PWC-Net compares features (`models.flow_pwc_blocks.Matching`).
+
+    "product" is the paper's; "cosine" learns much sooner, and its weight files say so.
+    """
+
+    matching: Literal["product", "cosine"] = "cosine"
+
+
+class FlowStepOptions(LoopOptions):
+    """Loss of the flow network (`models.flow_losses.FlowObjective`), and the loop.
+
+    `finest_level`: levels from the 6th to this one are trained; those beyond stay as they are.
+    `level_weights`: of the levels' endpoint errors, coarsest first.
+    `error_exponent`: of the endpoint errors. `hidden_weight`: of pixels not seen in both frames.
+    """
+
+    G_lossfn_type: str = "1*Endpoint"
+    finest_level: Annotated[int, Field(ge=2, le=5)] = 2
+    level_weights: Annotated[
+        list[NonNegativeFloat], Field(min_length=_LEVELS, max_length=_LEVELS)
+    ] = [1, 1, 1, 2, 4]
+    error_exponent: Annotated[float, Field(gt=0, le=1)] = 1.0
+    hidden_weight: _Share = 0.2
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """Weight of each loss term by name."""
+        return parse_loss(self.G_lossfn_type, "flow")
+
+    @model_validator(mode="after")
+    def _known_terms(self) -> Self:
+        try:
+            parse_loss(self.G_lossfn_type, "flow")
+        except InputError as error:
+            raise ValueError(f"G_lossfn_type: {error}") from error
+        if not any(self.level_weights[: 7 - self.finest_level]):
+            raise ValueError("level_weights: expected one above 0 among the levels in training")
+        return self
+
+
+class FlowTrainingOptions(OptionGroup):
+    """Everything that flow training needs."""
+
+    task: TaskName
+    seed: NonNegativeInt = 0
+    device: DeviceName = "auto"
+    path: FlowPathOptions = FlowPathOptions()
+    datasets: FlowDatasetOptions
+    netF: FlowNetworkOptions = FlowNetworkOptions()  # noqa: N815
+    train: FlowStepOptions

@@ -1,0 +1,179 @@
+"""The training loop that all stages share, whichever network they train.
+
+A step is a function of the weights, the optimiser's state and the step's number: the number picks
+the samples and the learning rate. So a run that goes on from a checkpoint equals one that was never
+stopped, bit for bit where the device computes reproducibly.
+"""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from data.capture import Sample, to_device
+from data.training_set import training_loader
+from utils.checkpoint import latest
+from utils.curves import plot_curves
+from utils.errors import InputError
+from utils.experiment import Experiment
+from utils.records import read_records
+from utils.reporting import Reporter
+from utils.resuming import restore, save
+from utils.stopping import StopRequest, stop_requests
+from utils.training_step import Training, take_step
+from utils.validation import Validation
+
+MOST_SKIPPED_IN_A_ROW = 10
+
+
+@dataclass(frozen=True)
+class Subject(Generic[Sample]):
+    """A network to train, and what the loop cannot know of it.
+
+    Attributes:
+        network: called by the objective.
+        architecture: what weights for it must agree on.
+        file: name of the weight file that a finished run leaves in its folder.
+        write: writes its weights to a path.
+        preview: (batch) -> (3, H, W) strip of images.
+        validate: scores it, together with all processes; None where there is nothing to score on.
+    """
+
+    network: nn.Module
+    architecture: dict[str, Any]
+    file: str
+    write: Callable[[Path], None]
+    preview: Callable[[Sample], Tensor]
+    validate: Callable[[], Validation] | None
+
+
+def run_training(
+    subject: Subject[Sample],
+    objective: nn.Module,
+    training_set: Dataset[Sample],
+    experiment: Experiment,
+) -> None:
+    """Train to `train.iterations` steps, from the experiment's checkpoint if it has one.
+
+    Every `checkpoint_save` steps, at the end and on SIGTERM or Ctrl-C a checkpoint is written; the
+    two latter end with an exit status of 128 plus the signal's number, as shells have it. Every
+    `checkpoint_test` steps and at the end the network is scored, and the best weights are kept.
+
+    Args:
+        subject: what to train.
+        objective: (network, batch) -> total loss and named terms, on the processes' device.
+        training_set: sample n is a function of n.
+        experiment: options, processes, folder and log.
+
+    Raises:
+        InputError: the checkpoint does not fit, a sample cannot be read, the folder cannot be
+            written, or too many steps in a row had no finite loss.
+        SystemExit: the run was asked to stop.
+    """
+    with stop_requests() as stop:
+        training = _prepare(subject, objective, experiment, stop)
+        with closing(Reporter(experiment, training.progress)) as reporter:
+            _run(subject, training, training_set, reporter)
+    if experiment.processes.is_main:
+        subject.write(experiment.folder / subject.file)
+        records = read_records(experiment.folder / "metrics.jsonl")
+        plot_curves(records, experiment.folder / "curves.png")
+        experiment.log.info("finished: weights and curves are in %s", experiment.folder)
+
+
+def _prepare(
+    subject: Subject[Sample], objective: nn.Module, experiment: Experiment, stop: StopRequest
+) -> Training:
+    """Move the network to its device, make its optimiser, and go on from a checkpoint."""
+    options, processes, network = experiment.options.train, experiment.processes, subject.network
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    network.to(processes.device).train()
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=options.G_optimizer_lr, weight_decay=options.G_optimizer_wd
+    )
+    wrapped = processes.wrap(network)
+    training = Training(
+        network, wrapped, objective, optimizer, experiment, stop, architecture=subject.architecture
+    )
+    restore(training)
+    return training
+
+
+def _run(
+    subject: Subject[Sample],
+    training: Training,
+    training_set: Dataset[Sample],
+    reporter: Reporter,
+) -> None:
+    """Take the steps that are left, validating and saving when due."""
+    options, progress = training.experiment.options.train, training.progress
+    batches = _batches(training, training_set)
+    while progress.step < options.iterations:
+        batch = to_device(next(batches), training.experiment.processes.device)
+        result = take_step(training, batch)
+        reporter.step(progress, result)
+        if progress.skipped_in_a_row >= MOST_SKIPPED_IN_A_ROW:
+            raise InputError(_explain_skips(training))
+        finished = progress.step == options.iterations
+        if progress.step % options.checkpoint_test == 0 or finished:
+            if training.experiment.processes.is_main:
+                reporter.image(progress.step, subject.preview(batch))
+            _validate(subject, training, reporter)
+        if progress.step % options.checkpoint_save == 0 or finished or result.stop_signal:
+            save(training)
+        if result.stop_signal and not finished:
+            _stop(training, result.stop_signal)
+
+
+def _batches(training: Training, training_set: Dataset[Sample]) -> Iterator[Sample]:
+    """This process's share of the batches from the present step on."""
+    options, processes = training.experiment.options.datasets.train, training.experiment.processes
+    return training_loader(
+        training_set,
+        batch_size=options.dataloader_batch_size,
+        first_step=training.progress.step,
+        rank=processes.rank,
+        world_size=processes.world_size,
+        num_workers=options.dataloader_num_workers,
+        device=processes.device,
+    )
+
+
+def _validate(subject: Subject[Sample], training: Training, reporter: Reporter) -> None:
+    """Score the network, and keep its weights if they are the best so far."""
+    if subject.validate is None:
+        return
+    experiment, progress = training.experiment, training.progress
+    values, score = subject.validate()
+    reporter.values(progress.step, values)
+    if progress.best is None or score > progress.best:
+        progress.best = score
+        if experiment.processes.is_main:
+            subject.write(experiment.checkpoints / "best.safetensors")
+
+
+def _stop(training: Training, number: int) -> None:
+    """Say how to go on, and exit."""
+    training.experiment.log.warning(
+        "stopped by %s after step %d; the same command with --resume auto goes on from there",
+        signal.Signals(number).name,
+        training.progress.step,
+    )
+    sys.exit(128 + number)
+
+
+def _explain_skips(training: Training) -> str:
+    checkpoint = latest(training.experiment.checkpoints)
+    kept = f"{checkpoint} is kept" if checkpoint else "there is no checkpoint yet"
+    return (
+        f"step {training.progress.step}: stopped after {MOST_SKIPPED_IN_A_ROW} steps in a row "
+        f"without a finite loss and gradient; {kept}; lower train.G_optimizer_lr or check the data"
+    )

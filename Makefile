@@ -4,9 +4,10 @@ VENV ?= .venv
 TEST_JOBS ?= 2
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
-SOURCES := models data utils tests main_train_stage1.py main_train_stage2.py main_test.py main_test_real.py
+SOURCES := models data utils tests main_train_stage1.py main_train_stage2.py main_train_flow.py main_test.py main_test_real.py
+YARDSTICK := results/yardstick
 
-.PHONY: demo test check format lint types smoke clean help
+.PHONY: demo eval test check format lint types smoke clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -19,6 +20,12 @@ $(READY): requirements.txt requirements-dev.txt
 
 demo: $(READY)  ## correct the two bundled captures with the bundled weights
 	$(RUN) main_test_real.py --opt options/test_real.json
+
+eval: $(READY) $(YARDSTICK)  ## score the bundled weights on 24 simulated scenes, made once
+	$(RUN) main_test.py --opt options/eval.json
+
+$(YARDSTICK): | $(READY)
+	$(RUN) -m data.create_rs_dataset $@ --count 24
 
 test: $(READY)  ## run the tests
 	$(RUN) -m pytest -n $(TEST_JOBS)

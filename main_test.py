@@ -1,49 +1,56 @@
-"""Test a generator on data laid out like RS-GOPRO: frames, PSNR and SSIM, report."""
+"""Test a method on data laid out like RS-GOPRO: frames, PSNR and SSIM, report."""
 
 import sys
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data.rs_gopro import RSGOPRO
-from models.correction import correct
-from utils.checkpoint import load_generator
 from utils.command_line import parse_arguments, run
 from utils.distributed import Processes, process_group
-from utils.evaluation import FrameScore, choose_methods, draw_example, evaluate, plan_evaluation
-from utils.evaluation_options import EvaluationOptions
+from utils.evaluation import choose_methods, draw_example, evaluate, plan_evaluation
+from utils.evaluation_options import EvaluationOptions, add_method_argument, overrides
 from utils.image_io import prepare_output_folder
+from utils.methods import load_method
 from utils.option_files import load_options
 from utils.report import REPORT, format_tables, write_report
+from utils.scores import FrameScore
+from utils.strengths import read_strengths
 
 
 def main() -> None:
     """Read the command line and join the other processes, if there are any."""
-    arguments = parse_arguments(str(__doc__))
-    options = load_options(arguments.opt, arguments.set, EvaluationOptions)
+    arguments = parse_arguments(str(__doc__), extra=add_method_argument)
+    options = load_options(arguments.opt, overrides(arguments), EvaluationOptions)
     with process_group(options.device, launched=arguments.dist == "True") as processes:
         test(options, processes)
 
 
 def test(options: EvaluationOptions, processes: Processes) -> None:
     """Make, save and score the frames of every capture, and report the scores."""
-    captures = RSGOPRO(options.datasets.test.data_root, options.datasets.test.split)
+    data = options.datasets.test
+    captures = RSGOPRO(data.data_root, data.split)
+    strengths = read_strengths(data.data_root)
     folder = prepare_output_folder(Path(options.path.root) / options.task)
     plan = plan_evaluation(captures, options, folder)
-    generator = load_generator(options.path.pretrained_netG, processes.device)
-    name = Path(options.path.pretrained_netG).stem
-    methods = choose_methods(name, partial(correct, generator), plan)
-    scores = evaluate(captures, methods, plan, processes)
-    if processes.is_main and scores:
-        write_report(folder, scores, options, example=draw_example(captures, plan))
-    if processes.is_main:
-        sys.stdout.write(describe(scores, options, folder))
+    method = load_method(options, processes.device)
+    scores = evaluate(captures, choose_methods(*method, plan), plan, processes)
+    if not processes.is_main:
+        return
+    if scores:
+        example = draw_example(captures, plan)
+        write_report(folder, scores, options, strengths=strengths, example=example)
+    sys.stdout.write(describe(scores, strengths, options, folder))
 
 
-def describe(scores: Sequence[FrameScore], options: EvaluationOptions, folder: Path) -> str:
+def describe(
+    scores: Sequence[FrameScore],
+    strengths: Mapping[str, str],
+    options: EvaluationOptions,
+    folder: Path,
+) -> str:
     """What to print at the end: tables, and where everything is."""
     data = options.datasets.test
-    scored = f"{format_tables(scores)}\n\nreport: {folder / REPORT}\n"
+    scored = f"{format_tables(scores, strengths)}\n\nreport: {folder / REPORT}\n"
     unscored = f"no scores: {data.data_root}/{data.split} has no true frames (GS) to compare with\n"
     return (scored if scores else unscored) + (f"frames: {folder}\n" if options.save_images else "")
 

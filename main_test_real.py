@@ -3,19 +3,22 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from data.capture import CapturePair
 from data.real_pairs import RealPairs, read_pair
-from models.correction import correct
 from utils.capture_results import VIDEO, Presentation, write_results
-from utils.checkpoint import load_generator
 from utils.command_line import parse_arguments, run
 from utils.distributed import Processes, process_group
 from utils.errors import InputError
-from utils.evaluation_options import RealOptions, add_capture_arguments, chosen_instants
+from utils.evaluation_options import (
+    RealOptions,
+    add_capture_arguments,
+    chosen_instants,
+    overrides,
+)
 from utils.image_io import prepare_output_folder
+from utils.methods import load_method
 from utils.option_files import load_options
 
 OPTIONS = Path(__file__).parent / "options" / "test_real.json"
@@ -26,7 +29,7 @@ def main() -> None:
     arguments = parse_arguments(
         str(__doc__), extra=add_capture_arguments, default_options=str(OPTIONS)
     )
-    options = load_options(arguments.opt, arguments.set, RealOptions)
+    options = load_options(arguments.opt, overrides(arguments), RealOptions)
     with process_group(options.device, launched=arguments.dist == "True") as processes:
         correct_captures(options, arguments, processes)
 
@@ -39,11 +42,11 @@ def correct_captures(
     show = Presentation(times, options.fps, gif=options.gif or arguments.gif)
     captures = find_captures(options, arguments)
     folder = prepare_output_folder(arguments.output or Path(options.path.root) / options.task)
-    generator = load_generator(options.path.pretrained_netG, processes.device)
+    method = load_method(options, processes.device)
     for index in range(processes.rank, len(captures), processes.world_size):
         capture = captures[index]
         place = folder / capture.name
-        write_results(capture, partial(correct, generator), show, place)
+        write_results(capture, method.correct, show, place)
         sys.stdout.write(
             f"{capture.name}: {len(times)} frames in {place}, video in {place / VIDEO}\n"
         )

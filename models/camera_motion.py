@@ -9,6 +9,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float32]
 
 _PLANE_TERMS, _SWING_PLACES, _SWING_TERMS = 8, 3, 2
+_LEAST_MEASUREMENTS = 40  # of two equations each, for 20 coefficients
 _STEPS = 12
 _FIRST_SCALE, _LAST_SCALE, _SCALE_DECAY = 8.0, 0.5, 0.7  # px
 _RIDGE = (1e-6,) * 6 + (1e-4,) * 2 + ((1e-5,) * 2 + (1e-3,) * 4) * 2
@@ -41,20 +42,20 @@ class CameraMotion:
 def swing_basis(instant: Array | np.float32) -> Array:
     """Deviations from uniform motion that are odd about t = 1/2: (..., 2).
 
-    With e = t - 1/2: e - 4 e^3 and 4 e^2 times that, zero at t = 0, 1/2 and 1.
+    With e = t - 1/2: e - 4 e^3 and 4 e^2 times that, zero at t = 0, 1/2 and 1; constant from half a
+    readout before and after the readout on, where nothing that is shown was exposed.
     """
-    e = np.asarray(instant, dtype=np.float32) - np.float32(0.5)
-    first = e - 4 * e**3
-    return np.stack((first, 4 * e**2 * first), axis=-1)
+    e = np.clip(np.asarray(instant, dtype=np.float32) - np.float32(0.5), -1, 1)
+    square = 4 * e * e  # products: NumPy's powers are ten times slower
+    first = e - square * e
+    return np.stack((first, square * first), axis=-1)
 
 
-def fit_camera_motion(
-    measured: Sequence[tuple[Array, ...]], size: tuple[int, int]
-) -> CameraMotion:
+def fit_camera_motion(measured: Sequence[tuple[Array, ...]], size: tuple[int, int]) -> CameraMotion:
     """Fit the motion that most of the image shares.
 
     Residuals count by 1 / (1 + r^2 / scale^2)^2, the scale shrinking step by step to 0.5 px: what
-    moves by itself loses its influence.
+    moves by itself loses its influence. From too few measurements the camera is taken to rest.
 
     Args:
         measured: for each view arrays of one shape: x and y at t = 1/2, exposure instant, gap,
@@ -66,10 +67,10 @@ def fit_camera_motion(
         used = confidence > 0.1
         plane = _plane_basis(x, y, size)[used] * gap[used][:, None, None]
         elapsed = (swing_basis(own + gap) - swing_basis(own))[used]
-        shake = (_places(x, y, size)[used][:, :, None] * elapsed[:, None, :]).reshape(-1, 6)
-        nothing = np.zeros_like(shake)
-        rows_x.append(np.concatenate((plane[:, 0], shake, nothing), axis=1))
-        rows_y.append(np.concatenate((plane[:, 1], nothing, shake), axis=1))
+        swing = (_places(x, y, size)[used][:, :, None] * elapsed[:, None, :]).reshape(-1, 6)
+        nothing = np.zeros_like(swing)
+        rows_x.append(np.concatenate((plane[:, 0], swing, nothing), axis=1))
+        rows_y.append(np.concatenate((plane[:, 1], nothing, swing), axis=1))
         flows.append(flow[used])
         confidences.append(confidence[used])
     solution = _fit(
@@ -83,11 +84,14 @@ def fit_camera_motion(
 
 def _fit(rows: tuple[Array, Array], flow: Array, confidence: Array) -> Array:
     """Coefficients with rows[c] @ coefficients = flow[:, c], robustly."""
-    count = max(len(flow), 1)
+    coefficients: Array = np.zeros(len(_RIDGE), np.float32)
+    count = len(flow)
+    if count < _LEAST_MEASUREMENTS:
+        return coefficients
     weight, scale = confidence, _FIRST_SCALE
-    coefficients = np.zeros(len(_RIDGE), np.float32)
     for _ in range(_STEPS):
-        normal, right = np.diag(_RIDGE), np.zeros(len(_RIDGE))
+        normal: npt.NDArray[np.float64] = np.diag(_RIDGE)
+        right: npt.NDArray[np.float64] = np.zeros(len(_RIDGE))
         for component, terms in enumerate(rows):
             weighted = terms * weight[:, None]
             normal = normal + weighted.T @ terms / count
@@ -118,6 +122,5 @@ def _normalised(x: Array, y: Array, size: tuple[int, int]) -> tuple[Array, Array
     """Coordinates from the centre of the image in units of half its diagonal."""
     height, width = size
     reach = np.float32(np.hypot(height, width) / 2)
-    return (x - (width - 1) / 2).astype(np.float32) / reach, (y - (height - 1) / 2).astype(
-        np.float32
-    ) / reach
+    from_left, from_top = x - (width - 1) / 2, y - (height - 1) / 2
+    return from_left.astype(np.float32) / reach, from_top.astype(np.float32) / reach

@@ -15,8 +15,16 @@ import torch
 from torch import Tensor
 
 from data import time_maps
+from models.capture_checks import check_scan, check_size, check_times
 from models.flow_dis import single_threaded_opencv
-from models.motion_field import CELL, MotionField, Sampling, estimate_motion, sample_frame
+from models.motion_field import (
+    CELL,
+    MotionField,
+    Sampling,
+    cell_centres,
+    estimate_motion,
+    sample_frame,
+)
 
 Array = npt.NDArray[np.float32]
 
@@ -33,19 +41,21 @@ def correct_classically(
     weights that fall with the square of the time from the frame to the exposure.
 
     Args:
-        pair: (2, 3, H, W) RGB in [0, 1]: t2b, b2t; any H >= 2.
-        times: instants in [0, 1].
+        pair: (2, 3, H, W) RGB in [0, 1]: t2b, b2t; any H >= 2, any W >= 1.
+        times: instants in [0, 1], in any order.
         scan_time: (H,) exposure time of each t2b row; a readout of exactly these H rows by default.
 
     Returns:
         (T, 3, H, W) float32 in [0, 1] on the pair's device.
 
     Raises:
-        ValueError: the images have a single row, or another shape than stated.
+        InputError: the images have a single row.
+        ValueError: no instants, an instant outside [0, 1], or another shape than stated.
     """
-    if pair.ndim != 4 or pair.shape[:2] != (2, 3):
-        raise ValueError(f"pair must be (2, 3, H, W), got {tuple(pair.shape)}")
-    scan = time_maps.scan_time(pair.shape[-2]) if scan_time is None else scan_time
+    height, _ = check_size(pair)
+    check_times(times)
+    scan = time_maps.scan_time(height) if scan_time is None else scan_time
+    check_scan(scan, height)
     t2b, b2t = pair.detach().float().permute(0, 2, 3, 1).cpu().contiguous().numpy()
     with single_threaded_opencv(), ThreadPoolExecutor(os.cpu_count()) as pool:
         field = estimate_motion(t2b, b2t, (float(scan[0]), float(scan[1] - scan[0])))
@@ -72,30 +82,23 @@ def view_weight(view: Sampling, t: float, size: tuple[int, int]) -> Array:
 def _render(field: MotionField, images: tuple[Array, Array], t: float) -> Array:
     """The frame (H, W, 3) at instant `t`."""
     height, width = images[0].shape[:2]
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     views = sample_frame(field, t, field.velocity, with_mismatch=False)
     weights = [view_weight(view, t, (height, width)) for view in views]
     share = _to_pixels(weights[0] / (weights[0] + weights[1]), height, width)[..., None]
-    rows, columns = field.velocity.shape[:2]
-    centre_x, centre_y = np.meshgrid(
-        (np.arange(columns, dtype=np.float32) + 0.5) * CELL - 0.5,
-        (np.arange(rows, dtype=np.float32) + 0.5) * CELL - 0.5,
-    )
-    samples = []
-    for view, image in zip(views, images, strict=True):
-        offset = np.stack((view.x - centre_x, view.y - centre_y), axis=-1)
-        offset = _to_pixels(offset, height, width)
-        samples.append(
-            cv2.remap(
-                image,
-                x + offset[..., 0],
-                y + offset[..., 1],
-                cv2.INTER_CUBIC,
-                borderMode=cv2.BORDER_REPLICATE,
-            )
-        )
-    frame: Array = np.clip(share * samples[0] + (1 - share) * samples[1], 0, 1)
+    first, second = (_bring(image, view) for image, view in zip(images, views, strict=True))
+    frame: Array = np.clip(share * first + (1 - share) * second, 0, 1)
     return frame
+
+
+def _bring(image: Array, view: Sampling) -> Array:
+    """Sample an image (H, W, 3) bicubically where a frame's pixels were exposed."""
+    height, width = image.shape[:2]
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    centre_x, centre_y = cell_centres(*view.x.shape)
+    offset = _to_pixels(np.stack((view.x - centre_x, view.y - centre_y), axis=-1), height, width)
+    place = x + offset[..., 0], y + offset[..., 1]
+    brought = cv2.remap(image, *place, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(brought, dtype=np.float32)
 
 
 def _to_pixels(cells: Array, height: int, width: int) -> Array:

@@ -10,9 +10,14 @@ import torch
 from torch import Tensor
 
 from data import time_maps
-from models.generator import SIZE_MULTIPLE, Generator
-from utils.errors import InputError
+from models.capture_checks import check_scan, check_size, check_times
+from models.classical import correct_classically
+from models.generator import SIZE_MULTIPLE
+from models.networks import Corrector
+from models.refiner import Refiner
 from utils.padding import pad_to_multiple, unpad
+
+_PIXELS_AT_ONCE = 9 * 960 * 544  # of frames that a refiner makes in one pass
 
 Method = Callable[[Tensor, Sequence[float]], Tensor]
 """(pair (2, 3, H, W), T instants in [0, 1]) -> frames (T, 3, H, W); RGB float32 in [0, 1]."""
@@ -31,7 +36,7 @@ def frame_instants(count: int) -> tuple[float, ...]:
 
 @torch.inference_mode()
 def correct(
-    generator: Generator,
+    generator: Corrector,
     pair: Tensor,
     times: Sequence[float],
     *,
@@ -55,8 +60,12 @@ def correct(
         InputError: the images have a single row.
         ValueError: no instants, an instant outside [0, 1], or another shape than stated.
     """
-    height, width = _checked_size(pair)
+    height, width = check_size(pair)
     weight = next(generator.parameters())
+    if isinstance(generator, Refiner):
+        check_times(times)
+        scan = _padded_scan(scan_time, height, height).to(weight)
+        return _refine(generator, pair.to(weight), scan, times).float()
     padded = pad_to_multiple(pair.to(weight), SIZE_MULTIPLE)
     scan = _padded_scan(scan_time, height, padded.shape[-2]).to(weight)
 
@@ -71,10 +80,19 @@ def correct(
     return torch.stack([frames[float(instant)] for instant in times]).float()
 
 
+def _refine(generator: Refiner, pair: Tensor, scan: Tensor, times: Sequence[float]) -> Tensor:
+    """Frames (T, 3, H, W), as many in one pass as memory allows."""
+    at_once = max(1, _PIXELS_AT_ONCE // (pair.shape[-2] * pair.shape[-1]))
+    frames = []
+    for instants in torch.tensor([list(times)]).to(scan).split(at_once, dim=1):
+        offsets = time_maps.offset_maps(scan[None], instants).expand(-1, -1, -1, pair.shape[-1])
+        frames.append(generator(pair[None], offsets).frames[0])
+    return torch.cat(frames)
+
+
 def _middle_instants(times: Sequence[float]) -> list[float]:
     """Each pass's t, the nearest to 0.5 first; 0.5 alone where only 0 and 1 are wanted."""
-    if not times or not all(0 <= instant <= 1 for instant in times):
-        raise ValueError(f"expected instants in [0, 1], got {list(times)}")
+    check_times(times)
     interior = {float(instant) for instant in times if 0 < instant < 1}
     return sorted(interior or {0.5}, key=lambda instant: (abs(instant - 0.5), instant))
 
@@ -83,23 +101,10 @@ def _padded_scan(scan_time: Tensor | None, height: int, rows: int) -> Tensor:
     """(rows,) exposure times: the scan of the image, continued at its own pace below it."""
     if scan_time is None:
         return time_maps.scan_time(height, rows=rows)
-    if scan_time.shape != (height,):
-        raise ValueError(f"scan_time must be ({height},), got {tuple(scan_time.shape)}")
+    check_scan(scan_time, height)
     pace = (scan_time[-1] - scan_time[0]) / (height - 1)
     below = torch.arange(1, rows - height + 1, dtype=scan_time.dtype, device=scan_time.device)
     return torch.cat((scan_time, scan_time[-1] + pace * below))
-
-
-def _checked_size(pair: Tensor) -> tuple[int, int]:
-    if pair.ndim != 4 or pair.shape[:2] != (2, 3) or pair.shape[-1] < 1:
-        raise ValueError(f"pair must be (2, 3, H, W), got {tuple(pair.shape)}")
-    height, width = pair.shape[-2:]
-    if height < 2:
-        raise InputError(
-            f"images of {height} row x {width} columns have no rolling shutter to correct: "
-            "rows are read one after the other, so at least 2 are needed"
-        )
-    return height, width
 
 
 def _repeat_t2b(pair: Tensor, times: Sequence[float]) -> Tensor:
@@ -114,5 +119,10 @@ def _repeat_mean(pair: Tensor, times: Sequence[float]) -> Tensor:
     return pair.mean(dim=0, keepdim=True).repeat(len(times), 1, 1, 1)
 
 
-BASELINES: Mapping[str, Method] = {"t2b": _repeat_t2b, "b2t": _repeat_b2t, "mean": _repeat_mean}
-"""What needs no network: each input as it is, and their mean, at every instant."""
+BASELINES: Mapping[str, Method] = {
+    "classical": correct_classically,
+    "t2b": _repeat_t2b,
+    "b2t": _repeat_b2t,
+    "mean": _repeat_mean,
+}
+"""What needs no network: the classical correction; each input, and their mean, throughout."""

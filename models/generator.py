@@ -44,6 +44,8 @@ class Generator(nn.Module):
         channels: channel order its weights expect inside; inputs and outputs are RGB in any case.
     """
 
+    net_type: Literal["generator"] = "generator"
+
     def __init__(
         self,
         num_frames: int = 3,
@@ -91,7 +93,7 @@ class Generator(nn.Module):
         Raises:
             ValueError: a shape is not as stated.
         """
-        self._check(pair, offsets)
+        check_inputs(pair, offsets, self.num_frames)
         if self.channels == "bgr":
             pair = pair.flip(2)
         flows = self.flow_net(pair, offsets).flows
@@ -119,18 +121,26 @@ class Generator(nn.Module):
         mask = torch.sigmoid(synthesis[:, 3 * count :])[:, :, None]
         return (mask * from_t2b + (1 - mask) * from_b2t + residual).clamp(0, 1)
 
-    def _check(self, pair: Tensor, offsets: Tensor) -> None:
-        height, width = pair.shape[-2:]
-        if pair.ndim != 5 or pair.shape[1:3] != (2, 3):
-            raise ValueError(f"pair must be (B, 2, 3, H, W), got {tuple(pair.shape)}")
-        if height % SIZE_MULTIPLE or width % SIZE_MULTIPLE or not height or not width:
-            raise ValueError(
-                f"height and width must be multiples of {SIZE_MULTIPLE}, got {height}x{width}; "
-                "models.correction.correct takes any size"
-            )
-        expected = (pair.shape[0], 2 * self.num_frames, height, width)
-        if tuple(offsets.shape) != expected:
-            raise ValueError(f"offsets must be {expected}, got {tuple(offsets.shape)}")
+
+def check_inputs(
+    pair: Tensor, offsets: Tensor, num_frames: int, multiple: int = SIZE_MULTIPLE
+) -> None:
+    """Check what a generator is given.
+
+    Raises:
+        ValueError: a shape is not as `Generator.forward` states.
+    """
+    height, width = pair.shape[-2:]
+    if pair.ndim != 5 or pair.shape[1:3] != (2, 3):
+        raise ValueError(f"pair must be (B, 2, 3, H, W), got {tuple(pair.shape)}")
+    if height % multiple or width % multiple or not height or not width:
+        raise ValueError(
+            f"height and width must be multiples of {multiple}, got {height}x{width}; "
+            "models.correction.correct takes any size"
+        )
+    expected = (pair.shape[0], 2 * num_frames, height, width)
+    if tuple(offsets.shape) != expected:
+        raise ValueError(f"offsets must be {expected}, got {tuple(offsets.shape)}")
 
 
 def _initialise(module: nn.Module) -> None:

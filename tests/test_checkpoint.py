@@ -238,4 +238,5 @@ def test_metadata_is_readable_without_our_code(tmp_path: Path, generator: Genera
         "width": "0.0834",
         "num_frames": "3",
         "channels": "rgb",
+        "net_type": "generator",
     }

@@ -150,7 +150,7 @@ def test_baselines() -> None:
     pair = torch.tensor([0.2, 0.6]).view(2, 1, 1, 1).repeat(1, 3, 2, 2)
     results = {name: method(pair, [0.0, 0.5, 1.0]) for name, method in BASELINES.items()}
     assert {name: tuple(frames.shape) for name, frames in results.items()} == dict.fromkeys(
-        ("t2b", "b2t", "mean"), (3, 3, 2, 2)
+        ("classical", "t2b", "b2t", "mean"), (3, 3, 2, 2)
     )
     for name, expected in (("t2b", 0.2), ("b2t", 0.6), ("mean", 0.4)):
         torch.testing.assert_close(results[name], torch.full((3, 3, 2, 2), expected))

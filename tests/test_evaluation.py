@@ -1,4 +1,3 @@
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,23 +9,24 @@ import torch
 from torch import Tensor
 
 from data.rs_gopro import RSGOPRO
+from models.classical import correct_classically
 from models.correction import Method
 from tests.capture_folders import write_rs_gopro
 from utils.distributed import Processes
 from utils.errors import InputError
 from utils.evaluation import (
     EvaluationPlan,
-    FrameScore,
     choose_methods,
     draw_example,
     evaluate,
     plan_evaluation,
-    summarise,
     to_8bit,
 )
 from utils.evaluation_options import EvaluationOptions
 from utils.image_io import read_image, to_uint8
-from utils.metrics import psnr, ssim
+from utils.methods import load_method
+from utils.metrics import band_psnr, psnr, ssim
+from utils.scores import FrameScore
 
 ALONE = Processes(torch.device("cpu"))
 
@@ -51,10 +51,6 @@ def brighter(pair: Tensor, times: Sequence[float]) -> Tensor:
     return torch.stack([(pair[0] + (time + 0.6) / 255).clamp(max=1) for time in times])
 
 
-def score(pair: str, psnr: float, ssim: float = 0.5) -> FrameScore:
-    return FrameScore("full", "method", pair, 0, 0.0, psnr, ssim)
-
-
 def run(captures: RSGOPRO, folder: Path, method: Method = brighter, **changes: Any) -> Any:
     plan = plan_evaluation(captures, options(**changes), folder)
     return evaluate(captures, choose_methods("ours", method, plan), plan, ALONE)
@@ -69,6 +65,9 @@ def test_scores_are_those_of_the_images_saved(tmp_path: Path) -> None:
         truth = cv2.imread(str(tmp_path / f"test/seq/GS/00000000_gs_{name[:3]}.png"))
         assert item.psnr == pytest.approx(psnr(saved, truth), abs=1e-9)
         assert item.ssim == pytest.approx(ssim(saved, truth), abs=1e-9)
+        # 12x14 pixels: the band along the border is a quarter of 12 wide.
+        assert item.band_psnr == pytest.approx(band_psnr(saved, truth, 3), abs=1e-9)
+        assert item.inner_psnr == pytest.approx(psnr(saved, truth, 3), abs=1e-9)
 
 
 def test_protocols_floor_or_round_and_keep_both_kinds_of_frames(tmp_path: Path) -> None:
@@ -102,20 +101,44 @@ def test_a_protocol_that_leaves_out_everything_is_refused(tmp_path: Path) -> Non
         plan_evaluation(captures, options(protocols=("ifed",)), tmp_path)
 
 
-def test_baselines_are_the_inputs_and_their_mean(tmp_path: Path) -> None:
+def test_baselines_are_the_classical_correction_the_inputs_and_their_mean(tmp_path: Path) -> None:
     captures = benchmark(tmp_path, frames=2)
     scores = {item.method: item for item in run(captures, tmp_path / "out") if item.frame == 0}
-    assert list(scores) == ["ours", "t2b as it is", "b2t as it is", "mean of both"]
+    names = ["classical", "t2b as it is", "b2t as it is", "mean of both"]
+    assert list(scores) == ["ours", *names]
     capture = captures[0]
     assert capture.truth is not None
     truth = to_uint8(capture.truth[0])
     for name, image in (
+        ("classical", correct_classically(capture.pair, [0.0])[0]),
         ("t2b as it is", capture.t2b),
         ("b2t as it is", capture.b2t),
         ("mean of both", (capture.t2b + capture.b2t) / 2),
     ):
         assert scores[name].psnr == psnr(to_uint8(image), truth)
     assert len(list((tmp_path / "out").rglob("*.png"))) == 2  # those of "ours" alone
+
+
+def test_the_classical_method_appears_once_and_its_frames_are_saved(tmp_path: Path) -> None:
+    captures = benchmark(tmp_path, frames=2)
+    plan = plan_evaluation(captures, options(method="classical"), tmp_path / "out")
+    methods = choose_methods(*load_method(options(method="classical"), "cpu"), plan)
+    assert list(methods) == ["classical", "t2b as it is", "b2t as it is", "mean of both"]
+    evaluate(captures, methods, plan, ALONE)
+    saved = to_uint8(read_image(tmp_path / "out/frames/seq/00000000/frame_000_t0.000.png"))
+    expected = to_uint8(correct_classically(captures[0].pair, [0.0])[0])
+    np.testing.assert_array_equal(saved, expected)
+
+
+def test_a_cropped_border_is_out_of_the_band_along_it(tmp_path: Path) -> None:
+    captures = benchmark(tmp_path, frames=2, size=(56, 60))
+    scores = run(captures, tmp_path / "out", protocols=("released",), baselines=False)
+    saved = to_uint8(read_image(tmp_path / "out/frames/seq/00000000/frame_001_t1.000.png"))
+    truth = to_uint8(read_image(tmp_path / "test/seq/GS/00000000_gs_001.png"))
+    inner = np.s_[20:-20, 20:-20]
+    assert scores[1].psnr == psnr(saved, truth, 20)
+    assert scores[1].band_psnr == band_psnr(saved[inner], truth[inner], 4)
+    assert scores[1].inner_psnr == psnr(saved, truth, 24)
 
 
 def test_every_process_takes_its_share_and_gets_all_scores(tmp_path: Path) -> None:
@@ -185,17 +208,3 @@ def test_example_shows_the_saved_frames(tmp_path: Path) -> None:
     (tmp_path / "out/frames_floored/seq/00000000/frame_001_t1.000.png").unlink()
     with pytest.raises(InputError, match="frame_001_t1.000.png: no such image"):
         draw_example(captures, plan)
-
-
-def test_means_go_over_frames_then_pairs() -> None:
-    scores = [score("a/0", 20, 0.2), score("a/0", 30, 0.4), score("a/1", 40, 0.9)]
-    summary = summarise(scores)
-    assert summary.psnr == pytest.approx((25 + 40) / 2)
-    assert summary.ssim == pytest.approx((0.3 + 0.9) / 2)
-    assert (summary.pairs, summary.identical) == (2, 0)
-
-
-def test_identical_frames_are_counted_instead_of_averaged() -> None:
-    infinite = [score("a/0", math.inf), score("a/0", 30), score("a/1", math.inf)]
-    assert summarise(infinite) == (30.0, 0.5, 2, 2)
-    assert summarise(infinite[:1]).psnr == math.inf

@@ -8,7 +8,9 @@ from utils.evaluation_options import (
     EvaluationOptions,
     RealOptions,
     add_capture_arguments,
+    add_method_argument,
     chosen_instants,
+    overrides,
 )
 from utils.option_files import load_options
 
@@ -25,9 +27,23 @@ def instants(*arguments: str, changes: tuple[str, ...] = ()) -> tuple[float, ...
 def test_bundled_options_are_valid() -> None:
     evaluation = load_options(OPTIONS / "test.json", (), EvaluationOptions)
     assert evaluation.protocols == ("released",) and evaluation.frames is None
+    assert evaluation.method == "network"
+    yardstick = load_options(OPTIONS / "eval.json", (), EvaluationOptions)
+    assert yardstick.protocols == ("full",) and yardstick.baselines
     real = load_options(OPTIONS / "test_real.json", (), RealOptions)
     assert real.path.pretrained_netG == "pretrained/drsc_light.safetensors"
     assert real.frames == 9
+
+
+def test_the_command_line_chooses_the_method_after_all_else() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--set", nargs="+", default=[])
+    add_method_argument(parser)
+    words = ["--set", "method=network", "path.pretrained_netG=null"]
+    assert overrides(parser.parse_args(words)) == words[1:]
+    changes = overrides(parser.parse_args([*words, "--method", "classical"]))
+    options = load_options(OPTIONS / "test.json", changes, EvaluationOptions)
+    assert options.method == "classical" and options.path.pretrained_netG is None
 
 
 def test_instants_come_from_the_options_unless_the_command_line_says_otherwise() -> None:
@@ -66,6 +82,12 @@ def test_frames_and_times_exclude_each_other() -> None:
         ("task=a/b", "expected a folder name without separators, got 'a/b'"),
         ("device=gpu", "'device' must be 'auto', 'cpu', 'cuda' or 'mps'"),
         ("path.pretrained_netg=x", "did you mean 'path.pretrained_netG'?"),
+        ("method=classic", "--set: 'method' must be 'network' or 'classical', got \"classic\""),
+        (
+            "path.pretrained_netG=null",
+            "--set: 'path.pretrained_netG': 'network' needs a weight file, got null; name one, or "
+            "set method=classical",
+        ),
     ],
 )
 def test_impossible_values_are_refused(change: str, message: str) -> None:

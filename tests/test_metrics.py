@@ -3,9 +3,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from skimage.metrics import structural_similarity
 
 from utils.errors import InputError
-from utils.metrics import PROTOCOLS, Image, mean_psnr, psnr, ssim
+from utils.metrics import PROTOCOLS, Image, band_psnr, mean_psnr, psnr, ssim
 
 REFERENCE = Path(__file__).parent / "references" / "metrics.npz"
 
@@ -54,6 +55,36 @@ def test_identical_images() -> None:
     a = noise(16, 16)
     assert psnr(a, a) == math.inf
     assert ssim(a, a) == pytest.approx(1)
+
+
+def test_the_band_is_what_psnr_leaves_out() -> None:
+    a, b = noise(40, 50), noise(40, 50, seed=1)
+    squares = (a.astype(float) - b) ** 2
+    inside = squares[7:-7, 7:-7]
+    expected = 10 * math.log10(255**2 / ((squares.sum() - inside.sum()) / (6000 - inside.size)))
+    assert band_psnr(a, b, 7) == pytest.approx(expected)
+    b[:7], b[-7:], b[:, :7], b[:, -7:] = a[:7], a[-7:], a[:, :7], a[:, -7:]
+    assert band_psnr(a, b, 7) == math.inf
+    with pytest.raises(InputError, match="expected at least 41x41"):
+        band_psnr(a, b, 20)
+    with pytest.raises(ValueError, match="width must be at least 1, got 0"):
+        band_psnr(a, b, 0)
+
+
+@pytest.mark.parametrize("size", [(11, 11), (12, 40), (61, 83)])
+def test_ssim_is_that_of_scikit_image(size: tuple[int, int]) -> None:
+    a = noise(*size)
+    b = (a * 0.8 + noise(*size, seed=1) * 0.2).astype(np.uint8)
+    expected = structural_similarity(
+        a,
+        b,
+        channel_axis=2,
+        data_range=255,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
+    assert ssim(a, b) == pytest.approx(expected, abs=1e-9)
 
 
 def test_mean_leaves_identical_images_out() -> None:

@@ -73,9 +73,12 @@ def test_comments_go_and_urls_stay(file: Path) -> None:
 def test_defaults_of_scenes_are_the_simulator_s() -> None:
     options, settings = SceneOptions(), SceneSettings()
     for field in dataclasses.fields(SceneSettings):
-        if field.name != "strength":
-            assert getattr(options, field.name) == getattr(settings, field.name), field.name
-    assert options.strength == settings.strength_range
+        value = getattr(options, field.name)
+        single = value if field.name == "parallax" or not isinstance(value, tuple) else value[0]
+        assert single == getattr(settings, field.name), field.name
+    assert {field.name for field in dataclasses.fields(SceneSettings)} == set(
+        SceneOptions.model_fields
+    )
 
 
 def test_overrides_are_json_where_they_parse_and_text_otherwise(file: Path) -> None:
@@ -92,6 +95,22 @@ def test_overrides_are_json_where_they_parse_and_text_otherwise(file: Path) -> N
     assert options.path.pretrained_rsg is None
     assert options.datasets.train.scene.strength == (0.5, 2)
     assert options.netG.width == 0.5
+
+
+def test_crops_and_cameras_of_simulated_scenes(file: Path) -> None:
+    options = load(
+        file,
+        "datasets.train.patch_size=[64,128]",
+        "datasets.train.procedural_textures=4",
+        "datasets.train.scene.exposure=[0.1, 0.3]",
+        "datasets.train.scene.read_noise=0.01",
+        "datasets.train.scene.parallax=[4, -1]",
+    )
+    data = options.datasets.train
+    assert (data.patch_size, data.patch, data.procedural_textures) == ((64, 128), (64, 128), 4)
+    assert (data.scene.exposure, data.scene.read_noise) == ((0.1, 0.3), (0.01, 0.01))
+    assert data.scene.parallax == (4, -1)
+    assert load(file).datasets.train.patch == (256, 256)
 
 
 def test_override_reaches_into_an_absent_group(file: Path) -> None:
@@ -118,7 +137,7 @@ def test_mistyped_key_in_the_file_names_the_nearest(file: Path) -> None:
     ("override", "message"),
     [
         ("G_optimizer_lr=1", "unknown key 'G_optimizer_lr'; did you mean 'train.G_optimizer_lr'?"),
-        ("netG.zzz=1", "unknown key 'netG.zzz'; known keys: netG.n_feats, netG.width"),
+        ("netG.zzz=1", "unknown key 'netG.zzz'; known keys: netG.net_type, netG.n_feats"),
         ("train.iterations=abc", "'train.iterations' must be a valid integer, got \"abc\""),
         ("train.iterations=1.5", "'train.iterations' must be a valid integer, got 1.5"),
         ("train.iterations=0", "'train.iterations' must be greater than 0, got 0"),
@@ -132,7 +151,22 @@ def test_mistyped_key_in_the_file_names_the_nearest(file: Path) -> None:
         ("train.G_lossfn_type=1*Charbonier", "unknown term 'Charbonier'"),
         ("train.G_lossfn_type=1*Flow", "'datasets.train.flows': the term 'Flow' needs exact flows"),
         ("train.G_lossfn_type=1*Perceptual", "'path.perceptual_weights': the term 'Perceptual'"),
-        ("datasets.train.patch_size=100", "expected a multiple of 32, got 100"),
+        (
+            "datasets.train.patch_size=100",
+            "'datasets.train.patch_size': expected a multiple of 32 or two, [rows, columns], "
+            "got 100",
+        ),
+        ("datasets.train.patch_size=[96]", "or two, [rows, columns], got [96]"),
+        ("datasets.train.patch_size=[96,100]", "or two, [rows, columns], got [96, 100]"),
+        ("datasets.train.scene.exposure=2", "scene.exposure': expected 0 to 1, got 2"),
+        ("datasets.train.scene.strength=[-1, 2]", "expected at least 0, got [-1.0, 2.0]"),
+        ("datasets.train.scene.read_noise=[0.2, 0.1]", "expected [low, high], got [0.2, 0.1]"),
+        ("datasets.train.scene.gamma=0.5", "must be greater than or equal to 1, got 0.5"),
+        ("datasets.train.patch_size=true", "or two, [rows, columns], got True"),
+        (
+            "datasets.train.patch_size=[544,64]",
+            "'datasets.train.patch_size': [544, 64] is larger than the scene (540x960)",
+        ),
         (
             "datasets.train.patch_size=544",
             "'datasets.train.patch_size': 544 is larger than the scene (540x960)",
@@ -160,8 +194,10 @@ def test_wrong_values_name_key_and_cure(file: Path, override: str, message: str)
         (["path.pretrained_netG=null"], "'path.pretrained_netG': 'distillation' needs stage-1"),
         (["train.border=160"], "a positive multiple of 32, got 320 - 2 * 160 = 0"),
         (["train.border=8"], "a positive multiple of 32, got 320 - 2 * 8 = 304"),
+        (["datasets.train.patch_size=[320,64]"], "multiple of 32, got 64 - 2 * 32 = 0"),
         (["train.objective=supervised", "datasets.train.dataset_type=real"], "needs true frames"),
         (["datasets.train.scene={}"], "only for 'simulated' data, not 'rs_gopro'"),
+        (["datasets.train.procedural_textures=4"], "procedural_textures': only for 'simulated'"),
         (["datasets.train.flows=true"], "'datasets.train.flows': only for 'simulated' data"),
         (["datasets.train.crops_per_scene=2"], "crops_per_scene': only for 'simulated' data"),
         (["datasets.train.sensor_rows=[0, 0.5]"], "sensor_rows': only for 'simulated' data"),

@@ -14,11 +14,15 @@ import torch
 
 import main_test
 import main_test_real
+from data.create_rs_dataset import write_dataset
+from data.simulator import SceneSettings
+from models.classical import correct_classically
 from models.generator import Generator
 from tests.capture_folders import write_pixels, write_rs_gopro
 from utils.checkpoint import save_weights
 from utils.distributed import Processes
 from utils.errors import InputError
+from utils.image_io import read_image, to_uint8
 
 ROOT = Path(__file__).parents[1]
 
@@ -48,10 +52,11 @@ class Scripts:
         main_test_real.main()
         return self.folder / "results" / "test_real"
 
-    def test(self, *changes: str) -> Path:
+    def test(self, *changes: str, arguments: tuple[str, ...] = ()) -> Path:
         """Run `main_test.py`; returns its folder."""
         settings = [f"datasets.test.data_root={self.benchmark}", *self._settings(), *changes]
-        self._call("main_test.py", "--opt", str(ROOT / "options/test.json"), "--set", *settings)
+        opt = ("--opt", str(ROOT / "options/test.json"))
+        self._call("main_test.py", *opt, *arguments, "--set", *settings)
         main_test.main()
         return self.folder / "results" / "test_rs_gopro"
 
@@ -128,6 +133,27 @@ def test_running_again_replaces_results_and_nothing_else(scripts: Scripts) -> No
         "notes.txt",
         "video.mp4",
     ]
+
+
+def test_the_classical_method_needs_no_weights(scripts: Scripts) -> None:
+    t2b, b2t = scripts.pair("0", size=(33, 21))
+    changes = ("path.pretrained_netG=missing.safetensors",)
+    folder = scripts.real("--method", "classical", "--frames", "2", changes=changes)
+    pair = torch.stack([read_image(t2b), read_image(b2t)])
+    made = to_uint8(read_image(folder / "0/frame_001_t1.000.png"))
+    assert (made == to_uint8(correct_classically(pair, [1.0])[0])).all()
+    assert (folder / "0/contact_sheet.png").is_file()
+    chosen = ("path.pretrained_netG=null", "method=classical")
+    assert scripts.real(changes=chosen) == folder
+    assert len(list((folder / "0").glob("frame_*.png"))) == 9
+
+
+def test_unknown_methods_are_refused(scripts: Scripts, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        scripts.real("--method", "classic")
+    error = capsys.readouterr().err
+    assert "argument --method: invalid choice: 'classic'" in error
+    assert "network" in error and "classical" in error
 
 
 def test_an_error_leaves_earlier_results_as_they_were(
@@ -251,6 +277,41 @@ def test_benchmark_is_scored_and_reported(
     scores = json.loads((folder / "scores.json").read_text())["protocols"]
     assert scores["released"]["tiny"]["overall"]["pairs"] == 3
     assert scores["ifed"]["mean of both"]["overall"]["pairs"] == 1
+
+
+def test_benchmark_of_the_classical_method_needs_no_weights(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_rs_gopro(scripts.benchmark, split="test", pairs=1, frames=2, size=(20, 24))
+    changes = ("path.pretrained_netG=null", 'protocols=["full"]')
+    folder = scripts.test(*changes, arguments=("--method", "classical"))
+    scores = json.loads((folder / "scores.json").read_text())
+    assert list(scores["protocols"]["full"]) == [
+        "classical",
+        "t2b as it is",
+        "b2t as it is",
+        "mean of both",
+    ]
+    assert scores["options"]["method"] == "classical"
+    assert len(names(folder / "frames")) == 2
+    printed = capsys.readouterr().out
+    assert "| classical    | PSNR |" in printed and "strength" not in printed
+
+
+def test_simulated_benchmarks_are_scored_by_strength(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = [SceneSettings(height=24, width=32, strength=strength) for strength in (0.25, 1.0)]
+    texture = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
+    write_dataset(scripts.benchmark, [texture], settings, [0, 1, 2], frames=2)
+    folder = scripts.test('protocols=["full"]', arguments=("--method", "classical"))
+    scores = json.loads((folder / "scores.json").read_text())["protocols"]["full"]
+    for result in scores.values():
+        assert {name: item["pairs"] for name, item in result["strengths"].items()} == {
+            "0.25": 2,
+            "1": 1,
+        }
+    assert "| strength | classical" in capsys.readouterr().out
 
 
 def test_released_checkpoints_score_as_the_same_weights_of_ours(

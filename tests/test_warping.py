@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.warping import backward_warp
+from models.warping import backward_warp, bicubic_warp
 
 REFERENCES = Path(__file__).parent / "references"
 
@@ -96,3 +96,24 @@ def test_wrong_shape_and_unknown_rule_are_refused() -> None:
         backward_warp(image, torch.zeros(1, 2, 5, 4))
     with pytest.raises(ValueError, match="'aligned' or 'released', got 'bicubic'"):
         backward_warp(image, torch.zeros(1, 2, 4, 5), "bicubic")  # type: ignore[arg-type]
+
+
+def test_bicubic_reproduces_pixels_and_quadratics_between_them() -> None:
+    x = torch.arange(12.0)
+    image = (0.02 * x**2 - 0.1 * x + 0.3).expand(1, 1, 5, 12).contiguous()
+    still = bicubic_warp(image, constant_flow(0, 0, 5, 12))
+    torch.testing.assert_close(still, image, atol=1e-6, rtol=0)
+    half = bicubic_warp(image, constant_flow(0.5, 0, 5, 12))[..., 2:-3]
+    between = (x + 0.5)[2:-3]
+    expected = 0.02 * between**2 - 0.1 * between + 0.3
+    # PyTorch's kernel (a = -0.75) is not exact on quadratics; bilinear sampling errs by 0.005.
+    assert (half - expected.expand_as(half)).abs().max() < 3e-3
+
+
+def test_bicubic_is_clamped_to_the_border_and_keeps_its_type() -> None:
+    image = torch.rand(1, 2, 6, 7, dtype=torch.bfloat16)
+    outside = bicubic_warp(image, constant_flow(-50, 0, 6, 7).bfloat16())
+    assert outside.dtype == torch.bfloat16
+    torch.testing.assert_close(outside, image[..., :1].expand_as(image), atol=1e-2, rtol=0)
+    with pytest.raises(ValueError, match=r"flow must be \(1, 2, 6, 7\)"):
+        bicubic_warp(image, torch.zeros(1, 2, 7, 6))

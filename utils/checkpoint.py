@@ -6,19 +6,18 @@ reading never executes anything in it.
 """
 
 import io
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from models.generator import Channels, Generator
-from models.weight_files import load_strictly, read_state
+from models.generator import Channels
+from models.networks import CORRECTORS, Corrector, NetType
+from models.weight_files import load_strictly, read_architecture, read_state
 from utils.errors import InputError
 from utils.image_io import replacing
 
@@ -35,15 +34,23 @@ class Architecture:
     width: float
     num_frames: int
     channels: Channels
+    net_type: NetType = "generator"
 
     @classmethod
-    def of(cls, generator: Generator) -> "Architecture":
+    def of(cls, generator: Corrector) -> "Architecture":
         """The architecture of a generator."""
-        return cls(generator.n_feats, generator.width, generator.num_frames, generator.channels)
+        return cls(
+            generator.n_feats,
+            generator.width,
+            generator.num_frames,
+            generator.channels,
+            generator.net_type,
+        )
 
-    def build(self) -> Generator:
+    def build(self) -> Corrector:
         """A generator of this architecture with untrained weights."""
-        return Generator(self.num_frames, self.n_feats, self.width, channels=self.channels)
+        network = CORRECTORS[self.net_type]
+        return network(self.num_frames, self.n_feats, self.width, channels=self.channels)
 
 
 @dataclass(frozen=True)
@@ -55,8 +62,8 @@ class TrainingState:
 
     Attributes:
         step: number of finished steps.
-        architecture: which generator this is, as a dictionary of `Architecture`.
-        generator: its state dict.
+        architecture: which network this is, as a dictionary of `Architecture`.
+        generator: the network's state dict; it need not be a generator.
         teacher: state dict of the frozen teacher, if the objective has one.
         optimizer: state dict of the optimiser.
         progress: counters, as a dictionary of `utils.training_step.Progress`.
@@ -76,7 +83,7 @@ class TrainingState:
     versions: dict[str, str]
 
 
-def save_weights(path: str | Path, generator: Generator, *, half: bool = False) -> None:
+def save_weights(path: str | Path, generator: Corrector, *, half: bool = False) -> None:
     """Write a generator's weights as `.safetensors`.
 
     Args:
@@ -87,17 +94,26 @@ def save_weights(path: str | Path, generator: Generator, *, half: bool = False) 
     Raises:
         InputError: no space left, no permission, or no such folder.
     """
+    metadata = {name: str(value) for name, value in asdict(Architecture.of(generator)).items()}
+    write_state(path, generator.state_dict(), metadata | {"kind": "generator"}, half=half)
+
+
+def write_state(
+    path: str | Path, state: Mapping[str, Tensor], metadata: Mapping[str, str], *, half: bool
+) -> None:
+    """Write named tensors as `.safetensors`, with what is to be known of them.
+
+    Raises:
+        InputError: no space left, no permission, or no such folder.
+    """
     dtype = torch.float16 if half else torch.float32
     tensors = {
-        name: tensor.detach().to("cpu", dtype).contiguous()
-        for name, tensor in generator.state_dict().items()
+        name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in state.items()
     }
-    metadata = {name: str(value) for name, value in asdict(Architecture.of(generator)).items()}
-    metadata |= {"kind": "generator", "format": str(_FORMAT)}
-    _write(Path(path), to_safetensors(tensors, metadata))
+    _write(Path(path), to_safetensors(tensors, {**metadata, "format": str(_FORMAT)}))
 
 
-def load_generator(path: str | Path, device: torch.device | str = "cpu") -> Generator:
+def load_generator(path: str | Path, device: torch.device | str = "cpu") -> Corrector:
     """Load a generator from our weights, our training checkpoints, or released files.
 
     What a file of ours does not say (released ones say nothing) is read off the shapes; files that
@@ -117,18 +133,24 @@ def load_generator(path: str | Path, device: torch.device | str = "cpu") -> Gene
     return generator.to(device).eval()
 
 
-def expect_architecture(found: Architecture, generator: Generator, path: str | Path) -> None:
-    """Check that weights of `path` fit the generator that the options describe.
+def expect_architecture(
+    found: Mapping[str, Any], expected: Mapping[str, Any], path: str | Path
+) -> None:
+    """Check that weights of `path` fit the network that the options describe.
+
+    Args:
+        found: what the file says of its network; files of earlier versions leave `net_type` out.
+        expected: the same of the network in question, as a dictionary of `Architecture`.
+        path: the file.
 
     Raises:
-        InputError: they differ in size or channel order.
+        InputError: they differ in kind, size or channel order.
     """
-    expected = asdict(Architecture.of(generator))
-    for name, got in asdict(found).items():
-        if got != expected[name]:
+    for name, got in ({"net_type": "generator"} | dict(found)).items():
+        if got != expected.get(name):
             raise InputError(
-                f"{path}: weights of another generator: expected {name} {expected[name]}, got "
-                f"{got}; choose other weights or change the options' netG"
+                f"{path}: weights of another network: expected {name} {expected.get(name)}, got "
+                f"{got}; choose other weights or change the options of the network"
             )
 
 
@@ -195,14 +217,7 @@ def _write(path: Path, content: bytes | memoryview) -> None:
 
 def _stated_architecture(path: Path) -> Architecture | None:
     """What a file of ours says about itself; None for files of others."""
-    if path.suffix == ".safetensors":
-        with safe_open(path, "pt") as file:
-            stated: Mapping[str, Any] = file.metadata() or {}
-    elif zipfile.is_zipfile(path):
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        stated = content.get("architecture", {})
-    else:
-        return None
+    stated = read_architecture(path)
     try:
         return _parse_architecture(stated) if "n_feats" in stated else None
     except (KeyError, TypeError, ValueError) as error:
@@ -213,11 +228,15 @@ def _parse_architecture(stated: Mapping[str, Any]) -> Architecture:
     channels = stated["channels"]
     if channels not in ("rgb", "bgr"):
         raise ValueError(f"channels {channels!r}")
+    net_type = stated.get("net_type", "generator")
+    if net_type not in CORRECTORS:
+        raise ValueError(f"net_type {net_type!r}")
     return Architecture(
         n_feats=int(stated["n_feats"]),
         width=float(stated["width"]),
         num_frames=int(stated["num_frames"]),
         channels=channels,
+        net_type=net_type,
     )
 
 

@@ -36,3 +36,29 @@ def plot_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
             axes.set_xlabel("step")
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=100)
+
+
+def plot_lines(
+    lines: Mapping[str, Sequence[tuple[float, float]]], labels: tuple[str, str], path: Path
+) -> None:
+    """Draw named lines into one panel of a PNG.
+
+    Args:
+        lines: points (x, y) by the name that the legend shows.
+        labels: of the axes.
+        path: the PNG.
+
+    Raises:
+        InputError: no space left or no permission.
+    """
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for name, points in lines.items():
+        axes.plot(*zip(*points, strict=True), marker=".", label=name)
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside right upper", fontsize="small")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=100)

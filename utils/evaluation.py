@@ -1,10 +1,10 @@
 """Correct the captures of a benchmark and score every frame against its truth."""
 
-import math
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,12 +20,14 @@ from utils.distributed import Processes
 from utils.errors import InputError
 from utils.evaluation_options import EvaluationOptions
 from utils.image_io import prepare_output_folder, to_uint8
-from utils.metrics import PROTOCOLS, Image, Rounding, mean_psnr, psnr, ssim
+from utils.metrics import BAND, PROTOCOLS, Image, Rounding, band_psnr, psnr, ssim
+from utils.scores import FrameScore
 
 DEFAULT_FRAMES = 9
 """Frames made of a capture without truth unless the options say how many."""
 
 BASELINE_NAMES: Mapping[str, str] = {
+    "classical": "classical",
     "t2b": "t2b as it is",
     "b2t": "b2t as it is",
     "mean": "mean of both",
@@ -43,7 +45,7 @@ class EvaluationPlan:
         times: instants of the frames, and of the true frames if there are any.
         protocols: keys of `PROTOCOLS` to score under; none where there is no truth.
         baselines: whether to score `BASELINES`, too.
-        folder: where the frames go (not those of the baselines), if anywhere.
+        folder: where the frames of the method under test go, if anywhere.
     """
 
     times: tuple[float, ...]
@@ -56,49 +58,6 @@ class EvaluationPlan:
         """The kinds of 8-bit images needed, each once."""
         needed: list[Rounding] = [PROTOCOLS[name].rounding for name in self.protocols]
         return tuple(dict.fromkeys(needed)) or ("rounded",)
-
-
-class FrameScore(NamedTuple):
-    """How close one frame came to its truth.
-
-    Attributes:
-        protocol: key of `PROTOCOLS`.
-        method: what made the frame.
-        pair: name of the capture, "sequence/index".
-        frame: its number among the capture's frames.
-        time: its instant in [0, 1].
-        psnr: in dB, infinite where the frame is identical to the truth.
-        ssim: at most 1.
-    """
-
-    protocol: str
-    method: str
-    pair: str
-    frame: int
-    time: float
-    psnr: float
-    ssim: float
-
-    @property
-    def sequence(self) -> str:
-        """The sequence of the pair."""
-        return self.pair.rpartition("/")[0]
-
-
-class Summary(NamedTuple):
-    """Means over frames of each pair, then over pairs.
-
-    Attributes:
-        psnr: in dB (see `utils.metrics.mean_psnr`); infinite if all frames are identical to theirs.
-        ssim: at most 1.
-        pairs: how many pairs.
-        identical: how many frames are identical to their truth, and so not in `psnr`.
-    """
-
-    psnr: float
-    ssim: float
-    pairs: int
-    identical: int
 
 
 def plan_evaluation(captures: RSGOPRO, options: EvaluationOptions, folder: Path) -> EvaluationPlan:
@@ -135,17 +94,21 @@ def plan_evaluation(captures: RSGOPRO, options: EvaluationOptions, folder: Path)
 
 
 def choose_methods(name: str, method: Method, plan: EvaluationPlan) -> dict[str, Method]:
-    """What to evaluate by the name that tables show: `method` first, then the baselines."""
-    baselines = {BASELINE_NAMES[key]: baseline for key, baseline in BASELINES.items()}
-    return {name: method, **(baselines if plan.baselines else {})}
+    """What to evaluate by the name that tables show: `method` first, then the other baselines."""
+    methods = {name: method}
+    if plan.baselines:
+        for key, baseline in BASELINES.items():
+            methods.setdefault(BASELINE_NAMES[key], baseline)
+    return methods
 
 
 def evaluate(
     captures: RSGOPRO, methods: Mapping[str, Method], plan: EvaluationPlan, processes: Processes
 ) -> list[FrameScore]:
-    """Make, save and score the frames of all captures, shared among the processes.
+    """Make and score the frames of all captures, shared among the processes.
 
-    Process r of N takes captures r, r + N, ...; what is scored are the 8-bit images that are saved.
+    Process r of N takes captures r, r + N, ...; what is scored are 8-bit images, and those of the
+    first of the methods are saved.
 
     Returns:
         All scores, the same in every process, in the order of captures, methods and frames.
@@ -153,13 +116,15 @@ def evaluate(
     Raises:
         InputError: an image cannot be read, is too small to score, or cannot be saved.
     """
-    ends = _ends_of_sequences(captures)
+    ends, tested = _ends_of_sequences(captures), next(iter(methods))
     share = range(processes.rank, len(captures), processes.world_size)
     scores: list[FrameScore] = []
     for index in tqdm(share, desc="captures", unit="pair", disable=not processes.is_main):
         capture = captures[index]
         for method, correct in methods.items():
             frames = correct(capture.pair, plan.times)
+            if method == tested and plan.folder is not None:
+                _save(capture.name, frames, plan, plan.folder)
             scores += _score_method(capture, method, frames, plan)
     counted = [
         score
@@ -169,23 +134,6 @@ def evaluate(
     ]
     order = {files.name: index for index, files in enumerate(captures.pairs)}
     return sorted(counted, key=lambda score: order[score.pair])
-
-
-def summarise(scores: Sequence[FrameScore]) -> Summary:
-    """Average scores of one protocol and method: over the frames of each pair, then over pairs.
-
-    Raises:
-        ValueError: no scores.
-    """
-    pairs: dict[str, list[FrameScore]] = {}
-    for score in scores:
-        pairs.setdefault(score.pair, []).append(score)
-    return Summary(
-        psnr=mean_psnr(mean_psnr(score.psnr for score in frames) for frames in pairs.values()),
-        ssim=float(np.mean([np.mean([score.ssim for score in pair]) for pair in pairs.values()])),
-        pairs=len(pairs),
-        identical=sum(math.isinf(score.psnr) for score in scores),
-    )
 
 
 def draw_example(captures: RSGOPRO, plan: EvaluationPlan) -> Image | None:
@@ -209,39 +157,47 @@ def to_8bit(image: Tensor, rounding: Rounding) -> Image:
     return to_uint8(torch.floor(image.float() * 255) / 255)
 
 
+def _save(name: str, frames: Tensor, plan: EvaluationPlan, folder: Path) -> None:
+    """Save the frames of a capture, in each kind of 8-bit images."""
+    for rounding in plan.roundings:
+        images = [to_8bit(frame, rounding) for frame in frames]
+        place = prepare_output_folder(folder / FRAME_FOLDERS[rounding] / name)
+        write_frames(place, images, plan.times)
+
+
 def _score_method(
     capture: CapturePair, method: str, frames: Tensor, plan: EvaluationPlan
 ) -> list[FrameScore]:
-    """Save the frames one method made of a capture, and score them under each protocol."""
+    """Score the frames one method made of a capture under each protocol."""
     scores: list[FrameScore] = []
-    for rounding in plan.roundings:
-        images = [to_8bit(frame, rounding) for frame in frames]
-        if plan.folder is not None and method not in BASELINE_NAMES.values():
-            folder = plan.folder / FRAME_FOLDERS[rounding] / capture.name
-            write_frames(prepare_output_folder(folder), images, plan.times)
-        for protocol in plan.protocols:
-            if PROTOCOLS[protocol].rounding == rounding:
-                figures = _compare(images, capture, PROTOCOLS[protocol].border)
-                scores += [
-                    FrameScore(protocol, method, capture.name, number, instant, *figure)
-                    for number, (instant, figure) in enumerate(
-                        zip(plan.times, figures, strict=True)
-                    )
-                ]
+    for name in plan.protocols:
+        protocol = PROTOCOLS[name]
+        images = [to_8bit(frame, protocol.rounding) for frame in frames]
+        figures = _compare(images, capture, protocol.border)
+        scores += [
+            FrameScore(name, method, capture.name, number, instant, *figure)
+            for number, (instant, figure) in enumerate(zip(plan.times, figures, strict=True))
+        ]
     return scores
 
 
 def _compare(
     images: Sequence[Image], capture: CapturePair, border: int
-) -> list[tuple[float, float]]:
-    """PSNR and SSIM of each frame."""
+) -> list[tuple[float, float, float, float]]:
+    """The figures of a `FrameScore` for each frame."""
     if capture.truth is None:
         raise ValueError(f"{capture.name}: no truth to score against")
-    truths = [to_uint8(frame) for frame in capture.truth]
-    return [
-        (psnr(image, truth, border), ssim(image, truth, border))
-        for image, truth in zip(images, truths, strict=True)
-    ]
+    height, width = capture.t2b.shape[-2:]
+    inner = np.s_[border : height - border, border : width - border]
+    band = min(BAND, (min(height, width) - 2 * border) // 4)
+
+    def score(image: Image, truth: Image) -> tuple[float, float, float, float]:
+        whole = psnr(image, truth, border), ssim(image, truth, border)
+        image, truth = image[inner], truth[inner]
+        return *whole, band_psnr(image, truth, band), psnr(image, truth, band)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(score, images, [to_uint8(frame) for frame in capture.truth]))
 
 
 def _check_protocols(captures: RSGOPRO, protocols: Sequence[str]) -> None:

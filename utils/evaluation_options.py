@@ -2,9 +2,9 @@
 
 import argparse
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, Field, PositiveFloat
+from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 
 from models.correction import frame_instants
 from utils.errors import InputError
@@ -12,6 +12,9 @@ from utils.option_files import DeviceName, OptionGroup, TaskName
 
 ProtocolName = Literal["released", "full", "ifed"]
 """A key of `utils.metrics.PROTOCOLS`."""
+
+MethodName = Literal["network", "classical"]
+"""What makes the frames: a correction network, or `models.classical`."""
 
 FrameCount = Annotated[int, Field(ge=2)]
 Instant = Annotated[float, Field(ge=0, le=1)]
@@ -29,10 +32,31 @@ Protocols = Annotated[
 
 
 class WeightPathOptions(OptionGroup):
-    """Outputs go to `root`/`task`; `pretrained_netG` is the generator's weight file."""
+    """Outputs go to `root`/`task`; `pretrained_netG` is the network's weight file."""
 
     root: str = "results"
-    pretrained_netG: str  # noqa: N815
+    pretrained_netG: str | None = None  # noqa: N815
+
+
+class MethodOptions(OptionGroup):
+    """What both scripts have in common: where results go, and what makes the frames.
+
+    `method`: "network" takes `path.pretrained_netG`; "classical" needs no weights and reads none.
+    """
+
+    task: TaskName
+    device: DeviceName = "auto"
+    method: MethodName = "network"
+    path: WeightPathOptions
+
+    @model_validator(mode="after")
+    def _names_weights(self) -> "MethodOptions":
+        if self.method == "network" and self.path.pretrained_netG is None:
+            raise ValueError(
+                "path.pretrained_netG: 'network' needs a weight file, got null; name one, or set "
+                "method=classical"
+            )
+        return self
 
 
 class BenchmarkOptions(OptionGroup):
@@ -48,18 +72,16 @@ class BenchmarkDatasets(OptionGroup):
     test: BenchmarkOptions
 
 
-class EvaluationOptions(OptionGroup):
+class EvaluationOptions(MethodOptions):
     """Options of `main_test.py`; `options/test.json` shows them filled in.
 
     `frames`: how many frames to make; null makes as many as there are true frames, and 9 where
         there is no truth. Stated, it must agree with the truth.
-    `baselines`: whether to score the inputs as they are, and their mean, too.
+    `baselines`: whether to score the classical correction, the inputs as they are, and their mean,
+        too.
     `save_images`: whether to keep the frames that were scored.
     """
 
-    task: TaskName
-    device: DeviceName = "auto"
-    path: WeightPathOptions
     datasets: BenchmarkDatasets
     protocols: Protocols = ("released",)
     frames: FrameCount | None = None
@@ -79,7 +101,7 @@ class CaptureDatasets(OptionGroup):
     test: CaptureFolderOptions
 
 
-class RealOptions(OptionGroup):
+class RealOptions(MethodOptions):
     """Options of `main_test_real.py`; `options/test_real.json` shows them filled in.
 
     `frames`: how many frames, evenly spaced over the readout.
@@ -87,9 +109,6 @@ class RealOptions(OptionGroup):
     `fps`: frames per second of video and GIF.
     """
 
-    task: TaskName
-    device: DeviceName = "auto"
-    path: WeightPathOptions
     datasets: CaptureDatasets
     frames: FrameCount = 9
     times: Annotated[tuple[Instant, ...], Field(min_length=1)] | None = None
@@ -97,8 +116,23 @@ class RealOptions(OptionGroup):
     gif: bool = False
 
 
+def add_method_argument(parser: argparse.ArgumentParser) -> None:
+    """Add `--method`."""
+    parser.add_argument(
+        "--method",
+        choices=get_args(MethodName),
+        help="what makes the frames, in place of the option 'method'; classical needs no weights",
+    )
+
+
+def overrides(arguments: argparse.Namespace) -> list[str]:
+    """What the command line sets in place of the option file: `--set`, then `--method`."""
+    return [*arguments.set, *([f"method={arguments.method}"] if arguments.method else [])]
+
+
 def add_capture_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `main_test_real.py` takes besides an option file."""
+    add_method_argument(parser)
     parser.add_argument("--t2b", metavar="FILE", help="image read out top to bottom")
     parser.add_argument("--b2t", metavar="FILE", help="image read out bottom to top")
     parser.add_argument("--frames", metavar="N", help="how many frames, at least 2")

@@ -1,20 +1,25 @@
 """Training options: what can be set and what each value may be; keys as in the released files."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import (
-    BeforeValidator,
-    Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    field_validator,
     model_validator,
 )
 from typing_extensions import Self
 
 from models.loss_weights import parse_loss
+from models.networks import NetType
+from utils.data_options import (
+    GRID,
+    DataOptions,
+    SceneOptions,
+    TrainingDataOptions,
+    ValidationDataOptions,
+)
 from utils.errors import InputError
 from utils.option_files import DeviceName, OptionGroup, TaskName, load_options
 
@@ -22,6 +27,7 @@ __all__ = [
     "DataOptions",
     "DeviceName",
     "GeneratorOptions",
+    "LoopOptions",
     "OptionGroup",
     "PathOptions",
     "SceneOptions",
@@ -31,117 +37,6 @@ __all__ = [
     "ValidationDataOptions",
     "load_options",
 ]
-
-DatasetType = Literal["rs_gopro", "real", "simulated"]
-
-_GRID = 32  # the generator halves its input five times
-
-
-def _as_range(value: object) -> object:
-    """One number stands for the range from it to itself."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return (value, value)
-    return tuple(value) if isinstance(value, list) else value
-
-
-class SceneOptions(OptionGroup):
-    """How simulated scenes look and move (`data.simulator.SceneSettings`).
-
-    Motions are in pixels over one readout at strength 1; `strength` is a number or a range
-    [low, high] drawn from per scene.
-    """
-
-    height: Annotated[int, Field(ge=_GRID)] = 540
-    width: Annotated[int, Field(ge=_GRID)] = 960
-    camera_motion: NonNegativeFloat = 60.0
-    object_motion: NonNegativeFloat = 90.0
-    acceleration: NonNegativeFloat = 12.0
-    max_objects: NonNegativeInt = 4
-    strength: Annotated[tuple[NonNegativeFloat, NonNegativeFloat], BeforeValidator(_as_range)] = (
-        1.0,
-        1.0,
-    )
-
-    @field_validator("strength")
-    @classmethod
-    def _ascending(cls, strength: tuple[float, float]) -> tuple[float, float]:
-        if strength[0] > strength[1]:
-            raise ValueError(f"expected [low, high], got {list(strength)}")
-        return strength
-
-
-class DataOptions(OptionGroup):
-    """Where captures come from.
-
-    `data_root` is the folder of captures; for simulated scenes the folder of photos, or null for
-    scikit-image's bundled ones. `scene` is for simulated scenes only.
-    """
-
-    dataset_type: DatasetType
-    data_root: str | None = None
-    scene: SceneOptions = SceneOptions()
-
-    @model_validator(mode="after")
-    def _fits_the_type(self) -> Self:
-        if self.dataset_type != "simulated":
-            if self.data_root is None:
-                raise ValueError(
-                    f"data_root: expected a folder for '{self.dataset_type}', got null"
-                )
-            if "scene" in self.model_fields_set:
-                raise ValueError(f"scene: only for 'simulated' data, not '{self.dataset_type}'")
-        return self
-
-
-class TrainingDataOptions(DataOptions):
-    """The crops to train on. The batch size is global: it is shared among all processes.
-
-    Only for simulated scenes: `flows` adds exact displacements to the samples (the loss `Flow`);
-    `crops_per_scene` consecutive samples show one scene; `sensor_rows` is the share [low, high] of
-    the sensor's rows that crops come from.
-    """
-
-    split: str = "train"
-    patch_size: PositiveInt = 256
-    times: Literal["released", "continuous"] = "released"
-    augment: bool = True
-    dataloader_batch_size: PositiveInt = 48
-    dataloader_num_workers: NonNegativeInt = 8
-    flows: bool = False
-    crops_per_scene: PositiveInt = 1
-    sensor_rows: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(le=1)]] = (0.0, 1.0)
-
-    @model_validator(mode="after")
-    def _fits_the_images(self) -> Self:
-        if self.patch_size % _GRID:
-            raise ValueError(f"patch_size: expected a multiple of {_GRID}, got {self.patch_size}")
-        if self.dataset_type == "simulated":
-            low, high = self.sensor_rows
-            room = min(round((high - low) * self.scene.height), self.scene.width)
-            if self.patch_size > room:
-                raise ValueError(
-                    f"patch_size: {self.patch_size} is larger than the scene "
-                    f"({self.scene.height}x{self.scene.width}) within sensor_rows "
-                    f"[{low:g}, {high:g}]; expected at most {room}"
-                )
-        for key in ("flows", "crops_per_scene", "sensor_rows"):
-            if self.dataset_type != "simulated" and key in self.model_fields_set:
-                raise ValueError(f"{key}: only for 'simulated' data, not '{self.dataset_type}'")
-        return self
-
-
-class ValidationDataOptions(DataOptions):
-    """The captures to validate on; `count` takes the first so many, null takes all."""
-
-    split: str = "valid"
-    count: PositiveInt | None = None
-    seed: NonNegativeInt = 1_000_000
-
-    @model_validator(mode="after")
-    def _has_an_end(self) -> Self:
-        if self.dataset_type == "simulated" and self.count is None:
-            raise ValueError("count: expected how many scenes to simulate, got null")
-        return self
 
 
 class DatasetOptions(OptionGroup):
@@ -155,7 +50,8 @@ class PathOptions(OptionGroup):
     """Files and folders; outputs go to `root`/`task`.
 
     `pretrained_netG`: generator weights to start from; in stage 2 also the teacher's.
-    `pretrained_rsg`: PWC-Net weights for the flow between frames, or "dis" for OpenCV's DIS flow.
+    `pretrained_rsg`: the flow between frames: a file of PWC-Net weights, "raft_small" or
+    "raft_large" for torchvision's RAFT (downloaded once), or "dis" for OpenCV's DIS flow.
     `perceptual_weights`: VGG-19 weights: a file, or "imagenet" for torchvision's.
     """
 
@@ -166,25 +62,24 @@ class PathOptions(OptionGroup):
 
 
 class GeneratorOptions(OptionGroup):
-    """Size of the generator (width 1.0 is the released one) and its channel order."""
+    """Kind and size of the network (width 1.0 is the released one) and its channel order.
 
+    `net_type`: "generator" is the released network, "refiner" starts from the classical correction.
+    """
+
+    net_type: NetType = "generator"
     n_feats: PositiveInt = 32
     width: PositiveFloat = 1.0
     channels: Literal["rgb", "bgr"] = "rgb"
 
 
-class StepOptions(OptionGroup):
-    """Objective, optimiser, schedule, and how often to print, save and validate (in steps).
+class LoopOptions(OptionGroup):
+    """Optimiser, schedule, and how often to print, save and validate (in steps).
 
-    `border` (stage 2): rows and columns the teacher sees beyond the student's crop, on each side.
     `warmup_steps`: the learning rate rises linearly over so many steps.
     `threads`: CPU threads per process, null leaves PyTorch's choice.
     """
 
-    objective: Literal["cycle", "distillation", "supervised"]
-    G_lossfn_type: str
-    sampling: Literal["aligned", "released"] = "aligned"
-    flow_gradients: bool = True
     iterations: PositiveInt
     G_optimizer_lr: PositiveFloat = 1e-4
     G_optimizer_wd: NonNegativeFloat = 0.01
@@ -193,12 +88,33 @@ class StepOptions(OptionGroup):
     G_scheduler_eta_min: NonNegativeFloat = 1e-7
     warmup_steps: NonNegativeInt = 0
     precision: Literal["float32", "bfloat16"] = "float32"
-    border: NonNegativeInt = 32
     checkpoint_print: PositiveInt = 100
     checkpoint_save: PositiveInt = 5_000
     checkpoint_test: PositiveInt = 5_000
     keep_last: PositiveInt = 3
     threads: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _falling_rate(self) -> Self:
+        if self.G_scheduler_eta_min > self.G_optimizer_lr:
+            raise ValueError(
+                f"G_scheduler_eta_min: expected at most G_optimizer_lr "
+                f"({self.G_optimizer_lr:g}), got {self.G_scheduler_eta_min:g}"
+            )
+        return self
+
+
+class StepOptions(LoopOptions):
+    """Objective of the generator, and the loop that minimises it.
+
+    `border` (stage 2): rows and columns the teacher sees beyond the student's crop, on each side.
+    """
+
+    objective: Literal["cycle", "distillation", "supervised"]
+    G_lossfn_type: str
+    sampling: Literal["aligned", "released"] = "aligned"
+    flow_gradients: bool = True
+    border: NonNegativeInt = 32
 
     @property
     def loss_weights(self) -> dict[str, float]:
@@ -211,15 +127,6 @@ class StepOptions(OptionGroup):
             parse_loss(self.G_lossfn_type, self.objective)
         except InputError as error:
             raise ValueError(f"G_lossfn_type: {error}") from error
-        return self
-
-    @model_validator(mode="after")
-    def _falling_rate(self) -> Self:
-        if self.G_scheduler_eta_min > self.G_optimizer_lr:
-            raise ValueError(
-                f"G_scheduler_eta_min: expected at most G_optimizer_lr "
-                f"({self.G_optimizer_lr:g}), got {self.G_scheduler_eta_min:g}"
-            )
         return self
 
 
@@ -250,7 +157,8 @@ class TrainingOptions(OptionGroup):
         objective = self.train.objective
         if objective != "supervised" and self.path.pretrained_rsg is None:
             raise ValueError(
-                f"path.pretrained_rsg: '{objective}' needs a PWC-Net file or \"dis\", got null"
+                f"path.pretrained_rsg: '{objective}' needs a PWC-Net file, \"raft_small\", "
+                f'"raft_large" or "dis", got null'
             )
         if objective == "distillation" and self.path.pretrained_netG is None:
             raise ValueError("path.pretrained_netG: 'distillation' needs stage-1 weights, got null")
@@ -262,13 +170,14 @@ class TrainingOptions(OptionGroup):
 
     def _check_border(self) -> None:
         """The student's crop is a positive multiple of the generator's grid."""
-        patch, border = self.datasets.train.patch_size, self.train.border
-        inner = patch - 2 * border
-        if inner <= 0 or inner % _GRID:
-            raise ValueError(
-                f"train.border: expected patch_size - 2 * border to be a positive multiple of "
-                f"{_GRID}, got {patch} - 2 * {border} = {inner}"
-            )
+        border = self.train.border
+        for side in self.datasets.train.patch:
+            inner = side - 2 * border
+            if inner <= 0 or inner % GRID:
+                raise ValueError(
+                    f"train.border: expected patch_size - 2 * border to be a positive multiple of "
+                    f"{GRID}, got {side} - 2 * {border} = {inner}"
+                )
 
 
 def expect_objective(options: TrainingOptions, *allowed: str) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from utils.evaluation import FrameScore, Summary, summarise
 from utils.evaluation_options import EvaluationOptions
 from utils.image_io import replacing, write_image
-from utils.metrics import PROTOCOLS, Image
+from utils.metrics import BAND, PROTOCOLS, Image
+from utils.scores import FrameScore, Summary, summarise
 
 REPORT = "report.md"
 EXAMPLE = "example.png"
@@ -24,6 +24,7 @@ def write_report(
     scores: Sequence[FrameScore],
     options: EvaluationOptions,
     *,
+    strengths: Mapping[str, str],
     example: Image | None = None,
 ) -> None:
     """Write `report.md`, `scores.csv` (every frame) and `scores.json` (means and options).
@@ -32,25 +33,34 @@ def write_report(
         folder: an existing folder; an earlier report in it is replaced.
         scores: at least one, of any protocols and methods.
         options: what was scored.
+        strengths: of the motion in each sequence, where that is known.
         example: a picture to show below the tables, saved as `example.png`.
 
     Raises:
         InputError: no space left or no permission.
     """
     data = options.datasets.test
-    about = f"Weights `{options.path.pretrained_netG}`, data `{data.data_root}/{data.split}`."
-    sections = ["# Scores", about, format_tables(scores)]
+    weights = f"Weights `{options.path.pretrained_netG}`"
+    method = "Classical correction" if options.method == "classical" else weights
+    about = f"{method}, data `{data.data_root}/{data.split}`."
+    sections = ["# Scores", about, format_tables(scores, strengths)]
     if example is not None:
         write_image(folder / EXAMPLE, example)
         sections += ["## Example", f"![Inputs and frames of the first pair]({EXAMPLE})"]
     _write(folder / REPORT, "\n\n".join(sections) + "\n")
     _write(folder / "scores.csv", _as_csv(scores))
-    content = {"options": options.model_dump(mode="json"), "protocols": summarise_all(scores)}
+    protocols = summarise_all(scores, strengths)
+    content = {"options": options.model_dump(mode="json"), "protocols": protocols}
     _write(folder / "scores.json", json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
-def format_tables(scores: Sequence[FrameScore]) -> str:
-    """Markdown tables for each protocol: methods by frame and overall, then by sequence."""
+def format_tables(scores: Sequence[FrameScore], strengths: Mapping[str, str]) -> str:
+    """Markdown tables for each protocol: methods by frame and overall, by sequence, and so on.
+
+    Args:
+        scores: at least one.
+        strengths: of the motion in each sequence; where none are known there is no table by them.
+    """
     sections = []
     for protocol, mine in _group(scores, lambda score: score.protocol).items():
         methods = _group(mine, lambda score: score.method)
@@ -62,14 +72,25 @@ def format_tables(scores: Sequence[FrameScore]) -> str:
             "By instant t of the frame:",
             _frame_table(methods),
             "By sequence, PSNR / SSIM:",
-            _sequence_table(methods),
+            _group_table("sequence", methods, lambda score: score.sequence),
+        ]
+        if strengths:
+            sections += [
+                "By strength of the motion, PSNR / SSIM:",
+                _group_table("strength", methods, _strength_of(strengths)),
+            ]
+        sections += [
+            f"By place, PSNR (the border is {BAND} px wide):",
+            _place_table(methods),
             *_remarks(methods),
         ]
     return "\n\n".join(sections)
 
 
-def summarise_all(scores: Sequence[FrameScore]) -> dict[str, dict[str, Any]]:
-    """Means by protocol and method: "overall", "frames" and "sequences", as JSON values.
+def summarise_all(
+    scores: Sequence[FrameScore], strengths: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
+    """Means by protocol and method: "overall", "frames", "sequences", "strengths", as JSON values.
 
     A PSNR is None where every frame is identical to its truth.
     """
@@ -81,10 +102,8 @@ def summarise_all(scores: Sequence[FrameScore]) -> dict[str, dict[str, Any]]:
                     {"time": time, **_as_json(summarise(group))}
                     for time, group in _group(mine, lambda score: score.time).items()
                 ],
-                "sequences": {
-                    sequence: _as_json(summarise(group))
-                    for sequence, group in _group(mine, lambda score: score.sequence).items()
-                },
+                "sequences": _summaries(mine, lambda score: score.sequence),
+                "strengths": _summaries(mine, _strength_of(strengths)) if strengths else {},
             }
             for method, mine in _group(of_protocol, lambda score: score.method).items()
         }
@@ -100,17 +119,38 @@ def _frame_table(methods: Mapping[str, Sequence[FrameScore]]) -> str:
         rows.append([method, "PSNR", *(f"{summary.psnr:.2f}" for summary in summaries)])
         rows.append([method, "SSIM", *(f"{summary.ssim:.4f}" for summary in summaries)])
         header = ["method", "", *(f"t {time:.3f}" for time in by_time), "all"]
-    return _table(header, rows)
+    return format_table(header, rows)
 
 
-def _sequence_table(methods: Mapping[str, Sequence[FrameScore]]) -> str:
-    columns = [_group(scores, lambda score: score.sequence) for scores in methods.values()]
+def _group_table(
+    name: str, methods: Mapping[str, Sequence[FrameScore]], key: Callable[[FrameScore], str]
+) -> str:
+    """A row for each group of scores, and a column for each method."""
+    columns = [_group(scores, key) for scores in methods.values()]
     rows = [
-        [sequence, *(_both(summarise(column[sequence])) for column in columns)]
-        for sequence in columns[0]
+        [group, *(_both(summarise(column[group])) for column in columns)] for group in columns[0]
     ]
     rows.append(["all", *(_both(summarise(scores)) for scores in methods.values())])
-    return _table(["sequence", *methods], rows)
+    return format_table([name, *methods], rows)
+
+
+def _place_table(methods: Mapping[str, Sequence[FrameScore]]) -> str:
+    summaries = [summarise(scores) for scores in methods.values()]
+    rows = [
+        ["near the border", *(f"{summary.band_psnr:.2f}" for summary in summaries)],
+        ["further in", *(f"{summary.inner_psnr:.2f}" for summary in summaries)],
+    ]
+    return format_table(["place", *methods], rows)
+
+
+def _strength_of(strengths: Mapping[str, str]) -> Callable[[FrameScore], str]:
+    return lambda score: strengths.get(score.sequence, "unknown")
+
+
+def _summaries(
+    scores: Iterable[FrameScore], key: Callable[[FrameScore], str]
+) -> dict[str, dict[str, float | None]]:
+    return {name: _as_json(summarise(group)) for name, group in _group(scores, key).items()}
 
 
 def _remarks(methods: Mapping[str, Sequence[FrameScore]]) -> list[str]:
@@ -128,7 +168,7 @@ def _both(summary: Summary) -> str:
     return f"{summary.psnr:.2f} / {summary.ssim:.4f}"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table that also reads well as plain text."""
     cells = [[cell.replace("|", "\\|") for cell in row] for row in (header, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
@@ -140,16 +180,18 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _as_csv(scores: Iterable[FrameScore]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("protocol", "method", "sequence", "pair", "frame", "time", "psnr", "ssim"))
+    figures = ("psnr", "ssim", "band_psnr", "inner_psnr")
+    writer.writerow(("protocol", "method", "sequence", "pair", "frame", "time", *figures))
     for score in scores:
         place = (score.protocol, score.method, score.sequence, score.pair, score.frame)
-        writer.writerow((*place, f"{score.time:.6g}", f"{score.psnr:.6f}", f"{score.ssim:.8f}"))
+        parts = (f"{score.psnr:.6f}", f"{score.ssim:.8f}")
+        places = (f"{score.band_psnr:.6f}", f"{score.inner_psnr:.6f}")
+        writer.writerow((*place, f"{score.time:.6g}", *parts, *places))
     return text.getvalue()
 
 
 def _as_json(summary: Summary) -> dict[str, float | None]:
-    psnr = None if math.isinf(summary.psnr) else summary.psnr
-    return {**summary._asdict(), "psnr": psnr}
+    return {name: None if math.isinf(value) else value for name, value in summary._asdict().items()}
 
 
 def _group(

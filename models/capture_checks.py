@@ -1,0 +1,45 @@
+"""What every way to correct a capture expects of its inputs."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from utils.errors import InputError
+
+
+def check_size(pair: Tensor) -> tuple[int, int]:
+    """Height and width of a pair (2, 3, H, W).
+
+    Raises:
+        InputError: the images have a single row.
+        ValueError: another shape.
+    """
+    if pair.ndim != 4 or pair.shape[:2] != (2, 3) or pair.shape[-1] < 1:
+        raise ValueError(f"pair must be (2, 3, H, W), got {tuple(pair.shape)}")
+    height, width = pair.shape[-2:]
+    if height < 2:
+        raise InputError(
+            f"images of {height} row x {width} columns have no rolling shutter to correct: "
+            "rows are read one after the other, so at least 2 are needed"
+        )
+    return height, width
+
+
+def check_times(times: Sequence[float]) -> None:
+    """Make sure that there are instants, all in [0, 1].
+
+    Raises:
+        ValueError: there are none, or one lies outside.
+    """
+    if not times or not all(0 <= instant <= 1 for instant in times):
+        raise ValueError(f"expected instants in [0, 1], got {list(times)}")
+
+
+def check_scan(scan_time: Tensor, height: int) -> None:
+    """Make sure that there is one exposure time per row.
+
+    Raises:
+        ValueError: another shape than (height,).
+    """
+    if scan_time.shape != (height,):
+        raise ValueError(f"scan_time must be ({height},), got {tuple(scan_time.shape)}")

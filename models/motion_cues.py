@@ -1,0 +1,90 @@
+"""Classical motion as tensors: where each frame's cells were exposed, and how far to trust that."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from models.classical import view_weight
+from models.flow_dis import single_threaded_opencv
+from models.motion_field import cell_centres, estimate_motion, sample_frame
+
+Array = npt.NDArray[np.float32]
+
+_MOST_CERTAIN = 8.0  # logit
+_MISMATCH_RANGE = 4.0  # px
+
+
+class MotionCues(NamedTuple):
+    """What is known about N = B * T frames before any learning, per cell of 4x4 pixels.
+
+    Attributes:
+        local: (N, 4, h, w) displacement (dx, dy) in pixels to t2b, then to b2t, by the motion
+            estimated for each place.
+        camera: (N, 4, h, w) by the camera's motion alone.
+        mismatch: (N, 4, h, w) how badly flow agrees in t2b and b2t with local, then with camera
+            motion, log(1 + px) scaled.
+        offset: (N, 2, h, w) time from the frame to the exposures in t2b and b2t.
+        preference: (N, 1, h, w) logit of t2b's share in the classical blend.
+    """
+
+    local: Tensor
+    camera: Tensor
+    mismatch: Tensor
+    offset: Tensor
+    preference: Tensor
+
+
+@torch.no_grad()
+def find_motion(pair: Tensor, offsets: Tensor) -> MotionCues:
+    """Classical motion of a batch; no gradient flows through it.
+
+    Args:
+        pair: (B, 2, 3, H, W) RGB in [0, 1], any size.
+        offsets: (B, 2 * T, H, W) as `Generator.forward` takes them.
+    """
+    images = pair.float().permute(0, 1, 3, 4, 2).cpu().contiguous().numpy()
+    count = offsets.shape[1] // 2
+    # The maps of one instant are s - t and 1 - s - t.
+    rows = offsets[..., 0].double().cpu()
+    times = (1 - (rows[:, :count] + rows[:, count:]).mean(-1)) / 2
+    scans = rows[:, 0] + times[:, :1]
+    jobs = [
+        (images[index], scans[index].tolist()[:2], times[index].tolist())
+        for index in range(len(images))
+    ]
+    with single_threaded_opencv(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = list(pool.map(_cues_of_capture, jobs))
+    parts = [np.concatenate(part) for part in zip(*found, strict=True)]
+    return MotionCues(*(torch.from_numpy(part).to(pair.device) for part in parts))
+
+
+def _cues_of_capture(job: tuple[Array, list[float], list[float]]) -> tuple[Array, ...]:
+    """Arrays of `MotionCues` for the frames of one capture at `times`."""
+    images, (first, second), times = job
+    field = estimate_motion(images[0], images[1], (first, second - first))
+    size = (images.shape[1], images.shape[2])
+    frames = []
+    for t in times:
+        views = sample_frame(field, t, field.velocity)
+        others = sample_frame(field, t, field.camera)
+        x, y = cell_centres(*views[0].x.shape)
+        local = [part for view in views for part in (view.x - x, view.y - y)]
+        camera = [part for view in others for part in (view.x - x, view.y - y)]
+        mismatch = [np.log1p(view.mismatch) / np.log1p(_MISMATCH_RANGE) for view in views + others]
+        weights = [view_weight(view, t, size) for view in views]
+        preference = np.log(weights[0] / weights[1]).clip(-_MOST_CERTAIN, _MOST_CERTAIN)
+        frames.append(
+            [
+                np.stack(local),
+                np.stack(camera),
+                np.stack(mismatch),
+                np.stack([view.instant - t for view in views]),
+                preference[None],
+            ]
+        )
+    return tuple(np.stack(part).astype(np.float32) for part in zip(*frames, strict=True))

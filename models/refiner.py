@@ -1,0 +1,297 @@
+"""A light correction network that starts from the classical correction and improves on it.
+
+Where `models.generator` has to find motion by itself, this network is given what least squares make
+of optical flow (`models.motion_field`), and learns what these cannot know: what is hidden behind
+what, where objects end, how they move near mid-height, and what to show where neither input saw
+anything. Untrained it reproduces the classical correction. Interface, losses and training are those
+of `models.generator.Generator`; option files choose it by `netG.net_type: "refiner"`.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.generator import SIZE_MULTIPLE, Channels, GeneratorOutput, check_inputs
+from models.motion_cues import MotionCues, find_motion
+from models.motion_field import CELL
+from models.warping import backward_warp, bicubic_warp
+from utils.padding import pad_to_multiple, unpad
+
+_BASE_CHANNELS = (96, 128, 192, 192)
+_ENCODED, _HIDDEN, _FUSED = 48, 48, 48
+_SLOPE = 0.1  # of leaky rectifiers
+_VELOCITY_SCALE = 32.0  # px per readout, and px, that count as 1 inside the network
+
+
+class Refiner(nn.Module):
+    """Classical motion, refined in cells of 4x4 pixels, then frames fused from both inputs.
+
+    Attributes:
+        channels: always "rgb": there are no released weights of another order.
+    """
+
+    net_type: Literal["refiner"] = "refiner"
+
+    def __init__(
+        self,
+        num_frames: int = 3,
+        n_feats: int = 32,
+        width: float = 1.0,
+        *,
+        channels: Channels = "rgb",
+    ) -> None:
+        """Build the network; its frames are the classical ones until it is trained.
+
+        Args:
+            num_frames: frames made in training; a pass can make any number.
+            n_feats: scales all channels together with `width`; 32 is the reference.
+            width: scales the channels, rounded to multiples of 8.
+            channels: must be "rgb".
+
+        Raises:
+            ValueError: an argument is not positive, or `channels` is not "rgb".
+        """
+        super().__init__()
+        if num_frames < 1 or n_feats < 1 or width <= 0 or channels != "rgb":
+            raise ValueError(
+                "num_frames, n_feats and width must be positive and channels 'rgb', got "
+                f"num_frames={num_frames}, n_feats={n_feats}, width={width}, channels={channels!r}"
+            )
+        self.num_frames = num_frames
+        self.n_feats = n_feats
+        self.width = width
+        self.channels: Channels = channels
+        scale = width * n_feats / 32
+        encoded, hidden, fused = (_scaled(count, scale) for count in (_ENCODED, _HIDDEN, _FUSED))
+        self.encoder = nn.Sequential(
+            nn.Conv2d(3 * CELL**2, encoded, 1),
+            nn.LeakyReLU(_SLOPE),
+            nn.Conv2d(encoded, encoded, 3, padding=1),
+        )
+        widths = [_scaled(count, scale) for count in _BASE_CHANNELS]
+        self.motion_net = _UNet(2 * encoded + _CUE_CHANNELS, widths, hidden)
+        self.motion_head = _zeroed(nn.Conv2d(hidden, 6, 3, padding=1))
+        self.fusion_net = _FusionNet(hidden + _FUSION_CHANNELS, fused)
+
+    def forward(self, pair: Tensor, offsets: Tensor) -> GeneratorOutput:
+        """Correct a batch of pairs; arguments and result as of `Generator.forward`.
+
+        T and the size may be any; flows have half the size, rounded up. Each frame is made by
+        itself: it does not matter which others are asked for. The four flow levels are those of the
+        classical motion, of the chosen mixture of local and camera motion, and of the two
+        refinements.
+        """
+        count = max(offsets.shape[1] // 2, 1)
+        check_inputs(pair, offsets, count, multiple=1)
+        height, width = pair.shape[-2:]
+        # Rows made up to fill the network's grid would mislead the motion's estimate: pad after it.
+        cues = find_motion(pair, offsets)
+        pair = pad_to_multiple(pair, SIZE_MULTIPLE)
+        cues = MotionCues(*(pad_to_multiple(cue, SIZE_MULTIPLE // CELL) for cue in cues))
+        images = pair.repeat_interleave(count, 0)
+        features = self._encode(pair).repeat_interleave(count, 0)
+        refined = self._refine(images, features, cues)
+        fusion = self._prepare_fusion(images, refined, cues)
+        change = self.fusion_net(torch.cat((refined.hidden, fusion), dim=1))
+        flow = _enlarge(refined.displacement, 2) + _VELOCITY_SCALE * change.displacement
+        frames = self._blend(images, flow, cues, change).unflatten(0, (-1, count))
+        frames = unpad(frames, height, width)
+        levels = [
+            _enlarge(level, 2) / 2 for level in (cues.local, refined.mixture, refined.displacement)
+        ]
+        levels.append(flow / 2)
+        flows = [
+            unpad(level, -(-height // 2), -(-width // 2))
+            .unflatten(0, (-1, count))
+            .unflatten(2, (2, 2))
+            .transpose(1, 2)
+            .flatten(1, 3)
+            for level in levels
+        ]
+        return GeneratorOutput(frames, (flows[0], flows[1], flows[2], flows[3]))
+
+    def _encode(self, pair: Tensor) -> Tensor:
+        """(B, 2 * C, h, w) features of both inputs."""
+        cells = F.pixel_unshuffle(pair.flatten(0, 1), CELL)
+        features: Tensor = self.encoder(cells).unflatten(0, (-1, 2)).flatten(1, 2)
+        return features
+
+    def _refine(self, images: Tensor, features: Tensor, cues: MotionCues) -> "_Refined":
+        """Correct the displacements of each cell."""
+        small = F.avg_pool2d(images.flatten(1, 2), CELL)
+        seen = torch.cat((small, features), dim=1)
+        by_view = _split_views(seen, small.shape[1])
+        local = _warp_views(by_view, cues.local / CELL)
+        camera = _warp_views(_split_views(small, small.shape[1]), cues.camera / CELL)
+        given = torch.cat(
+            (
+                local,
+                camera,
+                (cues.camera - cues.local) / _VELOCITY_SCALE,
+                cues.local / _VELOCITY_SCALE,
+                cues.mismatch,
+                cues.offset,
+                cues.preference / 8,
+            ),
+            dim=1,
+        )
+        hidden = self.motion_net(given)
+        motion = self.motion_head(hidden).to(cues.local.dtype)
+        mixture = torch.lerp(cues.local, cues.camera, torch.sigmoid(motion[:, :1] - 4))
+        displacement = mixture + _VELOCITY_SCALE * _displace(motion[:, 1:5], cues.offset)
+        return _Refined(mixture, displacement, _enlarge(hidden, 2), motion[:, 5:])
+
+    def _prepare_fusion(self, images: Tensor, refined: "_Refined", cues: MotionCues) -> Tensor:
+        """What the fusion network sees at half size, besides the motion network's features."""
+        halves = F.pixel_unshuffle(images.flatten(0, 1), 2).unflatten(0, (-1, 2))
+        flow = _enlarge(refined.displacement, 2) / 2
+        warped = _warp_views((halves[:, 0], halves[:, 1]), flow)
+        first, second = warped.chunk(2, dim=1)
+        preference = _enlarge((cues.preference + refined.preference) / 8, 2)
+        return torch.cat((warped, first - second, preference, _enlarge(cues.offset, 2)), dim=1)
+
+    def _blend(self, images: Tensor, flow: Tensor, cues: MotionCues, change: "_Change") -> Tensor:
+        """Frames (N, 3, H, W) from both inputs, sampled along half-size flow in pixels."""
+        full = _enlarge(flow, 2)
+        first, second = (
+            bicubic_warp(images[:, view], full[:, 2 * view : 2 * view + 2]) for view in (0, 1)
+        )
+        preference = _enlarge(cues.preference, CELL) + change.preference.to(first.dtype)
+        share = torch.sigmoid(preference)
+        frames = share * first + (1 - share) * second + change.residual.to(first.dtype)
+        return frames.clamp(0, 1)
+
+
+_CUE_CHANNELS = 2 * 3 * 2 + 4 + 4 + 4 + 2 + 1
+_FUSION_CHANNELS = 3 * 12 + 1 + 2
+
+
+class _Refined(NamedTuple):
+    """What the motion network gives for B * T frames, in cells unless stated.
+
+    Attributes:
+        mixture: (N, 4, h, w) displacements to t2b and b2t chosen between local and camera motion.
+        displacement: (N, 4, h, w) corrected ones.
+        hidden: (N, C, 2h, 2w) features.
+        preference: (N, 1, h, w) logit added to the preference for t2b.
+    """
+
+    mixture: Tensor
+    displacement: Tensor
+    hidden: Tensor
+    preference: Tensor
+
+
+class _Change(NamedTuple):
+    """What the fusion network adds.
+
+    Attributes:
+        displacement: (N, 4, H/2, W/2).
+        preference: (N, 1, H, W) logit for t2b.
+        residual: (N, 3, H, W).
+    """
+
+    displacement: Tensor
+    preference: Tensor
+    residual: Tensor
+
+
+class _UNet(nn.Module):
+    """Features at the size of the input, informed by three halvings of it."""
+
+    def __init__(self, inputs: int, widths: Sequence[int], outputs: int) -> None:
+        super().__init__()
+        self.first = _convs(inputs, widths[0])
+        self.down = nn.ModuleList(
+            _convs(shallow, deep, stride=2)
+            for shallow, deep in zip(widths[:-1], widths[1:], strict=True)
+        )
+        targets = [outputs, *widths[1:-1]]
+        self.up = nn.ModuleList(
+            _convs(below + skip, target, count=1)
+            for below, skip, target in zip(
+                [*targets[1:], widths[-1]], widths[:-1], targets, strict=True
+            )
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        levels = [self.first(image)]
+        for down in self.down:
+            levels.append(down(levels[-1]))
+        value = levels.pop()
+        for up in reversed(list(self.up)):
+            value = up(torch.cat((_enlarge(value, 2), levels.pop()), dim=1))
+        return value
+
+
+class _FusionNet(nn.Module):
+    """Half-size features to corrections of displacement, preference and colour."""
+
+    def __init__(self, inputs: int, features: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            _conv(inputs, features),
+            _conv(features, features),
+            _conv(features, features, dilation=2),
+            _conv(features, features, dilation=4),
+        )
+        self.head = _zeroed(nn.Conv2d(features, 4 + 4 * (1 + 3), 3, padding=1))
+
+    def forward(self, image: Tensor) -> _Change:
+        change = self.head(self.body(image))
+        full = F.pixel_shuffle(change[:, 4:], 2)
+        return _Change(change[:, :4].float(), full[:, :1], full[:, 1:])
+
+
+def _displace(motion: Tensor, offset: Tensor) -> Tensor:
+    """(N, 4, h, w) displacements to both views: a velocity, and an acceleration, over offsets."""
+    velocity, acceleration = motion.chunk(2, dim=1)
+    views = [velocity * part + acceleration * part**2 for part in offset.chunk(2, dim=1)]
+    return torch.cat(views, dim=1)
+
+
+def _split_views(channels: Tensor, colours: int) -> tuple[Tensor, Tensor]:
+    """t2b's and b2t's share of (N, colours + C, h, w), where both parts list t2b first."""
+    colour, rest = channels[:, :colours], channels[:, colours:]
+    first, second = (
+        torch.cat(parts, dim=1)
+        for parts in zip(colour.chunk(2, dim=1), rest.chunk(2, dim=1), strict=True)
+    )
+    return first, second
+
+
+def _warp_views(views: tuple[Tensor, Tensor], flow: Tensor) -> Tensor:
+    """Both views warped by their half of (N, 4, h, w) flow, t2b's channels first."""
+    warped = [
+        backward_warp(view, part).warped
+        for view, part in zip(views, flow.chunk(2, dim=1), strict=True)
+    ]
+    return torch.cat(warped, dim=1)
+
+
+def _enlarge(image: Tensor, factor: int) -> Tensor:
+    return F.interpolate(image, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
+def _convs(inputs: int, outputs: int, *, stride: int = 1, count: int = 2) -> nn.Sequential:
+    more = [_conv(outputs, outputs) for _ in range(count - 1)]
+    return nn.Sequential(_conv(inputs, outputs, stride=stride), *more)
+
+
+def _conv(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+    convolution = nn.Conv2d(inputs, outputs, 3, stride, dilation, dilation)
+    nn.init.kaiming_normal_(convolution.weight, a=_SLOPE)
+    return nn.Sequential(convolution, nn.LeakyReLU(_SLOPE))
+
+
+def _zeroed(convolution: nn.Conv2d) -> nn.Conv2d:
+    for parameter in convolution.parameters():
+        nn.init.zeros_(parameter)
+    return convolution
+
+
+def _scaled(channels: int, scale: float) -> int:
+    return max(8, round(channels * scale / 8) * 8)

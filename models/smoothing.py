@@ -1,0 +1,83 @@
+"""Fields that follow scattered evidence and are smooth within surfaces, by least squares.
+
+Arrays are NumPy float32 over a grid of h x w cells.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+
+_SMOOTHNESS, _LEAST_AFFINITY, _COLOUR_RANGE = 0.02, 0.02, 0.06
+_EDGE_STEP = 1.0  # larger steps between cells count linearly
+_ITERATIONS = 40
+
+
+def affinity(image: Array) -> tuple[Array, Array]:
+    """How likely neighbours belong to one surface: along x (h, w - 1) and along y (h - 1, w).
+
+    Args:
+        image: (h, w, 3) RGB in [0, 1].
+    """
+    across, down = (
+        _SMOOTHNESS * (np.exp(-squared / (2 * _COLOUR_RANGE**2)) + _LEAST_AFFINITY)
+        for squared in ((np.diff(image, axis=axis) ** 2).sum(-1) for axis in (1, 0))
+    )
+    return across, down
+
+
+def edge_weight(field: Array, axis: int) -> Array:
+    """Robust weight of the steps of a field (h, w, 2) along an axis: less than 1 across edges."""
+    step = np.diff(field, axis=axis)
+    weight: Array = _EDGE_STEP / np.maximum(np.hypot(step[..., 0], step[..., 1]), _EDGE_STEP)
+    return weight
+
+
+def diffuse(weight: Array, target: Array, along_x: Array, along_y: Array, start: Array) -> Array:
+    """Minimise sum weight u^2 - 2 target u + affinity |step of u|^2 by conjugate gradients.
+
+    Args:
+        weight: (h, w) of the evidence.
+        target: (h, w, 2) weighted values.
+        along_x: (h, w - 1) affinity of neighbours.
+        along_y: (h - 1, w).
+        start: (h, w, 2) field to start from.
+
+    Returns:
+        The field u (h, w, 2).
+    """
+    scale = 1 / np.maximum(_diagonal(weight, along_x, along_y), 1e-12)[..., None]
+    solution = start.copy()
+    residual = target - _apply(solution, weight, along_x, along_y)
+    direction = preconditioned = scale * residual
+    energy = (residual * preconditioned).sum((0, 1))
+    for _ in range(_ITERATIONS):
+        image = _apply(direction, weight, along_x, along_y)
+        step = energy / np.maximum((direction * image).sum((0, 1)), 1e-20)
+        solution += step * direction
+        residual -= step * image
+        preconditioned = scale * residual
+        previous, energy = energy, (residual * preconditioned).sum((0, 1))
+        direction = preconditioned + energy / np.maximum(previous, 1e-20) * direction
+    return solution
+
+
+def _apply(u: Array, weight: Array, along_x: Array, along_y: Array) -> Array:
+    """The matrix of the normal equations times `u`."""
+    result = u * weight[..., None]
+    across = np.diff(u, axis=1) * along_x[..., None]
+    down = np.diff(u, axis=0) * along_y[..., None]
+    result[:, 1:] += across
+    result[:, :-1] -= across
+    result[1:] += down
+    result[:-1] -= down
+    return result
+
+
+def _diagonal(weight: Array, along_x: Array, along_y: Array) -> Array:
+    diagonal = weight.copy()
+    diagonal[:, :-1] += along_x
+    diagonal[:, 1:] += along_x
+    diagonal[:-1] += along_y
+    diagonal[1:] += along_y
+    return diagonal

@@ -1,0 +1,143 @@
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from models.flow_measurement import Measurement
+from models.motion_field import CELL, MotionField, cell_centres, estimate_motion, sample_frame
+from tests.moving_texture import Pan, smooth_texture
+
+Array = npt.NDArray[np.float32]
+
+SIZE = (81, 60)
+
+
+def uniform_field(
+    velocity: tuple[float, float],
+    *,
+    parallax: tuple[float, float] = (0.0, 0.0),
+    swing: tuple[tuple[float, float], ...] = ((0.0, 0.0), (0.0, 0.0)),
+) -> MotionField:
+    """Everything moves alike; measurements say what motion from t2b to b2t means for them."""
+    cells = (-(-SIZE[0] // CELL), -(-SIZE[1] // CELL))
+    field = np.broadcast_to(np.array(velocity, np.float32), (*cells, 2)).copy()
+    rows = np.mgrid[: SIZE[0], : SIZE[1]][0].astype(np.float32)
+    measurements = []
+    for own, pace in ((rows / 80, 1), (1 - rows / 80, -1)):
+        # A point meets the other scan after gap: 1 - own - pace * gap * dy / 80 = own + gap.
+        gap = (1 - 2 * own) / (1 + pace * velocity[1] / 80)
+        flow = (gap[..., None] * np.array(velocity, np.float32)).astype(np.float32)
+        measurements.append(Measurement(flow, own, gap, np.ones_like(gap)))
+    spread = np.broadcast_to(np.array(swing, np.float32), (*cells, 2, 2)).copy()
+    return MotionField(
+        field,
+        field,
+        spread,
+        np.array(parallax, np.float32),
+        (measurements[0], measurements[1]),
+        (0.0, 1 / 80),
+    )
+
+
+def misplacements(pan: Pan, t: float) -> Array:
+    """Distances in pixels between the places found and those where a pan was exposed."""
+    field = estimate_motion(*pan.views(), pan.scan)
+    x, y = cell_centres(*field.velocity.shape[:2])
+    found = []
+    for view in sample_frame(field, t, field.velocity):
+        elapsed = view.instant - t
+        moved = view.x - x - pan.velocity[0] * elapsed, view.y - y - pan.velocity[1] * elapsed
+        found.append(np.hypot(*moved))
+    return np.stack(found)
+
+
+def test_cell_centres_lie_between_pixels() -> None:
+    x, y = cell_centres(2, 3)
+    np.testing.assert_array_equal(x, [(1.5, 5.5, 9.5)] * 2)
+    np.testing.assert_array_equal(y, [(1.5,) * 3, (5.5,) * 3])
+
+
+@pytest.mark.parametrize("t", [0.0, 0.3, 1.0])
+def test_points_are_exposed_where_they_meet_the_scan(t: float) -> None:
+    t2b, b2t = sample_frame(uniform_field((6, -10)), t, uniform_field((6, -10)).velocity)
+    x, y = cell_centres(*t2b.x.shape)
+    # Row y - 10 (s - t) is read at s = row / 80, and in b2t at s = 1 - row / 80.
+    for view, instant in ((t2b, (y + 10 * t) / 90), (b2t, (80 - y - 10 * t) / 70)):
+        np.testing.assert_allclose(view.instant, instant, atol=1e-5)
+        np.testing.assert_allclose(view.x, x + 6 * (instant - t), atol=1e-3)
+        np.testing.assert_allclose(view.y, y - 10 * (instant - t), atol=1e-3)
+    inside = (t2b.y > 0) & (t2b.y < 80) & (t2b.x > 0) & (t2b.x < 59)
+    assert t2b.mismatch[inside].max() < 1e-3 and b2t.mismatch[inside].max() < 1e-3
+
+
+def test_views_stand_half_the_parallax_off_to_either_side() -> None:
+    field = uniform_field((0, 0), parallax=(6, -4))
+    t2b, b2t = sample_frame(field, 0.5, field.velocity, with_mismatch=False)
+    x, y = cell_centres(*t2b.x.shape)
+    np.testing.assert_allclose(t2b.x, x - 3, atol=1e-5)
+    np.testing.assert_allclose(t2b.y, y + 2, atol=1e-5)
+    np.testing.assert_allclose(b2t.x, x + 3, atol=1e-5)
+    np.testing.assert_allclose(b2t.y, y - 2, atol=1e-5)
+    assert not t2b.mismatch.any()
+
+
+def test_swing_displaces_between_the_middle_and_the_ends() -> None:
+    field = uniform_field((0, 0), swing=((16, 0), (0, 0)))
+    t2b, _ = sample_frame(field, 0.5, field.velocity)
+    x, y = cell_centres(*t2b.x.shape)
+    e = y / 80 - 0.5
+    np.testing.assert_allclose(t2b.x, x + 16 * (e - 4 * e**3), atol=1e-3)
+    np.testing.assert_allclose(t2b.y, y, atol=1e-4)
+
+
+def test_mismatch_is_the_distance_between_flow_and_motion() -> None:
+    field = uniform_field((0, 0))
+    t2b, b2t = sample_frame(field, 0.5, np.full_like(field.velocity, 8))
+    rows, columns = t2b.x.shape
+    middle = np.s_[2 : rows - 3, 2 : columns - 3]
+    # Over the gap 1 - 2 s, motion by (8, 8) px per readout predicts what flow does not show.
+    expected = np.hypot(8, 8) * np.abs(1 - 2 * t2b.instant)
+    np.testing.assert_allclose(t2b.mismatch[middle], expected[middle], atol=0.05)
+    assert b2t.mismatch[middle].max() > 5
+
+
+def test_what_rests_has_no_motion() -> None:
+    image = smooth_texture((50, 70))
+    field = estimate_motion(image, image, (0.0, 1 / 49))
+    assert field.velocity.shape == (13, 18, 2)
+    assert np.abs(field.velocity).max() < 0.01 and not field.parallax.any()
+
+
+@pytest.mark.parametrize("velocity", [(9.0, 0.0), (-5.0, 7.0), (0.0, -8.0)])
+def test_a_pan_is_found_everywhere(velocity: tuple[float, float]) -> None:
+    pan = Pan(velocity, (96, 128))
+    errors = misplacements(pan, 0.5)
+    assert np.median(errors) < 0.15 and errors.max() < 1.5
+    assert np.median(misplacements(pan, 0.0)) < 1
+
+
+def test_a_part_of_the_readout_moves_at_the_pace_of_the_whole() -> None:
+    middle = Pan((24, -10), (96, 128), scan=(0.25, 0.5 / 95))
+    assert np.median(misplacements(middle, 0.5)) < 0.15
+    assert np.median(misplacements(middle, 0.3)) < 0.4
+
+
+def test_an_object_is_told_from_the_camera() -> None:
+    still, moving = smooth_texture((128, 160), seed=1), Pan((14, 0), (128, 160))
+    views = [still.copy(), still.copy()]
+    for image, view, side in zip(views, moving.views(), (1, -1), strict=True):
+        for row in range(12, 52):
+            left = round(60 + 14 * (0.5 + side * (row / 127 - 0.5) - 0.5))
+            image[row, left : left + 40] = view[row, left : left + 40]
+    field = estimate_motion(views[0], views[1], (0.0, 1 / 127))
+    inside, outside = field.velocity[5:11, 17:23], field.velocity[20:, :]
+    np.testing.assert_allclose(inside.mean((0, 1)), (14, 0), atol=1)
+    assert np.abs(outside).max() < 0.5 and np.abs(field.camera).max() < 0.5
+
+
+@pytest.mark.parametrize("size", [(2, 1), (3, 5), (7, 7), (17, 33)])
+def test_noise_of_any_size_gives_finite_motion(size: tuple[int, int]) -> None:
+    first, second = np.random.default_rng(0).random((2, *size, 3)).astype(np.float32)
+    field = estimate_motion(first, second, (0.0, 1 / (size[0] - 1)))
+    for t in (0.0, 1.0):
+        for view in sample_frame(field, t, field.velocity):
+            assert all(np.isfinite(part).all() for part in view)

@@ -1,0 +1,136 @@
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from data.capture import CapturePair, collate
+from data.simulator import SceneSettings, draw_scene
+from data.textures import load_textures
+from data.time_maps import offset_maps
+from data.training_set import SimulatedTrainingSet, TrainingSetSettings
+from models.classical import correct_classically
+from models.correction import correct
+from models.motion_cues import find_motion
+from models.objectives import SupervisedObjective
+from models.refiner import Refiner
+
+TIMES = (0.0, 0.25, 1.0)
+
+
+@pytest.fixture(scope="module")
+def capture() -> CapturePair:
+    settings = SceneSettings(
+        height=128, width=160, camera_motion=16, object_motion=10, acceleration=2, max_objects=1
+    )
+    return draw_scene(load_textures(None), settings, 3).capture(TIMES, with_flows=True)
+
+
+@pytest.fixture(scope="module")
+def offsets(capture: CapturePair) -> Tensor:
+    maps = offset_maps(capture.scan_time[None], torch.tensor([TIMES]))
+    return maps.expand(-1, -1, -1, capture.width)
+
+
+def psnr(frames: Tensor, truth: Tensor) -> float:
+    return float(-10 * torch.log10((frames - truth).square().mean()))
+
+
+def test_untrained_it_is_the_classical_correction(capture: CapturePair) -> None:
+    times = (0.0, 0.25, 0.5, 1.0)
+    refined = correct(Refiner(width=0.25).eval(), capture.pair, times)
+    classical = correct_classically(capture.pair, times)
+    # Bicubic kernels differ (a = -0.75 in both, but OpenCV rounds places to 1/32 px).
+    assert psnr(refined, classical) > 35
+
+
+def test_cues_of_an_exact_pair_agree_with_the_simulator(
+    capture: CapturePair, offsets: Tensor
+) -> None:
+    cues = find_motion(capture.pair[None], offsets)
+    assert capture.truth_flows is not None
+    truth = torch.nn.functional.avg_pool2d(capture.truth_flows.flatten(1, 2), 4)
+    error = (cues.local - truth).unflatten(1, (2, 2)).norm(dim=2)
+    still = truth.unflatten(1, (2, 2)).norm(dim=2)
+    assert error.mean() < 0.3 * still.mean()
+    # Offsets are those of the places the motion leads to: exact on rows exposed at the frame's
+    # own instant, and up to the vertical motion elsewhere.
+    assert torch.allclose(cues.offset[:, 0], offsets[0, :3, ::4, ::4], atol=0.2)
+
+
+def test_time_is_recovered_from_the_offset_maps(capture: CapturePair) -> None:
+    late = offset_maps(capture.scan_time[None], torch.tensor([[0.9, 0.9, 0.9]]))
+    cues = find_motion(capture.pair[None], late.expand(-1, -1, -1, capture.width))
+    # t2b row 115 of 128 is exposed at t = 0.9: there a frame at 0.9 is that input itself.
+    assert cues.local[:, :2, 115 // 4].abs().max() < 1
+    assert (cues.preference[:, 0, 115 // 4] > 3).all()
+
+
+def test_flow_levels_have_the_generators_layout_and_start_at_the_cues(
+    capture: CapturePair, offsets: Tensor
+) -> None:
+    pair = torch.stack((capture.pair, capture.pair.flip(-1)))
+    with torch.no_grad():
+        output = Refiner(width=0.25)(pair, offsets.expand(2, -1, -1, -1))
+    assert output.frames.shape == (2, 3, 3, 128, 160)
+    assert [tuple(level.shape) for level in output.flows] == [(2, 12, 64, 80)] * 4
+    cues = find_motion(pair, offsets.expand(2, -1, -1, -1))
+    # Channels: dx, dy of each frame to t2b, then of each frame to b2t; at half size and half scale.
+    coarse = torch.nn.functional.avg_pool2d(output.flows[0], 2) * 2
+    expected = cues.local.unflatten(0, (2, 3))
+    inner = (..., slice(2, -2), slice(2, -2))
+    for frame in range(3):
+        assert (coarse[:, 2 * frame : 2 * frame + 2] - expected[:, frame, :2])[
+            inner
+        ].abs().mean() < 0.1
+        assert (coarse[:, 6 + 2 * frame : 8 + 2 * frame] - expected[:, frame, 2:])[
+            inner
+        ].abs().mean() < 0.1
+
+
+def test_a_few_supervised_steps_lower_the_loss_of_one_batch() -> None:
+    settings = SceneSettings(
+        height=128, width=128, camera_motion=14, object_motion=20, acceleration=2
+    )
+    drawn = SimulatedTrainingSet(
+        load_textures(None),
+        settings,
+        TrainingSetSettings(patch_size=128, with_truth=True, with_flows=True, seed=1),
+    )
+    batch = collate([drawn[0], drawn[1]])
+    torch.manual_seed(0)
+    network, objective = Refiner(width=0.25), SupervisedObjective({"Charbonnier": 1, "Flow": 0.02})
+    optimizer = torch.optim.AdamW(network.parameters(), 3e-4)
+    totals = []
+    for _ in range(10):
+        total = objective(network, batch).total
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        totals.append(total.item())
+    assert np.mean(totals[-2:]) < 0.97 * totals[0]
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_a_frame_does_not_depend_on_which_others_are_asked_for(capture: CapturePair) -> None:
+    torch.manual_seed(0)
+    network = Refiner(width=0.25).eval()
+    torch.nn.init.normal_(network.motion_head.weight, std=0.01)
+    together = correct(network, capture.pair, (0.0, 0.3, 0.6, 1.0))
+    alone = correct(network, capture.pair, (0.3,))
+    torch.testing.assert_close(alone[0], together[1], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(2, 1), (17, 33), (61, 90)])
+def test_any_size(capture: CapturePair, size: tuple[int, int]) -> None:
+    frames = correct(Refiner(width=0.25).eval(), capture.pair[..., : size[0], : size[1]], TIMES)
+    assert frames.shape == (3, 3, *size)
+    assert bool(frames.isfinite().all())
+
+
+def test_wrong_arguments_are_refused(capture: CapturePair, offsets: Tensor) -> None:
+    with pytest.raises(ValueError, match="channels 'rgb', got .*channels='bgr'"):
+        Refiner(channels="bgr")
+    with pytest.raises(ValueError, match=r"offsets must be \(1, 4, 128, 160\)"):
+        Refiner(width=0.25)(capture.pair[None], offsets[:, :5])
+    with pytest.raises(ValueError, match=r"offsets must be \(1, 6, 120, 160\)"):
+        Refiner(width=0.25)(capture.pair[None, ..., :120, :], offsets)

@@ -17,7 +17,7 @@ from data.simulator import SceneSettings, draw_scene
 from utils.errors import InputError
 
 # The last word of a seed keeps the draws for different purposes apart.
-_SAMPLE_DRAWS, _SCENE = 1, 2
+_SAMPLE_DRAWS, _SCENE, _SIZE = 1, 2, 3
 
 _GAIN, _TINT = 0.15, 0.04  # largest relative change of brightness, and of each channel besides
 _NOISE = 0.02  # largest standard deviation of the noise added to both frames
@@ -46,7 +46,9 @@ class FlowSetSettings:
     """How samples are drawn.
 
     Attributes:
-        patch_size: rows and columns of the square crops, at random places.
+        patch_sizes: (rows, columns) to choose from for the crops, which lie at random places. A
+            network that sees one size alone learns where its borders are, and fails on others.
+        batch: how many consecutive samples have the same size.
         augment: whether to flip crops either way, each with probability 1/2, and to change
             brightness, tint and noise of the two frames apart from each other.
         seed: not negative; decides every draw.
@@ -55,7 +57,8 @@ class FlowSetSettings:
         ramp: number of samples over which it grows to all of it.
     """
 
-    patch_size: int
+    patch_sizes: tuple[tuple[int, int], ...]
+    batch: int = 1
     augment: bool = True
     seed: int = 0
     crops_per_scene: int = 1
@@ -74,11 +77,12 @@ class FlowTrainingSet(Dataset[FlowSample]):
         Raises:
             InputError: the crop is larger than the scenes.
         """
-        if settings.patch_size > min(scene.height, scene.width):
-            raise InputError(
-                f"patch_size: {settings.patch_size} is larger than the scenes, "
-                f"{scene.height}x{scene.width}; choose a smaller patch"
-            )
+        for rows, width in settings.patch_sizes:
+            if rows > scene.height or width > scene.width:
+                raise InputError(
+                    f"patch_sizes: {rows}x{width} is larger than the scenes, "
+                    f"{scene.height}x{scene.width}; choose a smaller patch"
+                )
         self.textures = textures
         self.scene = scene
         self.settings = settings
@@ -86,17 +90,23 @@ class FlowTrainingSet(Dataset[FlowSample]):
 
     def __getitem__(self, number: int) -> FlowSample:
         """Sample `number`, any number from 0 on."""
-        settings, side = self.settings, self.settings.patch_size
+        settings = self.settings
+        rows, width = self._size_of(number // settings.batch)
         rng = np.random.default_rng((settings.seed, number, _SAMPLE_DRAWS))
-        room = (self.scene.height - side + 1, self.scene.width - side + 1)
+        room = (self.scene.height - rows + 1, self.scene.width - width + 1)
         top, left = (int(value) for value in rng.integers(0, room))
         start, end = rng.uniform(0, 1, size=2)
         sample = image_pair(
             self._draw_scene(number // settings.crops_per_scene),
             (float(start), float(end)),
-            (top, left, side, side),
+            (top, left, rows, width),
         )
         return _augmented(sample, rng) if settings.augment else sample
+
+    def _size_of(self, batch: int) -> tuple[int, int]:
+        """Rows and columns of the samples of a batch."""
+        rng = np.random.default_rng((self.settings.seed, batch, _SIZE))
+        return self.settings.patch_sizes[rng.integers(len(self.settings.patch_sizes))]
 
     def _draw_scene(self, number: int) -> Scene:
         """Scene `number`; the latest one is kept for its further crops."""

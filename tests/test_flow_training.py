@@ -39,7 +39,7 @@ SCENE = {"height": 64, "width": 64, "camera_motion": 4, "object_motion": 4, "max
 
 def options(root: Path, *, pretrained: Path | None = None, **train: Any) -> FlowTrainingOptions:
     """Two steps that train levels 6 and 5, overridden by `train`."""
-    data = {"patch_size": 64, "dataloader_batch_size": 1, "dataloader_num_workers": 0}
+    data = {"patch_sizes": [(64, 64)], "dataloader_batch_size": 1, "dataloader_num_workers": 0}
     step = {
         "G_lossfn_type": "1*Endpoint|0.3*Matching",
         "finest_level": 5,
@@ -184,8 +184,12 @@ def test_flow_colours_by_hand() -> None:
     ("overrides", "message"),
     [
         (["train.G_lossfn_type=1*Flow"], "unknown term 'Flow'; flow knows Endpoint, Matching"),
-        (["datasets.train.patch_size=96"], "must be a multiple of 64, got 96"),
-        (["datasets.train.patch_size=320"], "patch_size': 320 is larger than the scene, 270"),
+        (["datasets.train.patch_sizes=[[96,64]]"], "must be a multiple of 64, got 96"),
+        (["datasets.train.patch_sizes=[]"], "'datasets.train.patch_sizes'"),
+        (
+            ["datasets.train.patch_sizes=[[64,64],[576,64]]"],
+            "patch_sizes': [576, 64] is larger than the scene, [540, 960]",
+        ),
         (["train.finest_level=6"], "must be less than or equal to 5, got 6"),
         (["train.level_weights=[1,2]"], "'train.level_weights'"),
         (["train.finest_level=5", "train.level_weights=[0,0,1,1,1]"], "expected one above 0"),

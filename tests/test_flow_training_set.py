@@ -30,7 +30,9 @@ def textures() -> list[Tensor]:
 
 
 def training_set(**settings) -> FlowTrainingSet:
-    return FlowTrainingSet(textures(), SCENE, FlowSetSettings(**({"patch_size": 64} | settings)))
+    return FlowTrainingSet(
+        textures(), SCENE, FlowSetSettings(**({"patch_sizes": ((64, 64),)} | settings))
+    )
 
 
 def sliding_scene(dx: float, dy: float) -> Scene:
@@ -119,8 +121,16 @@ def test_motion_grows_over_the_ramp() -> None:
 
 
 def test_patches_must_fit() -> None:
-    with pytest.raises(InputError, match="patch_size: 73 is larger than the scenes, 72x96"):
-        training_set(patch_size=73)
+    with pytest.raises(InputError, match="patch_sizes: 73x64 is larger than the scenes, 72x96"):
+        training_set(patch_sizes=((64, 64), (73, 64)))
+
+
+def test_samples_of_a_batch_have_one_of_the_sizes() -> None:
+    sizes = ((16, 32), (32, 16), (24, 24))
+    dataset = training_set(patch_sizes=sizes, batch=2)
+    drawn = [tuple(dataset[number].flow.shape[1:]) for number in range(24)]
+    assert drawn[::2] == drawn[1::2]
+    assert set(drawn) == set(sizes)
 
 
 def test_pairs_to_score_on_are_whole_frames_that_repeat() -> None:

@@ -13,6 +13,8 @@ from utils.option_files import DeviceName, OptionGroup, TaskName
 from utils.options import LoopOptions
 
 _Share = Annotated[float, Field(ge=0, le=1)]
+_Side = Annotated[PositiveInt, Field(multiple_of=SIZE_MULTIPLE)]
+_Size = tuple[_Side, _Side]
 _LEVELS = 5  # of the network that have a flow
 
 
@@ -32,11 +34,13 @@ class FlowDataOptions(DataOptions):
 class FlowTrainingDataOptions(FlowDataOptions):
     """The crops to train on (`data.flow_training_set.FlowSetSettings`).
 
+    `patch_sizes`: [rows, columns] to choose from for each step, multiples of 64. Networks that see
+    one size alone fail on others.
     The motion of the scenes grows from `first_strength` of theirs to all of it over the first
     `ramp_steps` steps. The batch size is global: it is shared among all processes.
     """
 
-    patch_size: Annotated[PositiveInt, Field(multiple_of=SIZE_MULTIPLE)] = 256
+    patch_sizes: Annotated[list[_Size], Field(min_length=1)] = [(256, 256)]
     augment: bool = True
     crops_per_scene: PositiveInt = 1
     first_strength: _Share = 1.0
@@ -46,9 +50,12 @@ class FlowTrainingDataOptions(FlowDataOptions):
 
     @model_validator(mode="after")
     def _fits_the_scenes(self) -> Self:
-        room = min(self.scene.height, self.scene.width)
-        if self.patch_size > room:
-            raise ValueError(f"patch_size: {self.patch_size} is larger than the scene, {room}")
+        for size in self.patch_sizes:
+            if size[0] > self.scene.height or size[1] > self.scene.width:
+                raise ValueError(
+                    f"patch_sizes: {list(size)} is larger than the scene, "
+                    f"{[self.scene.height, self.scene.width]}"
+                )
         return self
 
 

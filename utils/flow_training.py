@@ -64,7 +64,8 @@ def build_flow_training_set(options: FlowTrainingOptions) -> FlowTrainingSet:
     """
     data = options.datasets.train
     settings = FlowSetSettings(
-        patch_size=data.patch_size,
+        patch_sizes=tuple(data.patch_sizes),
+        batch=data.dataloader_batch_size,
         augment=data.augment,
         seed=options.seed,
         crops_per_scene=data.crops_per_scene,

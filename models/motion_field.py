@@ -24,7 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.camera_motion import fit_camera_motion, swing_basis
-from models.flow_measurement import Measurement, estimate_parallax, measure_motion, sample_image
+from models.flow_measurement import Measurement, measure_motion, sample_image
+from models.parallax import Parallax, estimate_parallax
 from models.smoothing import affinity, diffuse, edge_weight
 
 Array = npt.NDArray[np.float32]
@@ -48,7 +49,7 @@ class MotionField:
         velocity: (h, w, 2) of what each cell shows at t = 1/2.
         camera: (h, w, 2) velocity that the camera's motion alone would give.
         swing: (h, w, 2, N) coefficients of the deviations (`camera_motion.swing_basis`).
-        parallax: (2,) constant displacement from t2b to b2t at equal instants, px.
+        parallax: displacement from t2b to b2t at equal instants.
         measurements: of t2b and of b2t.
         scan: exposure instant of the first t2b row, and the step to the next row.
     """
@@ -56,7 +57,7 @@ class MotionField:
     velocity: Array
     camera: Array
     swing: Array
-    parallax: Array
+    parallax: Parallax
     measurements: tuple[Measurement, Measurement]
     scan: tuple[float, float]
 
@@ -89,9 +90,10 @@ def estimate_motion(t2b: Array, b2t: Array, scan: tuple[float, float]) -> Motion
     height, width = t2b.shape[:2]
     first, second = measure_motion(t2b, b2t, scan)
     parallax = estimate_parallax(first, second)
+    between = parallax.at(np.arange(width, dtype=np.float32))
     measurements = (
-        first._replace(flow=first.flow - parallax),
-        second._replace(flow=second.flow + parallax),
+        first._replace(flow=first.flow - between),
+        second._replace(flow=second.flow + between),
     )
     motion = fit_camera_motion([_thin_out(part) for part in measurements], (height, width))
     x, y = cell_centres(-(-height // CELL), -(-width // CELL))
@@ -114,10 +116,11 @@ def sample_frame(
     rows, columns = velocity.shape[:2]
     x, y = cell_centres(rows, columns)
     velocity, swing = _advance(field, t, velocity, (x, y))
+    between = field.parallax.at(x)
     views = []
     for view, measurement in enumerate(field.measurements):
-        side = 0.5 if view else -0.5
-        start = x + side * field.parallax[0], y + side * field.parallax[1]
+        side = np.float32(0.5 if view else -0.5)
+        start = x + side * between[..., 0], y + side * between[..., 1]
         exposed = _meet_scan(start, velocity, swing, t, field.scan, bottom_up=bool(view))
         mismatch = np.zeros_like(x)
         if with_mismatch:

@@ -1,5 +1,6 @@
 import warnings
 
+import cv2
 import numpy as np
 import pytest
 import skimage.data
@@ -11,6 +12,7 @@ from data.simulator import SceneSettings, draw_scene
 from data.time_maps import scan_time
 from models.classical import correct_classically, view_weight
 from models.motion_field import Sampling
+from models.parallax import Parallax
 from tests.moving_texture import Pan, smooth_texture
 from utils.errors import InputError
 
@@ -38,6 +40,17 @@ def truth(capture: CapturePair) -> Tensor:
 
 def as_pair(pan: Pan) -> Tensor:
     return torch.from_numpy(np.stack(pan.views())).permute(0, 3, 1, 2)
+
+
+def turn(image: Tensor, degrees: float) -> Tensor:
+    """An image (3, H, W) turned about its centre."""
+    height, width = image.shape[-2:]
+    turning = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
+    pixels = image.permute(1, 2, 0).numpy()
+    turned = cv2.warpAffine(
+        pixels, turning, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    return torch.from_numpy(turned).permute(2, 0, 1).clamp(0, 1)
 
 
 def psnr(a: Tensor, b: Tensor) -> float:
@@ -70,24 +83,38 @@ def test_scenes_come_out_far_better_than_the_mean_of_the_inputs(seed: int) -> No
     assert min(gains) > 5
 
 
+def neglect_parallax(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = np.zeros(2, np.float32)
+    neglected = Parallax(nothing, nothing, 0.0)
+    monkeypatch.setattr("models.motion_field.estimate_parallax", lambda *_: neglected)
+
+
+def band_scores(pair: Tensor, true: Tensor) -> list[float]:
+    """PSNR of the frame at t = 0 above mid-height, there, and below it."""
+    error = (correct_classically(pair, [0.0])[0] - true)[:, :, 16:-16]
+    bands = np.split(np.arange(error.shape[1]), (64, 96))
+    return [psnr(error[:, rows], torch.tensor(0.0)) for rows in bands]
+
+
 @pytest.mark.parametrize("parallax", [(3.0, 0.0), (6.0, -2.0), (-10.0, 0.0), (0.7, 0.0)])
 def test_parallax_leaves_no_torn_band_at_mid_height(
     parallax: tuple[float, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     capture = simulate(1, parallax=parallax)
-
-    def bands() -> list[float]:
-        """PSNR above mid-height, there, and below it, of the first frame."""
-        frame, true = correct_classically(capture.pair, [0.0])[0], truth(capture)[0]
-        error = (frame - true)[:, :, 16:-16]
-        return [
-            psnr(error[:, rows], torch.tensor(0.0)) for rows in np.split(np.arange(160), (64, 96))
-        ]
-
-    above, middle, below = bands()
+    above, middle, below = band_scores(capture.pair, truth(capture)[0])
     assert middle > min(above, below) - 2
-    monkeypatch.setattr("models.motion_field.estimate_parallax", lambda *_: np.zeros(2, np.float32))
-    assert bands()[1] < middle - 3
+    neglect_parallax(monkeypatch)
+    assert band_scores(capture.pair, truth(capture)[0])[1] < middle - 3
+
+
+def test_cameras_turned_against_each_other_leave_no_torn_band(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    capture = simulate(5)
+    turned = torch.stack([turn(capture.t2b, -0.5), turn(capture.b2t, 0.5)])
+    middle = band_scores(turned, truth(capture)[0])[1]
+    neglect_parallax(monkeypatch)
+    assert band_scores(turned, truth(capture)[0])[1] < middle - 3
 
 
 def test_time_runs_backwards_with_the_views_exchanged() -> None:

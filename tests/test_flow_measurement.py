@@ -1,55 +1,7 @@
 import numpy as np
-import numpy.typing as npt
-import pytest
 
-from models.flow_measurement import Measurement, estimate_parallax, measure_motion, sample_image
+from models.flow_measurement import measure_motion, sample_image
 from tests.moving_texture import Pan, smooth_texture
-
-Array = npt.NDArray[np.float32]
-
-
-def synthetic(parallax: tuple[float, float], *, noise: float = 0.1) -> tuple[Measurement, ...]:
-    """Measurements (96, 200) of a moving scene with an object, and with noise of its own each."""
-    rng = np.random.default_rng(0)
-    rows = np.mgrid[:96, :200][0].astype(np.float32)
-    measurements = []
-    for sign in (1, -1):
-        gap = sign * (1 - 2 * rows / 95)
-        velocity = np.full((96, 200, 2), (20, -7), np.float32)
-        velocity[30:70, 80:130] = (-35, 12)
-        flow = velocity * gap[..., None] + sign * np.array(parallax)
-        flow += rng.normal(scale=noise, size=flow.shape)
-        own = (1 - gap) / 2
-        measurements.append(Measurement(flow.astype(np.float32), own, gap, np.ones_like(gap)))
-    return tuple(measurements)
-
-
-@pytest.mark.parametrize("parallax", [(5.0, 0.0), (-3.0, 10.0), (0.4, -0.3)])
-def test_parallax_is_what_flow_leaves_where_there_is_no_gap(parallax: tuple[float, float]) -> None:
-    found = estimate_parallax(*synthetic(parallax))
-    np.testing.assert_allclose(found, parallax, atol=0.05)
-
-
-def test_hardly_any_parallax_counts_as_none() -> None:
-    assert not estimate_parallax(*synthetic((0.2, -0.1))).any()
-
-
-def test_parallax_in_doubt_counts_as_none() -> None:
-    first, second = synthetic((0.0, 0.0))
-    # Strips that disagree by far more than their median differs from nothing.
-    drift = np.linspace(-10, 12, 200, dtype=np.float32)[:, None]
-    first, second = (
-        first._replace(flow=first.flow + drift),
-        second._replace(flow=second.flow - drift),
-    )
-    assert not estimate_parallax(first, second).any()
-    shifted = first._replace(flow=first.flow + 20), second._replace(flow=second.flow - 20)
-    assert np.hypot(*estimate_parallax(*shifted)) > 20
-
-
-def test_without_trusted_measurements_there_is_no_parallax() -> None:
-    blind = [part._replace(confidence=0 * part.gap) for part in synthetic((5.0, 0.0))]
-    np.testing.assert_array_equal(estimate_parallax(*blind), (0, 0))
 
 
 def test_at_rest_the_gap_is_that_of_the_readouts() -> None:

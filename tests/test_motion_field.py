@@ -4,6 +4,7 @@ import pytest
 
 from models.flow_measurement import Measurement
 from models.motion_field import CELL, MotionField, cell_centres, estimate_motion, sample_frame
+from models.parallax import Parallax
 from tests.moving_texture import Pan, smooth_texture
 
 Array = npt.NDArray[np.float32]
@@ -32,7 +33,7 @@ def uniform_field(
         field,
         field,
         spread,
-        np.array(parallax, np.float32),
+        Parallax(np.array(parallax, np.float32), np.zeros(2, np.float32), (SIZE[1] - 1) / 2),
         (measurements[0], measurements[1]),
         (0.0, 1 / 80),
     )
@@ -104,7 +105,7 @@ def test_what_rests_has_no_motion() -> None:
     image = smooth_texture((50, 70))
     field = estimate_motion(image, image, (0.0, 1 / 49))
     assert field.velocity.shape == (13, 18, 2)
-    assert np.abs(field.velocity).max() < 0.01 and not field.parallax.any()
+    assert np.abs(field.velocity).max() < 0.01 and not field.parallax.middle.any()
 
 
 @pytest.mark.parametrize("velocity", [(9.0, 0.0), (-5.0, 7.0), (0.0, -8.0)])

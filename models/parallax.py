@@ -1,0 +1,121 @@
+"""Displacement between the two cameras, from flow where both are exposed at once.
+
+At equal instants the views of ideal cameras agree. Of real ones one stands a little beside the
+other, turned or with another focal length: what that does along the row of equal exposure is
+modelled as a line over x. Away from that row it cannot be told from motion.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from models.flow_measurement import Measurement
+
+Array = npt.NDArray[np.float32]
+
+_GAP = 0.12  # readouts between the exposures compared
+_STRIP = 40  # px wide, in which the parallax is taken to be one
+_LEAST_PIXELS, _LEAST_SHARE = 100, 0.25  # of a strip, and of those to either side of no gap
+_LEAST_PARALLAX, _LEAST_CHANGE = 0.3, 0.4  # px, and px over half the width
+_LEAST_CERTAINTY = 3.0  # standard errors
+_LEAST_STRIPS, _LEAST_STRIPS_OF_LINE = 4, 12  # in both views together
+_LINE_STEPS = 10
+
+
+class Parallax(NamedTuple):
+    """Displacement from t2b to b2t at equal instants.
+
+    Attributes:
+        middle: (2,) px at the column `centre`.
+        slope: (2,) px per column.
+        centre: of the image.
+    """
+
+    middle: Array
+    slope: Array
+    centre: float
+
+    def at(self, x: Array) -> Array:
+        """(..., 2) px at columns `x` (...)."""
+        return self.middle + self.slope * (x - np.float32(self.centre))[..., None]
+
+
+class _Strips(NamedTuple):
+    """Place of each strip from the centre, in half widths (N,), and parallax there (N, 2)."""
+
+    place: Array
+    parallax: Array
+
+
+def estimate_parallax(t2b: Measurement, b2t: Measurement) -> Parallax:
+    """Parallax between the views; none, or the same everywhere, where more is in doubt.
+
+    In strips of columns flow is a line over the gap; its value at no gap is the parallax, and the
+    strips' disagreement tells how certain the whole is.
+    """
+    width = t2b.own.shape[1]
+    centre, half_width = (width - 1) / 2, width / 2
+    found = [*_intercepts(t2b), *((column, -value) for column, value in _intercepts(b2t))]
+    nothing = np.zeros(2, np.float32)
+    if len(found) < _LEAST_STRIPS:
+        return Parallax(nothing, nothing, centre)
+    columns, values = zip(*found, strict=True)
+    strips = _Strips(
+        (np.array(columns, np.float32) - np.float32(centre)) / np.float32(half_width),
+        np.stack(values),
+    )
+    slope = _slope(strips)
+    level = strips.parallax - slope * strips.place[:, None]
+    middle = np.median(level, axis=0).astype(np.float32)
+    if not slope.any() and not _is_certain(middle, level - middle, least=_LEAST_PARALLAX):
+        middle = nothing
+    return Parallax(middle, slope / np.float32(half_width), centre)
+
+
+def _slope(strips: _Strips) -> Array:
+    """Change (2,) of the parallax over half the width; zero where that is in doubt."""
+    nothing = np.zeros(2, np.float32)
+    if len(strips.place) < _LEAST_STRIPS_OF_LINE:
+        return nothing
+    line = _fit_line(strips.place, strips.parallax, steps=_LINE_STEPS)
+    residual = strips.parallax - line[0] - line[1] * strips.place[:, None]
+    spread = float(np.sqrt(np.mean((strips.place - strips.place.mean()) ** 2)))
+    certain = _is_certain(line[1], residual / spread, least=_LEAST_CHANGE)
+    return line[1] if certain else nothing
+
+
+def _is_certain(value: Array, deviations: Array, *, least: float) -> bool:
+    """Whether a mean (2,) of strips that deviate so (N, 2) is large enough, and no accident."""
+    independent = len(deviations) / 2  # both views show the same
+    error = 1.5 * float(np.median(np.hypot(*deviations.T))) / independent**0.5
+    return float(np.hypot(*value)) >= max(least, _LEAST_CERTAINTY * error)
+
+
+def _intercepts(measurement: Measurement) -> Sequence[tuple[float, Array]]:
+    """Column and flow at no gap of each strip that is well measured to both sides of it."""
+    band = (np.abs(measurement.gap) < _GAP) & (measurement.confidence > 0.5)
+    found = []
+    for left in range(0, band.shape[1], _STRIP):
+        strip = (slice(None), slice(left, left + _STRIP))
+        chosen = band[strip]
+        gap, flow = measurement.gap[strip][chosen], measurement.flow[strip][chosen]
+        later = np.count_nonzero(gap > 0)
+        fewer = min(later, len(gap) - later)
+        if len(gap) >= _LEAST_PIXELS and fewer >= _LEAST_SHARE * len(gap):
+            column = (left + min(left + _STRIP, band.shape[1]) - 1) / 2
+            found.append((column, _fit_line(gap, flow, steps=3)[0]))
+    return found
+
+
+def _fit_line(place: Array, values: Array, *, steps: int) -> Array:
+    """Robust line through `values` (N, 2) over `place` (N,): value at 0, and slope; (2, 2)."""
+    terms = np.stack((np.ones_like(place), place), axis=1)
+    weight = np.ones_like(place)
+    for _ in range(steps):
+        weighted = terms * weight[:, None]
+        line = np.linalg.solve(weighted.T @ terms + 1e-6 * np.eye(2), weighted.T @ values)
+        residual = np.hypot(*(values - terms @ line).T)
+        weight = 1 / np.maximum(residual, 0.3)
+    return np.asarray(line, np.float32)

@@ -16,7 +16,7 @@ from utils.options import TrainingOptions, load_options
 FILE = "options/claim.json"
 SCENE = {"height": 96, "width": 96, "camera_motion": 4, "object_motion": 4, "max_objects": 1}
 TINY = [
-    "netG.net_type=generator",
+    "path.pretrained_netG=null",
     "netG.n_feats=8",
     "netG.width=0.04",
     "datasets.valid.count=1",
@@ -66,7 +66,7 @@ def test_every_variant_has_valid_options_and_its_share_of_the_steps(
     assert options.seed == whole.seed
     assert "Flow" not in options.train.loss_weights  # exact flows would be further supervision
     inner = options.train.border if options.train.objective == "distillation" else 0
-    assert tuple(side - 2 * inner for side in options.datasets.train.patch) == (288, 256)
+    assert tuple(side - 2 * inner for side in options.datasets.train.patch) == (192, 192)
 
 
 def test_variants_are_trained_once_by_the_projects_scripts(

@@ -48,7 +48,7 @@ VARIANTS = (
         (
             "train.objective=distillation",
             "train.border=32",
-            "datasets.train.patch_size=[352,320]",
+            "datasets.train.patch_size=[256,256]",
         ),
         script="main_train_stage2.py",
         share=0.5,

@@ -39,19 +39,26 @@ class CameraMotion:
         return np.einsum("...p,cpn->...cn", places, self.shake).astype(np.float32)
 
 
-def swing_basis(instant: Array | np.float32) -> Array:
+def swing_basis(instant: Array | np.float32, reach: float) -> Array:
     """Deviations from uniform motion that are odd about t = 1/2: (..., 2).
 
-    With e = t - 1/2: e - 4 e^3 and 4 e^2 times that, zero at t = 0, 1/2 and 1; constant from half a
-    readout before and after the readout on, where nothing that is shown was exposed.
+    With e = (t - 1/2) / (2 reach): e - 4 e^3 and 4 e^2 times that, zero at e = -1/2, 0 and 1/2, and
+    beyond, where nothing was exposed.
+
+    Args:
+        instant: t, any shape.
+        reach: time from 1/2 to the first or last exposure, whichever is longer.
     """
-    e = np.clip(np.asarray(instant, dtype=np.float32) - np.float32(0.5), -1, 1)
+    e = np.asarray(instant, dtype=np.float32) - np.float32(0.5)
+    e = np.clip(e / np.float32(2 * reach), np.float32(-0.5), np.float32(0.5))
     square = 4 * e * e  # products: NumPy's powers are ten times slower
     first = e - square * e
     return np.stack((first, square * first), axis=-1)
 
 
-def fit_camera_motion(measured: Sequence[tuple[Array, ...]], size: tuple[int, int]) -> CameraMotion:
+def fit_camera_motion(
+    measured: Sequence[tuple[Array, ...]], size: tuple[int, int], reach: float
+) -> CameraMotion:
     """Fit the motion that most of the image shares.
 
     Residuals count by 1 / (1 + r^2 / scale^2)^2, the scale shrinking step by step to 0.5 px: what
@@ -61,12 +68,13 @@ def fit_camera_motion(measured: Sequence[tuple[Array, ...]], size: tuple[int, in
         measured: for each view arrays of one shape: x and y at t = 1/2, exposure instant, gap,
             displacement over the gap (..., 2), confidence.
         size: (H, W) of the image.
+        reach: of the exposures, as `swing_basis` takes it.
     """
     rows_x, rows_y, flows, confidences = [], [], [], []
     for x, y, own, gap, flow, confidence in measured:
         used = confidence > 0.1
         plane = _plane_basis(x, y, size)[used] * gap[used][:, None, None]
-        elapsed = (swing_basis(own + gap) - swing_basis(own))[used]
+        elapsed = (swing_basis(own + gap, reach) - swing_basis(own, reach))[used]
         swing = (_places(x, y, size)[used][:, :, None] * elapsed[:, None, :]).reshape(-1, 6)
         nothing = np.zeros_like(swing)
         rows_x.append(np.concatenate((plane[:, 0], swing, nothing), axis=1))

@@ -4,7 +4,8 @@ Every way to make frames has the shape of a `Method`, so that tables and videos 
 one they show: `functools.partial(correct, generator)` is one, each entry of `BASELINES` another.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -19,8 +20,18 @@ from utils.padding import pad_to_multiple, unpad
 
 _PIXELS_AT_ONCE = 9 * 960 * 544  # of frames that a refiner makes in one pass
 
-Method = Callable[[Tensor, Sequence[float]], Tensor]
-"""(pair (2, 3, H, W), T instants in [0, 1]) -> frames (T, 3, H, W); RGB float32 in [0, 1]."""
+
+class Method(Protocol):
+    """A way to make the frames of a capture."""
+
+    def __call__(
+        self, pair: Tensor, times: Sequence[float], *, scan_time: Tensor | None = None
+    ) -> Tensor:
+        """Frames (T, 3, H, W) at T instants in [0, 1] of a pair (2, 3, H, W); RGB in [0, 1].
+
+        `scan_time` (H,): exposure time of each t2b row, a readout of all rows by default.
+        """
+        ...
 
 
 def frame_instants(count: int) -> tuple[float, ...]:
@@ -107,15 +118,17 @@ def _padded_scan(scan_time: Tensor | None, height: int, rows: int) -> Tensor:
     return torch.cat((scan_time, scan_time[-1] + pace * below))
 
 
-def _repeat_t2b(pair: Tensor, times: Sequence[float]) -> Tensor:
+def _repeat_t2b(pair: Tensor, times: Sequence[float], *, scan_time: Tensor | None = None) -> Tensor:
     return pair[:1].repeat(len(times), 1, 1, 1)
 
 
-def _repeat_b2t(pair: Tensor, times: Sequence[float]) -> Tensor:
+def _repeat_b2t(pair: Tensor, times: Sequence[float], *, scan_time: Tensor | None = None) -> Tensor:
     return pair[1:].repeat(len(times), 1, 1, 1)
 
 
-def _repeat_mean(pair: Tensor, times: Sequence[float]) -> Tensor:
+def _repeat_mean(
+    pair: Tensor, times: Sequence[float], *, scan_time: Tensor | None = None
+) -> Tensor:
     return pair.mean(dim=0, keepdim=True).repeat(len(times), 1, 1, 1)
 
 

@@ -61,6 +61,11 @@ class MotionField:
     measurements: tuple[Measurement, Measurement]
     scan: tuple[float, float]
 
+    @property
+    def reach(self) -> float:
+        """Time from t = 1/2 to the first or last exposure, whichever is longer."""
+        return _reach(self.scan, self.measurements[0].own.shape[0])
+
 
 class Sampling(NamedTuple):
     """Where a frame's cells were exposed in one view.
@@ -95,7 +100,9 @@ def estimate_motion(t2b: Array, b2t: Array, scan: tuple[float, float]) -> Motion
         first._replace(flow=first.flow - between),
         second._replace(flow=second.flow + between),
     )
-    motion = fit_camera_motion([_thin_out(part) for part in measurements], (height, width))
+    motion = fit_camera_motion(
+        [_thin_out(part) for part in measurements], (height, width), _reach(scan, height)
+    )
     x, y = cell_centres(-(-height // CELL), -(-width // CELL))
     camera = motion.velocity(x, y)
     field = MotionField(camera, camera, motion.swing(x, y), parallax, measurements, scan)
@@ -121,10 +128,10 @@ def sample_frame(
     for view, measurement in enumerate(field.measurements):
         side = np.float32(0.5 if view else -0.5)
         start = x + side * between[..., 0], y + side * between[..., 1]
-        exposed = _meet_scan(start, velocity, swing, t, field.scan, bottom_up=bool(view))
+        exposed = _meet_scan(field, start, (velocity, swing), t, bottom_up=bool(view))
         mismatch = np.zeros_like(x)
         if with_mismatch:
-            mismatch = _mismatch(measurement, exposed, velocity, swing)
+            mismatch = _mismatch(measurement, exposed, (velocity, swing), field.reach)
         views.append(Sampling(*exposed, mismatch))
     return views[0], views[1]
 
@@ -177,7 +184,8 @@ def _gather(field: MotionField, velocity: Array) -> tuple[Array, Array]:
     for measurement in field.measurements:
         thinned = Measurement(*(part[::2, ::2] for part in measurement))
         (x, y), here, swing = _meet_middle(field, thinned, velocity)
-        elapsed = swing_basis(thinned.own + thinned.gap) - swing_basis(thinned.own)
+        elapsed = swing_basis(thinned.own + thinned.gap, field.reach)
+        elapsed -= swing_basis(thinned.own, field.reach)
         uniform = thinned.flow - _swung(swing, elapsed)
         error = _length(uniform - here * thinned.gap[..., None])
         trust = thinned.confidence * _OUTLIER / np.maximum(error, _OUTLIER)
@@ -197,7 +205,7 @@ def _meet_middle(
     """Places at t = 1/2 of every second pixel of a view, and velocity and swing there."""
     flow, own = measurement.flow, measurement.own
     y, x = np.mgrid[0 : 2 * own.shape[0] : 2, 0 : 2 * own.shape[1] : 2].astype(np.float32)
-    until_middle = swing_basis(np.float32(0.5)) - swing_basis(own)
+    until_middle = -swing_basis(own, field.reach)
     middle = x + 0.5 * flow[..., 0], y + 0.5 * flow[..., 1]
     for _ in range(2):
         here, swing = _at(velocity, middle), _at_swing(field.swing, middle)
@@ -218,7 +226,7 @@ def _advance(
     field: MotionField, t: float, velocity: Array, place: tuple[Array, Array]
 ) -> tuple[Array, Array]:
     """Velocity and swing of what is at `place` at instant `t`, given the field at t = 1/2."""
-    until_middle = swing_basis(np.float32(0.5)) - swing_basis(np.float32(t))
+    until_middle = -swing_basis(np.float32(t), field.reach)
     middle = place
     for _ in range(3):
         here, swing = _at(velocity, middle), _at_swing(field.swing, middle)
@@ -228,33 +236,43 @@ def _advance(
 
 
 def _meet_scan(
+    field: MotionField,
     start: tuple[Array, Array],
-    velocity: Array,
-    swing: Array,
+    motion: tuple[Array, Array],
     t: float,
-    scan: tuple[float, float],
     *,
     bottom_up: bool,
 ) -> tuple[Array, Array, Array]:
     """Column, row and instant at which points, at `start` at instant t, are exposed."""
-    first, pace = (1 - scan[0], -scan[1]) if bottom_up else scan
+    velocity, swing = motion
+    first, pace = (1 - field.scan[0], -field.scan[1]) if bottom_up else field.scan
     closing = np.maximum(1 - velocity[..., 1] * pace, _SLOWEST_CLOSING)
+    until_start = swing_basis(np.float32(t), field.reach)
     move = np.zeros_like(velocity)
     for _ in range(3):
         row = (start[1] + move[..., 1] + velocity[..., 1] * (first - t)) / closing
         instant = first + pace * row
-        move = _swung(swing, swing_basis(instant) - swing_basis(np.float32(t)))
+        move = _swung(swing, swing_basis(instant, field.reach) - until_start)
     column = start[0] + move[..., 0] + velocity[..., 0] * (instant - t)
     return column, row, instant
 
 
 def _mismatch(
-    measurement: Measurement, exposed: tuple[Array, Array, Array], velocity: Array, swing: Array
+    measurement: Measurement,
+    exposed: tuple[Array, Array, Array],
+    motion: tuple[Array, Array],
+    reach: float,
 ) -> Array:
     x, y, instant = exposed
+    velocity, swing = motion
     flow, gap = sample_image(measurement.flow, x, y), sample_image(measurement.gap, x, y)
-    elapsed = swing_basis(instant + gap) - swing_basis(instant)
+    elapsed = swing_basis(instant + gap, reach) - swing_basis(instant, reach)
     return _length(flow - (velocity * gap[..., None] + _swung(swing, elapsed)))
+
+
+def _reach(scan: tuple[float, float], height: int) -> float:
+    first, last = scan[0], scan[0] + scan[1] * (height - 1)
+    return max(abs(first - 0.5), abs(last - 0.5))
 
 
 def _swung(swing: Array, elapsed: Array) -> Array:

@@ -26,7 +26,7 @@ def exact_measurements(motion: CameraMotion) -> list[tuple[Array, ...]]:
     measured = []
     for own in (read, 1 - read):
         gap = 1 - 2 * own
-        elapsed = swing_basis(own + gap) - swing_basis(own)
+        elapsed = swing_basis(own + gap, 0.5) - swing_basis(own, 0.5)
         swung = (motion.swing(x, y) * elapsed[..., None, :]).sum(-1)
         flow = motion.velocity(x, y) * gap[..., None] + swung
         measured.append((x, y, own, gap, flow.astype(np.float32), np.ones_like(x)))
@@ -36,7 +36,7 @@ def exact_measurements(motion: CameraMotion) -> list[tuple[Array, ...]]:
 def displacement(motion: CameraMotion, start: float, end: float) -> Array:
     """(..., 2) px that the points of the grid move from one instant to another."""
     x, y = grid()
-    elapsed = swing_basis(np.float32(end)) - swing_basis(np.float32(start))
+    elapsed = swing_basis(np.float32(end), 0.5) - swing_basis(np.float32(start), 0.5)
     return motion.velocity(x, y) * (end - start) + motion.swing(x, y) @ elapsed
 
 
@@ -50,11 +50,13 @@ def largest_error(found: CameraMotion) -> float:
 
 
 def test_swing_vanishes_at_the_ends_and_the_middle_and_is_odd() -> None:
-    np.testing.assert_array_equal(swing_basis(np.array((0, 0.5, 1), np.float32)), np.zeros((3, 2)))
-    early, late = swing_basis(np.array((0.25, 0.75), np.float32))
+    np.testing.assert_array_equal(swing_basis(np.array((0, 0.5, 1), np.float32), 0.5), 0)
+    early, late = swing_basis(np.array((0.25, 0.75), np.float32), 0.5)
     np.testing.assert_array_equal(early, (-0.1875, -0.046875))  # -1/4 + 4/64, and 4/16 of that
     np.testing.assert_array_equal(late, -early)
-    assert np.isfinite(swing_basis(np.float32(1e30))).all()
+    np.testing.assert_array_equal(swing_basis(np.array((-0.2, 1e30), np.float32), 0.5), 0)
+    shorter = swing_basis(np.array((0.4, 0.6), np.float32), 0.2)  # a readout from 0.3 to 0.7
+    np.testing.assert_allclose(shorter, (early, late), rtol=1e-6)
 
 
 def test_velocities_are_those_of_a_homography() -> None:
@@ -73,7 +75,7 @@ def test_velocities_are_those_of_a_homography() -> None:
 
 
 def test_exact_measurements_give_the_motion_back() -> None:
-    assert largest_error(fit_camera_motion(exact_measurements(MOVING), SIZE)) < 0.15
+    assert largest_error(fit_camera_motion(exact_measurements(MOVING), SIZE, 0.5)) < 0.15
 
 
 def test_a_third_of_outliers_does_no_harm() -> None:
@@ -82,14 +84,14 @@ def test_a_third_of_outliers_does_no_harm() -> None:
     for *_, flow, _ in measured:
         outliers = rng.random(flow.shape[:2]) < 0.3
         flow[outliers] = rng.uniform(-40, 40, (np.count_nonzero(outliers), 2))
-    assert largest_error(fit_camera_motion(measured, SIZE)) < 0.15
+    assert largest_error(fit_camera_motion(measured, SIZE, 0.5)) < 0.15
 
 
 def test_what_is_not_trusted_does_not_count() -> None:
     measured = exact_measurements(MOVING)
     for *_, flow, confidence in measured:
         flow[:, :6], confidence[:, :6] = 30, 0
-    assert largest_error(fit_camera_motion(measured, SIZE)) < 0.2
+    assert largest_error(fit_camera_motion(measured, SIZE, 0.5)) < 0.2
 
 
 @pytest.mark.parametrize("trusted", [0, 1, 19])
@@ -97,5 +99,5 @@ def test_from_too_few_measurements_the_camera_rests(trusted: int) -> None:
     measured = exact_measurements(MOVING)
     for *_, confidence in measured:
         confidence.reshape(-1)[trusted:] = 0
-    found = fit_camera_motion(measured, SIZE)
+    found = fit_camera_motion(measured, SIZE, 0.5)
     assert not found.plane.any() and not found.shake.any()

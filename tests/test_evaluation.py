@@ -46,7 +46,7 @@ def benchmark(root: Path, **layout: Any) -> RSGOPRO:
     return RSGOPRO(root, "test")
 
 
-def brighter(pair: Tensor, times: Sequence[float]) -> Tensor:
+def brighter(pair: Tensor, times: Sequence[float], *, scan_time: Tensor | None = None) -> Tensor:
     """Frames that differ with the instant and lie between 8-bit levels."""
     return torch.stack([(pair[0] + (time + 0.6) / 255).clamp(max=1) for time in times])
 

@@ -76,7 +76,9 @@ def write_results(capture: CapturePair, method: Method, show: Presentation, fold
     Raises:
         InputError: the images cannot be corrected, or the results cannot be written.
     """
-    frames = [to_uint8(frame) for frame in method(capture.pair, show.times)]
+    frames = [
+        to_uint8(frame) for frame in method(capture.pair, show.times, scan_time=capture.scan_time)
+    ]
     inputs = to_uint8(capture.t2b), to_uint8(capture.b2t)
     prepare_output_folder(folder)
     with tempfile.TemporaryDirectory(prefix=".making-", dir=folder) as name:

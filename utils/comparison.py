@@ -44,7 +44,8 @@ def score(method: Method, captures: Sequence[CapturePair]) -> Scores:
     for capture in captures:
         if capture.truth is None or capture.truth_times is None:
             raise ValueError(f"{capture.name}: no truth to score against")
-        frames = method(capture.pair, capture.truth_times.tolist())
+        times = capture.truth_times.tolist()
+        frames = method(capture.pair, times, scan_time=capture.scan_time)
         pairs = zip(frames, capture.truth, strict=True)
         figures.append([_compare(to_uint8(frame), to_uint8(true)) for frame, true in pairs])
     return Scores(*np.moveaxis(np.asarray(figures, dtype=np.float64), -1, 0))

@@ -122,7 +122,7 @@ def evaluate(
     for index in tqdm(share, desc="captures", unit="pair", disable=not processes.is_main):
         capture = captures[index]
         for method, correct in methods.items():
-            frames = correct(capture.pair, plan.times)
+            frames = correct(capture.pair, plan.times, scan_time=capture.scan_time)
             if method == tested and plan.folder is not None:
                 _save(capture.name, frames, plan, plan.folder)
             scores += _score_method(capture, method, frames, plan)

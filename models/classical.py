@@ -17,12 +17,12 @@ from torch import Tensor
 from data import time_maps
 from models.capture_checks import check_scan, check_size, check_times
 from models.flow_dis import single_threaded_opencv
+from models.motion_estimation import estimate_motion
 from models.motion_field import (
     CELL,
     MotionField,
     Sampling,
     cell_centres,
-    estimate_motion,
     sample_frame,
 )
 

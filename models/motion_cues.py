@@ -11,7 +11,8 @@ from torch import Tensor
 
 from models.classical import view_weight
 from models.flow_dis import single_threaded_opencv
-from models.motion_field import cell_centres, estimate_motion, sample_frame
+from models.motion_estimation import estimate_motion
+from models.motion_field import cell_centres, sample_frame
 
 Array = npt.NDArray[np.float32]
 

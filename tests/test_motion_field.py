@@ -3,7 +3,8 @@ import numpy.typing as npt
 import pytest
 
 from models.flow_measurement import Measurement
-from models.motion_field import CELL, MotionField, cell_centres, estimate_motion, sample_frame
+from models.motion_estimation import estimate_motion
+from models.motion_field import CELL, MotionField, cell_centres, sample_frame
 from models.parallax import Parallax
 from tests.moving_texture import Pan, smooth_texture
 

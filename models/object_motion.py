@@ -1,0 +1,185 @@
+"""Motion of objects that optical flow lost: too fast for it, or small against what lies behind.
+
+Where warped views do not match, features are matched instead; matches that move together as a
+similarity do are one object. It keeps its motion wherever that makes both views agree.
+
+Arrays are NumPy float32, vectors (dx, dy) last, in pixels per readout.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from models.flow_dis import to_luma
+from models.flow_measurement import Measurement, sample_image
+from models.motion_field import (
+    CELL,
+    MotionField,
+    cell_centres,
+    length_of,
+    sample_cells,
+    sample_frame,
+)
+
+Array = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+Luma = npt.NDArray[np.uint8]
+
+_WINDOW, _UNMATCHED, _MARGIN = 15, 6.0, 31  # px, grey levels, px around what does not match
+_FEATURES, _CONTRAST, _DISTINCT = 1500, 0.02, 0.8
+_KNOWN = 4.0  # px of flow within which a match is no news
+_LEAST_GAP = 0.1  # readouts over which a match moves
+_TOLERANCE, _LEAST_MATCHES, _MOST_OBJECTS = 8.0, 5, 6  # px per readout
+_RADIUS, _REACH = 220.0, 80  # px from an object's middle to its matches, and beyond its matches
+_MOST_TURN = 1.5  # radians, or doublings, per readout
+_CELL_WINDOW, _CLEARLY, _LEAST_GAIN = 5, 0.7, 1.0  # cells; share and grey levels of disagreement
+_HIDDEN = 60.0  # grey levels that a view counts as where it shows nothing
+
+
+class _Matches(NamedTuple):
+    """Matched features: place (N, 2) at t = 1/2 in px, and velocity (N, 2)."""
+
+    place: Array
+    velocity: Array
+
+
+def find_lost_objects(
+    images: tuple[Array, Array], cells: tuple[Array, Array], field: MotionField
+) -> tuple[Array, Bools]:
+    """Velocities of objects that a motion field missed.
+
+    Args:
+        images: t2b and b2t, (H, W, 3) RGB in [0, 1] each.
+        cells: the same reduced to cells, (h, w, 3).
+        field: motion known so far.
+
+    Returns:
+        (h, w, 2) velocities, and (h, w) in which cells at t = 1/2 they are to replace the field's.
+    """
+    views = to_luma(images[0]), to_luma(images[1])
+    known = (_disagreement(field, velocity, cells) for velocity in (field.velocity, field.camera))
+    least = np.minimum(*known) * _CLEARLY - _LEAST_GAIN
+    velocity, found = np.zeros_like(field.velocity), np.zeros(least.shape, bool)
+    for matches in _group(_news(_match(views, field), field)):
+        candidate = _extend(matches, least.shape)
+        disagreement = _disagreement(field, candidate, cells)
+        better = (disagreement < least) & _neighbourhood(matches, least.shape)
+        least = np.where(better, disagreement, least)
+        velocity[better] = candidate[better]
+        found |= better
+    return velocity, found
+
+
+def _match(views: tuple[Luma, Luma], field: MotionField) -> tuple[Array, Array]:
+    """Pixels (N, 2) in t2b and in b2t of features that match, where warped views do not."""
+
+    def describe(view: int) -> tuple[Sequence[cv2.KeyPoint], Array | None]:
+        unmatched = _unmatched(views[view], views[1 - view], field.measurements[view])
+        searcher = cv2.SIFT.create(_FEATURES, contrastThreshold=_CONTRAST)
+        features, looks = searcher.detectAndCompute(views[view], unmatched)
+        # OpenCV's stubs forget that there are no descriptions where there are no features.
+        return features, np.asarray(looks, np.float32) if features else None
+
+    with ThreadPoolExecutor(2) as pool:
+        (first, first_looks), (second, second_looks) = pool.map(describe, (0, 1))
+    places: tuple[list[Sequence[float]], list[Sequence[float]]] = ([], [])
+    if first_looks is not None and second_looks is not None:
+        for nearest in cv2.BFMatcher(cv2.NORM_L2).knnMatch(first_looks, second_looks, k=2):
+            if len(nearest) == 2 and nearest[0].distance < _DISTINCT * nearest[1].distance:
+                places[0].append(first[nearest[0].queryIdx].pt)
+                places[1].append(second[nearest[0].trainIdx].pt)
+    t2b, b2t = (np.array(found, np.float32).reshape(-1, 2) for found in places)
+    return t2b, b2t
+
+
+def _unmatched(view: Luma, other: Luma, measurement: Measurement) -> Luma:
+    """Mask (H, W) of where flow explains nothing, with a margin: 1, else 0."""
+    height, width = view.shape
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    flow = measurement.flow
+    found = sample_image(other.astype(np.float32), columns + flow[..., 0], rows + flow[..., 1])
+    difference = np.minimum(np.abs(view - found), _HIDDEN)
+    blurred = cv2.boxFilter(difference, -1, (_WINDOW, _WINDOW))
+    lost = ((blurred > _UNMATCHED) | (measurement.confidence < 0.3)).astype(np.uint8)
+    specks_gone = cv2.morphologyEx(lost, cv2.MORPH_OPEN, np.ones((7, 7), np.uint8))
+    return cv2.dilate(specks_gone, np.ones((_MARGIN, _MARGIN), np.uint8)).astype(np.uint8)
+
+
+def _news(matched: tuple[Array, Array], field: MotionField) -> _Matches:
+    """The matches that move otherwise than the field says."""
+    t2b, b2t = matched
+    own = field.scan[0] + field.scan[1] * t2b[:, 1]
+    gap = 1 - field.scan[0] - field.scan[1] * b2t[:, 1] - own
+    moved = b2t - t2b - field.parallax.at(t2b[:, 0])
+    usable = np.abs(gap) > _LEAST_GAP
+    velocity = np.asarray(moved[usable] / gap[usable, None], np.float32)
+    place = np.asarray(t2b[usable] + velocity * (0.5 - own[usable, None]), np.float32)
+    if not usable.any():
+        return _Matches(place, velocity)
+    known = sample_cells(field.velocity, (place[:, :1].copy(), place[:, 1:].copy()))[:, 0]
+    new = length_of(velocity - known) * np.abs(gap[usable]) > _KNOWN
+    return _Matches(place[new], velocity[new])
+
+
+def _group(matches: _Matches) -> Iterator[_Matches]:
+    """Sets of neighbouring matches that share the velocity field of a similarity."""
+    for _ in range(_MOST_OBJECTS):
+        if len(matches.place) < _LEAST_MATCHES:
+            return
+        similarity, inlier = cv2.estimateAffinePartial2D(
+            matches.place,
+            matches.place + matches.velocity,
+            method=cv2.RANSAC,
+            ransacReprojThreshold=_TOLERANCE,
+        )
+        if similarity is None:
+            return
+        agreeing = inlier.ravel().astype(bool)
+        middle = np.median(matches.place[agreeing], axis=0)
+        near = agreeing & (np.linalg.norm(matches.place - middle, axis=1) < _RADIUS)
+        turn = float(np.hypot(similarity[0, 0] - 1, similarity[1, 0]))
+        if np.count_nonzero(near) >= _LEAST_MATCHES and turn < _MOST_TURN:
+            yield _Matches(matches.place[near], matches.velocity[near])
+        matches = _Matches(matches.place[~agreeing], matches.velocity[~agreeing])
+
+
+def _extend(matches: _Matches, size: tuple[int, ...]) -> Array:
+    """Velocities (h, w, 2) everywhere of the similarity that fits an object's matches."""
+    place, velocity = matches
+    middle = place.mean(axis=0)
+    x, y = (place - middle).T
+    one, none = np.ones_like(x), np.zeros_like(x)
+    terms = np.concatenate((np.stack((one, none, x, -y), 1), np.stack((none, one, y, x), 1)))
+    shift_x, shift_y, growth, turn = np.linalg.lstsq(terms, velocity.T.ravel())[0]
+    x, y = cell_centres(*size)
+    x, y = x - middle[0], y - middle[1]
+    along = shift_x + growth * x - turn * y, shift_y + growth * y + turn * x
+    return np.stack(along, axis=-1).astype(np.float32)
+
+
+def _neighbourhood(matches: _Matches, size: tuple[int, ...]) -> Bools:
+    """In which cells (h, w) an object may show: around and between its matches."""
+    hull = cv2.convexHull((matches.place / CELL).astype(np.int32))
+    inside = cv2.fillConvexPoly(np.zeros(size, np.uint8), hull, 1)
+    side = 2 * (_REACH // CELL) + 1
+    return cv2.dilate(inside, np.ones((side, side), np.uint8)) > 0
+
+
+def _disagreement(field: MotionField, velocity: Array, cells: tuple[Array, Array]) -> Array:
+    """Grey levels (h, w) by which the views, brought to t = 1/2, differ around each cell."""
+    height, width = field.measurements[0].own.shape
+    brought, hidden = [], np.zeros(velocity.shape[:2], bool)
+    for view, image in zip(
+        sample_frame(field, 0.5, velocity, with_mismatch=False), cells, strict=True
+    ):
+        brought.append(sample_cells(image, (view.x, view.y)))
+        hidden |= (view.x < 0) | (view.x > width - 1) | (view.y < 0) | (view.y > height - 1)
+    difference = 255 * np.abs(brought[0] - brought[1]).mean(-1)
+    difference = np.minimum(difference, _HIDDEN)
+    difference[hidden] = 2 * _HIDDEN
+    blurred = cv2.boxFilter(difference, -1, (_CELL_WINDOW, _CELL_WINDOW))
+    return np.asarray(blurred, dtype=np.float32)

@@ -54,9 +54,17 @@ VARIANTS = (
         share=0.5,
         after="stage1_half",
     ),
-    Variant("sampling_released", "stage 1, sampling `released`", ("train.sampling=released",)),
     Variant(
-        "times_continuous", "stage 1, times `continuous`", ("datasets.train.times=continuous",)
+        "sampling_released",
+        "stage 1, half the samples, sampling `released`",
+        ("train.sampling=released",),
+        share=0.5,
+    ),
+    Variant(
+        "times_continuous",
+        "stage 1, half the samples, times `continuous`",
+        ("datasets.train.times=continuous",),
+        share=0.5,
     ),
     Variant(
         "pwc",

@@ -12,8 +12,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
-from models.flow_dis import search_flow, to_luma
+from data import time_maps
+from models.flow_dis import search_flow, single_threaded_opencv, to_luma
 
 Array = npt.NDArray[np.float32]
 
@@ -50,6 +52,30 @@ def measure_motion(
     with ThreadPoolExecutor(2) as pool:
         there, back = pool.map(search_flow, (first, second), (second, first))
     return _measure(there, back, scan, bottom_up=False), _measure(back, there, scan, bottom_up=True)
+
+
+def measure_pair(pair: Tensor, scan_time: Tensor | None = None) -> tuple[Measurement, Measurement]:
+    """Measurements of t2b and of b2t, parallax included.
+
+    Args:
+        pair: (2, 3, H, W) RGB in [0, 1]: t2b, b2t.
+        scan_time: (H,) exposure time of each t2b row; a readout of exactly these rows by default.
+    """
+    t2b, b2t = to_pixels(pair)
+    with single_threaded_opencv():
+        return measure_motion(t2b, b2t, scan_of(scan_time, pair.shape[-2]))
+
+
+def to_pixels(images: Tensor) -> Array:
+    """Images (N, 3, H, W) as (N, H, W, 3)."""
+    pixels: Array = images.detach().float().permute(0, 2, 3, 1).cpu().contiguous().numpy()
+    return pixels
+
+
+def scan_of(scan_time: Tensor | None, height: int) -> tuple[float, float]:
+    """Exposure instant of the first t2b row, and the step to the next row."""
+    scan = time_maps.scan_time(height) if scan_time is None else scan_time
+    return float(scan[0]), float(scan[1] - scan[0])
 
 
 def sample_image(values: Array, x: Array, y: Array) -> Array:

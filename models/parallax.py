@@ -57,7 +57,7 @@ def estimate_parallax(t2b: Measurement, b2t: Measurement) -> Parallax:
     """
     width = t2b.own.shape[1]
     centre, half_width = (width - 1) / 2, width / 2
-    found = [*_intercepts(t2b), *((column, -value) for column, value in _intercepts(b2t))]
+    found = [*strip_intercepts(t2b), *((column, -value) for column, value in strip_intercepts(b2t))]
     nothing = np.zeros(2, np.float32)
     if len(found) < _LEAST_STRIPS:
         return Parallax(nothing, nothing, centre)
@@ -72,6 +72,22 @@ def estimate_parallax(t2b: Measurement, b2t: Measurement) -> Parallax:
     if not slope.any() and not _is_certain(middle, level - middle, least=_LEAST_PARALLAX):
         middle = nothing
     return Parallax(middle, slope / np.float32(half_width), centre)
+
+
+def strip_intercepts(measurement: Measurement) -> Sequence[tuple[float, Array]]:
+    """Column and flow at no gap of each strip that is well measured to both sides of it."""
+    band = (np.abs(measurement.gap) < _GAP) & (measurement.confidence > 0.5)
+    found = []
+    for left in range(0, band.shape[1], _STRIP):
+        strip = (slice(None), slice(left, left + _STRIP))
+        chosen = band[strip]
+        gap, flow = measurement.gap[strip][chosen], measurement.flow[strip][chosen]
+        later = np.count_nonzero(gap > 0)
+        fewer = min(later, len(gap) - later)
+        if len(gap) >= _LEAST_PIXELS and fewer >= _LEAST_SHARE * len(gap):
+            column = (left + min(left + _STRIP, band.shape[1]) - 1) / 2
+            found.append((column, _fit_line(gap, flow, steps=3)[0]))
+    return found
 
 
 def _slope(strips: _Strips) -> Array:
@@ -91,22 +107,6 @@ def _is_certain(value: Array, deviations: Array, *, least: float) -> bool:
     independent = len(deviations) / 2  # both views show the same
     error = 1.5 * float(np.median(np.hypot(*deviations.T))) / independent**0.5
     return float(np.hypot(*value)) >= max(least, _LEAST_CERTAINTY * error)
-
-
-def _intercepts(measurement: Measurement) -> Sequence[tuple[float, Array]]:
-    """Column and flow at no gap of each strip that is well measured to both sides of it."""
-    band = (np.abs(measurement.gap) < _GAP) & (measurement.confidence > 0.5)
-    found = []
-    for left in range(0, band.shape[1], _STRIP):
-        strip = (slice(None), slice(left, left + _STRIP))
-        chosen = band[strip]
-        gap, flow = measurement.gap[strip][chosen], measurement.flow[strip][chosen]
-        later = np.count_nonzero(gap > 0)
-        fewer = min(later, len(gap) - later)
-        if len(gap) >= _LEAST_PIXELS and fewer >= _LEAST_SHARE * len(gap):
-            column = (left + min(left + _STRIP, band.shape[1]) - 1) / 2
-            found.append((column, _fit_line(gap, flow, steps=3)[0]))
-    return found
 
 
 def _fit_line(place: Array, values: Array, *, steps: int) -> Array:

@@ -1,6 +1,7 @@
 import numpy as np
+import torch
 
-from models.flow_measurement import measure_motion, sample_image
+from models.flow_measurement import measure_motion, measure_pair, sample_image, scan_of
 from tests.moving_texture import Pan, smooth_texture
 
 
@@ -36,3 +37,19 @@ def test_sampling_is_bilinear_and_holds_the_border() -> None:
     x = np.array(((0.5, 1, -4, 9),), np.float32)
     y = np.array(((0.5, 0, 1, 1),), np.float32)
     np.testing.assert_allclose(sample_image(values, x, y), [(1.5, 1, 2, 3)], atol=1e-6)
+
+
+def test_a_pair_of_tensors_is_measured_like_its_arrays() -> None:
+    pan = Pan((6, -4), (60, 80), scan=(0.25, 0.5 / 59))
+    pair = torch.from_numpy(np.stack(pan.views())).permute(0, 3, 1, 2)
+    stated = torch.linspace(0.25, 0.75, 60)
+    for found, expected in zip(
+        measure_pair(pair, stated), measure_motion(*pan.views(), pan.scan), strict=True
+    ):
+        for part, same in zip(found, expected, strict=True):
+            np.testing.assert_allclose(part, same, atol=1e-4)
+
+
+def test_scan_is_that_of_the_rows_by_default() -> None:
+    assert scan_of(None, 5) == (0, 0.25)
+    assert scan_of(torch.tensor([0.5, 0.75, 1.0]), 3) == (0.5, 0.25)

@@ -1,4 +1,4 @@
-"""Test a method on data laid out like RS-GOPRO: frames, PSNR and SSIM, report."""
+"""Test a method on data laid out like RS-GOPRO: frames, PSNR and SSIM, plots, report."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -7,11 +7,13 @@ from pathlib import Path
 from data.rs_gopro import RSGOPRO
 from utils.command_line import parse_arguments, run
 from utils.distributed import Processes, process_group
-from utils.evaluation import choose_methods, draw_example, evaluate, plan_evaluation
+from utils.evaluation import choose_methods, evaluate, plan_evaluation
 from utils.evaluation_options import EvaluationOptions, add_method_argument, overrides
+from utils.example import write_example
 from utils.image_io import prepare_output_folder
 from utils.methods import load_method
 from utils.option_files import load_options
+from utils.plots import plot_scores
 from utils.report import REPORT, format_tables, write_report
 from utils.scores import FrameScore
 from utils.strengths import read_strengths
@@ -33,12 +35,14 @@ def test(options: EvaluationOptions, processes: Processes) -> None:
     folder = prepare_output_folder(Path(options.path.root) / options.task)
     plan = plan_evaluation(captures, options, folder)
     method = load_method(options, processes.device)
-    scores = evaluate(captures, choose_methods(*method, plan), plan, processes)
+    methods = choose_methods(method.name, method.correct, plan)
+    scores = evaluate(captures, methods, plan, processes)
     if not processes.is_main:
         return
     if scores:
-        example = draw_example(captures, plan)
-        write_report(folder, scores, options, strengths=strengths, example=example)
+        pictures = plot_scores(folder, scores)
+        pictures |= write_example(folder, captures, method=method, plan=plan)
+        write_report(folder, scores, options, strengths=strengths, pictures=pictures)
     sys.stdout.write(describe(scores, strengths, options, folder))
 
 

@@ -6,7 +6,7 @@ import pytest
 from skimage.metrics import structural_similarity
 
 from utils.errors import InputError
-from utils.metrics import PROTOCOLS, Image, band_psnr, mean_psnr, psnr, ssim
+from utils.metrics import PROTOCOLS, Image, band_psnr, mean_psnr, psnr, ssim, ssim_map
 
 REFERENCE = Path(__file__).parent / "references" / "metrics.npz"
 
@@ -21,6 +21,14 @@ def test_equals_the_reference(border: int) -> None:
     a, b = reference["a"], reference["b"]
     assert psnr(a, b, border) == pytest.approx(float(reference[f"psnr_border{border}"]), abs=1e-6)
     assert ssim(a, b, border) == pytest.approx(float(reference[f"ssim_border{border}"]), abs=1e-6)
+
+
+def test_the_map_holds_the_windows_that_are_averaged() -> None:
+    a, b = noise(24, 30), noise(24, 30, seed=1)
+    similarity = ssim_map(a, b)
+    assert similarity.shape == (24 - 10, 30 - 10, 3) and similarity.mean() == ssim(a, b)
+    one = ssim(a[2:13, 7:18], b[2:13, 7:18])  # a single window, whose middle is (7, 12)
+    assert similarity[2, 7].mean() == pytest.approx(one)
 
 
 def test_psnr_of_a_constant_error_by_hand() -> None:

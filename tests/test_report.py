@@ -3,9 +3,9 @@ import json
 import math
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+from utils.band_scores import BandScore
 from utils.errors import InputError
 from utils.evaluation_options import EvaluationOptions
 from utils.report import format_tables, summarise_all, write_report
@@ -83,12 +83,14 @@ def test_identical_frames_are_reported_beside_the_means() -> None:
 
 
 def test_report_names_protocol_weights_and_data(tmp_path: Path) -> None:
-    write_report(tmp_path, SCORES, OPTIONS, strengths={}, example=np.zeros((4, 4, 3), np.uint8))
+    pictures = {"By instant": "plots/instants.png", "In motion": "index.html"}
+    write_report(tmp_path, SCORES, OPTIONS, strengths={}, pictures=pictures)
     text = (tmp_path / "report.md").read_text()
     assert "Weights `weights/ours.safetensors`, data `benchmark/test`." in text
     assert "20 pixels cropped on each side, rounded to 8 bit" in text
     assert "No crop, rounded to 8 bit" in text
-    assert "(example.png)" in text and (tmp_path / "example.png").is_file()
+    assert "## By instant\n\n![By instant](plots/instants.png)" in text
+    assert "## In motion\n\n[In motion](index.html)" in text
 
 
 def test_report_of_the_classical_method_names_no_weights(tmp_path: Path) -> None:
@@ -130,10 +132,20 @@ def test_json_holds_means_and_options(tmp_path: Path) -> None:
         }
     )
     assert [(item["time"], item["psnr"]) for item in ours["frames"]] == [(0.0, 35.0), (1.0, 41.0)]
+    assert ours["distances"] == []
     assert {name: item["psnr"] for name, item in ours["sequences"].items()} == {"a": 31, "b": 45}
     assert content["protocols"] == summarise_all(SCORES, {})
     last = content["protocols"]["full"]["ours"]["frames"][1]
     assert last["psnr"] is None and last["identical"] == 1
+
+
+def test_json_holds_means_by_distance_from_the_border() -> None:
+    bands = [(BandScore(0, 20.0, 0.5), BandScore(64, math.inf, 1.0))] * 2
+    scores = [score._replace(bands=of) for score, of in zip(SCORES, bands, strict=False)]
+    assert summarise_all(scores, {})["released"]["ours"]["distances"] == [
+        {"px": "0-8", "psnr": 20.0, "ssim": 0.5},
+        {"px": "64+", "psnr": None, "ssim": 1.0},
+    ]
 
 
 def test_a_second_report_replaces_the_first(tmp_path: Path) -> None:

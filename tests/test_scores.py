@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from utils.scores import FrameScore, summarise
+from utils.band_scores import BandScore
+from utils.scores import FrameScore, summarise, summarise_bands
 
 
 def score(pair: str, psnr: float, ssim: float = 0.5, band: float = 10.0) -> FrameScore:
@@ -27,3 +28,12 @@ def test_identical_frames_are_counted_instead_of_averaged() -> None:
     infinite = [score("a/0", math.inf), score("a/0", 30), score("a/1", math.inf)]
     assert summarise(infinite) == (30.0, 0.5, 10.0, 31.0, 2, 2)
     assert summarise(infinite[:1]).psnr == math.inf
+
+
+def test_bands_are_averaged_over_frames_then_pairs() -> None:
+    scores = [
+        score(pair, 30)._replace(bands=(BandScore(0, psnr, psnr / 100),))
+        for pair, psnr in (("a/0", 20.0), ("a/0", 30.0), ("a/1", 40.0))
+    ]
+    (band,) = summarise_bands(scores)
+    assert band == (0, pytest.approx(32.5), pytest.approx(0.325))

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
+from data.camera_timing import Direction
 from utils.metrics import Image
 
 _SHEET_WIDTH = 1280
@@ -22,6 +23,16 @@ _MAX_ASPECT = 1.5
 
 _PAPER, _INK = 255, "#333333"
 
+_READ: dict[Direction, str] = {
+    "t2b": "top to bottom",
+    "b2t": "bottom to top",
+    "l2r": "left to right",
+    "r2l": "right to left",
+}
+
+SheetRow = Sequence[tuple[Image, str]]
+"""Pictures side by side, each with its caption."""
+
 
 class _Cell(NamedTuple):
     """A picture at its place: left and top edge of the cell in pixels, and the cell's width."""
@@ -34,7 +45,12 @@ class _Cell(NamedTuple):
 
 
 def draw_contact_sheet(
-    t2b: Image, b2t: Image, frames: Sequence[Image], times: Sequence[float]
+    t2b: Image,
+    b2t: Image,
+    frames: Sequence[Image],
+    times: Sequence[float],
+    *,
+    directions: tuple[Direction, Direction] = ("t2b", "b2t"),
 ) -> Image:
     """Lay out the inputs side by side and below them the frames row by row, with captions.
 
@@ -43,26 +59,44 @@ def draw_contact_sheet(
         b2t: of the same size.
         frames: of the same size, at least one.
         times: the instant of each frame in [0, 1].
+        directions: how `t2b` and `b2t` were read, as the pictures stand.
 
     Returns:
         The sheet, (H', W', 3) uint8 RGB.
     """
     columns = min(_MAX_COLUMNS, max(2, math.ceil(math.sqrt(len(frames)))))
-    inputs = [(t2b, "input t2b, read top to bottom"), (b2t, "input b2t, read bottom to top")]
+    inputs = [
+        (image, f"input {direction}, read {_READ[direction]}")
+        for image, direction in zip((t2b, b2t), directions, strict=True)
+    ]
     made = [(frame, f"t = {time:.4g}") for frame, time in zip(frames, times, strict=True)]
-    cells, top = _place_row(inputs, columns=2, top=_GAP)
-    for start in range(0, len(made), columns):
-        row, top = _place_row(made[start : start + columns], columns=columns, top=top)
-        cells += row
+    rows = [made[start : start + columns] for start in range(0, len(made), columns)]
+    return _draw([(inputs, 2), *((row, columns) for row in rows)])
+
+
+def draw_sheet(rows: Sequence[SheetRow], *, columns: int) -> Image:
+    """Lay out rows of captioned pictures, each as wide as one of `columns`.
+
+    Returns:
+        The sheet, (H', W', 3) uint8 RGB.
+    """
+    return _draw([(row, columns) for row in rows])
+
+
+def _draw(rows: Sequence[tuple[SheetRow, int]]) -> Image:
+    """Draw rows, each with the number of columns that share the sheet's width."""
+    cells: list[_Cell] = []
+    top = _GAP
+    for row, columns in rows:
+        placed, top = _place_row(row, columns=columns, top=top)
+        cells += placed
     sheet = np.full((top, _SHEET_WIDTH, 3), _PAPER, np.uint8)
     for cell in cells:
         _paste(sheet, cell)
     return _write_captions(sheet, cells)
 
 
-def _place_row(
-    pictures: Sequence[tuple[Image, str]], *, columns: int, top: int
-) -> tuple[list[_Cell], int]:
+def _place_row(pictures: SheetRow, *, columns: int, top: int) -> tuple[list[_Cell], int]:
     """Cells of one row whose captions begin at `top`, and the top of the next row."""
     width = (_SHEET_WIDTH - _GAP) // columns - _GAP
     cells = [

@@ -14,13 +14,13 @@ from tqdm import tqdm
 from data.capture import CapturePair
 from data.rs_gopro import RSGOPRO
 from models.correction import BASELINES, Method, frame_instants
-from utils.capture_results import read_frames, write_frames
-from utils.contact_sheet import draw_contact_sheet
+from utils.band_scores import BandScore, score_bands
+from utils.capture_results import write_frames
 from utils.distributed import Processes
 from utils.errors import InputError
 from utils.evaluation_options import EvaluationOptions
 from utils.image_io import prepare_output_folder, to_uint8
-from utils.metrics import BAND, PROTOCOLS, Image, Rounding, band_psnr, psnr, ssim
+from utils.metrics import BAND, PROTOCOLS, Image, Rounding, band_psnr, psnr, ssim_map
 from utils.scores import FrameScore
 
 DEFAULT_FRAMES = 9
@@ -136,20 +136,6 @@ def evaluate(
     return sorted(counted, key=lambda score: order[score.pair])
 
 
-def draw_example(captures: RSGOPRO, plan: EvaluationPlan) -> Image | None:
-    """Contact sheet of the first capture's saved frames; None where they are not saved.
-
-    Raises:
-        InputError: an image is missing or damaged.
-    """
-    if plan.folder is None:
-        return None
-    capture = captures.load(0)
-    saved = plan.folder / FRAME_FOLDERS[plan.roundings[0]] / capture.name
-    inputs = to_uint8(capture.t2b), to_uint8(capture.b2t)
-    return draw_contact_sheet(*inputs, read_frames(saved, plan.times), plan.times)
-
-
 def to_8bit(image: Tensor, rounding: Rounding) -> Image:
     """(3, H, W) in [0, 1] to (H, W, 3), rounded to the nearest level or down to the one below."""
     if rounding == "rounded":
@@ -181,9 +167,10 @@ def _score_method(
     return scores
 
 
-def _compare(
-    images: Sequence[Image], capture: CapturePair, border: int
-) -> list[tuple[float, float, float, float]]:
+_Figures = tuple[float, float, float, float, tuple[BandScore, ...]]
+
+
+def _compare(images: Sequence[Image], capture: CapturePair, border: int) -> list[_Figures]:
     """The figures of a `FrameScore` for each frame."""
     if capture.truth is None:
         raise ValueError(f"{capture.name}: no truth to score against")
@@ -191,10 +178,12 @@ def _compare(
     inner = np.s_[border : height - border, border : width - border]
     band = min(BAND, (min(height, width) - 2 * border) // 4)
 
-    def score(image: Image, truth: Image) -> tuple[float, float, float, float]:
-        whole = psnr(image, truth, border), ssim(image, truth, border)
+    def score(image: Image, truth: Image) -> _Figures:
+        similarity = ssim_map(image, truth, border)
+        whole = psnr(image, truth, border), float(similarity.mean())
+        bands = score_bands(image, truth, similarity, border=border)
         image, truth = image[inner], truth[inner]
-        return *whole, band_psnr(image, truth, band), psnr(image, truth, band)
+        return *whole, band_psnr(image, truth, band), psnr(image, truth, band), bands
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(score, images, [to_uint8(frame) for frame in capture.truth]))

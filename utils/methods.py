@@ -1,5 +1,6 @@
 """The method that the options of a test script ask for."""
 
+import hashlib
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -8,16 +9,37 @@ import torch
 
 from models.classical import correct_classically
 from models.correction import Method, correct
+from models.correction_flows import (
+    FlowMethod,
+    correct_classically_with_flows,
+    correct_with_flows,
+)
 from utils.checkpoint import load_generator
+from utils.errors import InputError
 from utils.evaluation import BASELINE_NAMES
 from utils.evaluation_options import MethodOptions
 
+_CHUNK = 1 << 20  # bytes
+
 
 class NamedMethod(NamedTuple):
-    """A way to make frames and what tables call it."""
+    """A way to make frames, what tables call it, and the same way with its flow fields."""
 
     name: str
     correct: Method
+    with_flows: FlowMethod
+
+
+def identify_method(options: MethodOptions) -> dict[str, str]:
+    """What its frames depend on: the kind of method and, for a network, a digest of its weights.
+
+    Raises:
+        InputError: the weights cannot be read.
+    """
+    weights = options.path.pretrained_netG
+    if options.method == "classical" or weights is None:
+        return {"method": "classical"}
+    return {"method": "network", "weights": _digest(weights)}
 
 
 def load_method(options: MethodOptions, device: torch.device | str) -> NamedMethod:
@@ -30,7 +52,20 @@ def load_method(options: MethodOptions, device: torch.device | str) -> NamedMeth
     """
     weights = options.path.pretrained_netG
     if options.method == "classical" or weights is None:
-        return NamedMethod("classical", correct_classically)
+        return NamedMethod("classical", correct_classically, correct_classically_with_flows)
     file = Path(weights)
     name = file.name if file.stem in BASELINE_NAMES.values() else file.stem
-    return NamedMethod(name, partial(correct, load_generator(weights, device)))
+    generator = load_generator(weights, device)
+    return NamedMethod(name, partial(correct, generator), partial(correct_with_flows, generator))
+
+
+def _digest(path: str) -> str:
+    """SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    try:
+        with Path(path).open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    return digest.hexdigest()

@@ -19,9 +19,12 @@ Rounding = Literal["rounded", "floored"]
 BAND = 32
 """Width in pixels of the band along the border where methods lack evidence, for `band_psnr`."""
 
+SSIM_RADIUS = 5
+"""Pixels to each side of the middle of a window of SSIM."""
+
 _PEAK = 255.0
 _SSIM_SIGMA = 1.5
-_SSIM_WINDOW = 11
+_SSIM_WINDOW = 2 * SSIM_RADIUS + 1
 _SSIM_C1, _SSIM_C2 = (0.01 * _PEAK) ** 2, (0.03 * _PEAK) ** 2
 
 
@@ -81,7 +84,7 @@ def psnr(a: Image, b: Image, border: int = 0) -> float:
         ValueError: not two uint8 images of one size.
     """
     first, second = _cropped(a, b, border, smallest=1)
-    return _as_psnr(float(np.mean(_squared_error(first, second))))
+    return as_psnr(float(np.mean(squared_error(first, second))))
 
 
 def band_psnr(a: Image, b: Image, width: int) -> float:
@@ -98,8 +101,8 @@ def band_psnr(a: Image, b: Image, width: int) -> float:
     """
     if width < 1:
         raise ValueError(f"width must be at least 1, got {width}")
-    whole, inside = _squared_error(a, b), _squared_error(*_cropped(a, b, width, smallest=1))
-    return _as_psnr((whole.sum() - inside.sum()) / (whole.size - inside.size))
+    whole, inside = squared_error(a, b), squared_error(*_cropped(a, b, width, smallest=1))
+    return as_psnr((whole.sum() - inside.sum()) / (whole.size - inside.size))
 
 
 def ssim(a: Image, b: Image, border: int = 0) -> float:
@@ -119,6 +122,18 @@ def ssim(a: Image, b: Image, border: int = 0) -> float:
         InputError: less than one window is left inside the border.
         ValueError: not two uint8 images of one size.
     """
+    return float(ssim_map(a, b, border).mean())
+
+
+def ssim_map(a: Image, b: Image, border: int = 0) -> NDArray[np.float64]:
+    """Similarity (h, w, 3) of each channel in each of the windows that `ssim` averages.
+
+    The first window's middle lies `SSIM_RADIUS` rows and columns inside the border.
+
+    Raises:
+        InputError: less than one window is left inside the border.
+        ValueError: not two uint8 images of one size.
+    """
     first, second = _cropped(a, b, border, smallest=_SSIM_WINDOW)
     x, y = first.astype(np.float64), second.astype(np.float64)
     mean_x, mean_y = _windowed(x), _windowed(y)
@@ -126,8 +141,7 @@ def ssim(a: Image, b: Image, border: int = 0) -> float:
     covariance = _windowed(x * y) - product
     variances = _windowed(x * x + y * y) - squares
     luminance = (2 * product + _SSIM_C1) / (squares + _SSIM_C1)
-    similarity = luminance * (2 * covariance + _SSIM_C2) / (variances + _SSIM_C2)
-    return float(similarity.mean())
+    return luminance * (2 * covariance + _SSIM_C2) / (variances + _SSIM_C2)
 
 
 def mean_psnr(values: Iterable[float]) -> float:
@@ -152,17 +166,19 @@ def mean_psnr(values: Iterable[float]) -> float:
 def _windowed(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean of (H, W, 3) under the Gaussian window, wherever it lies wholly inside."""
     kernel = cv2.getGaussianKernel(_SSIM_WINDOW, _SSIM_SIGMA, cv2.CV_64F)
-    radius = _SSIM_WINDOW // 2
     mean = np.asarray(cv2.sepFilter2D(values, cv2.CV_64F, kernel, kernel), np.float64)
-    return mean[radius : len(mean) - radius, radius : mean.shape[1] - radius]
+    inner = slice(SSIM_RADIUS, -SSIM_RADIUS)
+    return mean[inner, inner]
 
 
-def _squared_error(a: Image, b: Image) -> NDArray[np.int32]:
+def squared_error(a: Image, b: Image) -> NDArray[np.int32]:
+    """Squared difference of two uint8 images of one size, value by value."""
     difference = a.astype(np.int32) - b.astype(np.int32)
     return difference * difference
 
 
-def _as_psnr(error: float) -> float:
+def as_psnr(error: float) -> float:
+    """Decibels of a mean squared error; infinite for none."""
     return float("inf") if error == 0 else float(10 * np.log10(_PEAK**2 / error))
 
 

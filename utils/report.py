@@ -6,17 +6,14 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from utils.evaluation_options import EvaluationOptions
-from utils.image_io import replacing, write_image
-from utils.metrics import BAND, PROTOCOLS, Image
-from utils.scores import FrameScore, Summary, summarise
+from utils.image_io import replacing
+from utils.metrics import BAND, PROTOCOLS
+from utils.scores import FrameScore, Summary, group_scores, summarise, summarise_bands
 
 REPORT = "report.md"
-EXAMPLE = "example.png"
-
-K = TypeVar("K")
 
 
 def write_report(
@@ -25,7 +22,7 @@ def write_report(
     options: EvaluationOptions,
     *,
     strengths: Mapping[str, str],
-    example: Image | None = None,
+    pictures: Mapping[str, str] | None = None,
 ) -> None:
     """Write `report.md`, `scores.csv` (every frame) and `scores.json` (means and options).
 
@@ -34,7 +31,8 @@ def write_report(
         scores: at least one, of any protocols and methods.
         options: what was scored.
         strengths: of the motion in each sequence, where that is known.
-        example: a picture to show below the tables, saved as `example.png`.
+        pictures: files in the folder to show below the tables, by their titles; a page of HTML is
+            linked.
 
     Raises:
         InputError: no space left or no permission.
@@ -44,9 +42,9 @@ def write_report(
     method = "Classical correction" if options.method == "classical" else weights
     about = f"{method}, data `{data.data_root}/{data.split}`."
     sections = ["# Scores", about, format_tables(scores, strengths)]
-    if example is not None:
-        write_image(folder / EXAMPLE, example)
-        sections += ["## Example", f"![Inputs and frames of the first pair]({EXAMPLE})"]
+    for title, file in (pictures or {}).items():
+        link = f"[{title}]({file})"
+        sections += [f"## {title}", link if file.endswith(".html") else f"!{link}"]
     _write(folder / REPORT, "\n\n".join(sections) + "\n")
     _write(folder / "scores.csv", _as_csv(scores))
     protocols = summarise_all(scores, strengths)
@@ -62,9 +60,9 @@ def format_tables(scores: Sequence[FrameScore], strengths: Mapping[str, str]) ->
         strengths: of the motion in each sequence; where none are known there is no table by them.
     """
     sections = []
-    for protocol, mine in _group(scores, lambda score: score.protocol).items():
-        methods = _group(mine, lambda score: score.method)
-        pairs = len(_group(mine, lambda score: score.pair))
+    for protocol, mine in group_scores(scores, lambda score: score.protocol).items():
+        methods = group_scores(mine, lambda score: score.method)
+        pairs = len(group_scores(mine, lambda score: score.pair))
         sections += [
             f"## Protocol `{protocol}`",
             f"{PROTOCOLS[protocol].description.capitalize()}. "
@@ -90,7 +88,7 @@ def format_tables(scores: Sequence[FrameScore], strengths: Mapping[str, str]) ->
 def summarise_all(
     scores: Sequence[FrameScore], strengths: Mapping[str, str]
 ) -> dict[str, dict[str, Any]]:
-    """Means by protocol and method: "overall", "frames", "sequences", "strengths", as JSON values.
+    """Means by protocol and method: "overall", "frames", "distances", "sequences" and "strengths".
 
     A PSNR is None where every frame is identical to its truth.
     """
@@ -100,21 +98,25 @@ def summarise_all(
                 "overall": _as_json(summarise(mine)),
                 "frames": [
                     {"time": time, **_as_json(summarise(group))}
-                    for time, group in _group(mine, lambda score: score.time).items()
+                    for time, group in group_scores(mine, lambda score: score.time).items()
+                ],
+                "distances": [
+                    {"px": band.label, **_finite({"psnr": band.psnr, "ssim": band.ssim})}
+                    for band in summarise_bands(mine)
                 ],
                 "sequences": _summaries(mine, lambda score: score.sequence),
                 "strengths": _summaries(mine, _strength_of(strengths)) if strengths else {},
             }
-            for method, mine in _group(of_protocol, lambda score: score.method).items()
+            for method, mine in group_scores(of_protocol, lambda score: score.method).items()
         }
-        for protocol, of_protocol in _group(scores, lambda score: score.protocol).items()
+        for protocol, of_protocol in group_scores(scores, lambda score: score.protocol).items()
     }
 
 
 def _frame_table(methods: Mapping[str, Sequence[FrameScore]]) -> str:
     rows = []
     for method, scores in methods.items():
-        by_time = _group(scores, lambda score: score.time)
+        by_time = group_scores(scores, lambda score: score.time)
         summaries = [summarise(group) for group in (*by_time.values(), scores)]
         rows.append([method, "PSNR", *(f"{summary.psnr:.2f}" for summary in summaries)])
         rows.append([method, "SSIM", *(f"{summary.ssim:.4f}" for summary in summaries)])
@@ -126,7 +128,7 @@ def _group_table(
     name: str, methods: Mapping[str, Sequence[FrameScore]], key: Callable[[FrameScore], str]
 ) -> str:
     """A row for each group of scores, and a column for each method."""
-    columns = [_group(scores, key) for scores in methods.values()]
+    columns = [group_scores(scores, key) for scores in methods.values()]
     rows = [
         [group, *(_both(summarise(column[group])) for column in columns)] for group in columns[0]
     ]
@@ -150,7 +152,7 @@ def _strength_of(strengths: Mapping[str, str]) -> Callable[[FrameScore], str]:
 def _summaries(
     scores: Iterable[FrameScore], key: Callable[[FrameScore], str]
 ) -> dict[str, dict[str, float | None]]:
-    return {name: _as_json(summarise(group)) for name, group in _group(scores, key).items()}
+    return {name: _as_json(summarise(group)) for name, group in group_scores(scores, key).items()}
 
 
 def _remarks(methods: Mapping[str, Sequence[FrameScore]]) -> list[str]:
@@ -191,17 +193,11 @@ def _as_csv(scores: Iterable[FrameScore]) -> str:
 
 
 def _as_json(summary: Summary) -> dict[str, float | None]:
-    return {name: None if math.isinf(value) else value for name, value in summary._asdict().items()}
+    return _finite(summary._asdict())
 
 
-def _group(
-    scores: Iterable[FrameScore], key: Callable[[FrameScore], K]
-) -> dict[K, list[FrameScore]]:
-    """Scores by `key`, both in order of appearance."""
-    groups: dict[K, list[FrameScore]] = {}
-    for score in scores:
-        groups.setdefault(key(score), []).append(score)
-    return groups
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: None if math.isinf(value) else value for name, value in values.items()}
 
 
 def _write(path: Path, text: str) -> None:

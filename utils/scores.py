@@ -1,12 +1,15 @@
 """How close frames came to their truth, one by one and on average."""
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from utils.band_scores import BandScore, average_bands
 from utils.metrics import mean_psnr
+
+K = TypeVar("K")
 
 
 class FrameScore(NamedTuple):
@@ -23,6 +26,7 @@ class FrameScore(NamedTuple):
         band_psnr: PSNR within 32 px of the border, or a quarter of the shorter side where that is
             less.
         inner_psnr: PSNR of what lies further in.
+        bands: scores by distance from the border.
     """
 
     protocol: str
@@ -34,6 +38,7 @@ class FrameScore(NamedTuple):
     ssim: float
     band_psnr: float
     inner_psnr: float
+    bands: tuple[BandScore, ...] = ()
 
     @property
     def sequence(self) -> str:
@@ -67,15 +72,32 @@ def summarise(scores: Sequence[FrameScore]) -> Summary:
     Raises:
         ValueError: no scores.
     """
-    pairs: dict[str, list[FrameScore]] = {}
-    for score in scores:
-        pairs.setdefault(score.pair, []).append(score)
-    groups = list(pairs.values())
+    groups = _by_pair(scores)
     return Summary(
         psnr=mean_psnr(mean_psnr(score.psnr for score in pair) for pair in groups),
         ssim=float(np.mean([np.mean([score.ssim for score in pair]) for pair in groups])),
         band_psnr=mean_psnr(mean_psnr(score.band_psnr for score in pair) for pair in groups),
         inner_psnr=mean_psnr(mean_psnr(score.inner_psnr for score in pair) for pair in groups),
-        pairs=len(pairs),
+        pairs=len(groups),
         identical=sum(math.isinf(score.psnr) for score in scores),
     )
+
+
+def summarise_bands(scores: Sequence[FrameScore]) -> list[BandScore]:
+    """Average bands as `summarise` does, in order of distance."""
+    groups = _by_pair(scores)
+    return average_bands([average_bands([score.bands for score in pair]) for pair in groups])
+
+
+def group_scores(
+    scores: Iterable[FrameScore], key: Callable[[FrameScore], K]
+) -> dict[K, list[FrameScore]]:
+    """Scores by `key`, both in order of appearance."""
+    groups: dict[K, list[FrameScore]] = {}
+    for score in scores:
+        groups.setdefault(key(score), []).append(score)
+    return groups
+
+
+def _by_pair(scores: Sequence[FrameScore]) -> list[list[FrameScore]]:
+    return list(group_scores(scores, lambda score: score.pair).values())

@@ -1,0 +1,139 @@
+"""Corrections together with the flow fields they were made by, for people to look at."""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from data import time_maps
+from models.classical import correct_classically
+from models.correction import correct
+from models.flow_dis import single_threaded_opencv
+from models.motion_estimation import estimate_motion
+from models.motion_field import CELL, MotionField, cell_centres, sample_frame
+from models.networks import Corrector
+
+Array = npt.NDArray[np.float32]
+
+
+class CorrectionWithFlows(NamedTuple):
+    """Frames, and where each of their pixels comes from.
+
+    Attributes:
+        frames: (T, 3, H, W) RGB float32 in [0, 1].
+        flows: (T, 2, 2, H, W) float32 displacement (dx, dy) in pixels from each frame to t2b, then
+            to b2t.
+    """
+
+    frames: Tensor
+    flows: Tensor
+
+
+class FlowMethod(Protocol):
+    """A `models.correction.Method` that gives its flow fields, too."""
+
+    def __call__(
+        self, pair: Tensor, times: Sequence[float], *, scan_time: Tensor | None = None
+    ) -> CorrectionWithFlows:
+        """Frames at T instants in [0, 1] of a pair (2, 3, H, W), with their flows."""
+        ...
+
+
+class _Pass(NamedTuple):
+    """The instants (N,) of one pass, and the flows (N, 2, 2, h, w) to t2b and b2t at half size."""
+
+    times: Tensor
+    flows: Tensor
+
+
+@torch.inference_mode()
+def correct_with_flows(
+    generator: Corrector,
+    pair: Tensor,
+    times: Sequence[float],
+    *,
+    scan_time: Tensor | None = None,
+) -> CorrectionWithFlows:
+    """`models.correction.correct`, and the finest flows of the network's same passes.
+
+    Raises:
+        InputError: the images have a single row.
+        ValueError: no instants, an instant outside [0, 1], or another shape than stated.
+    """
+    with _recording(generator) as passes:
+        frames = correct(generator, pair, times, scan_time=scan_time)
+    instants = torch.cat([each.times for each in passes]).tolist()
+    flows = [flow for each in passes for flow in each.flows]
+    chosen = [flows[_nearest(instants, t)] for t in times]
+    return CorrectionWithFlows(
+        frames, torch.stack([_enlarge(flow, frames.shape[-2:]) for flow in chosen])
+    )
+
+
+def correct_classically_with_flows(
+    pair: Tensor, times: Sequence[float], *, scan_time: Tensor | None = None
+) -> CorrectionWithFlows:
+    """`models.classical.correct_classically`, and the motion it samples the inputs along.
+
+    Raises:
+        InputError: the images have a single row.
+        ValueError: no instants, an instant outside [0, 1], or another shape than stated.
+    """
+    frames = correct_classically(pair, times, scan_time=scan_time)
+    scan = time_maps.scan_time(pair.shape[-2]) if scan_time is None else scan_time
+    t2b, b2t = pair.detach().float().permute(0, 2, 3, 1).cpu().contiguous().numpy()
+    with single_threaded_opencv(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        field = estimate_motion(t2b, b2t, (float(scan[0]), float(scan[1] - scan[0])))
+        flows = list(pool.map(lambda t: _classical_flow(field, t, t2b.shape[:2]), times))
+    return CorrectionWithFlows(frames, torch.from_numpy(np.stack(flows)).to(pair.device))
+
+
+@contextmanager
+def _recording(generator: nn.Module) -> Iterator[list[_Pass]]:
+    """Collect the instants and flows of every pass of a generator for one capture."""
+    passes: list[_Pass] = []
+
+    def record(_: nn.Module, inputs: tuple[Tensor, Tensor], output: Any) -> None:
+        rows = inputs[1][0, ..., 0].float()
+        count = len(rows) // 2
+        # The maps of one instant are s - t and 1 - s - t.
+        times = (1 - (rows[:count] + rows[count:]).mean(-1)) / 2
+        flow = output.flows[-1][0].float()
+        flows = flow.unflatten(0, (2, count, 2)).transpose(0, 1)
+        passes.append(_Pass(times, flows))
+
+    handle = generator.register_forward_hook(record)
+    try:
+        yield passes
+    finally:
+        handle.remove()
+
+
+def _nearest(instants: Sequence[float], t: float) -> int:
+    """Index of the frame that `correct` takes for instant t: of equal ones the first."""
+    return min(range(len(instants)), key=lambda index: round(abs(instants[index] - t), 5))
+
+
+def _enlarge(flow: Tensor, size: Sequence[int]) -> Tensor:
+    """(2, 2, h, w) in pixels of the half-size grid to (2, 2, H, W) in pixels."""
+    full = F.interpolate(flow, scale_factor=2, mode="bilinear", align_corners=False) * 2
+    return full[..., : size[0], : size[1]]
+
+
+def _classical_flow(field: MotionField, t: float, size: Sequence[int]) -> Array:
+    """(2, 2, H, W) displacements from the frame at instant t to t2b and b2t."""
+    rows, columns = field.velocity.shape[:2]
+    x, y = cell_centres(rows, columns)
+    views = sample_frame(field, t, field.velocity, with_mismatch=False)
+    cells = np.stack([part for view in views for part in (view.x - x, view.y - y)], axis=-1)
+    full = cv2.resize(cells, (columns * CELL, rows * CELL), interpolation=cv2.INTER_LINEAR)
+    flow = full[: size[0], : size[1]].transpose(2, 0, 1).reshape(2, 2, *size)
+    return np.ascontiguousarray(flow, dtype=np.float32)

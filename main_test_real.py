@@ -1,4 +1,4 @@
-"""Correct real dual captures: global-shutter frames, a video and a contact sheet for each."""
+"""Correct real dual captures: frames, video and contact sheet of each, or one video of a clip."""
 
 import argparse
 import sys
@@ -6,20 +6,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.capture import CapturePair
-from data.real_pairs import RealPairs, read_pair
-from utils.capture_results import VIDEO, Presentation, write_results
+from data.capture_streams import apply_timing
+from data.real_pairs import RealPairs
+from utils.capture_results import DEFAULT_FPS, VIDEO, Presentation, write_results
+from utils.clip_results import ClipPlan, describe_clip, write_clip
 from utils.command_line import parse_arguments, run
 from utils.distributed import Processes, process_group
 from utils.errors import InputError
-from utils.evaluation_options import (
+from utils.image_io import prepare_output_folder
+from utils.methods import identify_method, load_method
+from utils.option_files import load_options
+from utils.real_inputs import ChosenInput, chosen_input, find_captures, open_clip
+from utils.real_options import (
     RealOptions,
     add_capture_arguments,
     chosen_instants,
-    overrides,
+    option_overrides,
 )
-from utils.image_io import prepare_output_folder
-from utils.methods import load_method
-from utils.option_files import load_options
+from utils.unfinished_clip import HIDDEN, UnfinishedClip, open_unfinished
 
 OPTIONS = Path(__file__).parent / "options" / "test_real.json"
 
@@ -29,22 +33,29 @@ def main() -> None:
     arguments = parse_arguments(
         str(__doc__), extra=add_capture_arguments, default_options=str(OPTIONS)
     )
-    options = load_options(arguments.opt, overrides(arguments), RealOptions)
+    options = load_options(arguments.opt, option_overrides(arguments), RealOptions)
+    chosen = chosen_input(arguments)
     with process_group(options.device, launched=arguments.dist == "True") as processes:
-        correct_captures(options, arguments, processes)
+        if chosen is not None and chosen.is_clip:
+            correct_clip(chosen, options, arguments, processes)
+        else:
+            captures = find_captures(chosen, options.datasets.test.data_root)
+            correct_captures(captures, options, arguments, processes)
 
 
 def correct_captures(
-    options: RealOptions, arguments: argparse.Namespace, processes: Processes
+    captures: Sequence[CapturePair] | RealPairs,
+    options: RealOptions,
+    arguments: argparse.Namespace,
+    processes: Processes,
 ) -> None:
     """Correct this process's share of the captures and say where the results are."""
-    times = chosen_instants(options, arguments)
-    show = Presentation(times, options.fps, gif=options.gif or arguments.gif)
-    captures = find_captures(options, arguments)
+    times, timing = chosen_instants(options, arguments), options.timing.camera_timing()
+    show = Presentation(times, options.fps or DEFAULT_FPS, gif=options.gif, timing=timing)
     folder = prepare_output_folder(arguments.output or Path(options.path.root) / options.task)
     method = load_method(options, processes.device)
     for index in range(processes.rank, len(captures), processes.world_size):
-        capture = captures[index]
+        capture = apply_timing(captures[index], timing)
         place = folder / capture.name
         write_results(capture, method.correct, show, place)
         sys.stdout.write(
@@ -52,20 +63,32 @@ def correct_captures(
         )
 
 
-def find_captures(
-    options: RealOptions, arguments: argparse.Namespace
-) -> Sequence[CapturePair] | RealPairs:
-    """The one capture named on the command line, else all below `data_root`.
-
-    Raises:
-        InputError: only one image is named, or the captures cannot be read.
-    """
-    if arguments.t2b is None and arguments.b2t is None:
-        return RealPairs(options.datasets.test.data_root)
-    if arguments.t2b is None or arguments.b2t is None:
-        given, missing = ("--t2b", "--b2t") if arguments.t2b else ("--b2t", "--t2b")
-        raise InputError(f"{given} without {missing}: a capture needs both images")
-    return [read_pair(arguments.t2b, arguments.b2t)]
+def correct_clip(
+    chosen: ChosenInput,
+    options: RealOptions,
+    arguments: argparse.Namespace,
+    processes: Processes,
+) -> None:
+    """Correct a clip, or the rest of it, and say where the video is."""
+    if options.gif:
+        raise InputError("gif: only for single captures; a clip becomes a video")
+    times = chosen_instants(options, arguments)
+    method = load_method(options, processes.device)
+    stream = open_clip(chosen, options.timing.camera_timing())
+    plan = ClipPlan(stream, times, options.fps, save_frames=options.save_frames)
+    root = arguments.output or Path(options.path.root) / options.task
+    place = prepare_output_folder(Path(root) / stream.name)
+    unfinished = UnfinishedClip(place / HIDDEN, plan.part_count)
+    if processes.is_main:
+        sys.stderr.write("".join(f"{note}\n" for note in plan.notes))
+        about = identify_method(options) | describe_clip(plan)
+        open_unfinished(unfinished, about, restart=arguments.restart)
+    write_clip(plan, method.correct, unfinished, processes)
+    if processes.is_main:
+        sys.stdout.write(
+            f"{stream.name}: {plan.frame_count} frames of {stream.count} pairs at "
+            f"{plan.video_fps:.5g} per second in {place / VIDEO}\n"
+        )
 
 
 if __name__ == "__main__":

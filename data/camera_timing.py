@@ -76,6 +76,11 @@ class CameraTiming:
         """Whether columns are read, so that images are transposed for correction."""
         return self.directions[0] in ("l2r", "r2l")
 
+    @property
+    def oriented_directions(self) -> tuple[Direction, Direction]:
+        """How the t2b and the b2t image of `orient` are read where they are restored."""
+        return ("l2r", "r2l") if self.is_transposed else ("t2b", "b2t")
+
     def scan_time(self, lines: int) -> Tensor:
         """(lines,) exposure time of the forward view's lines; the other's are 1 minus these.
 

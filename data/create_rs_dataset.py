@@ -27,7 +27,6 @@ from utils.device import choose_device
 from utils.errors import InputError
 
 _RELIABLE_MOTION = 10.0  # px between neighbouring frames, beyond which interpolation fails
-_COMPLETE = 0.95  # share of the frames a video announces that it may hold
 
 
 def main() -> None:
@@ -176,17 +175,12 @@ def _describe(
 def _check_recording(
     source: FrameSource, settings: RollingSettings, statistics: VideoStatistics
 ) -> None:
-    """Refuse a recording without captures; warn of one that ends early or moves too fast."""
+    """Refuse a recording without captures; warn of one that moves too fast."""
     if statistics.frames < settings.needed:
         raise InputError(
             f"{source.path}: {statistics.frames} frames, but a capture takes {settings.needed} "
             f"(span {settings.span}, exposure {settings.imaging.exposure:g}); record at more "
             "frames per second, or lower the span"
-        )
-    if source.count is not None and statistics.frames < _COMPLETE * source.count:
-        sys.stderr.write(
-            f"warning: {source.path}: ends after {statistics.frames} of {source.count} frames; "
-            "it may be damaged\n"
         )
     if statistics.fastest > _RELIABLE_MOTION:
         sys.stderr.write(

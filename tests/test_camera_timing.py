@@ -142,3 +142,8 @@ def test_impossible_timing_is_refused(values: dict[str, Any], message: str) -> N
 def test_a_single_line_has_no_readout() -> None:
     with pytest.raises(InputError, match="at least 2 rows, got 1"):
         CameraTiming().scan_time(1)
+
+
+def test_oriented_directions_are_those_of_the_restored_pictures() -> None:
+    assert CameraTiming(directions=("b2t", "t2b")).oriented_directions == ("t2b", "b2t")
+    assert CameraTiming(directions=("r2l", "l2r")).oriented_directions == ("l2r", "r2l")

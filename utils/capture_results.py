@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.camera_timing import CameraTiming
 from data.capture import CapturePair
 from models.correction import Method
 from utils.contact_sheet import draw_contact_sheet
@@ -24,6 +25,9 @@ VIDEO = "video.mp4"
 ANIMATION = "video.gif"
 CONTACT_SHEET = "contact_sheet.png"
 
+DEFAULT_FPS = 9.0
+"""Frames per second of a video whose speed nothing tells."""
+
 
 @dataclass(frozen=True)
 class Presentation:
@@ -33,11 +37,13 @@ class Presentation:
         times: instants of the frames in [0, 1], at least one.
         fps: frames per second of video and GIF.
         gif: whether to write a GIF, too.
+        timing: of the sensors, whose way to stand frames and inputs are brought back to.
     """
 
     times: tuple[float, ...]
     fps: float
     gif: bool = False
+    timing: CameraTiming = CameraTiming()
 
 
 def frame_name(number: int, instant: float) -> str:
@@ -76,15 +82,17 @@ def write_results(capture: CapturePair, method: Method, show: Presentation, fold
     Raises:
         InputError: the images cannot be corrected, or the results cannot be written.
     """
-    frames = [
-        to_uint8(frame) for frame in method(capture.pair, show.times, scan_time=capture.scan_time)
-    ]
-    inputs = to_uint8(capture.t2b), to_uint8(capture.b2t)
+    made = method(capture.pair, show.times, scan_time=capture.scan_time)
+    frames = [to_uint8(frame) for frame in show.timing.restore(made)]
+    t2b, b2t = (to_uint8(image) for image in show.timing.restore(capture.pair))
     prepare_output_folder(folder)
     with tempfile.TemporaryDirectory(prefix=".making-", dir=folder) as name:
         making = Path(name)
         write_frames(making, frames, show.times)
-        write_image(making / CONTACT_SHEET, draw_contact_sheet(*inputs, frames, show.times))
+        sheet = draw_contact_sheet(
+            t2b, b2t, frames, show.times, directions=show.timing.oriented_directions
+        )
+        write_image(making / CONTACT_SHEET, sheet)
         write_video(making / VIDEO, frames, show.fps)
         if show.gif:
             write_gif(making / ANIMATION, frames, show.fps)

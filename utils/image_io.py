@@ -4,8 +4,9 @@ import os
 import subprocess
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -66,20 +67,29 @@ def write_image(path: str | Path, image: NDArray[np.uint8]) -> None:
         temporary.write_bytes(encoded.tobytes())
 
 
-def write_video(path: str | Path, frames: Sequence[NDArray[np.uint8]], fps: float) -> None:
+def write_video(path: str | Path, frames: Iterable[NDArray[np.uint8]], fps: float) -> None:
     """Write (H, W, 3) RGB frames as an MP4 that browsers play: H.264, yuv420p, BT.709.
 
-    Odd sizes are made even by repeating the last row or column, as yuv420p demands.
+    Odd sizes are made even by repeating the last row or column, as yuv420p demands. One frame is in
+    memory at a time.
 
     Raises:
         ValueError: there are no frames, or their shapes or types differ from the first.
         InputError: as for `write_image`.
     """
-    even = [np.pad(frame, _to_even(frame), mode="edge") for frame in frames]
-    colours = "-colorspace bt709 -color_primaries bt709 -color_trc bt709 -color_range tv"
-    options = f"-c:v libx264 -crf 16 -pix_fmt yuv420p {colours} -movflags +faststart"
-    conversion = "scale=out_color_matrix=bt709:out_range=tv"
-    _run_ffmpeg(Path(path), even, fps, ["-vf", conversion, *options.split()])
+    _write_h264(Path(path), frames, fps, ["-movflags", "+faststart"])
+
+
+def write_video_part(path: str | Path, frames: Iterable[NDArray[np.uint8]], fps: float) -> None:
+    """Write frames like `write_video`, as a bare H.264 stream to which others can be appended.
+
+    Frames are in order of time: without a container nothing else says when they are shown.
+
+    Raises:
+        ValueError: as for `write_video`.
+        InputError: as for `write_image`.
+    """
+    _write_h264(Path(path), frames, fps, ["-bf", "0", "-f", "h264"])
 
 
 def write_gif(path: str | Path, frames: Sequence[NDArray[np.uint8]], fps: float) -> None:
@@ -182,28 +192,61 @@ def _check_frame(frame: NDArray[np.uint8]) -> None:
         raise ValueError(f"expected (H, W, 3) uint8, got {frame.shape} {frame.dtype}")
 
 
+def _write_h264(
+    path: Path, frames: Iterable[NDArray[np.uint8]], fps: float, options: list[str]
+) -> None:
+    even = (np.pad(frame, _to_even(frame), mode="edge") for frame in frames)
+    colours = "-colorspace bt709 -color_primaries bt709 -color_trc bt709 -color_range tv"
+    encoding = f"-c:v libx264 -crf 16 -pix_fmt yuv420p {colours}"
+    conversion = "scale=out_color_matrix=bt709:out_range=tv"
+    _run_ffmpeg(path, even, fps, ["-vf", conversion, *encoding.split(), *options])
+
+
 def _to_even(frame: NDArray[np.uint8]) -> list[tuple[int, int]]:
     return [(0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)]
 
 
 def _run_ffmpeg(
-    path: Path, frames: Sequence[NDArray[np.uint8]], fps: float, options: list[str]
+    path: Path, frames: Iterable[NDArray[np.uint8]], fps: float, options: list[str]
 ) -> None:
-    """Pipe raw frames into ffmpeg; its failure is an InputError with its first line."""
-    if not frames or any(frame.shape != frames[0].shape for frame in frames):
-        raise ValueError(f"expected frames of one shape, got {[frame.shape for frame in frames]}")
-    _check_frame(frames[0])
-    height, width = frames[0].shape[:2]
+    """Pipe raw frames into ffmpeg, one at a time."""
+    coming = iter(frames)
+    first = next(coming, None)
+    if first is None:
+        raise ValueError("expected frames of one shape, got none")
+    _check_frame(first)
+    height, width = first.shape[:2]
     source = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {fps} -i -"
-    program = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error"]
+
+    def chunks() -> Iterator[bytes]:
+        for frame in chain([first], coming):
+            if frame.shape != first.shape:
+                raise ValueError(f"expected frames of one shape, got {first.shape}, {frame.shape}")
+            yield frame.tobytes()
+
     with replacing(path) as temporary:
-        command = [*program, *source.split(), *options, str(temporary)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            assert process.stdin is not None
-            with suppress(BrokenPipeError):
-                for frame in frames:
-                    process.stdin.write(frame.tobytes())
-            _, log = process.communicate()
-        if process.returncode != 0:
-            first = log.decode(errors="replace").partition("\n")[0].rpartition("] ")[2]
-            raise OSError(first or f"ffmpeg ended with status {process.returncode}")
+        run_ffmpeg([*source.split(), *options, str(temporary)], chunks())
+
+
+def run_ffmpeg(arguments: Sequence[str], data: Iterable[bytes]) -> None:
+    """Run ffmpeg with data piped into it, `-i -`.
+
+    Raises:
+        OSError: it failed; says why in its own words.
+    """
+    program = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error"]
+    with (
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen([*program, *arguments], stdin=subprocess.PIPE, stderr=log) as process,
+    ):
+        assert process.stdin is not None
+        with suppress(BrokenPipeError):
+            for chunk in data:
+                process.stdin.write(chunk)
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+        status = process.wait()
+        log.seek(0)
+        first = log.readline().decode(errors="replace").strip().rpartition("] ")[2]
+    if status != 0:
+        raise OSError(first or f"ffmpeg ended with status {status}")

@@ -59,6 +59,22 @@ def load_options(
         raise InputError("\n".join(lines)) from None
 
 
+def changed_options(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """A line "key: old -> new" for every option that differs."""
+    old, new = dict(_flat(before)), dict(_flat(now))
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            yield f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
+
+
+def _flat(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
 def _read(file: Path) -> dict[str, Any]:
     try:
         text = file.read_text(encoding="utf-8")

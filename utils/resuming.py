@@ -1,9 +1,7 @@
 """Write a training run into a checkpoint, and go on from one."""
 
-from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -16,6 +14,7 @@ from utils.checkpoint import (
     save_training,
 )
 from utils.errors import InputError
+from utils.option_files import changed_options
 from utils.random_state import random_state, restore_random_state
 from utils.training_step import Progress, Training
 
@@ -70,7 +69,7 @@ def restore(training: Training) -> None:
     if rank < len(state.random):
         restore_random_state(state.random[rank], device)
     experiment.log.info("resuming at step %d from %s", state.step, path)
-    for change in _changes(state.options, experiment.options.model_dump(mode="json")):
+    for change in changed_options(state.options, experiment.options.model_dump(mode="json")):
         experiment.log.info("changed option %s", change)
 
 
@@ -90,19 +89,3 @@ def _restore_teacher(training: Training, state: TrainingState, path: Path) -> No
         )
     if teacher is not None and state.teacher is not None:
         load_strictly(teacher, state.teacher, path)
-
-
-def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """A line "key: old -> new" for every option that differs."""
-    old, new = dict(_flat(before)), dict(_flat(now))
-    for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
-            yield f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
-
-
-def _flat(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in options.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value

@@ -1,0 +1,209 @@
+"""Captures of two synchronous cameras as a stream: one pair is in memory at a time."""
+
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor
+
+from data.camera_timing import CameraTiming
+from data.capture import CapturePair
+from data.frame_source import AudioTrack, FrameSource, open_images
+from utils.errors import InputError
+
+Layout = Literal["lr", "tb"]
+"""Where the first and the second view stand in one picture: left and right, or top and bottom."""
+
+_SAME_RATE = 0.005  # relative difference of frame rates that are the same but for measuring
+_NAMES_SHOWN = 3
+
+Views = Generator[tuple[Tensor, Tensor], None, None]
+
+
+@dataclass(frozen=True)
+class CaptureStream:
+    """The pairs of a clip in order of time; t = 1 of one is t = 0 of the next.
+
+    Attributes:
+        name: what results are called after.
+        count: how many pairs there are.
+        fps: pairs per second, if known.
+        timing: of the two sensors.
+        sources: what it is read from.
+        arrangement: how pairs are made of it, "offset K", "lr" or "tb".
+        audio: sound that begins with the first pair, if there is any.
+        notes: what the user should know, a line each.
+        views: starts a pass from a pair's number on over the images (3, H, W) of the two sensors.
+    """
+
+    name: str
+    count: int
+    fps: float | None
+    timing: CameraTiming
+    sources: tuple[FrameSource, ...]
+    arrangement: str
+    audio: AudioTrack | None
+    notes: tuple[str, ...]
+    views: Callable[[int], Views]
+
+    def pairs(self, start: int = 0) -> Generator[CapturePair, None, None]:
+        """The pairs from number `start` on, named by their numbers.
+
+        Raises:
+            InputError: an image cannot be read, or has fewer than 2 lines.
+        """
+        with closing(self.views(start)) as views:
+            for number, (first, second) in enumerate(islice(views, self.count - start), start):
+                yield _orient(first, second, self.timing, name=f"{self.name}/{number:06d}")
+
+
+def pair_views(
+    first: FrameSource, second: FrameSource, timing: CameraTiming, *, offset: int = 0
+) -> CaptureStream:
+    """Two synchronous recordings as a stream of pairs.
+
+    Args:
+        first: of the first sensor.
+        second: of the second one; images are paired by their names.
+        timing: of the sensors.
+        offset: frame n of the first belongs with frame n + `offset` of the second.
+
+    Raises:
+        InputError: sizes, frame rates or names of images differ, or `offset` leaves no pair.
+    """
+    _check_partners(first, second)
+    skipped = max(0, -offset), max(0, offset)
+    left = first.count - skipped[0], second.count - skipped[1]
+    if min(left) < 1:
+        raise InputError(
+            f"--offset {offset}: beyond the end; {first.path} has {first.count} frames, "
+            f"{second.path} {second.count}"
+        )
+    notes = []
+    if left[0] != left[1]:
+        notes.append(
+            f"{first.path} has {first.count} frames, {second.path} {second.count}; "
+            f"the common part is used: {min(left)} pairs"
+        )
+
+    def views(start: int) -> Views:
+        with (
+            closing(first.frames(skipped[0] + start)) as one,
+            closing(second.frames(skipped[1] + start)) as other,
+        ):
+            yield from zip(one, other, strict=False)
+
+    return CaptureStream(
+        name=first.name.removesuffix("_t2b"),
+        count=min(left),
+        fps=first.fps,
+        timing=timing,
+        sources=(first, second),
+        arrangement=f"offset {offset}",
+        audio=_delayed(first, skipped[0]),
+        notes=(*notes, *_turn_notes((first, second), timing)),
+        views=views,
+    )
+
+
+def split_views(source: FrameSource, layout: Layout, timing: CameraTiming) -> CaptureStream:
+    """A recording whose pictures show both views as a stream of pairs.
+
+    Raises:
+        InputError: the pictures cannot be halved.
+    """
+    axis, lines = (2, "columns") if layout == "lr" else (1, "rows")
+    size = source.size[axis - 1]
+    if size % 2:
+        raise InputError(
+            f"{source.path}: expected an even number of {lines} for --layout {layout}, got {size}"
+        )
+
+    def views(start: int) -> Views:
+        with closing(source.frames(start)) as frames:
+            for frame in frames:
+                first, second = frame.chunk(2, dim=axis)
+                yield first.contiguous(), second.contiguous()
+
+    return CaptureStream(
+        name=source.name,
+        count=source.count,
+        fps=source.fps,
+        timing=timing,
+        sources=(source,),
+        arrangement=layout,
+        audio=source.audio,
+        notes=_turn_notes((source,), timing),
+        views=views,
+    )
+
+
+def read_split(path: str | Path, layout: Layout) -> CapturePair:
+    """Read one capture from an image that shows both views.
+
+    Raises:
+        InputError: the image cannot be read or halved, or has fewer than 2 lines.
+    """
+    image = Path(path)
+    source = open_images(image, image.stem, [("0", image)])
+    [capture] = split_views(source, layout, CameraTiming()).pairs()
+    return replace(capture, name=image.stem)
+
+
+def apply_timing(capture: CapturePair, timing: CameraTiming) -> CapturePair:
+    """A capture whose images are those of two sensors with this timing.
+
+    Raises:
+        InputError: it has fewer than 2 lines.
+    """
+    return _orient(capture.t2b, capture.b2t, timing, name=capture.name)
+
+
+def _orient(first: Tensor, second: Tensor, timing: CameraTiming, *, name: str) -> CapturePair:
+    t2b, b2t = timing.orient(first, second)
+    return CapturePair(t2b=t2b, b2t=b2t, scan_time=timing.scan_time(t2b.shape[-2]), name=name)
+
+
+def _delayed(source: FrameSource, frames: int) -> AudioTrack | None:
+    """The sound of a source from a frame on."""
+    if source.audio is None or source.fps is None:
+        return None
+    return source.audio._replace(begin=source.audio.begin + frames / source.fps)
+
+
+def _check_partners(first: FrameSource, second: FrameSource) -> None:
+    """Make sure that two recordings can be of the same moments."""
+    if first.size != second.size:
+        expected, got = ("x".join(map(str, source.size)) for source in (first, second))
+        raise InputError(f"{second.path}: expected {expected} pixels like {first.path}, got {got}")
+    if bool(first.keys) != bool(second.keys):
+        raise InputError(f"{first.path} with {second.path}: expected two videos, or images twice")
+    if first.fps and second.fps and abs(first.fps / second.fps - 1) > _SAME_RATE:
+        raise InputError(
+            f"{second.path}: expected {first.fps:.5g} frames per second like {first.path}, got "
+            f"{second.fps:.5g}; views must be recorded frame by frame at the same time"
+        )
+    for source, other in ((first, second), (second, first)):
+        known = set(other.keys)
+        alone = [key for key in source.keys if key not in known]
+        if alone:
+            shown = ", ".join(alone[:_NAMES_SHOWN]) + (", ..." if alone[_NAMES_SHOWN:] else "")
+            raise InputError(
+                f"{source.path}: {len(alone)} of {source.count} images have no partner of the same "
+                f"name in {other.path}: {shown}"
+            )
+
+
+def _turn_notes(sources: tuple[FrameSource, ...], timing: CameraTiming) -> tuple[str, ...]:
+    """A line for each video that is shown turned although its timing is stated for rows."""
+    if timing.is_transposed:
+        return ()
+    return tuple(
+        f"warning: {source.path}: stored turned by 90 degrees, so the rows that the sensor read "
+        "are columns of the picture; say how: --directions l2r,r2l or r2l,l2r"
+        for source in sources
+        if source.is_turned
+    )

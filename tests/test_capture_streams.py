@@ -1,0 +1,137 @@
+"""Recordings of two sensors as streams of pairs."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from data.camera_timing import CameraTiming
+from data.capture_streams import apply_timing, pair_views, read_split, split_views
+from data.frame_source import FrameSource, open_frames_folder, open_video
+from data.real_pairs import read_pair
+from tests.capture_folders import as_image, random_pixels, write_pixels
+from tests.clips import add_sound, write_clip_video
+from utils.errors import InputError
+from utils.image_io import write_image
+
+PLAIN = CameraTiming()
+
+
+def folder(path: Path, count: int, size: tuple[int, int] = (6, 8)) -> FrameSource:
+    """Images N.png, each the noise of "FOLDER/N"."""
+    path.mkdir()
+    for number in range(count):
+        write_image(path / f"{number}.png", random_pixels(f"{path.name}/{number}", size))
+    return open_frames_folder(path)
+
+
+def image(name: str, size: tuple[int, int] = (6, 8)) -> torch.Tensor:
+    return as_image(random_pixels(name, size))
+
+
+def test_images_are_paired_by_their_names(tmp_path: Path) -> None:
+    stream = pair_views(folder(tmp_path / "l", 3), folder(tmp_path / "r", 3), PLAIN)
+    assert (stream.name, stream.count, stream.fps, stream.notes) == ("l", 3, None, ())
+    pairs = list(stream.pairs())
+    assert [pair.name for pair in pairs] == ["l/000000", "l/000001", "l/000002"]
+    for number, pair in enumerate(pairs):
+        assert pair.t2b.equal(image(f"l/{number}")) and pair.b2t.equal(image(f"r/{number}"))
+        assert pair.scan_time.equal(PLAIN.scan_time(6))
+    [last] = stream.pairs(2)
+    assert last.name == "l/000002" and last.t2b.equal(image("l/2"))
+
+
+@pytest.mark.parametrize(("offset", "first", "second"), [(2, 0, 2), (-1, 1, 0)])
+def test_an_offset_shifts_one_recording(
+    tmp_path: Path, offset: int, first: int, second: int
+) -> None:
+    views = folder(tmp_path / "l", 4), folder(tmp_path / "r", 4)
+    stream = pair_views(*views, PLAIN, offset=offset)
+    pairs = list(stream.pairs())
+    assert len(pairs) == stream.count == 4 - abs(offset)
+    assert pairs[0].t2b.equal(image(f"l/{first}")) and pairs[0].b2t.equal(image(f"r/{second}"))
+    assert stream.arrangement == f"offset {offset}"
+
+
+def test_the_common_part_of_videos_is_used_and_reported(tmp_path: Path) -> None:
+    left, right = (
+        open_video(write_clip_video(tmp_path / f"{name}.mp4", count))
+        for name, count in (("left_t2b", 5), ("right", 3))
+    )
+    stream = pair_views(left, right, PLAIN)
+    assert (stream.name, stream.count, stream.fps) == ("left", 3, 30)
+    assert stream.notes == (
+        f"{left.path} has 5 frames, {right.path} 3; the common part is used: 3 pairs",
+    )
+    assert len(list(stream.pairs())) == 3
+    assert pair_views(left, right, PLAIN, offset=-2).notes == ()
+    with pytest.raises(InputError, match="--offset 3: beyond the end; .* 5 frames, .*right.mp4 3"):
+        pair_views(left, right, PLAIN, offset=3)
+    with pytest.raises(InputError, match="--offset -5: beyond the end"):
+        pair_views(left, right, PLAIN, offset=-5)
+
+
+def test_sound_begins_with_the_first_pair(tmp_path: Path) -> None:
+    video = write_clip_video(tmp_path / "left.mp4", 6, fps=30)
+    left = open_video(add_sound(video, tmp_path / "loud.mp4", begin=0))
+    audio = pair_views(left, open_video(video), PLAIN, offset=-3).audio
+    assert audio is not None and audio.begin == pytest.approx(0.1)
+    assert pair_views(open_video(video), left, PLAIN).audio is None
+
+
+def test_recordings_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
+    left, other = folder(tmp_path / "l", 7), folder(tmp_path / "other", 7, (6, 9))
+    with pytest.raises(InputError, match="other: expected 6x8 pixels like .*l, got 6x9"):
+        pair_views(left, other, PLAIN)
+    few = folder(tmp_path / "few", 2)
+    with pytest.raises(InputError) as error:
+        pair_views(left, few, PLAIN)
+    assert str(error.value) == (
+        f"{left.path}: 5 of 7 images have no partner of the same name in {few.path}: 2, 3, 4, ..."
+    )
+    with pytest.raises(InputError, match="5 of 7 images have no partner"):
+        pair_views(few, left, PLAIN)
+    videos = [open_video(write_clip_video(tmp_path / f"{n}.mp4", 3, fps=n)) for n in (30, 25)]
+    with pytest.raises(InputError, match="expected 30 frames per second like .*, got 25; views"):
+        pair_views(*videos, PLAIN)
+    images = folder(tmp_path / "big", 3, (16, 24))
+    with pytest.raises(InputError, match="expected two videos, or images twice"):
+        pair_views(videos[0], images, PLAIN)
+
+
+def test_one_picture_holds_both_views(tmp_path: Path) -> None:
+    source = folder(tmp_path / "both", 2)
+    whole = image("both/1")
+    [_, pair] = split_views(source, "lr", PLAIN).pairs()
+    assert pair.t2b.equal(whole[..., :4]) and pair.b2t.equal(whole[..., 4:])
+    [_, pair] = split_views(source, "tb", PLAIN).pairs()
+    assert pair.t2b.equal(whole[:, :3]) and pair.b2t.equal(whole[:, 3:])
+    capture = read_split(tmp_path / "both" / "1.png", "lr")
+    assert capture.name == "1" and capture.t2b.equal(whole[..., :4])
+    odd = folder(tmp_path / "odd", 1, (5, 7))
+    with pytest.raises(InputError, match="odd: expected an even number of columns for --layout lr"):
+        split_views(odd, "lr", PLAIN)
+    with pytest.raises(InputError, match="an even number of rows for --layout tb, got 5"):
+        split_views(odd, "tb", PLAIN)
+
+
+def test_pairs_are_oriented_and_timed(tmp_path: Path) -> None:
+    timing = CameraTiming(0.5, 0.2, directions=("r2l", "l2r"))
+    stream = pair_views(folder(tmp_path / "l", 1), folder(tmp_path / "r", 1), timing)
+    [pair] = stream.pairs()
+    assert pair.t2b.equal(image("r/0").mT) and pair.b2t.equal(image("l/0").mT)
+    assert pair.scan_time.equal(timing.scan_time(8))
+    for name in "lr":
+        write_pixels(tmp_path / f"{name}.png", (6, 8))
+    capture = apply_timing(read_pair(tmp_path / "l.png", tmp_path / "r.png"), timing)
+    assert capture.t2b.equal(image("r.png").mT) and capture.name == "l"
+    assert capture.scan_time.equal(timing.scan_time(8))
+
+
+def test_videos_that_are_shown_turned_are_warned_of(tmp_path: Path) -> None:
+    video = write_clip_video(tmp_path / "left.mp4", 1)
+    turned = replace(open_video(video), is_turned=True)
+    [note] = split_views(turned, "lr", PLAIN).notes
+    assert note.startswith(f"warning: {video}: stored turned by 90 degrees")
+    assert not split_views(turned, "lr", CameraTiming(directions=("l2r", "r2l"))).notes

@@ -1,0 +1,202 @@
+"""`main_test_real.py` as users call it, with a tiny generator."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+
+import main_test_real
+from models.classical import correct_classically
+from tests.capture_folders import write_pixels
+from tests.script_runs import ROOT, Scripts, names, save_tiny_weights
+from utils.distributed import Processes
+from utils.errors import InputError
+from utils.image_io import read_image, to_uint8
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_weights(tmp_path_factory.mktemp("weights") / "tiny.safetensors")
+
+
+@pytest.fixture
+def scripts(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Scripts:
+    return Scripts(tmp_path, weights, monkeypatch)
+
+
+@contextmanager
+def second_of_two(device: str, *, launched: bool) -> Iterator[Processes]:
+    """Stands for `utils.distributed.process_group` in the second of two processes."""
+    yield Processes(torch.device(device), rank=1, world_size=2)
+
+
+def test_every_capture_gets_frames_video_and_sheet(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scripts.pair("scene/0")
+    scripts.pair("other", size=(33, 7))
+    folder = scripts.real("--frames", "3")
+    made = ["contact_sheet.png", "video.mp4"]
+    made += ["frame_000_t0.000.png", "frame_001_t0.500.png", "frame_002_t1.000.png"]
+    assert names(folder / "scene/0") == names(folder / "other") == sorted(made)
+    assert cv2.imread(str(folder / "other" / "frame_001_t0.500.png")).shape == (33, 7, 3)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[1] == (
+        f"scene/0: 3 frames in {folder / 'scene/0'}, video in {folder / 'scene/0/video.mp4'}"
+    )
+
+
+def test_one_capture_from_two_files_with_gif_and_folder_of_choice(scripts: Scripts) -> None:
+    t2b, b2t = scripts.pair("left")
+    output = scripts.folder / "chosen"
+    scripts.real("--t2b", t2b, "--b2t", b2t, "--times", "0.5", "--gif", "--output", str(output))
+    assert names(output) == [
+        "left/contact_sheet.png",
+        "left/frame_000_t0.500.png",
+        "left/video.gif",
+        "left/video.mp4",
+    ]
+
+
+def test_running_again_replaces_results_and_nothing_else(scripts: Scripts) -> None:
+    scripts.pair("0")
+    folder = scripts.real("--gif")
+    (folder / "0" / "notes.txt").write_text("mine")
+    scripts.real("--frames", "2")
+    assert names(folder / "0") == [
+        "contact_sheet.png",
+        "frame_000_t0.000.png",
+        "frame_001_t1.000.png",
+        "notes.txt",
+        "video.mp4",
+    ]
+
+
+def test_the_classical_method_needs_no_weights(scripts: Scripts) -> None:
+    t2b, b2t = scripts.pair("0", size=(33, 21))
+    changes = ("path.pretrained_netG=missing.safetensors",)
+    folder = scripts.real("--method", "classical", "--frames", "2", changes=changes)
+    pair = torch.stack([read_image(t2b), read_image(b2t)])
+    made = to_uint8(read_image(folder / "0/frame_001_t1.000.png"))
+    assert (made == to_uint8(correct_classically(pair, [1.0])[0])).all()
+    assert (folder / "0/contact_sheet.png").is_file()
+    chosen = ("path.pretrained_netG=null", "method=classical")
+    assert scripts.real(changes=chosen) == folder
+    assert len(list((folder / "0").glob("frame_*.png"))) == 9
+
+
+def test_unknown_methods_are_refused(scripts: Scripts, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        scripts.real("--method", "classic")
+    error = capsys.readouterr().err
+    assert "argument --method: invalid choice: 'classic'" in error
+    assert "network" in error and "classical" in error
+
+
+def test_an_error_leaves_earlier_results_as_they_were(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts.pair("0")
+    folder = scripts.real("--frames", "2")
+    before = {name: (folder / name).read_bytes() for name in names(folder)}
+
+    def fail(*_: object) -> None:
+        raise InputError("no space left")
+
+    monkeypatch.setattr("utils.capture_results.write_video", fail)
+    with pytest.raises(InputError, match="no space left"):
+        scripts.real("--frames", "3")
+    assert {name: (folder / name).read_bytes() for name in names(folder)} == before
+
+
+def test_real_captures_are_shared_among_processes(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("0", "1", "2"):
+        scripts.pair(name)
+    monkeypatch.setattr(main_test_real, "process_group", second_of_two)
+    folder = scripts.real("--frames", "2")
+    assert {path.name for path in folder.iterdir()} == {"1"}
+
+
+def test_bad_captures_are_refused(scripts: Scripts) -> None:
+    with pytest.raises(InputError, match="no such folder of captures"):
+        scripts.real()
+    scripts.captures.mkdir()
+    with pytest.raises(InputError, match="no captures; expected pairs of NAME_t2b.png"):
+        scripts.real()
+    t2b, b2t = scripts.pair("0")
+    Path(b2t).unlink()
+    with pytest.raises(InputError, match=r"0_t2b.png: expected its partner 0_b2t.png beside it"):
+        scripts.real()
+    with pytest.raises(InputError, match=r"0_b2t.png: no such image"):
+        scripts.real("--t2b", t2b, "--b2t", b2t)
+    Path(b2t).write_bytes(Path(t2b).read_bytes()[:60])
+    with pytest.raises(InputError, match=r"0_b2t.png: damaged, truncated or not an image"):
+        scripts.real()
+    write_pixels(Path(b2t), (20, 25))
+    with pytest.raises(InputError, match=r"0_b2t.png: expected 20x24 pixels .* got 20x25"):
+        scripts.real()
+    for path in (t2b, b2t):
+        write_pixels(Path(path), (1, 24))
+    with pytest.raises(InputError, match="a rolling shutter needs at least 2 rows, got 1"):
+        scripts.real()
+    assert not (scripts.folder / "results/test_real/0").exists()
+
+
+@pytest.mark.parametrize("given", ["t2b", "b2t"])
+def test_one_image_without_the_other_is_refused(scripts: Scripts, given: str) -> None:
+    missing = "b2t" if given == "t2b" else "t2b"
+    with pytest.raises(InputError, match=f"--{given} without --{missing}"):
+        scripts.real(f"--{given}", "image.png")
+
+
+def test_bad_arguments_are_refused(scripts: Scripts) -> None:
+    scripts.pair("0")
+    with pytest.raises(InputError, match="--frames 1: expected a whole number of at least 2"):
+        scripts.real("--frames", "1")
+    with pytest.raises(InputError, match=r"--times 0,2: expected instants in \[0, 1\]"):
+        scripts.real("--times", "0,2")
+    with pytest.raises(InputError, match="give only one"):
+        scripts.real("--times", "0,1", "--frames", "2")
+    with pytest.raises(InputError, match="unknown key 'frame'; did you mean 'frames'"):
+        scripts.real(changes=("frame=3",))
+    with pytest.raises(InputError, match="expected a weight file, got no such file"):
+        scripts.real(changes=("path.pretrained_netG=missing.safetensors",))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_cuda_asked_for_but_absent_is_refused(scripts: Scripts) -> None:
+    scripts.pair("0")
+    with pytest.raises(InputError, match="'cuda' asked for, but PyTorch finds no CUDA GPU"):
+        scripts.real(changes=("device=cuda",))
+
+
+def test_an_output_folder_that_is_a_file_is_refused(scripts: Scripts) -> None:
+    scripts.pair("0")
+    (scripts.folder / "file").touch()
+    for output in ("file", "file/below"):
+        with pytest.raises(InputError, match="a file is in its way"):
+            scripts.real("--output", str(scripts.folder / output))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_an_output_folder_without_permission_is_refused(scripts: Scripts) -> None:
+    scripts.pair("0")
+    closed = scripts.folder / "closed"
+    closed.mkdir(mode=0o500)
+    with pytest.raises(InputError, match="cannot write there: Permission denied"):
+        scripts.real("--output", str(closed))
+
+
+def test_bad_input_is_one_line_on_stderr_and_a_non_zero_exit(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "main_test_real.py"), "--t2b", "a.png"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "error: --t2b without --b2t: a capture needs both images\n"

@@ -1,0 +1,181 @@
+"""Options of `main_test_real.py`, and the arguments that stand for them."""
+
+import argparse
+import json
+import math
+from collections.abc import Sequence
+from typing import Annotated, get_args
+
+from pydantic import Field, PositiveFloat
+
+from data.camera_timing import CameraTiming, Direction
+from models.correction import frame_instants
+from utils.errors import InputError
+from utils.evaluation_options import FrameCount, MethodOptions, add_method_argument, overrides
+from utils.option_files import OptionGroup
+from utils.real_inputs import add_input_arguments
+
+Instant = Annotated[float, Field(ge=0, le=1)]
+
+
+class CaptureFolderOptions(OptionGroup):
+    """The captures to correct: every NAME_t2b with its NAME_b2t under `data_root`."""
+
+    data_root: str
+
+
+class CaptureDatasets(OptionGroup):
+    """The data of `main_test_real.py`."""
+
+    test: CaptureFolderOptions
+
+
+class TimingOptions(OptionGroup):
+    """Timing of the two sensors, see `data.camera_timing.CameraTiming`."""
+
+    readout_ratio: float = 1.0
+    start_offset: float = 0.0
+    exposure: tuple[float, float] = (0.0, 0.0)
+    directions: tuple[Direction, Direction] = ("t2b", "b2t")
+
+    def camera_timing(self) -> CameraTiming:
+        """The timing, checked.
+
+        Raises:
+            InputError: a value is out of range.
+        """
+        return CameraTiming(self.readout_ratio, self.start_offset, self.exposure, self.directions)
+
+
+class RealOptions(MethodOptions):
+    """Options of `main_test_real.py`; `options/test_real.json` shows them filled in.
+
+    `frames`: how many frames of each pair, evenly spaced from t = 0 to t = 1.
+    `times`: their instants instead, in [0, 1].
+    `fps`: frames per second of video and GIF; null shows clips at the speed of their source, if
+        that is known, and all else at 9.
+    `gif`: whether to write a GIF of a single capture, too.
+    `save_frames`: whether to keep a clip's frames as PNG, too; those of single captures always are.
+    """
+
+    datasets: CaptureDatasets
+    timing: TimingOptions = TimingOptions()
+    frames: FrameCount = 9
+    times: Annotated[tuple[Instant, ...], Field(min_length=1)] | None = None
+    fps: PositiveFloat | None = None
+    gif: bool = False
+    save_frames: bool = False
+
+
+def add_capture_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `main_test_real.py` takes besides an option file."""
+    add_method_argument(parser)
+    add_input_arguments(parser)
+    _add_timing_arguments(parser.add_argument_group("timing of the sensors (timing.*)"))
+    _add_result_arguments(parser.add_argument_group("results"))
+
+
+def option_overrides(arguments: argparse.Namespace) -> list[str]:
+    """What the command line sets in place of the option file.
+
+    Raises:
+        InputError: an argument cannot be read.
+    """
+    changes = overrides(arguments)
+    for key in ("timing.readout_ratio", "timing.start_offset", "fps"):
+        name = key.removeprefix("timing.")
+        if (text := getattr(arguments, name)) is not None:
+            changes.append(f"{key}={_parse_numbers(name, text, 1)[0]}")
+    if arguments.exposure is not None:
+        changes.append(f"timing.exposure={_parse_numbers('exposure', arguments.exposure, 2)}")
+    if arguments.directions is not None:
+        changes.append(f"timing.directions={_parse_directions(arguments.directions)}")
+    changes += [f"{name}=true" for name in ("gif", "save_frames") if getattr(arguments, name)]
+    return changes
+
+
+def chosen_instants(options: RealOptions, arguments: argparse.Namespace) -> tuple[float, ...]:
+    """Instants of the frames to make: the command line's, else the options'.
+
+    Raises:
+        InputError: `--frames` or `--times` cannot be read, is out of range, or both are given.
+    """
+    if arguments.frames is not None and arguments.times is not None:
+        raise InputError("--frames and --times both say which frames to make; give only one")
+    if arguments.frames is not None:
+        return frame_instants(_parse_count(arguments.frames))
+    if arguments.times is not None:
+        return _parse_times(arguments.times)
+    return options.times or frame_instants(options.frames)
+
+
+def _add_timing_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--readout-ratio", metavar="R", help="readout time / frame interval (1)")
+    group.add_argument(
+        "--start-offset", metavar="R", help="readouts by which the second sensor starts later (0)"
+    )
+    group.add_argument(
+        "--exposure",
+        metavar="E1,E2",
+        help="readouts during which a row of each sensor collects light (0,0); frames are at "
+        "mid-exposure",
+    )
+    group.add_argument(
+        "--directions",
+        metavar="D1,D2",
+        help="how first and second view are read: t2b,b2t (default), b2t,t2b, l2r,r2l or r2l,l2r",
+    )
+
+
+def _add_result_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--frames", metavar="N", help="frames of each pair, at least 2")
+    group.add_argument("--times", metavar="0,0.25,...", help="instants of the frames in [0, 1]")
+    group.add_argument(
+        "--fps",
+        metavar="F",
+        help="of the video; by default clips keep their speed, source rate * (N - 1): half of that "
+        "plays at half the speed, without sound",
+    )
+    group.add_argument("--output", metavar="DIR", help="folder for the results")
+    group.add_argument("--gif", action="store_true", help="write a GIF of a single capture, too")
+    group.add_argument(
+        "--save-frames", action="store_true", help="keep a clip's frames as PNG, too"
+    )
+    group.add_argument(
+        "--restart", action="store_true", help="begin a clip again, not where it was interrupted"
+    )
+
+
+def _parse_numbers(name: str, text: str, count: int) -> list[float]:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count or not all(math.isfinite(number) for number in numbers):
+        expected = "a number" if count == 1 else f"{count} numbers such as 0.3,0.3"
+        raise InputError(f"--{name.replace('_', '-')} {text}: expected {expected}")
+    return numbers
+
+
+def _parse_directions(text: str) -> str:
+    """JSON of the directions."""
+    directions = text.split(",")
+    if len(directions) != 2 or not set(directions) <= set(get_args(Direction)):
+        raise InputError(f"--directions {text}: expected t2b,b2t or b2t,t2b or l2r,r2l or r2l,l2r")
+    return json.dumps(directions)
+
+
+def _parse_count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 2:
+        raise InputError(f"--frames {text}: expected a whole number of at least 2")
+    return int(text)
+
+
+def _parse_times(text: str) -> tuple[float, ...]:
+    try:
+        times: Sequence[float] = [float(part) for part in text.split(",")]
+    except ValueError:
+        times = ()
+    if not times or not all(0 <= instant <= 1 for instant in times):
+        raise InputError(f"--times {text}: expected instants in [0, 1] such as 0,0.25,1")
+    return tuple(times)

@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.capture import CapturePair
-from data.capture_streams import apply_timing
+from data.capture_streams import CaptureStream, apply_timing
 from data.real_pairs import RealPairs
 from utils.capture_results import DEFAULT_FPS, VIDEO, Presentation, write_results
-from utils.clip_results import ClipPlan, describe_clip, write_clip
+from utils.clip_plan import ClipPlan, describe_clip
+from utils.clip_results import write_clip
 from utils.command_line import parse_arguments, run
 from utils.distributed import Processes, process_group
 from utils.errors import InputError
 from utils.image_io import prepare_output_folder
 from utils.methods import identify_method, load_method
 from utils.option_files import load_options
-from utils.real_inputs import ChosenInput, chosen_input, find_captures, open_clip
+from utils.preparation import Preparation, check_clip, check_single
+from utils.real_inputs import chosen_input, find_captures, open_clip
 from utils.real_options import (
     RealOptions,
     add_capture_arguments,
@@ -24,6 +26,7 @@ from utils.real_options import (
     option_overrides,
 )
 from utils.unfinished_clip import HIDDEN, UnfinishedClip, open_unfinished
+from utils.viewer import VIEWER
 
 OPTIONS = Path(__file__).parent / "options" / "test_real.json"
 
@@ -37,7 +40,8 @@ def main() -> None:
     chosen = chosen_input(arguments)
     with process_group(options.device, launched=arguments.dist == "True") as processes:
         if chosen is not None and chosen.is_clip:
-            correct_clip(chosen, options, arguments, processes)
+            stream = open_clip(chosen, options.timing.camera_timing())
+            correct_clip(stream, options, arguments, processes)
         else:
             captures = find_captures(chosen, options.datasets.test.data_root)
             correct_captures(captures, options, arguments, processes)
@@ -49,33 +53,59 @@ def correct_captures(
     arguments: argparse.Namespace,
     processes: Processes,
 ) -> None:
-    """Correct this process's share of the captures and say where the results are."""
-    times, timing = chosen_instants(options, arguments), options.timing.camera_timing()
-    show = Presentation(times, options.fps or DEFAULT_FPS, gif=options.gif, timing=timing)
+    """Check and correct this process's share of the captures and say where the results are."""
+    timing = options.timing.camera_timing()
+    own = range(processes.rank, len(captures), processes.world_size)
+    if arguments.check:
+        for index in own:
+            check_single(apply_timing(captures[index], timing), options)
+        return
+    times = chosen_instants(options, arguments)
+    show = Presentation(
+        times,
+        options.fps or DEFAULT_FPS,
+        gif=options.gif,
+        viewer=options.viewer,
+        flow_pictures=options.flow_pictures,
+        timing=timing,
+    )
     folder = prepare_output_folder(arguments.output or Path(options.path.root) / options.task)
     method = load_method(options, processes.device)
-    for index in range(processes.rank, len(captures), processes.world_size):
+    for index in own:
         capture = apply_timing(captures[index], timing)
+        prepared = check_single(capture, options).apply_to(capture)
         place = folder / capture.name
-        write_results(capture, method.correct, show, place)
+        write_results(prepared, method, show, place)
         sys.stdout.write(
-            f"{capture.name}: {len(times)} frames in {place}, video in {place / VIDEO}\n"
+            f"{capture.name}: {len(times)} frames in {place}, video in {place / VIDEO}"
+            f"{_say_viewer(place, options)}\n"
         )
 
 
 def correct_clip(
-    chosen: ChosenInput,
+    stream: CaptureStream,
     options: RealOptions,
     arguments: argparse.Namespace,
     processes: Processes,
 ) -> None:
-    """Correct a clip, or the rest of it, and say where the video is."""
-    if options.gif:
-        raise InputError("gif: only for single captures; a clip becomes a video")
-    times = chosen_instants(options, arguments)
+    """Check and correct a clip, or the rest of it, and say where the video is."""
+    for name in ("gif", "flow_pictures"):
+        if getattr(options, name):
+            raise InputError(f"{name}: only for single captures; a clip becomes a video")
+    preparation = processes.from_main(
+        check_clip(stream, options) if processes.is_main else Preparation()
+    )
+    if arguments.check:
+        return
     method = load_method(options, processes.device)
-    stream = open_clip(chosen, options.timing.camera_timing())
-    plan = ClipPlan(stream, times, options.fps, save_frames=options.save_frames)
+    plan = ClipPlan(
+        stream,
+        chosen_instants(options, arguments),
+        options.fps,
+        save_frames=options.save_frames,
+        preparation=preparation,
+        viewer=options.viewer,
+    )
     root = arguments.output or Path(options.path.root) / options.task
     place = prepare_output_folder(Path(root) / stream.name)
     unfinished = UnfinishedClip(place / HIDDEN, plan.part_count)
@@ -83,12 +113,17 @@ def correct_clip(
         sys.stderr.write("".join(f"{note}\n" for note in plan.notes))
         about = identify_method(options) | describe_clip(plan)
         open_unfinished(unfinished, about, restart=arguments.restart)
+    processes.gather(None)  # the folder is ready
     write_clip(plan, method.correct, unfinished, processes)
     if processes.is_main:
         sys.stdout.write(
             f"{stream.name}: {plan.frame_count} frames of {stream.count} pairs at "
-            f"{plan.video_fps:.5g} per second in {place / VIDEO}\n"
+            f"{plan.video_fps:.5g} per second in {place / VIDEO}{_say_viewer(place, options)}\n"
         )
+
+
+def _say_viewer(folder: Path, options: RealOptions) -> str:
+    return f", to look at in {folder / VIEWER}" if options.viewer else ""
 
 
 if __name__ == "__main__":

@@ -34,7 +34,8 @@ class Scripts:
 
     def real(self, *arguments: str, changes: tuple[str, ...] = ()) -> Path:
         """Run `main_test_real.py`; returns its folder."""
-        settings = [f"datasets.test.data_root={self.captures}", *self._settings(), *changes]
+        plain = ("check=false", "viewer=false")
+        settings = [f"datasets.test.data_root={self.captures}", *self._settings(), *plain, *changes]
         self._call("main_test_real.py", *arguments, "--set", *settings)
         main_test_real.main()
         return self.folder / "results" / "test_real"

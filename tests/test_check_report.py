@@ -154,3 +154,8 @@ def test_an_image_turned_over() -> None:
         "b2t stands upside down against t2b: pass it turned back (an image turned over from top "
         "to bottom is read the other way)"
     )
+
+
+def test_aligned_cameras_are_said_to_be() -> None:
+    text = format_report(GOOD._replace(alignment=Alignment(spread=0.2, strips=9)), "0")
+    assert "cameras    aligned where rows are exposed at the same instant; rest 0.2 px" in text

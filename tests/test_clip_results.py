@@ -12,7 +12,8 @@ from data.camera_timing import CameraTiming
 from data.capture_streams import CaptureStream
 from data.frame_source import AudioTrack, open_video
 from utils import clip_results
-from utils.clip_results import ClipPlan, clip_frame_name, describe_clip, write_clip
+from utils.clip_plan import ClipPlan, describe_clip
+from utils.clip_results import clip_frame_name, write_clip
 from utils.distributed import Processes
 from utils.errors import InputError
 from utils.image_io import read_image

@@ -53,6 +53,19 @@ def test_two_videos_become_one_with_sound(
     assert len(names(folder / "frames")) == 5
 
 
+def test_a_clip_is_checked_and_gets_a_page(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = clip_of_two_videos(scripts.folder, 30)
+    folder = scripts.real(*words, "--check") / "left"
+    assert capsys.readouterr().out.startswith("left: capture check\n")
+    assert not folder.exists()
+    scripts.real(*words, "--frames", "3", "--method", "classical", changes=("viewer=true",))
+    assert names(folder) == ["index.html", "video.mp4"]
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert "48 of the video's 61 frames" in page.replace("\\u0027", "'").replace("&#x27;", "'")
+
+
 def test_frames_of_a_clip_are_those_of_its_pairs(scripts: Scripts) -> None:
     for number in range(3):
         for side in ("left", "right"):

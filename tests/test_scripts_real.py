@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from torch import Tensor
 
 import main_test_real
 from models.classical import correct_classically
@@ -18,6 +19,7 @@ from tests.script_runs import ROOT, Scripts, names, save_tiny_weights
 from utils.distributed import Processes
 from utils.errors import InputError
 from utils.image_io import read_image, to_uint8
+from utils.preparation import Preparation
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +52,44 @@ def test_every_capture_gets_frames_video_and_sheet(
     assert printed[1] == (
         f"scene/0: 3 frames in {folder / 'scene/0'}, video in {folder / 'scene/0/video.mp4'}"
     )
+
+
+def test_captures_are_checked_first_or_only_checked(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scripts.pair("scene/0", size=(48, 64))
+    folder = scripts.real("--check")
+    assert "scene/0: capture check" in capsys.readouterr().out
+    assert not list(folder.rglob("*.png"))
+    scripts.real("--frames", "2", changes=("check=true",))
+    said = capsys.readouterr().out
+    assert said.index("scene/0: capture check") < said.index("scene/0: 2 frames in")
+
+
+def test_views_are_prepared_before_they_are_corrected(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def darken(preparation: Preparation, pair: Tensor) -> Tensor:
+        return pair * 0
+
+    scripts.pair("0")
+    monkeypatch.setattr(Preparation, "apply", darken)
+    folder = scripts.real("--method", "classical", "--frames", "2", "--align")
+    assert read_image(folder / "0" / "frame_000_t0.000.png").max() == 0
+
+
+def test_a_page_and_flow_pictures_to_look_at(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scripts.pair("0", size=(40, 56))
+    sideways = ("viewer=true", 'timing.directions=["l2r","r2l"]')
+    folder = scripts.real("--frames", "3", "--flow-pictures", changes=sideways) / "0"
+    assert {"index.html", "flow_sheet.png"} <= set(names(folder))
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert '"size": [56, 40]' in page or '"size":[56,40]' in page
+    assert f"to look at in {folder / 'index.html'}" in capsys.readouterr().out
+    scripts.real("--frames", "3")
+    assert not {"index.html", "flow_sheet.png"} & set(names(folder))
 
 
 def test_one_capture_from_two_files_with_gif_and_folder_of_choice(scripts: Scripts) -> None:

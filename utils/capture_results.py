@@ -2,28 +2,34 @@
 
 import os
 import tempfile
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Tensor
+
 from data.camera_timing import CameraTiming
 from data.capture import CapturePair
-from models.correction import Method
 from utils.contact_sheet import draw_contact_sheet
 from utils.errors import InputError
+from utils.flow_pictures import draw_flow_sheet, show_flows
+from utils.frame_files import remove_earlier, write_frames
 from utils.image_io import (
     prepare_output_folder,
-    read_image,
     to_uint8,
     write_gif,
     write_image,
     write_video,
 )
-from utils.metrics import Image
+from utils.methods import NamedMethod
+from utils.viewer import VIEWER, ViewerContent, write_viewer
 
 VIDEO = "video.mp4"
 ANIMATION = "video.gif"
 CONTACT_SHEET = "contact_sheet.png"
+FLOW_SHEET = "flow_sheet.png"
+RESULTS = (VIDEO, ANIMATION, CONTACT_SHEET, FLOW_SHEET, VIEWER)
+
+_MOST_FLOW_PIXELS = 9 * 1920 * 1080  # of all frames of a capture whose flow is shown
 
 DEFAULT_FPS = 9.0
 """Frames per second of a video whose speed nothing tells."""
@@ -37,44 +43,23 @@ class Presentation:
         times: instants of the frames in [0, 1], at least one.
         fps: frames per second of video and GIF.
         gif: whether to write a GIF, too.
+        viewer: whether to write a page to look at all this with.
+        flow_pictures: whether to write the flow fields as a sheet of pictures.
         timing: of the sensors, whose way to stand frames and inputs are brought back to.
     """
 
     times: tuple[float, ...]
     fps: float
     gif: bool = False
+    viewer: bool = True
+    flow_pictures: bool = False
     timing: CameraTiming = CameraTiming()
 
 
-def frame_name(number: int, instant: float) -> str:
-    """File name of a frame."""
-    return f"frame_{number:03d}_t{instant:.3f}.png"
-
-
-def write_frames(folder: Path, frames: Sequence[Image], times: Sequence[float]) -> None:
-    """Write frames into an existing folder, named by number and instant; they replace others.
-
-    Raises:
-        InputError: no space left or no permission.
-    """
-    names = [frame_name(number, instant) for number, instant in enumerate(times)]
-    for name, frame in zip(names, frames, strict=True):
-        write_image(folder / name, frame)
-    _remove_earlier(folder, (), kept=names)
-
-
-def read_frames(folder: Path, times: Sequence[float]) -> list[Image]:
-    """Read back what `write_frames` wrote.
-
-    Raises:
-        InputError: a frame is missing or damaged.
-    """
-    names = (frame_name(number, instant) for number, instant in enumerate(times))
-    return [to_uint8(read_image(folder / name)) for name in names]
-
-
-def write_results(capture: CapturePair, method: Method, show: Presentation, folder: Path) -> None:
-    """Correct a capture and write frames, video and contact sheet into `folder`.
+def write_results(
+    capture: CapturePair, method: NamedMethod, show: Presentation, folder: Path
+) -> None:
+    """Correct a capture and write all that is asked for into `folder`.
 
     Everything is made in a hidden folder inside first, so an error leaves earlier results as they
     were. Of these, what is not made again is removed; other files are left alone.
@@ -82,7 +67,7 @@ def write_results(capture: CapturePair, method: Method, show: Presentation, fold
     Raises:
         InputError: the images cannot be corrected, or the results cannot be written.
     """
-    made = method(capture.pair, show.times, scan_time=capture.scan_time)
+    made, flows = _correct(capture, method, show)
     frames = [to_uint8(frame) for frame in show.timing.restore(made)]
     t2b, b2t = (to_uint8(image) for image in show.timing.restore(capture.pair))
     prepare_output_folder(folder)
@@ -96,7 +81,36 @@ def write_results(capture: CapturePair, method: Method, show: Presentation, fold
         write_video(making / VIDEO, frames, show.fps)
         if show.gif:
             write_gif(making / ANIMATION, frames, show.fps)
+        if show.flow_pictures and flows is not None:
+            write_image(making / FLOW_SHEET, draw_flow_sheet(flows, show.times))
+        if show.viewer:
+            content = ViewerContent(
+                title=capture.name,
+                inputs=[(t2b, b2t)],
+                frames=frames,
+                times=show.times,
+                flows=None if flows is None else show_flows(flows),
+                fps=show.fps,
+            )
+            write_viewer(making / VIEWER, content)
         _replace_results(folder, making)
+
+
+def _correct(
+    capture: CapturePair, method: NamedMethod, show: Presentation
+) -> tuple[Tensor, Tensor | None]:
+    """Frames (T, 3, H, W), and their flows as pictures show them if these are wanted.
+
+    The page leaves flow out where there are so many pixels that it would take much memory.
+    """
+    pixels = len(show.times) * capture.height * capture.width
+    if not (show.flow_pictures or (show.viewer and pixels <= _MOST_FLOW_PIXELS)):
+        return method.correct(capture.pair, show.times, scan_time=capture.scan_time), None
+    made = method.with_flows(capture.pair, show.times, scan_time=capture.scan_time)
+    flows = made.flows
+    if show.timing.is_transposed:
+        flows = flows.transpose(-1, -2).flip(2)  # (dx, dy) change places, too
+    return made.frames, flows
 
 
 def _replace_results(folder: Path, making: Path) -> None:
@@ -107,11 +121,4 @@ def _replace_results(folder: Path, making: Path) -> None:
             os.replace(making / name, folder / name)
     except OSError as error:
         raise InputError(f"{folder}: cannot replace earlier results: {error.strerror}") from error
-    _remove_earlier(folder, (VIDEO, ANIMATION, CONTACT_SHEET), kept=made)
-
-
-def _remove_earlier(folder: Path, names: Collection[str], *, kept: Collection[str]) -> None:
-    """Remove frames and the files `names` that an earlier run made and this one did not."""
-    for path in (*folder.glob("frame_[0-9]*_t*.png"), *(folder / name for name in names)):
-        if path.name not in kept:
-            path.unlink(missing_ok=True)
+    remove_earlier(folder, RESULTS, kept=made)

@@ -151,6 +151,8 @@ def _describe_rig(alignment: Alignment) -> str:
     if not alignment.strips:
         return "how b2t stands against t2b cannot be told: no texture at rows of equal instants"
     turn, zoom = math.degrees(alignment.angle), 100 * (alignment.zoom - 1)
+    if math.hypot(*alignment.shift) < 0.05 and abs(turn) < 0.005 and abs(zoom) < 0.005:
+        return f"aligned where rows are exposed at the same instant; rest {alignment.spread:.1f} px"
     return (
         f"b2t shows all {_place(alignment)} than t2b, turned by {turn:+.2f} degrees, "
         f"{zoom:+.2f} % larger; rest {alignment.spread:.1f} px"

@@ -15,10 +15,10 @@ from data.capture import CapturePair
 from data.rs_gopro import RSGOPRO
 from models.correction import BASELINES, Method, frame_instants
 from utils.band_scores import BandScore, score_bands
-from utils.capture_results import write_frames
 from utils.distributed import Processes
 from utils.errors import InputError
 from utils.evaluation_options import EvaluationOptions
+from utils.frame_files import write_frames
 from utils.image_io import prepare_output_folder, to_uint8
 from utils.metrics import BAND, PROTOCOLS, Image, Rounding, band_psnr, psnr, ssim_map
 from utils.scores import FrameScore

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from data.capture import CapturePair
 from data.rs_gopro import RSGOPRO
-from utils.capture_results import read_frames
 from utils.contact_sheet import draw_contact_sheet
 from utils.evaluation import FRAME_FOLDERS, EvaluationPlan
 from utils.flow_pictures import show_flows
+from utils.frame_files import read_frames
 from utils.image_io import to_uint8, write_image
 from utils.methods import NamedMethod
 from utils.metrics import PROTOCOLS, Image, psnr

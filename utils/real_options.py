@@ -18,6 +18,9 @@ from utils.real_inputs import add_input_arguments
 Instant = Annotated[float, Field(ge=0, le=1)]
 
 
+_SWITCHES = ("gif", "save_frames", "check", "align", "match_colour", "flow_pictures")
+
+
 class CaptureFolderOptions(OptionGroup):
     """The captures to correct: every NAME_t2b with its NAME_b2t under `data_root`."""
 
@@ -56,6 +59,11 @@ class RealOptions(MethodOptions):
         that is known, and all else at 9.
     `gif`: whether to write a GIF of a single capture, too.
     `save_frames`: whether to keep a clip's frames as PNG, too; those of single captures always are.
+    `check`: whether to check each capture first and print what is found.
+    `align`, `match_colour`: whether to undo a misalignment of the cameras, and a difference in
+        colour, that the check measures.
+    `viewer`: whether to write a page to look at the results with, `index.html`.
+    `flow_pictures`: whether to write the flow fields of single captures as a sheet of pictures.
     """
 
     datasets: CaptureDatasets
@@ -65,6 +73,11 @@ class RealOptions(MethodOptions):
     fps: PositiveFloat | None = None
     gif: bool = False
     save_frames: bool = False
+    check: bool = True
+    align: bool = False
+    match_colour: bool = False
+    viewer: bool = True
+    flow_pictures: bool = False
 
 
 def add_capture_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,6 +85,7 @@ def add_capture_arguments(parser: argparse.ArgumentParser) -> None:
     add_method_argument(parser)
     add_input_arguments(parser)
     _add_timing_arguments(parser.add_argument_group("timing of the sensors (timing.*)"))
+    _add_check_arguments(parser.add_argument_group("capture check"))
     _add_result_arguments(parser.add_argument_group("results"))
 
 
@@ -90,7 +104,7 @@ def option_overrides(arguments: argparse.Namespace) -> list[str]:
         changes.append(f"timing.exposure={_parse_numbers('exposure', arguments.exposure, 2)}")
     if arguments.directions is not None:
         changes.append(f"timing.directions={_parse_directions(arguments.directions)}")
-    changes += [f"{name}=true" for name in ("gif", "save_frames") if getattr(arguments, name)]
+    changes += [f"{name}=true" for name in _SWITCHES if getattr(arguments, name)]
     return changes
 
 
@@ -127,6 +141,18 @@ def _add_timing_arguments(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def _add_check_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--check", action="store_true", help="only check the captures and print what is found"
+    )
+    group.add_argument(
+        "--align", action="store_true", help="undo the misalignment of the cameras that is measured"
+    )
+    group.add_argument(
+        "--match-colour", action="store_true", help="even out the views' difference in colour"
+    )
+
+
 def _add_result_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--frames", metavar="N", help="frames of each pair, at least 2")
     group.add_argument("--times", metavar="0,0.25,...", help="instants of the frames in [0, 1]")
@@ -140,6 +166,9 @@ def _add_result_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--gif", action="store_true", help="write a GIF of a single capture, too")
     group.add_argument(
         "--save-frames", action="store_true", help="keep a clip's frames as PNG, too"
+    )
+    group.add_argument(
+        "--flow-pictures", action="store_true", help="write the flow of single captures as pictures"
     )
     group.add_argument(
         "--restart", action="store_true", help="begin a clip again, not where it was interrupted"

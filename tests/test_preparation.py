@@ -1,0 +1,76 @@
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from data.camera_timing import CameraTiming
+from data.capture import CapturePair
+from data.capture_streams import CaptureStream
+from data.simulator import SceneSettings, draw_scene
+from data.textures import load_textures
+from models.colour_matching import ColourDifference
+from models.rig_alignment import Alignment
+from utils.preparation import Preparation, check_clip, check_single
+from utils.real_options import RealOptions
+
+SETTINGS = SceneSettings(height=160, width=240, camera_motion=10, max_objects=0, parallax=(5, -3))
+
+
+def options(**changes: bool) -> RealOptions:
+    return RealOptions.model_validate(
+        {
+            "task": "test",
+            "method": "classical",
+            "path": {},
+            "datasets": {"test": {"data_root": "data/samples"}},
+            **changes,
+        }
+    )
+
+
+def capture(name: str = "scene") -> CapturePair:
+    pair = draw_scene(load_textures(None)[2:3], SETTINGS, 3).capture([], name=name)
+    return CapturePair(pair.t2b, pair.b2t * 0.8, pair.scan_time, name)
+
+
+def clip(count: int) -> CaptureStream:
+    shown = capture()
+
+    def views(start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for _ in range(start, count):
+            yield shown.t2b, shown.b2t
+
+    return CaptureStream("clip", count, 30, CameraTiming(), (), "lr", None, (), views)  # type: ignore[arg-type]
+
+
+def test_nothing_is_done_unless_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = capture()
+    assert check_single(shown, options(check=False)) == Preparation()
+    assert capsys.readouterr().out == ""
+    assert check_single(shown, options()) == Preparation()
+    assert capsys.readouterr().out.startswith("scene: capture check\n  size       240x160\n")
+    assert torch.equal(Preparation().apply(shown.pair), shown.pair)
+
+
+@pytest.mark.parametrize("count", [None, 1, 3])
+def test_measured_differences_are_undone(
+    count: int | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = options(align=True, match_colour=True)
+    made = check_single(capture(), asked) if count is None else check_clip(clip(count), asked)
+    assert made.alignment is not None and made.colours is not None
+    assert made.alignment.shift == pytest.approx((5, -3), abs=0.5)
+    assert made.colours.gain == pytest.approx([0.8] * 3, abs=0.02)
+    said = capsys.readouterr().out
+    assert "warning: the cameras are misaligned" in said and "--match-colour" in said
+    prepared = check_single(made.apply_to(capture()), options(align=True, check=False))
+    assert prepared.alignment is not None
+    assert torch.tensor(prepared.alignment.shift).abs().max() < 0.5
+
+
+def test_figures_are_described_by_name() -> None:
+    made = Preparation(Alignment(shift=(1.0, 2.0)), None)
+    assert made.describe()["alignment"]["shift"] == (1.0, 2.0)
+    assert made.describe()["colours"] is None
+    assert Preparation(colours=ColourDifference()).describe()["alignment"] is None

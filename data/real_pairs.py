@@ -44,6 +44,11 @@ class RealPairs(Dataset[CapturePair]):
         name = self.names[index]
         return read_pair(self._files[name]["t2b"], self._files[name]["b2t"], name=name)
 
+    @property
+    def paths(self) -> set[Path]:
+        """Every image file, resolved."""
+        return {path.resolve() for files in self._files.values() for path in files.values()}
+
     def frame_count(self, index: int) -> int:
         """Number of true frames of a capture: none."""
         return 0

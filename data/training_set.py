@@ -1,22 +1,19 @@
-"""Random crops to train on, from folders or simulated on the fly, and the stream that feeds them.
+"""Random crops to train on, from folders or simulated on the fly.
 
 Sample number n is a pure function of (seed, n), whatever the number of workers or ranks and
 whatever was drawn before: whoever resumes only needs to know the number.
 """
 
-import itertools
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol
+from typing import Literal, Protocol
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from data.capture import CapturePair, Sample, TrainingSample, collate
+from data.capture import CapturePair, TrainingSample
 from data.simulator import Scene, SceneSettings, draw_scene
 from data.transforms import crop, flip_horizontal, flip_vertical, reverse_time
 from utils.errors import InputError
@@ -41,7 +38,7 @@ class TrainingSetSettings:
         seed: not negative; decides every draw.
         with_truth: whether samples carry the true frames at 0, t, 1.
         with_flows: whether samples carry exact displacements; only for simulated scenes.
-        crops_per_scene: how many consecutive samples show the same simulated scene.
+        crops_per_scene: how many consecutive samples show the same scene or capture.
         sensor_rows: (low, high) share of a simulated sensor's rows that crops are taken from; in
             the upper half the motion between the inputs has one sign and is learned sooner.
     """
@@ -77,7 +74,7 @@ class Captures(Protocol):
 
 
 class FolderTrainingSet(Dataset[TrainingSample]):
-    """Crops of captures on disk; every epoch takes each capture once, in an order of its own."""
+    """Crops of captures on disk; every epoch takes each capture in turn, in an order of its own."""
 
     def __init__(self, captures: Captures, settings: TrainingSetSettings) -> None:
         """Check that the captures have what the settings ask for.
@@ -96,6 +93,7 @@ class FolderTrainingSet(Dataset[TrainingSample]):
                 )
         self.captures = captures
         self.settings = settings
+        self._latest: tuple[tuple[int, tuple[int, ...]], CapturePair] | None = None
 
     def __getitem__(self, number: int) -> TrainingSample:
         """Sample `number`, any number from 0 on.
@@ -103,17 +101,23 @@ class FolderTrainingSet(Dataset[TrainingSample]):
         Raises:
             InputError: an image cannot be read or is smaller than the crop.
         """
-        index = self._capture_index(number)
+        index = self._capture_index(number // self.settings.crops_per_scene)
         rng = _random(self.settings, number, _SAMPLE_DRAWS)
         t, frames = self._draw_instant(rng, index)
-        capture = self.captures.load(index, frames)
+        capture = self._load(index, frames)
         patch = self.settings.patch
         top, left = _draw_corner(rng, patch, (capture.height, capture.width), name=capture.name)
         capture = crop(capture, top=top, left=left, height=patch[0], width=patch[1])
         return _sample(capture, t, rng, self.settings)
 
-    def _capture_index(self, number: int) -> int:
-        epoch, position = divmod(number, len(self.captures))
+    def _load(self, index: int, frames: tuple[int, ...]) -> CapturePair:
+        """Read a capture; the latest one is kept for its further crops."""
+        if self._latest is None or self._latest[0] != (index, frames):
+            self._latest = (index, frames), self.captures.load(index, frames)
+        return self._latest[1]
+
+    def _capture_index(self, turn: int) -> int:
+        epoch, position = divmod(turn, len(self.captures))
         order = _random(self.settings, epoch, _EPOCH_ORDER).permutation(len(self.captures))
         return int(order[position])
 
@@ -169,88 +173,6 @@ class SimulatedTrainingSet(Dataset[TrainingSample]):
             seed = (self.settings.seed, number, _SCENE)
             self._latest = number, draw_scene(self.textures, self.scene, seed)
         return self._latest[1]
-
-
-def training_loader(
-    dataset: Dataset[Sample],
-    *,
-    batch_size: int,
-    first_step: int = 0,
-    rank: int = 0,
-    world_size: int = 1,
-    num_workers: int = 0,
-    device: torch.device,
-) -> Iterator[Sample]:
-    """Endless batches from step `first_step` on.
-
-    Step k is made of samples `k * batch_size` to `(k + 1) * batch_size - 1`, each rank's share of
-    them consecutive. The global random state is left alone.
-
-    Args:
-        dataset: one of the training sets above.
-        batch_size: over all ranks.
-        first_step: how many steps were taken before.
-        rank: of this process among `world_size`.
-        world_size: number of processes that train together.
-        num_workers: processes that prepare batches; 0 prepares them here.
-        device: where batches will go; for CUDA they are in pinned memory.
-
-    Raises:
-        InputError: `batch_size` is no multiple of `world_size`, or a capture cannot be read.
-    """
-    share, remainder = divmod(batch_size, world_size)
-    if remainder or share < 1:
-        raise InputError(
-            f"batch size {batch_size} cannot be shared equally by {world_size} processes; "
-            "expected a multiple of their number"
-        )
-    loader = DataLoader(
-        _Batches(dataset, share=share, first=rank * share, stride=batch_size),
-        batch_size=None,
-        sampler=itertools.count(first_step),
-        num_workers=num_workers,
-        worker_init_fn=_init_worker,
-        pin_memory=device.type == "cuda",
-        generator=torch.Generator(),
-    )
-    return _raise_errors(iter(loader))
-
-
-@dataclass(frozen=True)
-class _Batches(Dataset[Sample | InputError], Generic[Sample]):
-    """One rank's share of each step's batch."""
-
-    dataset: Dataset[Sample]
-    share: int
-    first: int
-    stride: int
-
-    def __getitem__(self, step: int) -> Sample | InputError:
-        start = step * self.stride + self.first
-        try:
-            return collate([self.dataset[number] for number in range(start, start + self.share)])
-        except InputError as error:
-            # Raised here, a worker's error would reach the user wrapped in a traceback.
-            return error
-
-
-def _raise_errors(batches: Iterator[Sample | InputError]) -> Iterator[Sample]:
-    for batch in batches:
-        if isinstance(batch, InputError):
-            del batches  # else the traceback keeps the workers waiting for more
-            raise batch
-        yield batch
-
-
-def _init_worker(_: int) -> None:
-    """Use one thread, and leave it to the main process to answer Ctrl-C and SIGTERM.
-
-    Both usually go to the whole process group; a worker in its own one lives until the main
-    process has saved its work.
-    """
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
-    os.setpgrp()
 
 
 def _random(settings: TrainingSetSettings, number: int, purpose: int) -> np.random.Generator:

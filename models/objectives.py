@@ -17,6 +17,7 @@ from data.time_maps import offset_maps
 from models.distortion import Rebuilt, rebuild
 from models.flow_networks import load_flow
 from models.generator import GeneratorOutput
+from models.hidden_pixels import hide_pixels
 from models.losses import charbonnier, flow_endpoint, flow_variation, load_perceptual
 from models.warping import Sampling
 from utils.checkpoint import load_generator
@@ -57,6 +58,7 @@ class CycleObjective(nn.Module):
         perceptual: nn.Module | None = None,
         sampling: Sampling = "aligned",
         flow_gradients: bool = True,
+        hidden_share: float = 0.0,
     ) -> None:
         """Build the objective.
 
@@ -66,6 +68,8 @@ class CycleObjective(nn.Module):
             perceptual: frozen distance of two image batches; needed for the term `Perceptual`.
             sampling: rule of the distortion warping.
             flow_gradients: let gradients reach the frames through `flow`, as released.
+            hidden_share: share of the pixels that the generator does not see; if positive, image
+                terms compare only these (`models.hidden_pixels`).
 
         Raises:
             ValueError: `Perceptual` is weighted but no network is given.
@@ -76,17 +80,30 @@ class CycleObjective(nn.Module):
         self.perceptual = _needed(perceptual, weights)
         self.sampling: Sampling = sampling
         self.flow_gradients = flow_gradients
+        self.hidden_share = hidden_share
 
     def forward(self, generator: nn.Module, batch: TrainingSample) -> Loss:
         """Cycle-consistency loss of a batch."""
-        output = correct_batch(generator, batch)
-        return weigh(self.weights, self.raw_terms(output, batch))
+        seen, hidden = self.hide(batch)
+        return weigh(self.weights, self.raw_terms(correct_batch(generator, seen), batch, hidden))
 
-    def raw_terms(self, output: GeneratorOutput, batch: TrainingSample) -> dict[str, Tensor]:
-        """Unweighted terms by name, given the generator's output for the batch."""
+    def hide(self, batch: TrainingSample) -> tuple[TrainingSample, Tensor | None]:
+        """What the generator sees of a batch, and which pixels (B, 2, 1, H, W) it does not."""
+        if not self.hidden_share:
+            return batch, None
+        pair, hidden = hide_pixels(batch.pair, self.hidden_share)
+        return batch._replace(pair=pair), hidden
+
+    def raw_terms(
+        self, output: GeneratorOutput, batch: TrainingSample, hidden: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Unweighted terms by name, given the generator's output for what it saw of the batch."""
         rebuilt = self.rebuild(output.frames, batch)
         images = torch.stack((rebuilt.whole, rebuilt.split), dim=1)  # (B, 2, 2, 3, H, W)
         target = batch.pair[:, None].expand_as(images)
+        if hidden is not None:
+            chosen = hidden[:, None].expand_as(images)
+            images, target = images[chosen], target[chosen]
         terms = _image_terms(self.weights, self.perceptual, images, target)
         # The released loss sums its image terms over the four rebuilt images.
         terms = {name: 4 * value for name, value in terms.items()}
@@ -141,8 +158,9 @@ class DistillationObjective(nn.Module):
         with torch.no_grad():
             expected = self._inner(correct_batch(self.teacher, batch).frames)
         inner = self.inner_batch(batch)
-        output = correct_batch(generator, inner)
-        terms = self.cycle.raw_terms(output, inner)
+        seen, hidden = self.cycle.hide(inner)
+        output = correct_batch(generator, seen)
+        terms = self.cycle.raw_terms(output, inner, hidden)
         weights = self.cycle.weights
         distances = _image_terms(weights, self.cycle.perceptual, output.frames, expected)
         terms |= {f"Teacher{name}": value for name, value in distances.items()}
@@ -215,6 +233,7 @@ def build_objective(options: TrainingOptions, device: torch.device) -> nn.Module
         perceptual=perceptual,
         sampling=step.sampling,
         flow_gradients=step.flow_gradients,
+        hidden_share=step.hidden_share,
     )
     if step.objective == "cycle":
         return cycle.to(device)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from data.capture import TrainingSample
 from data.time_maps import scan_time
 from models.flow_pwc import PWCNet
-from models.generator import Generator
+from models.generator import Generator, GeneratorOutput
 from models.losses import Perceptual
 from models.objectives import (
     CycleObjective,
@@ -147,8 +147,6 @@ def test_perfect_static_frames_cost_only_the_charbonnier_floor() -> None:
 
     class Echo(nn.Module):
         def forward(self, pair: Tensor, offsets: Tensor) -> object:
-            from models.generator import GeneratorOutput
-
             flow = pair.new_zeros(pair.shape[0], 12, pair.shape[-2] // 2, pair.shape[-1] // 2)
             return GeneratorOutput(pair[:, :1].expand(-1, 3, -1, -1, -1), (flow,) * 4)
 
@@ -180,6 +178,29 @@ def test_flow_gradients_can_be_switched_off() -> None:
     assert not torch.allclose(gradients[0], gradients[1])
 
 
+def test_hidden_pixels_are_not_seen_and_alone_count() -> None:
+    seen = []
+
+    class Grey(nn.Module):
+        def forward(self, pair: Tensor, offsets: Tensor) -> GeneratorOutput:
+            seen.append(pair)
+            flow = pair.new_zeros(pair.shape[0], 12, pair.shape[-2] // 2, pair.shape[-1] // 2)
+            return GeneratorOutput(
+                torch.full_like(pair[:, :1], 0.5).repeat(1, 3, 1, 1, 1), (flow,) * 4
+            )
+
+    batch = random_batch()
+    objective = CycleObjective({"Charbonnier": 1.0}, flow=NoFlow(), hidden_share=0.2)
+    torch.manual_seed(3)
+    total, _ = objective(Grey(), batch)
+    torch.manual_seed(3)
+    visible, hidden = objective.hide(batch)
+    assert hidden is not None
+    assert torch.equal(seen[0], visible.pair)
+    differences = (batch.pair - 0.5).abs()[hidden.expand_as(batch.pair)]
+    assert float(total) == pytest.approx(4 * float(differences.mean()), rel=1e-4)
+
+
 def test_student_sees_the_inner_crop_with_its_own_rows() -> None:
     batch = random_batch(96)
     cycle = CycleObjective({"Charbonnier": 1.0}, flow=NoFlow())
@@ -202,8 +223,6 @@ def test_a_student_equal_to_its_teacher_pays_only_for_its_border() -> None:
 
     class Pointwise(nn.Module):
         def forward(self, pair: Tensor, offsets: Tensor) -> object:
-            from models.generator import GeneratorOutput
-
             flow = pair.new_zeros(pair.shape[0], 12, pair.shape[-2] // 2, pair.shape[-1] // 2)
             return GeneratorOutput(
                 pair.mean(1, keepdim=True).expand(-1, 3, -1, -1, -1), (flow,) * 4

@@ -12,7 +12,10 @@ from utils.errors import InputError
 from utils.options import SceneOptions, TrainingOptions, load_options
 
 OPTIONS = Path(__file__).parents[1] / "options"
-TRAINING_FILES = ("train_stage1", "train_stage2", "smoke", "smoke_stage2")
+TRAINING_FILES = (
+    *("train_stage1", "train_stage2", "smoke", "smoke_stage2"),
+    *("finetune_captures", "finetune_captures_stage2"),
+)
 
 MINIMAL = """
 { // a comment; "quotes" and { in it are fine
@@ -173,7 +176,7 @@ def test_mistyped_key_in_the_file_names_the_nearest(file: Path) -> None:
         ),
         ("datasets.train.dataloader_batch_size=0", "must be greater than 0, got 0"),
         ("datasets.train.scene.strength=[2, 1]", "expected [low, high], got [2.0, 1.0]"),
-        ("datasets.train.dataset_type=real", "expected a folder for 'real', got null"),
+        ("datasets.train.dataset_type=captures", "expected a folder for 'captures', got null"),
         ("train.iterations", "--set train.iterations: expected key.path=value"),
         ("task.x=1", "--set task.x=1: 'task' is a value, not a group of keys"),
     ],
@@ -195,12 +198,33 @@ def test_wrong_values_name_key_and_cure(file: Path, override: str, message: str)
         (["train.border=160"], "a positive multiple of 32, got 320 - 2 * 160 = 0"),
         (["train.border=8"], "a positive multiple of 32, got 320 - 2 * 8 = 304"),
         (["datasets.train.patch_size=[320,64]"], "multiple of 32, got 64 - 2 * 32 = 0"),
-        (["train.objective=supervised", "datasets.train.dataset_type=real"], "needs true frames"),
+        (
+            ["train.objective=supervised", "datasets.train.dataset_type=captures"],
+            "needs true frames",
+        ),
         (["datasets.train.scene={}"], "only for 'simulated' data, not 'rs_gopro'"),
         (["datasets.train.procedural_textures=4"], "procedural_textures': only for 'simulated'"),
         (["datasets.train.flows=true"], "'datasets.train.flows': only for 'simulated' data"),
-        (["datasets.train.crops_per_scene=2"], "crops_per_scene': only for 'simulated' data"),
         (["datasets.train.sensor_rows=[0, 0.5]"], "sensor_rows': only for 'simulated' data"),
+        (
+            ['datasets.valid={"dataset_type": "captures", "every": 5}'],
+            "'datasets.valid.every': holds out some of the training captures, but "
+            "datasets.train.dataset_type is 'rs_gopro'",
+        ),
+        (
+            ['datasets.valid={"dataset_type": "captures", "every": 5, "data_root": "x"}'],
+            "'datasets.valid.every': holds captures of datasets.train.data_root out of training",
+        ),
+        (
+            ['datasets.valid={"dataset_type": "rs_gopro", "every": 5, "data_root": null}'],
+            "'datasets.valid.every': only for 'captures', not 'rs_gopro'",
+        ),
+        (
+            ['datasets.valid={"dataset_type": "captures", "every": 1}'],
+            "'datasets.valid.every' must be greater than or equal to 2, got 1",
+        ),
+        (["train.hidden_share=0.6"], "'train.hidden_share' must be less than or equal to 0.5"),
+        (["train.hidden_share=0.1"], "'train.hidden_share': single pixels have no Perceptual"),
         (
             ['datasets.valid={"dataset_type": "simulated"}'],
             "'datasets.valid.count': expected how many scenes to simulate, got null",

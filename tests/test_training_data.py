@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from data.training_set import SimulatedTrainingSet
-from tests.capture_folders import write_rs_gopro
+from data.time_maps import scan_time
+from data.training_set import FolderTrainingSet, SimulatedTrainingSet
+from tests.capture_folders import as_image, random_pixels, write_pixels, write_rs_gopro
 from tests.tiny_training import tiny_options
 from utils.errors import InputError
 from utils.options import TrainingOptions
@@ -91,6 +92,87 @@ def test_supervised_validation_needs_truth(tmp_path: Path) -> None:
     options = with_data(tiny_options(tmp_path), valid=valid)
     with pytest.raises(InputError, match="validating 'supervised' needs true frames"):
         build_validation_set(options)
+
+
+def captures_options(root: Path, *, patch: int = 32, **valid: Any) -> TrainingOptions:
+    """Options that train on the captures in a folder."""
+    train = {"dataset_type": "captures", "data_root": str(root / "captures"), "patch_size": patch}
+    options = tiny_options(root, objective="cycle")
+    return with_data(options, train=train, valid={"dataset_type": "captures", **valid})
+
+
+def write_captures(folder: Path, count: int, size: tuple[int, int] = (40, 48)) -> None:
+    for index in range(count):
+        for direction in ("t2b", "b2t"):
+            write_pixels(folder / f"{index}_{direction}.png", size)
+
+
+def test_every_nth_capture_is_held_out_of_training(tmp_path: Path) -> None:
+    write_captures(tmp_path / "captures", 11)
+    options = captures_options(tmp_path, every=3)
+    held_out = build_validation_set(options)
+    assert held_out is not None
+    assert [held_out[index].name for index in range(len(held_out))] == ["2", "5", "8"]
+    training_set = build_training_set(options)
+    assert isinstance(training_set, FolderTrainingSet)
+    captures = training_set.captures
+    names = [captures.load(index).name for index in range(len(captures))]
+    assert names == ["0", "1", "3", "4", "6", "7", "9", "10"]
+
+
+def test_crops_of_captures_are_what_the_images_hold(tmp_path: Path) -> None:
+    write_captures(tmp_path / "captures", 2)
+    options = captures_options(tmp_path, every=2)
+    sample, again = (build_training_set(options)[7] for _ in range(2))
+    assert torch.equal(sample.pair, again.pair)
+    assert sample.truth is None
+    t2b, b2t = (as_image(random_pixels(f"0_{d}.png", (40, 48))) for d in ("t2b", "b2t"))
+    rows = scan_time(40)
+    matches = []
+    for upside_down in (False, True):
+        times = 1 - rows.flip(0) if upside_down else rows
+        top = int((times - sample.scan_time[0]).abs().argmin())
+        assert torch.allclose(times[top : top + 32], sample.scan_time)
+        for first in (t2b, b2t):
+            image = first.flip(1) if upside_down else first
+            for mirrored in (image, image.flip(2)):
+                strips = mirrored[:, top : top + 32].unfold(2, 32, 1)
+                matches.append(
+                    bool((strips.movedim(2, 0) == sample.pair[0]).flatten(1).all(1).any())
+                )
+    assert sum(matches) == 1
+
+
+def test_captures_to_validate_on_may_lie_elsewhere(tmp_path: Path) -> None:
+    write_captures(tmp_path / "captures", 2)
+    write_captures(tmp_path / "held_out", 3)
+    found = build_validation_set(captures_options(tmp_path, data_root=str(tmp_path / "held_out")))
+    assert found is not None
+    assert len(found) == 3
+
+
+def test_training_captures_are_refused_for_validation(tmp_path: Path) -> None:
+    write_captures(tmp_path / "captures" / "rest", 2)
+    write_captures(tmp_path / "captures" / "few", 1)
+    for folder in ("captures", "captures/few"):
+        options = captures_options(tmp_path, data_root=str(tmp_path / folder))
+        with pytest.raises(InputError, match=r"0_b2t\.png is one of the training captures; name"):
+            build_validation_set(options)
+
+
+def test_too_few_captures_to_hold_some_out(tmp_path: Path) -> None:
+    write_captures(tmp_path / "captures", 2)
+    with pytest.raises(InputError, match="every is 3, but there are only 2 captures, so none"):
+        build_validation_set(captures_options(tmp_path, every=3))
+
+
+def test_bad_folders_of_captures_are_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "captures").mkdir()
+    with pytest.raises(InputError, match=r"captures: no captures; expected pairs of NAME_t2b\.png"):
+        build_training_set(captures_options(tmp_path, every=3))
+    write_captures(tmp_path / "captures", 3)
+    with pytest.raises(InputError, match="patch_size 64x64 is larger than the image, 40x48"):
+        build_training_set(captures_options(tmp_path, patch=64, every=3))
 
 
 def test_no_validation(tmp_path: Path) -> None:

@@ -10,12 +10,8 @@ from data.capture import CapturePair
 from data.rs_gopro import RSGOPRO
 from data.simulator import SceneSettings, draw_scene
 from data.time_maps import scan_time
-from data.training_set import (
-    FolderTrainingSet,
-    SimulatedTrainingSet,
-    TrainingSetSettings,
-    training_loader,
-)
+from data.training_loader import training_loader
+from data.training_set import FolderTrainingSet, SimulatedTrainingSet, TrainingSetSettings
 from data.transforms import flip_horizontal, flip_vertical, reverse_time
 from tests.capture_folders import write_pixels, write_rs_gopro
 from utils.errors import InputError
@@ -328,6 +324,17 @@ def test_crops_of_one_scene_come_in_a_row_whatever_was_drawn_before():
         _ = dataset[number]
         seeds.append(dataset._latest[0])
     assert seeds == [0, 0, 0, 1, 1, 1]
+
+
+def test_several_crops_of_a_capture_read_it_once():
+    captures = KnownCaptures(3)
+    dataset = folder_set(captures, patch_size=8, crops_per_scene=4)
+    samples = [dataset[number] for number in range(12)]
+    order = [index for index, _ in captures.loaded]
+    assert sorted(order) == [0, 1, 2]
+    assert not same(samples[0], samples[1])
+    again = folder_set(KnownCaptures(3), patch_size=8, crops_per_scene=4)
+    assert same(samples[5], again[5])
 
 
 def test_crops_stay_in_the_sensor_rows_asked_for():

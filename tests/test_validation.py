@@ -1,5 +1,7 @@
 """Scores and strips during training."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -8,7 +10,9 @@ from data.capture import CapturePair, TrainingSample
 from data.time_maps import scan_time
 from models.generator import Generator, GeneratorOutput
 from models.objectives import CycleObjective, DistillationObjective, SupervisedObjective
+from models.refiner import Refiner
 from utils.distributed import Processes
+from utils.errors import InputError
 from utils.validation import preview, validate
 
 ALONE = Processes(torch.device("cpu"))
@@ -58,12 +62,51 @@ def test_psnr_of_known_errors() -> None:
     assert generator.training
 
 
-def test_without_truth_the_cycle_objective_scores() -> None:
-    # All four rebuilt images are off by 0.25; 40 x 72 is cut to 32 x 64.
-    found = validate(Grey(0.25), cycle(), [capture(0.5, None)], ALONE)
-    assert found.values["valid_Charbonnier"] == pytest.approx(4 * 0.25, rel=1e-4)
-    assert found.values["valid_Variation"] == 0
-    assert found.score == -found.values["valid_total"]
+def test_without_truth_the_rebuilt_inputs_and_their_disagreement_score() -> None:
+    # All four rebuilt images are off by 0.25, and 0.1 lies between the inputs; 40 x 72 is cut to
+    # 32 x 64.
+    flat = torch.full((3, 40, 72), 0.5)
+    given = CapturePair(flat, flat + 0.1, scan_time(40), "a/0")
+    found = validate(Grey(0.25), cycle(), [given], ALONE)
+    cycle_psnr = -10 * math.log10((0.25**2 + 0.35**2) / 2)
+    assert found.values == {
+        "valid_cycle_psnr": pytest.approx(cycle_psnr, abs=1e-3),
+        "valid_disagreement": pytest.approx(25.5, abs=1e-3),
+    }
+    error = ((0.25**2 + 0.35**2) / 2) ** 0.5 + 0.1
+    assert found.score == pytest.approx(-20 * math.log10(error), abs=1e-3)
+
+
+def test_perfect_frames_of_a_still_pair_rebuild_it_without_disagreement() -> None:
+    found = validate(Grey(0.5), cycle(), [capture(0.5, None)], ALONE)
+    assert found.values == {"valid_cycle_psnr": math.inf, "valid_disagreement": 0}
+    assert found.score == math.inf
+
+
+def test_the_classical_start_rebuilds_a_still_pair() -> None:
+    image = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(2))
+    smooth = torch.nn.functional.avg_pool2d(image[None], 9, 1, 4)[0]
+    still = CapturePair(smooth, smooth.clone(), scan_time(64), "a/0")
+    found = validate(Refiner(width=0.5).eval(), cycle(), [still], ALONE)
+    assert found.values["valid_cycle_psnr"] > 50
+    assert found.values["valid_disagreement"] < 0.2
+
+
+def test_hidden_pixels_are_the_same_in_every_validation_and_leave_the_random_state() -> None:
+    image = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(2))
+    given = CapturePair(image, image.flip(-1), scan_time(64), "a/0")
+    objective = CycleObjective({"Charbonnier": 1.0}, flow=Still(), hidden_share=0.2)
+    generator = Generator(3, 8, 0.04)
+    before = torch.get_rng_state()
+    first, again = (validate(generator, objective, [given], ALONE) for _ in range(2))
+    assert first == again
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_capture_smaller_than_the_grid_is_told() -> None:
+    message = r"a/0: 16x72 \(rows x columns\) is too small to validate on; expected at least 32"
+    with pytest.raises(InputError, match=message):
+        validate(Grey(0.5), cycle(), [capture(0.5, None, (16, 72))], ALONE)
 
 
 def batch(truth: Tensor | None = None) -> TrainingSample:
@@ -83,11 +126,12 @@ def test_strip_with_truth() -> None:
 
 
 def test_strip_with_rebuilt_inputs() -> None:
+    # At last the disagreement of 0.8, four times brighter.
     strip = preview(Grey(0.5), cycle(), batch())
-    assert levels(strip, 64) == [0.1, 0.9, 0.5, 0.5, 0.5, 0.5, 0.5]
+    assert levels(strip, 64) == [0.1, 0.9, 0.5, 0.5, 0.5, 0.5, 0.5, 1.0]
 
 
 def test_strip_of_stage_2_shows_what_the_student_sees() -> None:
     objective = DistillationObjective(cycle(), Grey(0.3), 16)
     strip = preview(Grey(0.5), objective, batch())
-    assert strip.shape == (3, 32, 7 * 32)
+    assert strip.shape == (3, 32, 8 * 32)

@@ -17,7 +17,7 @@ from typing_extensions import Self
 
 from utils.option_files import OptionGroup
 
-DatasetType = Literal["rs_gopro", "real", "simulated"]
+DatasetType = Literal["rs_gopro", "captures", "simulated"]
 
 GRID = 32  # the generator halves its input five times
 
@@ -84,6 +84,8 @@ class SceneOptions(OptionGroup):
 class DataOptions(OptionGroup):
     """Where captures come from.
 
+    `dataset_type`: "rs_gopro" is laid out like the benchmark, "captures" is any folder of pairs
+    NAME_t2b.png and NAME_b2t.png without true frames, "simulated" needs no captures.
     `data_root` is the folder of captures; for simulated scenes the folder of photos, or null for
     scikit-image's bundled ones. Only for simulated scenes: `procedural_textures` draws so many
     besides the photos, `scene` says what the scenes are like.
@@ -94,10 +96,15 @@ class DataOptions(OptionGroup):
     procedural_textures: NonNegativeInt = 0
     scene: SceneOptions = SceneOptions()
 
+    @property
+    def _shares_a_folder(self) -> bool:
+        """Whether the captures are some of a folder that is named elsewhere."""
+        return False
+
     @model_validator(mode="after")
     def _fits_the_type(self) -> Self:
         if self.dataset_type != "simulated":
-            if self.data_root is None:
+            if self.data_root is None and not self._shares_a_folder:
                 raise ValueError(
                     f"data_root: expected a folder for '{self.dataset_type}', got null"
                 )
@@ -111,9 +118,9 @@ class TrainingDataOptions(DataOptions):
     """The crops to train on. The batch size is global: it is shared among all processes.
 
     `patch_size`: one number for square crops, or [rows, columns].
+    `crops_per_scene` consecutive samples show one scene or capture, which is made or read once.
     Only for simulated scenes: `flows` adds exact displacements to the samples (the loss `Flow`);
-    `crops_per_scene` consecutive samples show one scene; `sensor_rows` is the share [low, high] of
-    the sensor's rows that crops come from.
+    `sensor_rows` is the share [low, high] of the sensor's rows that crops come from.
     """
 
     split: str = "train"
@@ -145,18 +152,38 @@ class TrainingDataOptions(DataOptions):
                     f"the scene ({self.scene.height}x{self.scene.width}) within sensor_rows "
                     f"[{low:g}, {high:g}]; expected at most {min(room) if square else list(room)}"
                 )
-        for key in ("flows", "crops_per_scene", "sensor_rows"):
+        for key in ("flows", "sensor_rows"):
             if self.dataset_type != "simulated" and key in self.model_fields_set:
                 raise ValueError(f"{key}: only for 'simulated' data, not '{self.dataset_type}'")
         return self
 
 
 class ValidationDataOptions(DataOptions):
-    """The captures to validate on; `count` takes the first so many, null takes all."""
+    """The captures to validate on; `count` takes the first so many, null takes all.
+
+    `every` n, only for "captures" and instead of `data_root`: every n-th capture of the training
+    folder, in natural order of names, is held out of training and validated on.
+    """
 
     split: str = "valid"
     count: PositiveInt | None = None
+    every: Annotated[int, Field(ge=2)] | None = None
     seed: NonNegativeInt = 1_000_000
+
+    @property
+    def _shares_a_folder(self) -> bool:
+        return self.every is not None
+
+    @model_validator(mode="after")
+    def _names_one_source(self) -> Self:
+        if self.every is not None and self.dataset_type != "captures":
+            raise ValueError(f"every: only for 'captures', not '{self.dataset_type}'")
+        if self.every is not None and self.data_root is not None:
+            raise ValueError(
+                "every: holds captures of datasets.train.data_root out of training; leave out "
+                "data_root, or every"
+            )
+        return self
 
     @model_validator(mode="after")
     def _has_an_end(self) -> Self:

@@ -1,8 +1,9 @@
 """Training options: what can be set and what each value may be; keys as in the released files."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import (
+    Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
@@ -108,6 +109,8 @@ class StepOptions(LoopOptions):
     """Objective of the generator, and the loop that minimises it.
 
     `border` (stage 2): rows and columns the teacher sees beyond the student's crop, on each side.
+    `hidden_share`: share of the pixels that the generator does not see and has to rebuild; 0 is the
+    paper's, 0.1 keeps it from copying noise. Not with `Perceptual`, which needs whole images.
     """
 
     objective: Literal["cycle", "distillation", "supervised"]
@@ -115,6 +118,7 @@ class StepOptions(LoopOptions):
     sampling: Literal["aligned", "released"] = "aligned"
     flow_gradients: bool = True
     border: NonNegativeInt = 32
+    hidden_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
 
     @property
     def loss_weights(self) -> dict[str, float]:
@@ -127,6 +131,12 @@ class StepOptions(LoopOptions):
             parse_loss(self.G_lossfn_type, self.objective)
         except InputError as error:
             raise ValueError(f"G_lossfn_type: {error}") from error
+        if self.hidden_share and self.objective == "supervised":
+            raise ValueError("hidden_share: only for 'cycle' and 'distillation', got 'supervised'")
+        if self.hidden_share and "Perceptual" in self.loss_weights:
+            raise ValueError(
+                "hidden_share: single pixels have no Perceptual distance; leave one of them out"
+            )
         return self
 
 
@@ -144,13 +154,25 @@ class TrainingOptions(OptionGroup):
     @model_validator(mode="after")
     def _agree(self) -> Self:
         self._check_networks()
-        if self.train.objective == "supervised" and self.datasets.train.dataset_type == "real":
-            raise ValueError("train.objective: 'supervised' needs true frames; 'real' has none")
+        if self.train.objective == "supervised" and self.datasets.train.dataset_type == "captures":
+            raise ValueError(
+                "train.objective: 'supervised' needs true frames; 'captures' have none"
+            )
         if self.train.objective == "distillation":
             self._check_border()
         if "Flow" in self.train.loss_weights and not self.datasets.train.flows:
             raise ValueError("datasets.train.flows: the term 'Flow' needs exact flows, got false")
+        self._check_held_out()
         return self
+
+    def _check_held_out(self) -> None:
+        """Captures are held out of captures."""
+        train, valid = self.datasets.train, self.datasets.valid
+        if valid is not None and valid.every is not None and train.dataset_type != "captures":
+            raise ValueError(
+                "datasets.valid.every: holds out some of the training captures, but "
+                f"datasets.train.dataset_type is '{train.dataset_type}'"
+            )
 
     def _check_networks(self) -> None:
         """Every network the objective asks for has its weights named."""

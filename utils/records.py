@@ -62,7 +62,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
 
 
 def _drop_beyond(path: Path, step: int) -> None:
-    """Keep the records up to and including `step`."""
-    kept = [record for record in read_records(path) if record["step"] <= step]
+    """Keep the records up to and including `step`; none of them if that is 0, a new start."""
+    kept = [record for record in read_records(path) if step and record["step"] <= step]
     with replacing(path) as temporary:
         temporary.write_text("".join(json.dumps(record) + "\n" for record in kept))

@@ -10,7 +10,7 @@ from data.capture import TrainingSample
 from models.networks import Corrector
 from utils.checkpoint import Architecture, expect_architecture, load_generator, save_weights
 from utils.experiment import Experiment
-from utils.options import TrainingOptions
+from utils.options import PathOptions, TrainingOptions
 from utils.training_data import Captures
 from utils.training_loop import Subject, run_training
 from utils.validation import preview, validate
@@ -47,7 +47,8 @@ def fit(
         generator: network to train.
         objective: (generator, batch) -> total loss and named terms, on the processes' device.
         training_set: sample n is a function of n.
-        validation_set: scored every `checkpoint_test` steps; the best weights are kept.
+        validation_set: scored every `checkpoint_test` steps, pretrained weights before the first,
+            too; the best weights are kept.
         experiment: options, processes, folder and log.
 
     Raises:
@@ -57,6 +58,7 @@ def fit(
     score = None
     if validation_set is not None:
         score = partial(validate, generator, objective, validation_set, experiment.processes)
+    path = experiment.options.path
     subject = Subject(
         generator,
         asdict(Architecture.of(generator)),
@@ -64,5 +66,6 @@ def fit(
         write=partial(save_weights, generator=generator),
         preview=partial(preview, generator, objective),
         validate=score,
+        is_pretrained=isinstance(path, PathOptions) and path.pretrained_netG is not None,
     )
     run_training(subject, objective, training_set, experiment)

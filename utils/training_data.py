@@ -1,7 +1,7 @@
 """Build the training and validation data that the options describe."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -72,9 +72,11 @@ def build_training_set(options: TrainingOptions) -> Dataset[TrainingSample]:
     if data.dataset_type == "simulated":
         return SimulatedTrainingSet(load_scene_textures(data), scene_settings(data), settings)
     root = str(data.data_root)
-    if data.dataset_type == "real":
-        return FolderTrainingSet(RealPairs(root), settings)
-    return FolderTrainingSet(RSGOPRO(root, data.split, with_truth=with_truth), settings)
+    if data.dataset_type == "rs_gopro":
+        return FolderTrainingSet(RSGOPRO(root, data.split, with_truth=with_truth), settings)
+    training_set = FolderTrainingSet(_split_captures(options).training, settings)
+    training_set[0]  # tells at once if captures are too small or unreadable
+    return training_set
 
 
 def build_validation_set(options: TrainingOptions) -> Captures | None:
@@ -90,25 +92,83 @@ def build_validation_set(options: TrainingOptions) -> Captures | None:
         return SimulatedCaptures(
             load_scene_textures(data), scene_settings(data), count=data.count or 0, seed=data.seed
         )
-    root = str(data.data_root)
-    found = RealPairs(root) if data.dataset_type == "real" else RSGOPRO(root, data.split)
+    found: RSGOPRO | RealPairs | _Chosen
+    root = str(data.data_root or options.datasets.train.data_root)
+    if data.every is not None:
+        found = _split_captures(options).held_out
+    elif data.dataset_type == "captures":
+        found = RealPairs(root)
+        _expect_others(found, options)
+    else:
+        found = RSGOPRO(root, data.split)
     if options.train.objective == "supervised" and found.frame_count(0) == 0:
         raise InputError(f"{root}: validating 'supervised' needs true frames, there are none")
-    return _First(found, len(found) if data.count is None else min(data.count, len(found)))
+    return _Chosen(found, range(len(found))[: data.count])
 
 
-class _First:
-    """The first `count` of other captures."""
+class _Chosen:
+    """Some of other captures."""
 
-    def __init__(self, captures: Captures, count: int) -> None:
+    def __init__(self, captures: "RSGOPRO | RealPairs | _Chosen", indices: Sequence[int]) -> None:
         self.captures = captures
-        self.count = count
+        self.indices = indices
 
     def __len__(self) -> int:
-        return self.count
+        return len(self.indices)
 
     def __getitem__(self, index: int) -> CapturePair:
-        return self.captures[index]
+        return self.captures[self.indices[index]]
+
+    def frame_count(self, index: int) -> int:
+        return self.captures.frame_count(self.indices[index])
+
+    def load(self, index: int, frames: Sequence[int] = ()) -> CapturePair:
+        return self.captures.load(self.indices[index], frames)
+
+
+class _Split(NamedTuple):
+    """A folder's captures to train on, and those held out."""
+
+    training: _Chosen
+    held_out: _Chosen
+
+
+def _split_captures(options: TrainingOptions) -> _Split:
+    """Every n-th capture of the training folder is held out, none where validation has its own.
+
+    Raises:
+        InputError: there are fewer than n captures.
+    """
+    root, valid = str(options.datasets.train.data_root), options.datasets.valid
+    captures = RealPairs(root)
+    every = None if valid is None else valid.every
+    if every is None:
+        return _Split(_Chosen(captures, range(len(captures))), _Chosen(captures, ()))
+    if len(captures) < every:
+        raise InputError(
+            f"{root}: datasets.valid.every is {every}, but there are only "
+            f"{len(captures)} captures, so none would be held out; record more or lower it"
+        )
+    held_out = range(every - 1, len(captures), every)
+    rest = [index for index in range(len(captures)) if index not in held_out]
+    return _Split(_Chosen(captures, rest), _Chosen(captures, held_out))
+
+
+def _expect_others(captures: RealPairs, options: TrainingOptions) -> None:
+    """Check that no capture serves for both training and validation.
+
+    Raises:
+        InputError: one does.
+    """
+    data = options.datasets.train
+    if data.dataset_type != "captures":
+        return
+    common = captures.paths & RealPairs(str(data.data_root)).paths
+    if common:
+        raise InputError(
+            f"datasets.valid.data_root: {min(common)} is one of the training captures; name "
+            "others, or leave it out and hold some out of training by datasets.valid.every"
+        )
 
 
 def load_scene_textures(data: DataOptions) -> list[Tensor]:

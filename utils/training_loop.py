@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from data.capture import Sample, to_device
-from data.training_set import training_loader
+from data.training_loader import training_loader
 from utils.checkpoint import latest
 from utils.curves import plot_curves
 from utils.errors import InputError
@@ -44,6 +44,7 @@ class Subject(Generic[Sample]):
         write: writes its weights to a path.
         preview: (batch) -> (3, H, W) strip of images.
         validate: scores it, together with all processes; None where there is nothing to score on.
+        is_pretrained: whether its weights are worth keeping as they are: they are scored, too.
     """
 
     network: nn.Module
@@ -52,6 +53,7 @@ class Subject(Generic[Sample]):
     write: Callable[[Path], None]
     preview: Callable[[Sample], Tensor]
     validate: Callable[[], Validation] | None
+    is_pretrained: bool = False
 
 
 def run_training(
@@ -116,6 +118,8 @@ def _run(
     """Take the steps that are left, validating and saving when due."""
     options, progress = training.experiment.options.train, training.progress
     batches = _batches(training, training_set)
+    if subject.is_pretrained and progress.step == 0:
+        _validate(subject, training, reporter)
     while progress.step < options.iterations:
         batch = to_device(next(batches), training.experiment.processes.device)
         result = take_step(training, batch)

@@ -1,0 +1,100 @@
+"""Write a clip's pairs as images to train on: `python -m data.extract_captures OUTPUT --t2b ...`.
+
+Neighbouring pairs of a clip look alike: by default every tenth is taken.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from data.camera_timing import CameraTiming
+from data.capture_streams import CaptureStream, pair_views, split_views
+from data.dataset_folder import new_dataset
+from data.frame_source import open_source
+from utils.command_line import run
+from utils.errors import InputError
+from utils.image_io import to_uint8, write_image
+
+
+def main() -> None:
+    """Read the command line and write the captures."""
+    arguments = parse_arguments()
+    count = extract_captures(open_stream(arguments), arguments.output, step=arguments.step)
+    sys.stdout.write(f"{count} captures are in {arguments.output}\n")
+
+
+def extract_captures(stream: CaptureStream, output: Path, *, step: int = 1) -> int:
+    """Write every `step`-th pair of a clip as NUMBER_t2b.png and NUMBER_b2t.png.
+
+    Args:
+        stream: the clip; a pair's number counts from its first one.
+        output: folder to make.
+        step: at least 1.
+
+    Returns:
+        The number of captures.
+
+    Raises:
+        InputError: the clip cannot be read, or `output` exists already or cannot be written.
+    """
+    count = 0
+    with new_dataset(output) as making:
+        pairs = tqdm(stream.pairs(), total=stream.count, unit="pair", disable=None)
+        for number, capture in enumerate(pairs):
+            if number % step == 0:
+                write_image(making / f"{number:06d}_t2b.png", to_uint8(capture.t2b))
+                write_image(making / f"{number:06d}_b2t.png", to_uint8(capture.b2t))
+                count += 1
+    return count
+
+
+def open_stream(arguments: argparse.Namespace) -> CaptureStream:
+    """Open the clip that the command line names.
+
+    Raises:
+        InputError: it cannot be read, or its parts do not belong together.
+    """
+    first = open_source(arguments.t2b)
+    if arguments.layout is not None:
+        return split_views(first, arguments.layout, CameraTiming())
+    second = open_source(arguments.b2t)
+    return pair_views(first, second, CameraTiming(), offset=arguments.offset)
+
+
+def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse and check the command line.
+
+    Args:
+        words: instead of those that the program was called with.
+
+    Raises:
+        InputError: a value is out of range, or does not go with the others.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m data.extract_captures",
+        description="Write a clip's pairs as images to train on.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("output", type=Path, help="folder to make; it must not exist")
+    parser.add_argument(
+        "--t2b", required=True, metavar="CLIP", help="video, folder or pattern of images"
+    )
+    parser.add_argument("--b2t", metavar="CLIP", help="the other view")
+    parser.add_argument(
+        "--layout", choices=("lr", "tb"), help="instead of --b2t: one clip shows both views"
+    )
+    parser.add_argument("--offset", type=int, default=0, help="frames that b2t is behind (0)")
+    parser.add_argument("--step", type=int, default=10, help="take one pair of so many (10)")
+    arguments = parser.parse_args(words)
+    if (arguments.b2t is None) == (arguments.layout is None):
+        raise InputError("expected --b2t CLIP, or --layout lr or tb where --t2b shows both views")
+    if arguments.step < 1:
+        raise InputError(f"--step {arguments.step}: expected at least 1")
+    return arguments
+
+
+if __name__ == "__main__":
+    run(main)

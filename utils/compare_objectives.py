@@ -55,7 +55,7 @@ def main() -> None:
     comparison.prepare_start()
     for variant in variants:
         comparison.train(variant)
-    titles = {MEAN: "mean of both inputs", START: "start, untrained"}
+    titles = {MEAN: "mean of both inputs", START: "start"}
     titles |= {variant.name: variant.title for variant in variants}
     scores = {name: comparison.score(name) for name in titles}
     write_comparison(

@@ -1,0 +1,63 @@
+"""The weight files that come with the code do what they are for, and are those of the table."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from data.capture import CapturePair
+from data.flow_training_set import FlowPairs
+from data.simulator import SceneSettings, draw_scene
+from data.textures import load_textures
+from models.correction import BASELINES, correct
+from models.flow_networks import load_flow
+from utils.checkpoint import load_generator
+
+FOLDER = Path("pretrained")
+SCENE = SceneSettings(height=192, width=320, camera_motion=20, object_motion=30, acceleration=0)
+TIMES = [0.0, 0.5, 1.0]
+
+
+@pytest.fixture(scope="module")
+def capture() -> CapturePair:
+    return draw_scene(load_textures(None), SCENE, 7_000_001).capture(TIMES)
+
+
+def mean_psnr(frames: Tensor, capture: CapturePair) -> float:
+    assert capture.truth is not None
+    error = (frames - capture.truth).square().flatten(1).mean(1)
+    return float((-10 * torch.log10(error)).mean())
+
+
+@pytest.mark.parametrize(
+    ("file", "gain"), [("drsc_light.safetensors", 8), ("drsc_light_generator.safetensors", 4)]
+)
+def test_corrections_gain_much_over_the_mean_of_the_inputs(
+    file: str, gain: float, capture: CapturePair
+) -> None:
+    mean = mean_psnr(BASELINES["mean"](capture.pair, TIMES), capture)
+    frames = correct(load_generator(FOLDER / file), capture.pair, TIMES)
+    assert mean_psnr(frames, capture) > mean + gain
+
+
+def test_flow_errs_by_less_than_a_fifth_of_the_motion() -> None:
+    scenes = SceneSettings(height=384, width=640, strength=(0.1, 1.0))
+    pairs = FlowPairs(load_textures(None), scenes, count=3, seed=2_000_000)
+    samples = [pairs[index] for index in range(len(pairs))]
+    first, second, true = (torch.stack([sample[field] for sample in samples]) for field in range(3))
+    with torch.inference_mode():
+        flow = load_flow("pretrained/pwcnet.safetensors")(first, second)
+    assert (flow - true).norm(dim=1).mean() < 0.2 * true.norm(dim=1).mean()
+
+
+def test_the_table_lists_every_file_with_its_digest() -> None:
+    table = (FOLDER / "README.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| `(\S+\.safetensors)`.*`(\w{16})` \|$", table, re.MULTILINE))
+    found = {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+        for file in FOLDER.glob("*.safetensors")
+    }
+    assert listed == found

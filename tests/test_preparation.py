@@ -63,7 +63,7 @@ def test_measured_differences_are_undone(
     assert made.alignment.shift == pytest.approx((5, -3), abs=0.5)
     assert made.colours.gain == pytest.approx([0.8] * 3, abs=0.02)
     said = capsys.readouterr().out
-    assert "warning: the cameras are misaligned" in said and "--match-colour" in said
+    assert "undone by --align" in said and "undone by --match-colour" in said and "pass" not in said
     prepared = check_single(made.apply_to(capture()), options(align=True, check=False))
     assert prepared.alignment is not None
     assert torch.tensor(prepared.alignment.shift).abs().max() < 0.5

@@ -1,7 +1,7 @@
 """What the capture check says: figures in a few lines, and warnings that name a cure."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from models.capture_report import CaptureReport
 from models.readout_order import ReadoutOrder
@@ -17,8 +17,11 @@ _SLIP, _LEAST_SLIP = 0.25, 3.0  # of the motion to the next capture, and px of i
 _CHANNELS = ("red", "green", "blue")
 
 
-def format_report(report: CaptureReport, name: str) -> str:
-    """A block of lines: the figures, as far as the views match, then the warnings."""
+def format_report(report: CaptureReport, name: str, *, asked: Collection[str] = ()) -> str:
+    """A block of lines: the figures, as far as the views match, then the warnings.
+
+    `asked` holds the cures that are applied anyway, "--align" and "--match-colour".
+    """
     height, width = report.size
     t2b, b2t = ("no edges to tell" if blur is None else f"{blur:.1f} px" for blur in report.blur)
     middle, most = report.velocity
@@ -36,11 +39,11 @@ def format_report(report: CaptureReport, name: str) -> str:
         }
     lines = [f"{name}: capture check"]
     lines += [f"  {label:<10} {text}" for label, text in figures.items()]
-    lines += [f"  warning: {text}" for text in warnings(report)]
+    lines += [f"  warning: {text}" for text in warnings(report, asked=asked)]
     return "\n".join(lines)
 
 
-def warnings(report: CaptureReport) -> list[str]:
+def warnings(report: CaptureReport, *, asked: Collection[str] = ()) -> list[str]:
     """What stands in the way of a good correction, the measured figure and the cure; often none."""
     if report.posture != "upright":
         return [
@@ -57,8 +60,8 @@ def warnings(report: CaptureReport) -> list[str]:
     return [
         *_warn_of_order(report.order),
         *_warn_of_rest(report),
-        *_warn_of_rig(report),
-        *_warn_of_colours(report),
+        *_warn_of_rig(report, asked),
+        *_warn_of_colours(report, asked),
         *_warn_of_blur(report),
     ]
 
@@ -92,7 +95,7 @@ def _warn_of_rest(report: CaptureReport) -> Iterator[str]:
         )
 
 
-def _warn_of_rig(report: CaptureReport) -> Iterator[str]:
+def _warn_of_rig(report: CaptureReport, asked: Collection[str]) -> Iterator[str]:
     alignment, order = report.alignment, report.order
     if not alignment.strips:
         yield (
@@ -106,7 +109,7 @@ def _warn_of_rig(report: CaptureReport) -> Iterator[str]:
         cure = (
             "about as far as things move in one frame interval: compare other frames (--offset)"
             if slip
-            else "pass --align"
+            else _cure("--align", asked)
         )
         yield (
             f"the cameras are misaligned: at rows exposed at the same instant b2t shows all "
@@ -119,14 +122,18 @@ def _warn_of_rig(report: CaptureReport) -> Iterator[str]:
         )
 
 
-def _warn_of_colours(report: CaptureReport) -> Iterator[str]:
+def _warn_of_colours(report: CaptureReport, asked: Collection[str]) -> Iterator[str]:
     worst = max(range(3), key=lambda channel: abs(report.colours.at_grey[channel]))
     difference = report.colours.at_grey[worst]
     if abs(difference) >= _MOST_COLOUR:
         yield (
             f"colours differ by {_percent(abs(difference))} in {_CHANNELS[worst]} at mid-grey; "
-            "pass --match-colour"
+            f"{_cure('--match-colour', asked)}"
         )
+
+
+def _cure(flag: str, asked: Collection[str]) -> str:
+    return f"undone by {flag}" if flag in asked else f"pass {flag}"
 
 
 def _warn_of_blur(report: CaptureReport) -> Iterator[str]:

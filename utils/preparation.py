@@ -86,7 +86,9 @@ def _is_needed(options: RealOptions) -> bool:
 
 def _show(report: CaptureReport, name: str, options: RealOptions) -> None:
     if options.check:
-        sys.stdout.write(f"{format_report(report, name)}\n")
+        given = {"--align": options.align, "--match-colour": options.match_colour}
+        asked = [flag for flag, is_given in given.items() if is_given]
+        sys.stdout.write(f"{format_report(report, name, asked=asked)}\n")
 
 
 def _report_of_clip(captures: list[CapturePair]) -> CaptureReport:

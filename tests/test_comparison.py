@@ -60,7 +60,9 @@ def test_frames_are_scored_at_the_true_instants_as_8_bit_images() -> None:
         images, images, torch.linspace(0, 1, 80), "s/0", truth, torch.tensor([0.0, 1.0])
     )
 
-    def method(pair: torch.Tensor, times: object) -> torch.Tensor:
+    def method(
+        pair: torch.Tensor, times: object, *, scan_time: torch.Tensor | None = None
+    ) -> torch.Tensor:
         assert times == [0.0, 1.0]
         frames = torch.zeros(2, 3, 80, 96)
         frames[:, :, 32:48, 32:64] = 1  # the part inside the band

@@ -148,7 +148,7 @@ def test_smoke_options_train_both_stages(tmp_path: Path) -> None:
     assert state.teacher is not None
     assert all(torch.equal(weight, teacher[name]) for name, weight in state.teacher.items())
     recorded = read_records(folder / "metrics.jsonl")
-    assert {"total", "Charbonnier", "TeacherCharbonnier"} < recorded[0].keys()
+    assert {"total", "Charbonnier", "TeacherCharbonnier"} < recorded[1].keys()
     assert json.loads((folder / "options.json").read_text())["task"] == "smoke_stage2"
 
 

@@ -50,7 +50,7 @@ def write_clip_viewer(plan: ClipPlan, video: Path, folder: Path) -> None:
 
 
 def _remarks(plan: ClipPlan, shown: int) -> list[str]:
-    pairs = f"{plan.stream.count} pairs, which t counts"
+    pairs = f"t counts the {plan.stream.count} pairs"
     frames = f"{shown} of the video's {plan.frame_count} frames, evenly spaced"
     return [pairs, frames if shown < plan.frame_count else "all frames of the video"]
 

@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 SOURCES := models data utils tests main_train_stage1.py main_train_stage2.py main_train_flow.py main_test.py main_test_real.py
 YARDSTICK := results/yardstick
 
-.PHONY: demo eval test check format lint types smoke clean help
+.PHONY: demo eval bench test check format lint types smoke clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -26,6 +26,9 @@ eval: $(READY) $(YARDSTICK)  ## score the bundled weights on 24 simulated scenes
 
 $(YARDSTICK): | $(READY)
 	$(RUN) -m data.create_rs_dataset $@ --count 24
+
+bench: $(READY)  ## measure speed and memory into docs/BENCHMARKS.md, under 8 minutes
+	$(RUN) -m utils.benchmark
 
 test: $(READY)  ## run the tests
 	$(RUN) -m pytest -n $(TEST_JOBS)

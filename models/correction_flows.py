@@ -1,25 +1,25 @@
 """Corrections together with the flow fields they were made by, for people to look at."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from data import time_maps
 from models.classical import correct_classically
-from models.correction import correct
+from models.correction import IN_FLOAT32
 from models.flow_dis import single_threaded_opencv
 from models.motion_estimation import estimate_motion
 from models.motion_field import CELL, MotionField, cell_centres, sample_frame
 from models.networks import Corrector
+from models.passes import Pass, Running, run_passes
 
 Array = npt.NDArray[np.float32]
 
@@ -47,20 +47,13 @@ class FlowMethod(Protocol):
         ...
 
 
-class _Pass(NamedTuple):
-    """The instants (N,) of one pass, and the flows (N, 2, 2, h, w) to t2b and b2t at half size."""
-
-    times: Tensor
-    flows: Tensor
-
-
-@torch.inference_mode()
 def correct_with_flows(
     generator: Corrector,
     pair: Tensor,
     times: Sequence[float],
     *,
     scan_time: Tensor | None = None,
+    running: Running = IN_FLOAT32,
 ) -> CorrectionWithFlows:
     """`models.correction.correct`, and the finest flows of the network's same passes.
 
@@ -68,14 +61,18 @@ def correct_with_flows(
         InputError: the images have a single row.
         ValueError: no instants, an instant outside [0, 1], or another shape than stated.
     """
-    with _recording(generator) as passes:
-        frames = correct(generator, pair, times, scan_time=scan_time)
-    instants = torch.cat([each.times for each in passes]).tolist()
-    flows = [flow for each in passes for flow in each.flows]
-    chosen = [flows[_nearest(instants, t)] for t in times]
-    return CorrectionWithFlows(
-        frames, torch.stack([_enlarge(flow, frames.shape[-2:]) for flow in chosen])
-    )
+    device = next(generator.parameters()).device
+    frames = torch.empty((len(times), *pair.shape[1:]), device=device)
+    flows = torch.empty((len(times), 2, 2, *pair.shape[2:]), device=device)
+
+    def take(made: Pass) -> None:
+        for frame, flow, t in zip(made.frames, made.flows, made.times, strict=True):
+            for index in (index for index, wanted in enumerate(times) if wanted == t):
+                made.tile.paste(frames[index], frame)
+                made.tile.paste(flows[index], _enlarge(flow.float(), frame.shape[-2:]))
+
+    run_passes(generator, pair, (times, scan_time), running=running, take=take)
+    return CorrectionWithFlows(frames, flows)
 
 
 def correct_classically_with_flows(
@@ -94,32 +91,6 @@ def correct_classically_with_flows(
         field = estimate_motion(t2b, b2t, (float(scan[0]), float(scan[1] - scan[0])))
         flows = list(pool.map(lambda t: _classical_flow(field, t, t2b.shape[:2]), times))
     return CorrectionWithFlows(frames, torch.from_numpy(np.stack(flows)).to(pair.device))
-
-
-@contextmanager
-def _recording(generator: nn.Module) -> Iterator[list[_Pass]]:
-    """Collect the instants and flows of every pass of a generator for one capture."""
-    passes: list[_Pass] = []
-
-    def record(_: nn.Module, inputs: tuple[Tensor, Tensor], output: Any) -> None:
-        rows = inputs[1][0, ..., 0].float()
-        count = len(rows) // 2
-        # The maps of one instant are s - t and 1 - s - t.
-        times = (1 - (rows[:count] + rows[count:]).mean(-1)) / 2
-        flow = output.flows[-1][0].float()
-        flows = flow.unflatten(0, (2, count, 2)).transpose(0, 1)
-        passes.append(_Pass(times, flows))
-
-    handle = generator.register_forward_hook(record)
-    try:
-        yield passes
-    finally:
-        handle.remove()
-
-
-def _nearest(instants: Sequence[float], t: float) -> int:
-    """Index of the frame that `correct` takes for instant t: of equal ones the first."""
-    return min(range(len(instants)), key=lambda index: round(abs(instants[index] - t), 5))
 
 
 def _enlarge(flow: Tensor, size: Sequence[int]) -> Tensor:

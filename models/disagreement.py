@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from models.generator_blocks import resize_flow
+from models.generator_layers import resize_flow
 from models.warping import backward_warp
 
 

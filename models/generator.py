@@ -1,5 +1,6 @@
 """The correction network: a dual pair and time offsets to global-shutter frames."""
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -9,9 +10,9 @@ from models.generator_blocks import (
     FlowNet,
     SynthesisNet,
     WarpedContextNet,
-    resize_flow,
-    warp_to_frames,
 )
+from models.generator_layers import resize_flow, warp_to_frames
+from models.warping import Canvas, prepare_canvas
 
 Channels = Literal["rgb", "bgr"]
 
@@ -22,11 +23,25 @@ _BLOCK_CHANNELS = (192, 128, 96, 48)
 _PRELU_SLOPE = 0.25  # PyTorch's initial one
 
 
+class EncodedPairs(NamedTuple):
+    """What does not depend on the instants of the frames.
+
+    Attributes:
+        pair: (B, 2, 3, H, W) in the channel order of the weights.
+        canvas: of the pair.
+        context: of features (B, 2, T * C, h, w) at 1/4, 1/8, 1/16 and 1/32 of the size.
+    """
+
+    pair: Tensor
+    canvas: Canvas
+    context: tuple[Canvas, ...]
+
+
 class GeneratorOutput(NamedTuple):
     """Frames, and the flows they were made with.
 
     Attributes:
-        frames: (B, T, 3, H, W) RGB in [0, 1].
+        frames: (B, T, 3, H, W) RGB in [0, 1]; only those wanted, of which there are T.
         flows: four of (B, 4 * T, H/2, W/2), coarse to fine: (dx, dy) from each frame to t2b, then
             from each frame to b2t, in pixels of the half-size grid.
     """
@@ -94,32 +109,55 @@ class Generator(nn.Module):
             ValueError: a shape is not as stated.
         """
         check_inputs(pair, offsets, self.num_frames)
+        return self.decode(self.encode(pair), offsets)
+
+    def encode(self, pair: Tensor) -> EncodedPairs:
+        """Extract once what frames at any instants need of pairs (B, 2, 3, H, W)."""
         if self.channels == "bgr":
             pair = pair.flip(2)
-        flows = self.flow_net(pair, offsets).flows
+        levels = self.warped_context_net.encode(pair.flatten(0, 1))
+        context = (prepare_canvas(level.to(pair.dtype).unflatten(0, (-1, 2))) for level in levels)
+        return EncodedPairs(pair, prepare_canvas(pair), tuple(context))
+
+    def decode(
+        self, encoded: EncodedPairs, offsets: Tensor, wanted: Sequence[int] | None = None
+    ) -> GeneratorOutput:
+        """Make frames of encoded pairs.
+
+        Args:
+            encoded: of B pairs, or of one for all B rows of the offsets.
+            offsets: (B, 2 * T, H, W) as `forward` takes them.
+            wanted: indices of the frames to make; all T by default. The flows are of all T.
+        """
+        chosen = range(self.num_frames) if wanted is None else wanted
+        flows = self.flow_net(encoded.pair, offsets, encoded.canvas).flows
         flow = resize_flow(flows[-1], 2)
-        warped = warp_to_frames(pair, flow)
-        context = self._context(pair, flows[-1])
-        synthesis = self.ife_net(warped, flow, context)
-        frames = self._blend(warped, synthesis)
+        warped = warp_to_frames(encoded.canvas, flow)
+        context = self._context(encoded.context, flows[-1])
+        residual, mask = self.ife_net(warped, flow, context, wanted=chosen)
+        frames = self._blend(warped, residual, mask, chosen)
         return GeneratorOutput(frames.flip(2) if self.channels == "bgr" else frames, flows)
 
-    def _context(self, pair: Tensor, flow: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Warped features of both inputs, computed as one batch."""
-        per_image = flow.unflatten(1, (2, -1))
-        stacked = torch.cat((per_image[:, 0], per_image[:, 1]))
-        levels = self.warped_context_net(torch.cat((pair[:, 0], pair[:, 1])), stacked)
-        halves = [level.chunk(2) for level in levels]
-        return [(t2b, b2t) for t2b, b2t in halves]
+    def _context(self, context: Sequence[Canvas], flow: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Warped features of t2b and b2t at each scale."""
+        views = [
+            self.warped_context_net.fuse(
+                [Canvas(level.ground[:, view], level.size) for level in context], own
+            )
+            for view, own in enumerate(flow.chunk(2, dim=1))
+        ]
+        return list(zip(*views, strict=True))
 
-    def _blend(self, warped: Tensor, synthesis: Tensor) -> Tensor:
+    def _blend(
+        self, warped: Sequence[Tensor], residual: Tensor, mask: Tensor, chosen: Sequence[int]
+    ) -> Tensor:
         """Mask-weighted mean of the warped inputs plus the residual, clamped to [0, 1]."""
-        count = self.num_frames
-        synthesis = synthesis.to(warped.dtype)  # sigmoids near 1/2 need more than bfloat16
-        from_t2b, from_b2t = warped.unflatten(1, (2, count, 3)).unbind(1)
-        residual = 2 * torch.sigmoid(synthesis[:, : 3 * count].unflatten(1, (count, 3))) - 1
-        mask = torch.sigmoid(synthesis[:, 3 * count :])[:, :, None]
-        return (mask * from_t2b + (1 - mask) * from_b2t + residual).clamp(0, 1)
+        from_t2b = torch.stack([warped[frame] for frame in chosen], dim=1)
+        from_b2t = torch.stack([warped[self.num_frames + frame] for frame in chosen], dim=1)
+        # Sigmoids near 1/2 need more than bfloat16.
+        share = torch.sigmoid(mask.to(from_t2b.dtype))
+        change = 2 * torch.sigmoid(residual.to(from_t2b.dtype)) - 1
+        return (torch.lerp(from_b2t, from_t2b, share) + change).clamp(0, 1)
 
 
 def check_inputs(

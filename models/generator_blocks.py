@@ -5,13 +5,23 @@ layouts are fixed by the released weights: flows of the t2b image for every fram
 of the b2t image, and so do warped images and features.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.warping import backward_warp
+from models.generator_layers import (
+    conv,
+    convolve_parts,
+    deconv,
+    join,
+    resize,
+    resize_flow,
+    warp_to_frames,
+)
+from models.warping import Canvas, prepare_canvas, warp_canvas
 
 BLOCK_SCALES = (8, 4, 2, 1)
 
@@ -29,52 +39,6 @@ class FlowPyramid(NamedTuple):
     velocity: Tensor
 
 
-def conv(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-    """Convolution that keeps the size (up to its stride), then PReLU."""
-    padding = (kernel - 1) // 2
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel, stride, padding), nn.PReLU(out_channels)
-    )
-
-
-def deconv(in_channels: int, out_channels: int) -> nn.Sequential:
-    """Transposed convolution that doubles the size, then PReLU."""
-    return nn.Sequential(
-        nn.ConvTranspose2d(in_channels, out_channels, 4, 2, 1), nn.PReLU(out_channels)
-    )
-
-
-def resize(maps: Tensor, factor: float) -> Tensor:
-    """Bilinear resize by `factor`, pixel areas aligned; values are kept."""
-    if factor == 1:
-        return maps
-    return F.interpolate(maps, scale_factor=factor, mode="bilinear", align_corners=False)
-
-
-def resize_flow(flow: Tensor, factor: float) -> Tensor:
-    """Resize a flow field, and its displacements with it."""
-    return resize(flow, factor) * factor
-
-
-def warp_to_frames(images: Tensor, flows: Tensor) -> Tensor:
-    """Warp each image by each of its own flows.
-
-    Args:
-        images: (B, N, C, H, W).
-        flows: (B, N * T * 2, H, W), the T flows of the first image first.
-
-    Returns:
-        (B, N * T * C, H, W), in the order of the flows.
-    """
-    batch, count, channels, height, width = images.shape
-    frames = flows.shape[1] // (2 * count)
-    repeated = images[:, :, None].expand(-1, -1, frames, -1, -1, -1)
-    warped = backward_warp(
-        repeated.reshape(-1, channels, height, width), flows.reshape(-1, 2, height, width)
-    ).warped
-    return warped.reshape(batch, -1, height, width)
-
-
 class DownConv(nn.Module):
     """Two convolutions, the first halving the size."""
 
@@ -84,9 +48,9 @@ class DownConv(nn.Module):
         self.conv1 = conv(in_channels, out_channels, stride=2)
         self.conv2 = conv(out_channels, out_channels)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, in_channels, H, W) -> (B, out_channels, H/2, W/2)."""
-        return self.conv2(self.conv1(features))
+    def forward(self, *parts: Tensor) -> Tensor:
+        """Parts of (B, in_channels, H, W) -> (B, out_channels, H/2, W/2)."""
+        return self.conv2(convolve_parts(self.conv1, parts))
 
 
 class FlowBlock(nn.Module):
@@ -102,10 +66,12 @@ class FlowBlock(nn.Module):
         self.convblock = nn.Sequential(*(conv(2 * channels, 2 * channels) for _ in range(6)))
         self.conv1 = nn.ConvTranspose2d(2 * channels, 4 * num_frames, 4, 2, 1)
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """(B, in_channels, H, W) -> (B, 4 * T, H/2, W/2)."""
-        features = self.convblock(self.conv0(resize(inputs, 1 / self.scale)))
-        return resize(self.conv1(features), self.scale)
+    def forward(self, *parts: Tensor) -> Tensor:
+        """Parts of (B, in_channels, H / scale, W / scale) -> (B, 4 * T, H/2, W/2)."""
+        features = self.convblock(self.conv0[1](convolve_parts(self.conv0[0], parts)))
+        with torch.autocast(features.device.type, enabled=False):  # bfloat16 keeps 1/4 px at 60 px
+            velocity = self.conv1(features.to(self.conv1.weight.dtype))
+        return resize(velocity.contiguous(), self.scale)
 
 
 class FlowNet(nn.Module):
@@ -121,28 +87,32 @@ class FlowNet(nn.Module):
             pointwise = nn.Conv2d(4 * num_frames, 4 * num_frames, 1)
             self.add_module(f"conv{level}", nn.Sequential(pointwise))
 
-    def forward(self, pair: Tensor, offsets: Tensor) -> FlowPyramid:
+    def forward(self, pair: Tensor, offsets: Tensor, canvas: Canvas | None = None) -> FlowPyramid:
         """Estimate the flows.
 
         Args:
-            pair: (B, 2, 3, H, W).
+            pair: (B, 2, 3, H, W), or a single capture for all B.
             offsets: (B, 2 * T, H, W) signed times from each frame to the pixels' exposures.
+            canvas: of the pair; made of it by default.
         """
+        canvas = prepare_canvas(pair) if canvas is None else canvas
         offsets_half = resize(offsets, 0.5).repeat_interleave(2, dim=1)
-        inputs = torch.cat((pair.flatten(1, 2), offsets), dim=1)
+        images = pair.flatten(1, 2).expand(offsets.shape[0], -1, -1, -1)
         # The released weights were trained with an in-place product: block 0's output enters
         # every later sum already multiplied by the offsets.
-        velocity = self.get_submodule("block0")(inputs) * offsets_half
+        small = [resize(part, 1 / BLOCK_SCALES[0]) for part in (images, offsets)]
+        velocity = self.get_submodule("block0")(*small) * offsets_half
         flows = [self._flow(0, velocity)]
-        for level in range(1, len(BLOCK_SCALES)):
+        for level, scale in enumerate(BLOCK_SCALES[1:], start=1):
             flow = resize_flow(flows[-1], 2)
-            inputs = torch.cat((warp_to_frames(pair, flow), offsets, flow), dim=1)
-            velocity = velocity + self.get_submodule(f"block{level}")(inputs)
+            small = [resize(part, 1 / scale) for part in (offsets, flow)]
+            warped = warp_to_frames(canvas, flow, scale)
+            velocity = velocity + self.get_submodule(f"block{level}")(*warped, *small)
             flows.append(self._flow(level, velocity * offsets_half))
         return FlowPyramid((flows[0], flows[1], flows[2], flows[3]), velocity)
 
     def _flow(self, level: int, scaled_velocity: Tensor) -> Tensor:
-        """Flow of one level, never in half precision: bfloat16 keeps 1/4 px at 60 px."""
+        """Flow of one level, never in half precision."""
         with torch.autocast(scaled_velocity.device.type, enabled=False):
             return self.get_submodule(f"conv{level}")(scaled_velocity)
 
@@ -161,23 +131,40 @@ class WarpedContextNet(nn.Module):
             self.add_module(f"conv{level}_1", conv(num_frames * widened, widened, kernel=1))
             channels = widened
 
-    def forward(self, image: Tensor, flow: Tensor) -> list[Tensor]:
-        """Extract features of `image` and bring them to the frames.
+    def encode(self, images: Tensor) -> list[Tensor]:
+        """Features of images (B, 3, H, W) at 1/4, 1/8, 1/16 and 1/32 of the size.
+
+        Of each scale (B, T * C, h, w): what each frame's share of the 1x1 fusion makes of them. It
+        is linear, so it may come before the warps, which differ from instant to instant.
+        """
+        features = self.conv0_0(images)
+        shares = []
+        for level in range(1, 5):
+            features = self.get_submodule(f"conv{level}_0")(features)
+            weight = self.get_parameter(f"conv{level}_1.0.weight")
+            by_frame = weight.unflatten(1, (-1, features.shape[1])).transpose(0, 1)
+            shares.append(F.conv2d(features, by_frame.flatten(0, 1)))
+        return shares
+
+    def fuse(self, shares: Sequence[Canvas], flow: Tensor) -> list[Tensor]:
+        """Bring the features of an image to the frames.
 
         Args:
-            image: (B, 3, H, W).
+            shares: of (B, T * C, h, w) at each of the four scales.
             flow: (B, 2 * T, H/2, W/2) from the frames to this image.
 
         Returns:
-            Fused features at 1/4, 1/8, 1/16 and 1/32 of the size.
+            Fused features (B, C, h, w) at 1/4, 1/8, 1/16 and 1/32 of the size.
         """
-        features = self.conv0_0(image)
         fused = []
-        for level in range(1, 5):
-            features = self.get_submodule(f"conv{level}_0")(features)
+        for level, canvas in enumerate(shares, start=1):
             flow = resize_flow(flow, 0.5)
-            warped = warp_to_frames(features[:, None], flow)
-            fused.append(self.get_submodule(f"conv{level}_1")(warped))
+            flows = flow.unflatten(1, (-1, 2)).unbind(1)
+            grounds = canvas.ground.expand(flow.shape[0], -1, -1, -1).chunk(len(flows), dim=1)
+            total = self.get_parameter(f"conv{level}_1.0.bias")[:, None, None]
+            for ground, one in zip(grounds, flows, strict=True):
+                total = total + warp_canvas(Canvas(ground, canvas.size), one)
+            fused.append(self.get_submodule(f"conv{level}_1.1")(total))
         return fused
 
 
@@ -199,20 +186,44 @@ class SynthesisNet(nn.Module):
         self.up3 = deconv(4 * c, c)
         self.conv1 = deconv(c, 4 * num_frames)
 
-    def forward(self, warped: Tensor, flow: Tensor, context: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """Raw residuals and masks, (B, 4 * T, H, W): 3 * T channels, then T.
+    def forward(
+        self,
+        warped: Sequence[Tensor],
+        flow: Tensor,
+        context: Sequence[tuple[Tensor, Tensor]],
+        *,
+        wanted: Sequence[int],
+    ) -> tuple[Tensor, Tensor]:
+        """Raw residuals (B, K, 3, H, W) and masks (B, K, 1, H, W) of K wanted frames.
 
         Args:
-            warped: (B, 6 * T, H, W), t2b warped to every frame, then b2t.
+            warped: 2 * T of (B, 3, H, W), t2b warped to every frame, then b2t.
             flow: (B, 4 * T, H, W).
             context: t2b and b2t features at 1/4, 1/8, 1/16 and 1/32 of the size.
+            wanted: indices of the K frames.
         """
-        down0 = self.down0(self.conv0(torch.cat((warped, flow), dim=1)))
-        down1 = self.down1(torch.cat((down0, *context[0]), dim=1))
-        down2 = self.down2(torch.cat((down1, *context[1]), dim=1))
-        down3 = self.down3(torch.cat((down2, *context[2]), dim=1))
-        up = self.up0(torch.cat((down3, *context[3]), dim=1))
-        up = self.up1(torch.cat((up, down2), dim=1))
-        up = self.up2(torch.cat((up, down1), dim=1))
-        up = self.up3(torch.cat((up, down0), dim=1))
-        return self.conv1(up)
+        down0 = self.down0(self.conv0(*warped, flow))
+        down1 = self.down1(down0, *context[0])
+        down2 = self.down2(down1, *context[1])
+        down3 = self.down3(down2, *context[2])
+        up = self.up0(join([down3, *context[3]]))
+        up = self.up1(join([up, down2]))
+        up = self.up2(join([up, down1]))
+        up = self.up3(join([up, down0]))
+        count = len(warped) // 2
+        channels = [3 * frame + colour for frame in wanted for colour in range(3)]
+        channels += [3 * count + frame for frame in wanted]
+        output = self._finish(up, channels).contiguous()
+        residual, mask = output.split((3 * len(wanted), len(wanted)), dim=1)
+        return residual.unflatten(1, (-1, 3)), mask[:, :, None]
+
+    def _finish(self, features: Tensor, channels: Sequence[int]) -> Tensor:
+        """Some output channels of the last layer: frames that nobody wants cost nothing here."""
+        convolution, activation = self.conv1
+        assert isinstance(convolution, nn.ConvTranspose2d) and convolution.bias is not None
+        if len(channels) == convolution.out_channels:
+            return self.conv1(features)
+        index = torch.tensor(channels, device=features.device)
+        weight, bias = convolution.weight[:, index], convolution.bias[index]
+        output = F.conv_transpose2d(features, weight, bias, 2, 1)
+        return F.prelu(output, activation.get_parameter("weight")[index])

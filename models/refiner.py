@@ -2,9 +2,8 @@
 
 Where `models.generator` has to find motion by itself, this network is given what least squares make
 of optical flow (`models.motion_field`), and learns what these cannot know: what is hidden behind
-what, where objects end, how they move near mid-height, and what to show where neither input saw
-anything. Untrained it reproduces the classical correction. Interface, losses and training are those
-of `models.generator.Generator`; option files choose it by `netG.net_type: "refiner"`.
+what, where objects end, how they move near mid-height, what to show where neither input saw it.
+Untrained it is the classical correction. `netG.net_type: "refiner"` chooses it.
 """
 
 from collections.abc import Sequence
@@ -86,9 +85,13 @@ class Refiner(nn.Module):
         """
         count = max(offsets.shape[1] // 2, 1)
         check_inputs(pair, offsets, count, multiple=1)
+        return self.refine(pair, find_motion(pair, offsets))
+
+    def refine(self, pair: Tensor, cues: MotionCues) -> GeneratorOutput:
+        """Frames of pairs (B, 2, 3, H, W) by cues of B * T frames, or of the same part of both."""
+        count = cues.local.shape[0] // pair.shape[0]
         height, width = pair.shape[-2:]
-        # Rows made up to fill the network's grid would mislead the motion's estimate: pad after it.
-        cues = find_motion(pair, offsets)
+        # After the motion's estimate, which rows made up to fill the network's grid would mislead.
         pair = pad_to_multiple(pair, SIZE_MULTIPLE)
         cues = MotionCues(*(pad_to_multiple(cue, SIZE_MULTIPLE // CELL) for cue in cues))
         images = pair.repeat_interleave(count, 0)

@@ -23,6 +23,21 @@ _FULLY_INSIDE = 0.999
 """Least bilinear sample of a field of ones that the released code accepts as inside the image."""
 
 
+class Canvas(NamedTuple):
+    """Images on a ground whose sides are powers of two, ready to be sampled many times.
+
+    `grid_sample` takes normalised coordinates, and rounding them moves whole-pixel samples off
+    their pixel. On such a ground the way there and back is exact.
+
+    Attributes:
+        ground: (..., C, H', W'), the images at its top left.
+        size: (H, W) of the images.
+    """
+
+    ground: Tensor
+    size: tuple[int, int]
+
+
 class Warped(NamedTuple):
     """A warped image and where it can be trusted.
 
@@ -92,18 +107,50 @@ def bicubic_warp(image: Tensor, flow: Tensor) -> Tensor:
     return sampled.to(image.dtype)
 
 
+def prepare_canvas(images: Tensor) -> Canvas:
+    """Lay images (..., C, H, W), float32 or better, out for `warp_canvas`."""
+    height, width = images.shape[-2:]
+    missing = (0, _power_of_two(width) - width, 0, _power_of_two(height) - height)
+    return Canvas(F.pad(images, missing), (height, width))
+
+
+def pixel_centres(like: Tensor) -> Tensor:
+    """Coordinates of the pixels of (..., H, W): x and y, (2, H, W)."""
+    height, width = like.shape[-2:]
+    columns = torch.arange(width, dtype=like.dtype, device=like.device)
+    rows = torch.arange(height, dtype=like.dtype, device=like.device)
+    return torch.stack((columns.expand(height, -1), rows[:, None].expand(-1, width)))
+
+
+def warp_canvas(canvas: Canvas, flow: Tensor, pixels: Tensor | None = None) -> Tensor:
+    """`backward_warp` by the rule `"aligned"`, border colours beyond the border.
+
+    Args:
+        canvas: of (B, C, H, W).
+        flow: (B, 2, h, w) displacements (dx, dy) in pixels, in the canvas's dtype.
+        pixels: (2, h, w) where they apply, x and y; by default everywhere, with (h, w) = (H, W).
+
+    Returns:
+        (B, C, h, w).
+    """
+    # Not new_tensor, which would fix the size of a program that is exported for any.
+    sides = torch.tensor(canvas.ground.shape[:-3:-1], dtype=flow.dtype, device=flow.device)
+    last = torch.tensor(canvas.size[::-1], dtype=flow.dtype, device=flow.device) - 1
+    sides, last = sides[:, None, None], last[:, None, None]
+    pixels = pixel_centres(flow) if pixels is None else pixels
+    # All exact: the sides are powers of two.
+    grid = torch.addcmul((2 * pixels + 1) / sides - 1, flow, 2 / sides)
+    grid = grid.clamp(1 / sides - 1, (2 * last + 1) / sides - 1).permute(0, 2, 3, 1)
+    return F.grid_sample(
+        canvas.ground, grid, mode="bilinear", padding_mode="zeros", align_corners=False
+    )
+
+
 def _sample_aligned(image: Tensor, flow: Tensor, padding: Padding) -> tuple[Tensor, Tensor]:
     height, width = image.shape[-2:]
     x, y = _sample_points(flow)
     valid = ((x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1))[:, None]
-    # grid_sample takes normalised coordinates, and rounding them moves whole-pixel samples off
-    # their pixel. On a canvas whose sides are powers of two the way there and back is exact.
-    rows, columns = _power_of_two(height), _power_of_two(width)
-    canvas = F.pad(image, (0, columns - width, 0, rows - height))
-    grid_x = (2 * x.clamp(0, width - 1) + 1) / columns - 1
-    grid_y = (2 * y.clamp(0, height - 1) + 1) / rows - 1
-    grid = torch.stack((grid_x, grid_y), dim=-1)
-    warped = F.grid_sample(canvas, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    warped = warp_canvas(prepare_canvas(image), flow)
     if padding == "zeros":
         warped = warped * valid
     return warped, valid
@@ -127,14 +174,14 @@ def _sample_released(image: Tensor, flow: Tensor, padding: Padding) -> tuple[Ten
 
 def _sample_points(flow: Tensor) -> tuple[Tensor, Tensor]:
     """Coordinates of every pixel plus its flow: x and y, each (B, H, W)."""
-    height, width = flow.shape[-2:]
-    columns = torch.arange(width, dtype=flow.dtype, device=flow.device)
-    rows = torch.arange(height, dtype=flow.dtype, device=flow.device)
-    return columns + flow[:, 0], rows[:, None] + flow[:, 1]
+    x, y = pixel_centres(flow)
+    return x + flow[:, 0], y + flow[:, 1]
 
 
 def _power_of_two(size: int) -> int:
-    """The least power of two that is at least `size`."""
+    """The least power of two that is at least `size`; `size` in a program exported for any."""
+    if isinstance(size, torch.SymInt):
+        return size  # samples are off by rounding then, about 1e-5 px
     return 1 << (size - 1).bit_length()
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from data.time_maps import scan_time
 from models.correction import BASELINES, correct
 from models.generator import Generator, GeneratorOutput
+from models.passes import Running
 from utils.errors import InputError
 
 
@@ -18,14 +19,19 @@ class RecordingGenerator(nn.Module):
         self.weight = nn.Parameter(torch.zeros(()))
         self.offsets: list[Tensor] = []
 
-    def forward(self, pair: Tensor, offsets: Tensor) -> GeneratorOutput:
+    def encode(self, pair: Tensor) -> Tensor:
         assert pair.shape[-2] % 32 == 0 and pair.shape[-1] % 32 == 0
+        assert not self.offsets  # once per capture
+        return pair
+
+    def decode(self, pair: Tensor, offsets: Tensor, wanted: list[int]) -> GeneratorOutput:
         assert offsets.shape == (1, 6, *pair.shape[-2:])
         assert not torch.is_grad_enabled()
         self.offsets.append(offsets)
-        values = torch.tensor([10.0, 0.0, 20.0]) + self.middles[-1]
-        frames = values[:, None, None, None].expand(1, 3, *pair.shape[-3:])
-        return GeneratorOutput(frames, (frames,) * 4)
+        values = torch.tensor([10.0, 0.0, 20.0])[wanted] + self.middles[-1]
+        frames = values[:, None, None, None].expand(1, len(wanted), *pair.shape[-3:])
+        flows = torch.zeros(1, 12, 1, 1).expand(-1, -1, pair.shape[-2] // 2, pair.shape[-1] // 2)
+        return GeneratorOutput(frames, (flows,) * 4)
 
     @property
     def middles(self) -> list[float]:
@@ -116,7 +122,8 @@ def test_any_size_comes_back_as_it_was(tiny: Generator, size: tuple[int, int]) -
 def test_ultra_high_definition_is_padded_by_16_rows() -> None:
     generator = RecordingGenerator()
     pair = torch.zeros(2, 3, 1, 1).expand(2, 3, 2160, 3840)
-    frames = correct(generator, pair, [0.5])  # type: ignore[arg-type]
+    whole = Running(tile=None)
+    frames = correct(generator, pair, [0.5], running=whole)  # type: ignore[arg-type]
     assert frames.shape == (1, 3, 2160, 3840)
     assert generator.offsets[0].shape == (1, 6, 2176, 3840)
 

@@ -8,6 +8,7 @@ import torch
 from data.time_maps import offset_maps, scan_time
 from models.generator import Generator
 from tests.formula_weights import fill_by_formula
+from tests.plain_generator import plain_forward
 
 REFERENCES = Path(__file__).parent / "references"
 
@@ -121,3 +122,45 @@ def test_bad_arguments_name_what_is_expected() -> None:
         Generator(width=0)
     with pytest.raises(ValueError, match="'rgb' or 'bgr', got 'hsv'"):
         Generator(channels="hsv")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("size", "batch"), [((32, 32), 1), ((64, 96), 2), ((160, 1024), 1)])
+def test_equals_the_plain_path(size: tuple[int, int], batch: int) -> None:
+    """The largest size is convolved in strips."""
+    torch.manual_seed(0)
+    generator = Generator(width=0.25, channels="bgr").eval()
+    pair = torch.rand(batch, 2, 3, *size)
+    offsets = offsets_for(*size).expand(batch, -1, -1, -1)
+    with torch.inference_mode():
+        expected, made = plain_forward(generator, pair, offsets), generator(pair, offsets)
+    for flow, plain in zip(made.flows, expected.flows, strict=True):
+        torch.testing.assert_close(flow, plain, rtol=0, atol=1e-4)
+    torch.testing.assert_close(made.frames, expected.frames, rtol=0, atol=1e-4)
+
+
+def test_gradients_are_those_of_the_plain_path() -> None:
+    torch.manual_seed(0)
+    generator = Generator(n_feats=8, width=0.05).double()
+    pair, offsets = torch.rand(1, 2, 3, 32, 64).double(), offsets_for(32, 64).double()
+    target = torch.rand(1, 3, 3, 32, 64).double()
+    found = []
+    for made in (generator(pair, offsets), plain_forward(generator, pair, offsets)):
+        loss = (made.frames - target).square().mean() + made.flows[0].square().mean()
+        found.append(torch.autograd.grad(loss, list(generator.parameters())))
+    for ours, plain in zip(*found, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-6, atol=1e-9)
+
+
+def test_an_encoding_serves_every_instant_and_batch() -> None:
+    torch.manual_seed(0)
+    generator = Generator(n_feats=8, width=0.05).eval()
+    pair = torch.rand(1, 2, 3, 64, 32)
+    offsets = torch.cat([offsets_for(64, 32, (0.0, t, 1.0)) for t in (0.25, 0.5)])
+    with torch.inference_mode():
+        encoded = generator.encode(pair)
+        together = generator.decode(encoded, offsets)
+        middle = generator.decode(encoded, offsets, [1]).frames
+        alone = torch.cat([generator(pair, one[None]).frames for one in offsets])
+    assert middle.shape == (2, 1, 3, 64, 32)
+    torch.testing.assert_close(together.frames, alone, rtol=0, atol=1e-5)
+    torch.testing.assert_close(middle, together.frames[:, 1:2], rtol=0, atol=1e-5)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
+from models.precision import Precision
 from utils.option_files import DeviceName, OptionGroup, TaskName
 
 ProtocolName = Literal["released", "full", "ifed"]
@@ -22,6 +23,14 @@ def _without_repeats(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _multiple_of_32(tile: int) -> int:
+    if tile < 32 or tile % 32:
+        raise ValueError(f'expected null, "auto" or a multiple of 32, got {tile}')
+    return tile
+
+
+TileOption = Literal["auto"] | Annotated[int, AfterValidator(_multiple_of_32)] | None
+
 Protocols = Annotated[
     tuple[ProtocolName, ...], Field(min_length=1), AfterValidator(_without_repeats)
 ]
@@ -38,11 +47,17 @@ class MethodOptions(OptionGroup):
     """What both scripts have in common: where results go, and what makes the frames.
 
     `method`: "network" takes `path.pretrained_netG`; "classical" needs no weights and reads none.
+    `precision`: of a network's convolutions; "auto" takes bfloat16 where the hardware has it. The
+        default is float32: scores are compared with published ones.
+    `tile`: pixels along each side of the tiles a network works in; "auto" takes tiles only where
+        memory would not do, null never.
     """
 
     task: TaskName
     device: DeviceName = "auto"
     method: MethodName = "network"
+    precision: Precision = "float32"
+    tile: TileOption = "auto"
     path: WeightPathOptions
 
     @model_validator(mode="after")

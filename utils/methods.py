@@ -14,6 +14,7 @@ from models.correction_flows import (
     correct_classically_with_flows,
     correct_with_flows,
 )
+from models.passes import Running
 from utils.checkpoint import load_generator
 from utils.errors import InputError
 from utils.evaluation import BASELINE_NAMES
@@ -39,7 +40,7 @@ def identify_method(options: MethodOptions) -> dict[str, str]:
     weights = options.path.pretrained_netG
     if options.method == "classical" or weights is None:
         return {"method": "classical"}
-    return {"method": "network", "weights": _digest(weights)}
+    return {"method": "network", "weights": _digest(weights), "precision": options.precision}
 
 
 def load_method(options: MethodOptions, device: torch.device | str) -> NamedMethod:
@@ -56,7 +57,12 @@ def load_method(options: MethodOptions, device: torch.device | str) -> NamedMeth
     file = Path(weights)
     name = file.name if file.stem in BASELINE_NAMES.values() else file.stem
     generator = load_generator(weights, device)
-    return NamedMethod(name, partial(correct, generator), partial(correct_with_flows, generator))
+    running = Running(options.precision, options.tile)
+    return NamedMethod(
+        name,
+        partial(correct, generator, running=running),
+        partial(correct_with_flows, generator, running=running),
+    )
 
 
 def _digest(path: str) -> str:

@@ -1,0 +1,113 @@
+"""What the generator's parts are built of: layers, resizes, and convolutions and warps of parts."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.warping import Canvas, pixel_centres, warp_canvas
+
+_STRIP = 1 << 21
+"""Values of a strip of joined inputs: 8 MB, which a processor's cache holds."""
+
+
+def conv(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """Convolution that keeps the size (up to its stride), then PReLU."""
+    padding = (kernel - 1) // 2
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, kernel, stride, padding), nn.PReLU(out_channels)
+    )
+
+
+def deconv(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Transposed convolution that doubles the size, then PReLU."""
+    return nn.Sequential(
+        nn.ConvTranspose2d(in_channels, out_channels, 4, 2, 1), nn.PReLU(out_channels)
+    )
+
+
+def resize(maps: Tensor, factor: float) -> Tensor:
+    """Bilinear resize by `factor`, pixel areas aligned; values are kept.
+
+    Maps that are expanded along their rows stay so.
+    """
+    if factor == 1:
+        return maps
+    if maps.stride(-1) == 0 and factor < 1:
+        width = maps.shape[-1]
+        narrow = resize(maps[..., : round(1 / factor)].contiguous(), factor)
+        return narrow.expand(*maps.shape[:-2], -1, round(width * factor))
+    return F.interpolate(maps, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
+def resize_flow(flow: Tensor, factor: float) -> Tensor:
+    """Resize a flow field, and its displacements with it."""
+    # Where there are fewer pixels; powers of two are exact either way.
+    return resize(flow * factor, factor) if factor > 1 else resize(flow, factor) * factor
+
+
+def join(parts: Sequence[Tensor]) -> Tensor:
+    """Concatenate channels, laid out channels last: there convolutions run at full speed."""
+    rows = [part.permute(0, 2, 3, 1) for part in _as_autocast(parts)]
+    return torch.cat(rows, dim=-1).permute(0, 3, 1, 2)
+
+
+def _as_autocast(parts: Sequence[Tensor]) -> Sequence[Tensor]:
+    """In the precision of autocast, if it is on: this saves moving twice as much."""
+    device = parts[0].device.type
+    if not torch.is_autocast_enabled(device):
+        return parts
+    return [part.to(torch.get_autocast_dtype(device)) for part in parts]
+
+
+def convolve_parts(layer: nn.Module, parts: Sequence[Tensor]) -> Tensor:
+    """A 3x3 `conv` of stride 2 of joined parts (B, C, H, W), H even.
+
+    On a CPU large inputs are joined and convolved in strips of rows: memory for them as a whole
+    would take longer to get than to fill.
+    """
+    parts = _as_autocast(parts)
+    if parts[0].device.type != "cpu" or torch.compiler.is_compiling():
+        return layer(join(parts))
+    batch, _, height, width = parts[0].shape
+    row = batch * width * sum(part.shape[1] for part in parts)
+    rows = max(2, _STRIP // row // 2 * 2)
+    if rows >= height:
+        return layer(join(parts))
+    strips = [layer(join([part[..., :rows, :] for part in parts]))]
+    for top in range(rows, height, rows):
+        # Two rows more, and the output row dropped that would have needed a third.
+        above = [part[..., top - 2 : top + rows, :] for part in parts]
+        strips.append(layer(join(above))[..., 1:, :])
+    return torch.cat(strips, dim=-2)
+
+
+def warp_to_frames(images: Canvas, flows: Tensor, shrink: int = 1) -> list[Tensor]:
+    """Warp each image by each of its own flows, and make it smaller.
+
+    Args:
+        images: of (B, N, C, H, W), or of a single capture for all B.
+        flows: (B, N * T * 2, H, W), the T flows of the first image first.
+        shrink: 1, 2, 4 or 8; what the resize does not read is not sampled.
+
+    Returns:
+        N * T of (B, C, H / shrink, W / shrink), in the order of the flows.
+    """
+    pixels = _what_resizing_reads(pixel_centres(flows), shrink)
+    flow = _what_resizing_reads(flows, shrink).unflatten(1, (images.ground.shape[1], -1, 2))
+    grounds = images.ground.expand(flows.shape[0], -1, -1, -1, -1).unbind(1)
+    return [
+        resize(warp_canvas(Canvas(ground, images.size), one, pixels), 1 if shrink == 1 else 0.5)
+        for ground, own in zip(grounds, flow.unbind(1), strict=True)
+        for one in own.unbind(1)
+    ]
+
+
+def _what_resizing_reads(maps: Tensor, shrink: int) -> Tensor:
+    """The middle two of every `shrink` rows and columns: a bilinear resize reads no others."""
+    if shrink <= 2:
+        return maps
+    middle = slice(shrink // 2 - 1, shrink // 2 + 1)
+    columns = maps.unflatten(-1, (-1, shrink))[..., middle].flatten(-2)
+    return columns.unflatten(-2, (-1, shrink))[..., middle, :].flatten(-3, -2)

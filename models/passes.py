@@ -1,0 +1,202 @@
+"""Passes of a network over a capture, whole or in tiles, each made of what can be computed once."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from data import time_maps
+from models.capture_checks import check_scan, check_size, check_times
+from models.generator import SIZE_MULTIPLE, Generator
+from models.motion_cues import MotionCues, find_motion
+from models.motion_field import CELL
+from models.networks import Corrector
+from models.precision import Precision, autocast
+from models.refiner import Refiner
+from models.tiling import (
+    FALLBACK_TILE,
+    GENERATOR_MARGIN,
+    REFINER_MARGIN,
+    Tile,
+    TileSize,
+    frames_at_once,
+    plan_tiles,
+    round_up,
+    tiles_of,
+)
+from utils.padding import pad_to_multiple, unpad
+
+
+@dataclass(frozen=True)
+class Running:
+    """How a network runs.
+
+    Attributes:
+        precision: of its convolutions; "auto" takes bfloat16 where the hardware has it.
+        tile: pixels along each side of the tiles it works in; "auto" takes tiles only where memory
+            would not do, None never.
+    """
+
+    precision: Precision = "float32"
+    tile: TileSize = "auto"
+
+
+class Pass(NamedTuple):
+    """Frames made together, of a tile.
+
+    Attributes:
+        times: their K instants.
+        frames: (K, 3, h, w) RGB in [0, 1].
+        flows: (K, 2, 2, h', w') displacements (dx, dy) to t2b and b2t in pixels of the half-size
+            grid, which may reach past the tile.
+        tile: what part of the image this is.
+    """
+
+    times: tuple[float, ...]
+    frames: Tensor
+    flows: Tensor
+    tile: Tile
+
+
+class _Job(NamedTuple):
+    """A pair (2, 3, H, W) as the network takes it, the instants wanted, and the (H,) scan."""
+
+    pair: Tensor
+    times: tuple[float, ...]
+    scan: Tensor
+
+
+def run_passes(
+    network: Corrector,
+    pair: Tensor,
+    when: tuple[Sequence[float], Tensor | None],
+    *,
+    running: Running,
+    take: Callable[[Pass], None],
+) -> None:
+    """Make frames of a pair and hand each pass to `take`.
+
+    Where memory runs out on a GPU, all is made again in tiles.
+
+    Args:
+        network: what makes the frames.
+        pair: (2, 3, H, W) RGB in [0, 1], any H >= 2, any W >= 1.
+        when: instants in [0, 1], and the (H,) exposure times of the t2b rows, if not of exactly
+            these rows.
+        running: precision and tiles.
+        take: given every pass once, or again from the start.
+
+    Raises:
+        InputError: the images have a single row.
+        ValueError: no instants, an instant outside [0, 1], or another shape than stated.
+    """
+    times, scan_time = when
+    size = check_size(pair)
+    check_times(times)
+    # Convolutions on a CPU, and in half precision on a GPU, are fastest so.
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    weight = next(network.parameters())
+    scan = padded_scan(scan_time, size[0], size[0]).to(weight)
+    job = _Job(pair.to(weight), tuple(map(float, times)), scan)
+    plan = plan_tiles(network, size, len(times), running.tile)
+    if plan.note:
+        sys.stderr.write(f"{plan.note}\n")
+    with torch.inference_mode(), autocast(running.precision, weight.device):
+        try:
+            _take_all(network, job, plan.tile, take)
+            return
+        except torch.OutOfMemoryError:
+            if plan.tile is not None or running.tile is None:
+                raise
+        sys.stderr.write(f"{size[1]}x{size[0]}: out of memory, again in tiles of {FALLBACK_TILE}\n")
+        _take_all(network, job, FALLBACK_TILE, take)
+
+
+def padded_scan(scan_time: Tensor | None, height: int, rows: int) -> Tensor:
+    """(rows,) exposure times: the scan of the image, continued at its own pace below it."""
+    if scan_time is None:
+        return time_maps.scan_time(height, rows=rows)
+    check_scan(scan_time, height)
+    pace = (scan_time[-1] - scan_time[0]) / (height - 1)
+    below = torch.arange(1, rows - height + 1, dtype=scan_time.dtype, device=scan_time.device)
+    return torch.cat((scan_time, scan_time[-1] + pace * below))
+
+
+def _take_all(
+    network: Corrector, job: _Job, tile: int | None, take: Callable[[Pass], None]
+) -> None:
+    made = (
+        _refine(network, job, tile)
+        if isinstance(network, Refiner)
+        else _generate(network, job, tile)
+    )
+    for each in made:
+        take(each)
+
+
+def _generate(generator: Generator, job: _Job, tile: int | None) -> Iterator[Pass]:
+    """A pass gives the frames at 0, t and 1; the ends are taken from the one nearest the middle."""
+    middles = _middle_instants(job.times)
+    ends = tuple(end for end in (0.0, 1.0) if end in job.times)
+    between = tuple(middle for middle in middles if middle in job.times)
+    for place in tiles_of(_size(job.pair), tile, GENERATOR_MARGIN):
+        rows, columns = place.seen_slices
+        part = job.pair[..., rows, columns]
+        height, width = _size(part)
+        padded = pad_to_multiple(part, SIZE_MULTIPLE)
+        scan = padded_scan(job.scan[rows], height, padded.shape[-2])
+        encoded = generator.encode(padded[None])
+        for middle in middles:
+            first = middle == middles[0]
+            instants = (0.0, middle, 1.0)
+            wanted = [
+                index
+                for index, t in enumerate(instants)
+                if (t in between if index == 1 else first and t in ends)
+            ]
+            maps = time_maps.offset_maps(scan[None], scan.new_tensor([instants]))
+            offsets = maps.expand(-1, -1, -1, padded.shape[-1])
+            made = generator.decode(encoded, offsets, wanted)
+            flows = made.flows[-1][0].unflatten(0, (2, 3, 2)).transpose(0, 1)[wanted]
+            times = tuple(instants[index] for index in wanted)
+            yield Pass(times, unpad(made.frames[0], height, width), flows, place)
+
+
+def _refine(refiner: Refiner, job: _Job, tile: int | None) -> Iterator[Pass]:
+    """Motion is estimated once, of the whole image; a pass makes what memory allows."""
+    size = _size(job.pair)
+    maps = time_maps.offset_maps(job.scan[None], job.scan.new_tensor([job.times]))
+    with torch.autocast(job.pair.device.type, enabled=False):
+        cues = find_motion(job.pair[None], maps)
+    # A tile sees whatever its pixels can come from.
+    furthest = max(float(motion.abs().max()) for motion in (cues.local, cues.camera))
+    margin = round_up(REFINER_MARGIN + furthest)
+    for place in tiles_of(size, tile, margin):
+        rows, columns = place.seen_slices
+        part = job.pair[..., rows, columns]
+        at_once = frames_at_once(_size(part), len(job.times))
+        for start in range(0, len(job.times), at_once):
+            chosen = slice(start, start + at_once)
+            of_part = MotionCues(*(cue[chosen, :, _cells(rows), _cells(columns)] for cue in cues))
+            made = refiner.refine(part[None], of_part)
+            times = job.times[chosen]
+            flows = made.flows[-1][0].unflatten(0, (2, len(times), 2)).transpose(0, 1)
+            yield Pass(times, made.frames[0], flows, place)
+
+
+def _middle_instants(times: Sequence[float]) -> list[float]:
+    """Each pass's t, the nearest to 0.5 first; 0.5 alone where only 0 and 1 are wanted."""
+    interior = {instant for instant in times if 0 < instant < 1}
+    return sorted(interior or {0.5}, key=lambda instant: (abs(instant - 0.5), instant))
+
+
+def _cells(pixels: slice) -> slice:
+    """The motion cells of rows or columns that begin at a multiple of 32."""
+    return slice(pixels.start // CELL, -(-pixels.stop // CELL))
+
+
+def _size(images: Tensor) -> tuple[int, int]:
+    return images.shape[-2], images.shape[-1]

@@ -1,0 +1,24 @@
+import pytest
+import torch
+
+from utils.benchmark import format_report
+from utils.benchmark_rows import Row, least_times, matrix_rate
+
+
+def test_least_times_takes_turns() -> None:
+    order: list[str] = []
+    times = least_times([lambda: order.append("a"), lambda: order.append("b")], 2)
+    assert order == ["a", "b", "a", "b"]
+    assert len(times) == 2 and all(0 <= seconds < 1 for seconds in times)
+
+
+def test_matrix_rate_is_positive() -> None:
+    assert matrix_rate(torch.float32) > 1e8
+
+
+def test_the_report_says_what_was_measured_and_its_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["benchmark", "--quick"])
+    text = format_report({"Correction": [Row("nine frames", "0.60", "<= 0.65")]})
+    assert "`python -m utils.benchmark --quick` (`make bench`)" in text
+    assert "## Correction\n\n| what | measured | bar |\n" in text
+    assert "| nine frames | 0.60 | <= 0.65 |\n" in text

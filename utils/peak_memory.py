@@ -1,0 +1,47 @@
+"""Peak memory of a correction, measured in a process of its own."""
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from models.correction import correct
+from models.networks import CORRECTORS, NetType
+from models.passes import Running
+
+_FRAMES = (0.0, 0.5, 1.0) * 3
+"""Nine frames, as much memory as nine instants take, yet a single pass of a generator."""
+
+
+def measure_peak(network: NetType, size: tuple[int, int], tile: int | None) -> float:
+    """Bytes that the process which makes nine frames of (H, W) holds at most.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    command = [sys.executable, "-m", "utils.peak_memory", network, *map(str, size), str(tile or 0)]
+    here = Path(__file__).parents[1]
+    done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
+    return float(done.stdout)
+
+
+def main() -> None:
+    """Correct a smooth random pair and print this process's peak."""
+    network: NetType = "generator" if sys.argv[1] == "generator" else "refiner"
+    height, width, tile = map(int, sys.argv[2:5])
+    torch.manual_seed(0)
+    coarse = torch.rand(2, 3, height // 16 + 1, width // 16 + 1)
+    pair = F.interpolate(coarse, size=(height, width), mode="bilinear")
+    running = Running(tile=tile or None)
+    correct(CORRECTORS[network]().eval(), pair, _FRAMES, running=running)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    sys.stdout.write(f"{peak * (1 if sys.platform == 'darwin' else 1024)}\n")
+
+
+if __name__ == "__main__":
+    main()

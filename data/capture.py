@@ -107,6 +107,22 @@ def collate(samples: Sequence[Sample]) -> Sample:
     return samples[0]._make(stack_optional(values) for values in zip(*samples, strict=True))
 
 
+def split_batch(batch: Sample, parts: int) -> list[Sample]:
+    """Parts of a batch, of one size.
+
+    Raises:
+        ValueError: the batch cannot be shared equally.
+    """
+    present = next(value for value in batch if value is not None)
+    size, remainder = divmod(len(present), parts)
+    if remainder:
+        raise ValueError(f"{len(present)} samples cannot be shared equally by {parts} parts")
+    places = [slice(start, start + size) for start in range(0, len(present), size)]
+    return [
+        batch._make(None if value is None else value[place] for value in batch) for place in places
+    ]
+
+
 def to_device(batch: Sample, device: torch.device) -> Sample:
     """Move every tensor of a batch; copies from pinned memory do not block."""
     return batch._make(

@@ -1,11 +1,12 @@
 """The flow between frames that the options name: OpenCV's DIS, RAFT, or PWC-Net from a file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from models.flow_dis import DISFlow
-from models.flow_pwc import load_pwc
+from models.flow_pwc import PWCNet, load_pwc
 from models.flow_raft import RAFT_VARIANTS, load_raft
 from models.warping import Sampling
 from models.weight_files import read_state
@@ -37,6 +38,25 @@ def load_flow(source: str, sampling: Sampling = "aligned") -> nn.Module:
             return load_raft(size)
     _refuse_others(source, read_state(source))
     return load_pwc(source, sampling)
+
+
+def flows_between(network: nn.Module, images: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
+    """Flows between several images as one batch.
+
+    Args:
+        network: one of `load_flow`'s, or any that is called as these are.
+        images: (B, N, 3, H, W).
+        pairs: P pairs (from, to) of places among the N images.
+
+    Returns:
+        (B, P, 2, H, W) in pixels.
+    """
+    if isinstance(network, PWCNet):
+        return network.between(images, pairs)
+    ends = zip(*pairs, strict=True)
+    first, second = (torch.stack([images[:, place] for place in end], dim=1) for end in ends)
+    flows = network(first.flatten(0, 1), second.flatten(0, 1))
+    return flows.unflatten(0, first.shape[:2])
 
 
 def _refuse_others(source: str, state: Mapping[str, Tensor]) -> None:

@@ -4,7 +4,7 @@ Modules carry the names of the released weights, so its state dict is that of th
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -86,27 +86,51 @@ class PWCNet(nn.Module):
         if first.ndim != 4 or first.shape[1] != 3 or first.shape != second.shape:
             got = f"{tuple(first.shape)} and {tuple(second.shape)}"
             raise ValueError(f"images must both be (B, 3, H, W), got {got}")
-        height, width = first.shape[-2:]
-        rows, columns = _round_up(height), _round_up(width)
-        images = torch.cat((first, second))
-        if self.channels == "bgr":
-            images = images.flip(1)
-        found = self._estimate(_resize(images, rows, columns), down_to or 2)
-        flow = found[-1].flow
-        scale = flow.new_tensor((width / columns, height / rows))[:, None, None]
+        pyramid = []
+        for features in self._features(torch.cat((first, second))):
+            of_first, of_second = features.chunk(2)
+            pyramid.append((of_first, of_second))
+        found = self._estimate(pyramid, down_to or 2)
         if down_to is not None:
-            scale = scale.float() * FLOW_SCALE
+            scale = _pixels_per_unit(found[-1].flow, first)
             return tuple(FlowLevel(f * scale, start * scale, costs) for f, start, costs in found)
-        return _resize(flow, height, width) * FLOW_SCALE * scale
+        return _flow_of(found, first)
+
+    def between(self, images: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
+        """Flows between several images, each one's features computed once.
+
+        Args:
+            images: (B, N, 3, H, W) RGB in [0, 1], any size.
+            pairs: P pairs (from, to) of places among the N images.
+
+        Returns:
+            (B, P, 2, H, W) displacements as in `forward`.
+        """
+        pyramid = []
+        for features in self._features(images.transpose(0, 1).flatten(0, 1)):
+            of_image = features.chunk(images.shape[1])
+            ends = zip(*((of_image[a], of_image[b]) for a, b in pairs), strict=True)
+            first, second = (torch.cat(end) for end in ends)
+            pyramid.append((first, second))
+        flow = _flow_of(self._estimate(pyramid, 2), images)
+        return flow.unflatten(0, (len(pairs), -1)).transpose(0, 1)
 
     def beyond(self, level: int) -> tuple[nn.Module, ...]:
         """The parts that `forward` does without when it stops at a level, 5 to 2."""
         finer = (self.moduleFou, self.moduleThr, self.moduleTwo, self.moduleRefiner)
         return finer[5 - level :] if level > 2 else ()
 
-    def _estimate(self, images: Tensor, down_to: int) -> list[FlowLevel]:
-        """Flows from a batch's first half to its second, in `FLOW_SCALE` units, coarsest first."""
-        pyramid = [features.chunk(2) for features in self.moduleExtractor(images)]
+    def _features(self, images: Tensor) -> list[Tensor]:
+        """Features of images (B, 3, H, W) at the six levels, finest first."""
+        if self.channels == "bgr":
+            images = images.flip(1)
+        rows, columns = _round_up(images.shape[-2]), _round_up(images.shape[-1])
+        # In this layout convolutions need no copies of what they take and give.
+        resized = _resize(images, rows, columns).contiguous(memory_format=torch.channels_last)
+        return self.moduleExtractor(resized)
+
+    def _estimate(self, pyramid: Sequence[tuple[Tensor, Tensor]], down_to: int) -> list[FlowLevel]:
+        """Flows from first to second features, in `FLOW_SCALE` units, coarsest first."""
         flow, features = self.moduleSix(*pyramid[5], None)
         found = [describe_level(flow, features)]
         finer = (self.moduleFiv, self.moduleFou, self.moduleThr, self.moduleTwo)[: 6 - down_to]
@@ -164,6 +188,20 @@ def _one_of(choices: tuple[T, ...], value: object, path: str | Path) -> T:
             return choice
     known = " or ".join(f"'{choice}'" for choice in choices)
     raise InputError(f"{path}: damaged description of its network: expected {known}, got {value!r}")
+
+
+def _flow_of(found: Sequence[FlowLevel], images: Tensor) -> Tensor:
+    """The finest level's flow at the images' size, in their pixels."""
+    scale = _pixels_per_unit(found[-1].flow, images)
+    return _resize(found[-1].flow.to(scale.dtype), *images.shape[-2:]) * scale
+
+
+def _pixels_per_unit(flow: Tensor, images: Tensor) -> Tensor:
+    """(2, 1, 1) pixels (x, y) of the images in the network's unit of flow, float32 or better."""
+    height, width = images.shape[-2:]
+    shares = (width / _round_up(width), height / _round_up(height))
+    dtype = torch.promote_types(flow.dtype, torch.float32)
+    return torch.tensor(shares, dtype=dtype, device=flow.device)[:, None, None] * FLOW_SCALE
 
 
 def _round_up(size: int) -> int:

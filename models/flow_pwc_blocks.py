@@ -161,7 +161,7 @@ def _convolution(
     channels_in: int, channels_out: int, *, stride: int = 1, dilation: int = 1
 ) -> tuple[nn.Module, nn.Module]:
     layer = nn.Conv2d(channels_in, channels_out, 3, stride, padding=dilation, dilation=dilation)
-    return layer, nn.LeakyReLU(0.1)
+    return layer, nn.LeakyReLU(0.1, inplace=True)
 
 
 def _normalise(features: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from data.capture import TrainingSample
 from data.time_maps import offset_maps
 from models.distortion import Rebuilt, rebuild
-from models.flow_networks import load_flow
+from models.early_gradients import sum_of_parts
+from models.flow_networks import flows_between, load_flow
 from models.generator import GeneratorOutput
 from models.hidden_pixels import hide_pixels
 from models.losses import charbonnier, flow_endpoint, flow_variation, load_perceptual
@@ -85,7 +86,7 @@ class CycleObjective(nn.Module):
     def forward(self, generator: nn.Module, batch: TrainingSample) -> Loss:
         """Cycle-consistency loss of a batch."""
         seen, hidden = self.hide(batch)
-        return weigh(self.weights, self.raw_terms(correct_batch(generator, seen), batch, hidden))
+        return self.judge(correct_batch(generator, seen), batch, hidden)
 
     def hide(self, batch: TrainingSample) -> tuple[TrainingSample, Tensor | None]:
         """What the generator sees of a batch, and which pixels (B, 2, 1, H, W) it does not."""
@@ -94,22 +95,45 @@ class CycleObjective(nn.Module):
         pair, hidden = hide_pixels(batch.pair, self.hidden_share)
         return batch._replace(pair=pair), hidden
 
-    def raw_terms(
+    def judge(
         self, output: GeneratorOutput, batch: TrainingSample, hidden: Tensor | None = None
+    ) -> Loss:
+        """Loss of the generator's output for what it saw of the batch, all of it but for `hidden`.
+
+        The flows and features of a sample take more memory than its frames took to make, so on a
+        CPU, where large batches are no faster, each sample is differentiated at once.
+        """
+        frames = output.frames
+        terms: dict[str, Tensor] = {}
+
+        def image_loss(part: Tensor, place: slice) -> Tensor:
+            own = TrainingSample(batch.pair[place], batch.scan_time[place], batch.t[place])
+            unseen = None if hidden is None else hidden[place]
+            loss = weigh(self.weights, self._image_terms(part, own, unseen))
+            share = len(part) / len(frames)
+            for name, value in loss.terms.items():
+                terms[name] = terms.get(name, torch.zeros_like(value)) + value * share
+            return loss.total * share
+
+        size = 1 if frames.device.type == "cpu" else len(frames)
+        images = Loss(sum_of_parts(frames, size, image_loss), terms)
+        if "Variation" not in self.weights:
+            return images
+        return add(images, weigh(self.weights, {"Variation": flow_variation(output.flows)}))
+
+    def _image_terms(
+        self, frames: Tensor, batch: TrainingSample, hidden: Tensor | None
     ) -> dict[str, Tensor]:
-        """Unweighted terms by name, given the generator's output for what it saw of the batch."""
-        rebuilt = self.rebuild(output.frames, batch)
+        """Unweighted terms of the inputs rebuilt from frames (B, 3, 3, H, W)."""
+        rebuilt = self.rebuild(frames, batch)
         images = torch.stack((rebuilt.whole, rebuilt.split), dim=1)  # (B, 2, 2, 3, H, W)
-        target = batch.pair[:, None].expand_as(images)
+        target = batch.pair[:, None]
         if hidden is not None:
             chosen = hidden[:, None].expand_as(images)
-            images, target = images[chosen], target[chosen]
+            images, target = images[chosen], target.expand_as(images)[chosen]
         terms = _image_terms(self.weights, self.perceptual, images, target)
         # The released loss sums its image terms over the four rebuilt images.
-        terms = {name: 4 * value for name, value in terms.items()}
-        if "Variation" in self.weights:
-            terms["Variation"] = flow_variation(output.flows)
-        return terms
+        return {name: 4 * value for name, value in terms.items()}
 
     def rebuild(self, frames: Tensor, batch: TrainingSample) -> Rebuilt:
         """Rebuild the batch's inputs from its (B, 3, 3, H, W) frames at 0, t and 1."""
@@ -120,10 +144,7 @@ class CycleObjective(nn.Module):
     def _flows(self, frames: Tensor) -> Tensor:
         """The six flows between the frames, (B, 6, 2, H, W), as one batch."""
         with torch.set_grad_enabled(self.flow_gradients and torch.is_grad_enabled()):
-            first = torch.stack([frames[:, a] for a, _ in _FLOW_ORDER], dim=1)
-            second = torch.stack([frames[:, b] for _, b in _FLOW_ORDER], dim=1)
-            flows = self.flow(first.flatten(0, 1), second.flatten(0, 1))
-        return flows.reshape(*first.shape[:2], *flows.shape[1:])
+            return flows_between(self.flow, frames, _FLOW_ORDER)
 
 
 class DistillationObjective(nn.Module):
@@ -160,12 +181,12 @@ class DistillationObjective(nn.Module):
         inner = self.inner_batch(batch)
         seen, hidden = self.cycle.hide(inner)
         output = correct_batch(generator, seen)
-        terms = self.cycle.raw_terms(output, inner, hidden)
+        loss = self.cycle.judge(output, inner, hidden)
         weights = self.cycle.weights
         distances = _image_terms(weights, self.cycle.perceptual, output.frames, expected)
-        terms |= {f"Teacher{name}": value for name, value in distances.items()}
-        weights = weights | {f"Teacher{name}": weights[name] for name in distances}
-        return weigh(weights, terms)
+        teacher = weigh(weights, distances)
+        terms = {f"Teacher{name}": value for name, value in teacher.terms.items()}
+        return add(loss, Loss(teacher.total, terms))
 
     def inner_batch(self, batch: TrainingSample) -> TrainingSample:
         """The crop that the student sees."""
@@ -244,13 +265,12 @@ def build_objective(options: TrainingOptions, device: torch.device) -> nn.Module
 def _image_terms(
     weights: Mapping[str, float], perceptual: nn.Module | None, images: Tensor, target: Tensor
 ) -> dict[str, Tensor]:
-    """Means over all images of the image terms that have a weight."""
+    """Means over all images of the image terms that have a weight; `target` may be broadcast."""
     terms = {}
     if "Charbonnier" in weights:
         terms["Charbonnier"] = charbonnier(images, target)
     if perceptual is not None:
-        size = images.shape[-3:]
-        terms["Perceptual"] = perceptual(images.reshape(-1, *size), target.reshape(-1, *size))
+        terms["Perceptual"] = perceptual(images, target)
     return terms
 
 
@@ -259,6 +279,11 @@ def weigh(weights: Mapping[str, float], terms: Mapping[str, Tensor]) -> Loss:
     weighted = {name: weights[name] * value for name, value in terms.items()}
     total = torch.stack(list(weighted.values())).sum()
     return Loss(total, {name: value.detach() for name, value in weighted.items()})
+
+
+def add(first: Loss, second: Loss) -> Loss:
+    """The sum of two losses of different terms."""
+    return Loss(first.total + second.total, first.terms | second.terms)
 
 
 def _needed(perceptual: nn.Module | None, weights: Mapping[str, float]) -> nn.Module | None:

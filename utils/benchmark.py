@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from utils import benchmark_inference
+from utils import benchmark_inference, benchmark_training
 from utils.benchmark_rows import Row, describe_machine
 from utils.image_io import prepare_output_folder, replacing
 from utils.versions import find_versions
@@ -29,6 +29,7 @@ def main() -> None:
     folder = prepare_output_folder(arguments.output)
     rows = {
         "Correction": benchmark_inference.measure(quick=arguments.quick),
+        "Training": benchmark_training.measure(quick=arguments.quick),
         "Scaling": benchmark_inference.measure_scaling(folder, quick=arguments.quick),
     }
     text = format_report(rows)

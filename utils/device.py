@@ -1,8 +1,13 @@
 """Choose the device a script runs on."""
 
+import ctypes
+import sys
+
 import torch
 
 from utils.errors import InputError
+
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # names of glibc's settings
 
 
 def choose_device(name: str = "auto", *, local_rank: int = 0) -> torch.device:
@@ -22,6 +27,20 @@ def choose_device(name: str = "auto", *, local_rank: int = 0) -> torch.device:
     if name == "mps" and not torch.backends.mps.is_available():
         raise InputError("device: 'mps' asked for, but this machine has none; use 'auto' or 'cpu'")
     return torch.device(name)
+
+
+def reuse_memory() -> None:
+    """Keep what tensors on the CPU free for the next ones, where the C library is glibc.
+
+    Training takes and frees the same large blocks over and over; by default each is given back to
+    the system and cleared anew, a tenth of a step's time.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    library = ctypes.CDLL(None)
+    if hasattr(library, "gnu_get_libc_version"):
+        library.mallopt(_MMAP_THRESHOLD, 2**30)
+        library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _best_available() -> str:

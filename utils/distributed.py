@@ -61,7 +61,9 @@ class Processes:
         if self.world_size == 1:
             return network
         device_ids = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(network, device_ids=device_ids)
+        return DistributedDataParallel(
+            network, device_ids=device_ids, broadcast_buffers=False, gradient_as_bucket_view=True
+        )
 
 
 @contextmanager

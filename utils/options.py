@@ -79,6 +79,8 @@ class LoopOptions(OptionGroup):
 
     `warmup_steps`: the learning rate rises linearly over so many steps.
     `threads`: CPU threads per process, null leaves PyTorch's choice.
+    `accumulation_steps`: a process takes its share of a batch in so many parts, one after another:
+    the same step in less memory.
     """
 
     iterations: PositiveInt
@@ -94,6 +96,7 @@ class LoopOptions(OptionGroup):
     checkpoint_test: PositiveInt = 5_000
     keep_last: PositiveInt = 3
     threads: PositiveInt | None = None
+    accumulation_steps: PositiveInt = 1
 
     @model_validator(mode="after")
     def _falling_rate(self) -> Self:
@@ -111,6 +114,8 @@ class StepOptions(LoopOptions):
     `border` (stage 2): rows and columns the teacher sees beyond the student's crop, on each side.
     `hidden_share`: share of the pixels that the generator does not see and has to rebuild; 0 is the
     paper's, 0.1 keeps it from copying noise. Not with `Perceptual`, which needs whole images.
+    `gradient_checkpointing`: what the generator's blocks compute is made again going backwards
+    instead of kept: less memory, more time.
     """
 
     objective: Literal["cycle", "distillation", "supervised"]
@@ -119,6 +124,7 @@ class StepOptions(LoopOptions):
     flow_gradients: bool = True
     border: NonNegativeInt = 32
     hidden_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    gradient_checkpointing: bool = False
 
     @property
     def loss_weights(self) -> dict[str, float]:
@@ -163,7 +169,17 @@ class TrainingOptions(OptionGroup):
         if "Flow" in self.train.loss_weights and not self.datasets.train.flows:
             raise ValueError("datasets.train.flows: the term 'Flow' needs exact flows, got false")
         self._check_held_out()
+        self._check_parts()
         return self
+
+    def _check_parts(self) -> None:
+        """A batch can be taken in equal parts."""
+        batch, parts = self.datasets.train.dataloader_batch_size, self.train.accumulation_steps
+        if batch % parts:
+            raise ValueError(
+                f"train.accumulation_steps: expected a divisor of "
+                f"datasets.train.dataloader_batch_size ({batch}), got {parts}"
+            )
 
     def _check_held_out(self) -> None:
         """Captures are held out of captures."""

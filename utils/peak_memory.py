@@ -1,6 +1,5 @@
 """Peak memory of a correction, measured in a process of its own."""
 
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -39,8 +38,16 @@ def main() -> None:
     pair = F.interpolate(coarse, size=(height, width), mode="bilinear")
     running = Running(tile=tile or None)
     correct(CORRECTORS[network]().eval(), pair, _FRAMES, running=running)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    sys.stdout.write(f"{peak * (1 if sys.platform == 'darwin' else 1024)}\n")
+    sys.stdout.write(f"{own_peak()}\n")
+
+
+def own_peak() -> int:
+    """Bytes that this process has held at most (Linux).
+
+    `getrusage` would include the process that started this one.
+    """
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ from torch.utils.data import Dataset
 
 from data.capture import TrainingSample
 from models.networks import Corrector
+from models.recomputation import recompute
 from utils.checkpoint import Architecture, expect_architecture, load_generator, save_weights
 from utils.experiment import Experiment
-from utils.options import PathOptions, TrainingOptions
+from utils.options import PathOptions, StepOptions, TrainingOptions
 from utils.training_data import Captures
 from utils.training_loop import Subject, run_training
 from utils.validation import preview, validate
@@ -58,7 +59,9 @@ def fit(
     score = None
     if validation_set is not None:
         score = partial(validate, generator, objective, validation_set, experiment.processes)
-    path = experiment.options.path
+    path, step = experiment.options.path, experiment.options.train
+    if isinstance(step, StepOptions) and step.gradient_checkpointing:
+        recompute(generator)
     subject = Subject(
         generator,
         asdict(Architecture.of(generator)),

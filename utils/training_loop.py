@@ -21,11 +21,13 @@ from data.capture import Sample, to_device
 from data.training_loader import training_loader
 from utils.checkpoint import latest
 from utils.curves import plot_curves
+from utils.device import reuse_memory
 from utils.errors import InputError
 from utils.experiment import Experiment
 from utils.records import read_records
 from utils.reporting import Reporter
 from utils.resuming import restore, save
+from utils.step_memory import announce_step, explain_exhaustion, is_exhaustion
 from utils.stopping import StopRequest, stop_requests
 from utils.training_step import Training, take_step
 from utils.validation import Validation
@@ -76,13 +78,18 @@ def run_training(
 
     Raises:
         InputError: the checkpoint does not fit, a sample cannot be read, the folder cannot be
-            written, or too many steps in a row had no finite loss.
+            written, memory does not suffice, or too many steps in a row had no finite loss.
         SystemExit: the run was asked to stop.
     """
     with stop_requests() as stop:
         training = _prepare(subject, objective, experiment, stop)
         with closing(Reporter(experiment, training.progress)) as reporter:
-            _run(subject, training, training_set, reporter)
+            try:
+                _run(subject, training, training_set, reporter)
+            except RuntimeError as error:
+                if not is_exhaustion(error):
+                    raise
+                raise InputError(explain_exhaustion()) from error
     if experiment.processes.is_main:
         subject.write(experiment.folder / subject.file)
         records = read_records(experiment.folder / "metrics.jsonl")
@@ -97,7 +104,10 @@ def _prepare(
     options, processes, network = experiment.options.train, experiment.processes, subject.network
     if options.threads is not None:
         torch.set_num_threads(options.threads)
+    if processes.device.type == "cpu":
+        reuse_memory()
     network.to(processes.device).train()
+    announce_step(network, experiment)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=options.G_optimizer_lr, weight_decay=options.G_optimizer_wd
     )

@@ -3,14 +3,16 @@
 import math
 import signal
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 
-from data.capture import Sample
+from data.capture import Sample, split_batch
 from utils.experiment import Experiment
 from utils.schedule import learning_rate
 from utils.stopping import StopRequest
@@ -103,24 +105,45 @@ def take_step(training: Training, batch: Sample) -> StepResult:
     Where the loss or the gradient of any process is not finite, all processes skip the step: the
     weights and the optimiser's state stay as they are.
     """
-    options, processes = training.experiment.options.train, training.experiment.processes
+    options = training.experiment.options.train
     progress, optimizer = training.progress, training.optimizer
     rate = learning_rate(progress.step, options)
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
-    low_precision = options.precision == "bfloat16"
-    with torch.autocast(processes.device.type, torch.bfloat16, enabled=low_precision):
-        total, terms = training.objective(training.network, batch)
-    total.backward()
-    norm = clip_grad_norm_(training.generator.parameters(), options.G_optimizer_clipgrad)
-    losses = {"total": total.detach(), **terms, "gradient_norm": norm}
+    losses = _differentiate(training, batch)
+    losses["gradient_norm"] = clip_grad_norm_(
+        training.generator.parameters(), options.G_optimizer_clipgrad
+    )
     means, asked = _agree(losses, training)
     skipped = not all(math.isfinite(value) for value in means.values())
     if not skipped:
         optimizer.step()
     progress.count(means, skipped=skipped)
     return StepResult(means, rate, skipped, asked)
+
+
+def _differentiate(training: Training, batch: Sample) -> dict[str, Tensor]:
+    """Add up the gradient of a batch, part by part; its total loss and terms."""
+    options, device = training.experiment.options.train, training.experiment.processes.device
+    parts = split_batch(batch, options.accumulation_steps)
+    losses: dict[str, Tensor] = {}
+    for number, part in enumerate(parts, start=1):
+        with _gradients_kept_apart(training.network, number < len(parts)):
+            with torch.autocast(device.type, torch.bfloat16, options.precision == "bfloat16"):
+                total, terms = training.objective(training.network, part)
+            (total / len(parts)).backward()
+        for name, value in {"total": total.detach(), **terms}.items():
+            share = value / len(parts)
+            losses[name] = losses[name] + share if name in losses else share
+    return losses
+
+
+def _gradients_kept_apart(network: nn.Module, apart: bool) -> AbstractContextManager[None]:
+    """Within it processes do not average their gradients, if they are to be kept apart."""
+    if apart and isinstance(network, DistributedDataParallel):
+        return cast(AbstractContextManager[None], network.no_sync())
+    return nullcontext()
 
 
 def _agree(losses: Mapping[str, Tensor], training: Training) -> tuple[dict[str, float], int]:

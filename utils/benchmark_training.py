@@ -1,0 +1,226 @@
+"""Speed and memory of training steps, as ratios to a plain pass of the generator at 960x544."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import nn
+
+from data.capture import TrainingSample
+from data.simulator import SceneSettings
+from data.textures import load_textures
+from data.time_maps import scan_time
+from data.training_loader import training_loader
+from data.training_set import SimulatedTrainingSet, TrainingSetSettings
+from models.flow_pwc import PWCNet, load_pwc
+from models.generator import Generator
+from models.losses import Perceptual
+from models.objectives import CycleObjective, DistillationObjective
+from tests.formula_weights import fill_by_formula
+from tests.plain_generator import plain_forward
+from tests.plain_step import plain_cycle
+from utils.benchmark_rows import Row, least_times
+from utils.device import reuse_memory
+from utils.distributed import Processes
+from utils.peak_memory import own_peak
+
+Kind = Literal["stage1", "stage1_bfloat16", "stage2"]
+
+_BARS: dict[Kind, tuple[str, str]] = {
+    "stage1": ("<= 4.2", "<= 3 GB"),
+    "stage1_bfloat16": ("<= 2.6", ""),
+    "stage2": ("<= 3.0", "<= 3.5 GB"),
+}
+_WEIGHTS = {"Charbonnier": 1.0, "Perceptual": 0.1, "Variation": 0.1}
+_PWC = Path("pretrained/pwcnet.safetensors")
+_ROOT = Path(__file__).parents[1]
+_GAIN = 2**0.5  # of formula weights, for networks with leaky ReLUs
+
+
+class Step(NamedTuple):
+    """A step that can be taken again and again.
+
+    Attributes:
+        take: forward, backward, update.
+        objective: what it minimises.
+        generator: what it trains.
+        batch: what it is taken on.
+    """
+
+    take: Callable[[], object]
+    objective: nn.Module
+    generator: Generator
+    batch: TrainingSample
+
+
+def measure(*, quick: bool = False) -> list[Row]:
+    """Steps at full width, their memory, two processes against one, and the loader."""
+    rounds = 1 if quick else 4
+    steps = {kind: build_step(kind) for kind in _BARS}
+    generator, pair = Generator().eval(), torch.rand(1, 2, 3, 544, 960)
+    offsets = torch.rand(1, 6, 544, 960) * 2 - 1
+
+    def plain_pass() -> None:
+        with torch.no_grad():
+            plain_forward(generator, pair, offsets)
+
+    work = [plain_pass, *(step.take for step in steps.values())]
+    pass_seconds, *seconds = least_times(work, rounds + 1)
+    rows = []
+    for kind, taken in zip(steps, seconds, strict=True):
+        what = f"{kind} step, {_describe(kind)}"
+        ratio = f"{taken:.2f} s, {taken / pass_seconds:.2f} plain passes"
+        rows.append(Row(what, ratio, _BARS[kind][0]))
+        rows.append(Row(f"{kind}: peak memory", f"{_peak(kind) / 1e9:.2f} GB", _BARS[kind][1]))
+    rows.append(Row("stage1: relative difference of the loss", _difference(steps["stage1"])))
+    rows.append(Row("two gloo processes, seconds of a step to one's", _scale_out(), ""))
+    pace = 2 / seconds[0]
+    rows.append(Row("loader worker to a stage-1 step", f"{_loader_pace() / pace:.1f}", ">= 3"))
+    return rows
+
+
+def build_step(kind: Kind, *, batch_size: int = 2, processes: Processes | None = None) -> Step:
+    """A step on smooth random images, with the flow network's weights if they are there."""
+    torch.manual_seed(0)
+    generator, perceptual = Generator(), Perceptual()
+    fill_by_formula(perceptual, 2, _GAIN)
+    flow = PWCNet("released").requires_grad_(False).eval()
+    if (_ROOT / _PWC).is_file():
+        flow = load_pwc(_ROOT / _PWC, "released")
+    else:
+        fill_by_formula(flow, 1, _GAIN)
+    cycle = CycleObjective(_WEIGHTS, flow=flow, perceptual=perceptual, sampling="released")
+    objective: nn.Module = cycle
+    size = 256
+    if kind == "stage2":
+        objective = DistillationObjective(cycle, Generator(), border=32)
+        size, batch_size = 320, 1
+    coarse = torch.rand(2 * batch_size, 3, size // 16, size // 16)
+    pair = F.interpolate(coarse, (size, size), mode="bilinear").unflatten(0, (-1, 2))
+    scan = scan_time(540, rows=size, top=100).expand(batch_size, -1)
+    batch = TrainingSample(pair, scan, torch.full((batch_size,), 0.5))
+    optimizer = torch.optim.AdamW(generator.parameters(), lr=1e-6)
+    network = generator if processes is None else processes.wrap(generator)
+
+    def take() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=kind == "stage1_bfloat16"):
+            total, _ = objective(network, batch)
+        total.backward()
+        optimizer.step()
+
+    return Step(take, objective, generator, batch)
+
+
+def _describe(kind: Kind) -> str:
+    return "320 crop, batch 1" if kind == "stage2" else "256x256, batch 2"
+
+
+def _difference(step: Step) -> str:
+    assert isinstance(step.objective, CycleObjective)
+    with torch.no_grad():
+        plain, _ = plain_cycle(step.objective, step.generator, step.batch)
+        ours, _ = step.objective(step.generator, step.batch)
+    return f"{float(abs(ours - plain) / plain):.1e}"
+
+
+def _peak(kind: Kind) -> float:
+    """Bytes that a process which takes two steps holds at most."""
+    return float(_run_apart("peak", kind))
+
+
+def _scale_out() -> str:
+    """How many times as long a step takes where two processes take it together."""
+    alone = float(_run_apart("pace", "0", WORLD_SIZE="1"))
+    environment = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29517"}
+    other = _start("pace", "1", environment)
+    together = float(_run_apart("pace", "0", **environment))
+    other.wait()
+    return f"{together / alone:.2f}"
+
+
+def _loader_pace() -> float:
+    """Samples per second of one worker that simulates 256x256 crops."""
+    settings = TrainingSetSettings(patch_size=256)
+    training_set = SimulatedTrainingSet(load_textures(None), SceneSettings(), settings)
+    device = torch.device("cpu")
+    batches = training_loader(training_set, batch_size=2, num_workers=1, device=device)
+    for _ in range(4):  # what is prepared while the worker starts
+        next(batches)
+    start = time.perf_counter()
+    for _ in range(10):
+        next(batches)
+    return 20 / (time.perf_counter() - start)
+
+
+def _start(task: str, argument: str, environment: dict[str, str]) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "utils.benchmark_training", task, argument]
+    return subprocess.Popen(
+        command, cwd=_ROOT, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True
+    )
+
+
+def _run_apart(task: str, argument: str, **environment: str) -> str:
+    """What a process of this module prints.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    process = _start(task, argument, environment)
+    output, _ = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"{task} {argument}: exit status {process.returncode}")
+    return output
+
+
+def _report_peak(kind: Kind) -> None:
+    reuse_memory()
+    step = build_step(kind)
+    for _ in range(2):
+        step.take()
+    sys.stdout.write(f"{own_peak()}\n")
+
+
+def _report_pace(rank: int) -> None:
+    """Least seconds of a step of this process, its gradients averaged with the others'."""
+    torch.set_num_threads(1)
+    world_size = int(os.environ["WORLD_SIZE"])
+    if world_size > 1:
+        dist.init_process_group("gloo", rank=rank, world_size=world_size)
+    step = build_step(
+        "stage1", batch_size=1, processes=Processes(torch.device("cpu"), rank, world_size)
+    )
+    seconds = []
+    for _ in range(4):
+        start = time.perf_counter()
+        step.take()
+        seconds.append(time.perf_counter() - start)
+    if world_size > 1:
+        dist.destroy_process_group()
+    sys.stdout.write(f"{min(seconds)}\n")
+
+
+def main() -> None:
+    """Print the rows, or do what another process of this module asked for."""
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["peak"]:
+        _report_peak(next(kind for kind in _BARS if kind == arguments[1]))
+    elif arguments[:1] == ["pace"]:
+        _report_pace(int(arguments[1]))
+    else:
+        if "--one-thread" in arguments:
+            torch.set_num_threads(1)
+        reuse_memory()
+        for row in measure(quick="--quick" in arguments):
+            sys.stdout.write(f"{row.what}: {row.measured} {row.bar}\n")
+
+
+if __name__ == "__main__":
+    main()

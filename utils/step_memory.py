@@ -1,0 +1,81 @@
+"""How much memory a training step needs, said before training starts."""
+
+import os
+
+import torch
+from torch import nn
+
+from models.tiling import free_memory
+from utils.errors import InputError
+from utils.experiment import Experiment
+from utils.flow_options import FlowTrainingOptions
+from utils.options import TrainingOptions
+
+_GIGABYTE = 1e9
+_OPTIMISED = 12  # bytes beside each weight: its gradient and AdamW's two moments
+# Measured peaks per pixel of a crop in float32, with the generator of width 1.0.
+_GENERATOR_PIXEL, _RECOMPUTED_PIXEL = 3_600, 2_300
+_JUDGED_PIXEL = 17_000  # flows by PWC-Net or RAFT, rebuilt inputs, features of VGG-19
+_LOWER_PRECISION = 0.75  # of that in bfloat16
+
+_CURES = (
+    "lower datasets.train.patch_size or dataloader_batch_size, set train.precision to 'bfloat16' "
+    "or train.gradient_checkpointing to true, or raise train.accumulation_steps"
+)
+
+
+def announce_step(network: nn.Module, experiment: Experiment) -> None:
+    """Log about how much memory a step needs, and how much is free.
+
+    Raises:
+        InputError: it needs more than that.
+    """
+    options, device = experiment.options, experiment.processes.device
+    if isinstance(options, FlowTrainingOptions):
+        return
+    needed = estimate_step(options, network, world_size=experiment.processes.world_size)
+    free = free_memory(device)
+    if free is None:
+        experiment.log.info("a step needs about %.1f GB", needed / _GIGABYTE)
+        return
+    found = f"a step needs about {needed / _GIGABYTE:.1f} GB; {free / _GIGABYTE:.1f} GB free"
+    neighbours = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if device.type == "cpu" else 1
+    if neighbours > 1:
+        found += f" for {neighbours} processes"
+    if needed * neighbours > free:
+        raise InputError(f"{found}: {_CURES}")
+    experiment.log.info("%s", found)
+
+
+def estimate_step(options: TrainingOptions, network: nn.Module, *, world_size: int = 1) -> float:
+    """About how many bytes one process needs beyond what it holds already.
+
+    Args:
+        options: of the run.
+        network: in training.
+        world_size: number of processes that share a batch.
+    """
+    data, step = options.datasets.train, options.train
+    on_cpu = next(network.parameters()).device.type == "cpu"
+    rows, columns = data.patch
+    if step.objective == "distillation":
+        rows, columns = rows - 2 * step.border, columns - 2 * step.border
+    samples = max(1, data.dataloader_batch_size // (world_size * step.accumulation_steps))
+    pixel = _RECOMPUTED_PIXEL if step.gradient_checkpointing else _GENERATOR_PIXEL
+    made, judged = pixel * options.netG.width * samples, 0
+    if step.objective != "supervised" and options.path.pretrained_rsg != "dis":
+        judged = _JUDGED_PIXEL * (1 if on_cpu else samples)
+    share = _LOWER_PRECISION if step.precision == "bfloat16" else 1.0
+    activations = share * (made + judged) * rows * columns
+    weights = _OPTIMISED * sum(weight.numel() for weight in network.parameters())
+    return weights + activations
+
+
+def explain_exhaustion() -> str:
+    """One line for a run that found no more memory."""
+    return f"out of memory in a training step: {_CURES}"
+
+
+def is_exhaustion(error: RuntimeError) -> bool:
+    """Whether an error says that memory ran out, of a GPU or the CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

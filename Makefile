@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 SOURCES := models data utils tests main_train_stage1.py main_train_stage2.py main_train_flow.py main_test.py main_test_real.py
 YARDSTICK := results/yardstick
 
-.PHONY: demo eval bench test check format lint types smoke clean help
+.PHONY: demo eval bench test slow check format lint types smoke clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -30,8 +30,11 @@ $(YARDSTICK): | $(READY)
 bench: $(READY)  ## measure speed and memory into docs/BENCHMARKS.md, under 8 minutes
 	$(RUN) -m utils.benchmark
 
-test: $(READY)  ## run the tests
-	$(RUN) -m pytest -n $(TEST_JOBS)
+test: $(READY)  ## run the tests but the slow ones
+	$(RUN) -m pytest -n $(TEST_JOBS) -m "not slow"
+
+slow: $(READY)  ## run the slow tests: kills, double precision, the viewer in a browser
+	$(RUN) -m pytest -n $(TEST_JOBS) -m slow
 
 format: $(READY)  ## reformat the code
 	$(RUN) -m ruff format $(SOURCES)

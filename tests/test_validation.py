@@ -25,8 +25,14 @@ class Grey(Generator):
         super().__init__(3, 8, 0.04)
         self.level = level
 
-    def forward(self, pair: Tensor, offsets: Tensor) -> GeneratorOutput:
-        frames = torch.full((len(pair), 3, *pair.shape[2:]), self.level)
+    def encode(self, pair: Tensor) -> Tensor:  # type: ignore[override]
+        return pair
+
+    def decode(  # type: ignore[override]
+        self, pair: Tensor, offsets: Tensor, wanted: list[int] | None = None
+    ) -> GeneratorOutput:
+        count = 3 if wanted is None else len(wanted)
+        frames = torch.full((len(pair), count, *pair.shape[2:]), self.level)
         flow = pair.new_zeros(len(pair), 12, pair.shape[-2] // 2, pair.shape[-1] // 2)
         return GeneratorOutput(frames, (flow, flow, flow, flow))
 

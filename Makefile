@@ -27,7 +27,7 @@ eval: $(READY) $(YARDSTICK)  ## score the bundled weights on 24 simulated scenes
 $(YARDSTICK): | $(READY)
 	$(RUN) -m data.create_rs_dataset $@ --count 24
 
-bench: $(READY)  ## measure speed and memory into docs/BENCHMARKS.md, under 8 minutes
+bench: $(READY)  ## measure speed and memory into docs/BENCHMARKS.md
 	$(RUN) -m utils.benchmark
 
 test: $(READY)  ## run the tests but the slow ones

@@ -14,15 +14,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from data import time_maps
 from models.capture_checks import check_scan, check_size, check_times
 from models.flow_dis import single_threaded_opencv
+from models.flow_measurement import scan_of, to_pixels
 from models.motion_estimation import estimate_motion
 from models.motion_field import (
-    CELL,
     MotionField,
     Sampling,
     cell_centres,
+    enlarge_cells,
     sample_frame,
 )
 
@@ -52,15 +52,28 @@ def correct_classically(
         InputError: the images have a single row.
         ValueError: no instants, an instant outside [0, 1], or another shape than stated.
     """
+    frames, _ = correct_with_field(pair, times, scan_time=scan_time)
+    return frames
+
+
+def correct_with_field(
+    pair: Tensor, times: Sequence[float], *, scan_time: Tensor | None = None
+) -> tuple[Tensor, MotionField]:
+    """`correct_classically`, and the motion that it samples the inputs along.
+
+    Raises:
+        InputError: the images have a single row.
+        ValueError: no instants, an instant outside [0, 1], or another shape than stated.
+    """
     height, _ = check_size(pair)
     check_times(times)
-    scan = time_maps.scan_time(height) if scan_time is None else scan_time
-    check_scan(scan, height)
-    t2b, b2t = pair.detach().float().permute(0, 2, 3, 1).cpu().contiguous().numpy()
+    if scan_time is not None:
+        check_scan(scan_time, height)
+    t2b, b2t = to_pixels(pair)
     with single_threaded_opencv(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        field = estimate_motion(t2b, b2t, (float(scan[0]), float(scan[1] - scan[0])))
+        field = estimate_motion(t2b, b2t, scan_of(scan_time, height))
         frames = list(pool.map(lambda t: _render(field, (t2b, b2t), t), times))
-    return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).to(pair.device)
+    return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).to(pair.device), field
 
 
 def view_weight(view: Sampling, t: float, size: tuple[int, int]) -> Array:
@@ -84,7 +97,7 @@ def _render(field: MotionField, images: tuple[Array, Array], t: float) -> Array:
     height, width = images[0].shape[:2]
     views = sample_frame(field, t, field.velocity, with_mismatch=False)
     weights = [view_weight(view, t, (height, width)) for view in views]
-    share = _to_pixels(weights[0] / (weights[0] + weights[1]), height, width)[..., None]
+    share = enlarge_cells(weights[0] / (weights[0] + weights[1]), (height, width))[..., None]
     first, second = (_bring(image, view) for image, view in zip(images, views, strict=True))
     frame: Array = np.clip(share * first + (1 - share) * second, 0, 1)
     return frame
@@ -95,14 +108,9 @@ def _bring(image: Array, view: Sampling) -> Array:
     height, width = image.shape[:2]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     centre_x, centre_y = cell_centres(*view.x.shape)
-    offset = _to_pixels(np.stack((view.x - centre_x, view.y - centre_y), axis=-1), height, width)
+    offset = enlarge_cells(
+        np.stack((view.x - centre_x, view.y - centre_y), axis=-1), (height, width)
+    )
     place = x + offset[..., 0], y + offset[..., 1]
     brought = cv2.remap(image, *place, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(brought, dtype=np.float32)
-
-
-def _to_pixels(cells: Array, height: int, width: int) -> Array:
-    """Values of cells (h, w) or (h, w, C) interpolated to pixels (H, W) or (H, W, C)."""
-    rows, columns = cells.shape[:2]
-    full = cv2.resize(cells, (columns * CELL, rows * CELL), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(full[:height, :width], dtype=np.float32)

@@ -5,19 +5,16 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from data import time_maps
-from models.classical import correct_classically
+from models.classical import correct_with_field
 from models.correction import IN_FLOAT32
 from models.flow_dis import single_threaded_opencv
-from models.motion_estimation import estimate_motion
-from models.motion_field import CELL, MotionField, cell_centres, sample_frame
+from models.motion_field import MotionField, cell_centres, enlarge_cells, sample_frame
 from models.networks import Corrector
 from models.passes import Pass, Running, run_passes
 
@@ -84,12 +81,9 @@ def correct_classically_with_flows(
         InputError: the images have a single row.
         ValueError: no instants, an instant outside [0, 1], or another shape than stated.
     """
-    frames = correct_classically(pair, times, scan_time=scan_time)
-    scan = time_maps.scan_time(pair.shape[-2]) if scan_time is None else scan_time
-    t2b, b2t = pair.detach().float().permute(0, 2, 3, 1).cpu().contiguous().numpy()
+    frames, field = correct_with_field(pair, times, scan_time=scan_time)
     with single_threaded_opencv(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        field = estimate_motion(t2b, b2t, (float(scan[0]), float(scan[1] - scan[0])))
-        flows = list(pool.map(lambda t: _classical_flow(field, t, t2b.shape[:2]), times))
+        flows = list(pool.map(lambda t: _classical_flow(field, t, pair.shape[-2:]), times))
     return CorrectionWithFlows(frames, torch.from_numpy(np.stack(flows)).to(pair.device))
 
 
@@ -105,6 +99,5 @@ def _classical_flow(field: MotionField, t: float, size: Sequence[int]) -> Array:
     x, y = cell_centres(rows, columns)
     views = sample_frame(field, t, field.velocity, with_mismatch=False)
     cells = np.stack([part for view in views for part in (view.x - x, view.y - y)], axis=-1)
-    full = cv2.resize(cells, (columns * CELL, rows * CELL), interpolation=cv2.INTER_LINEAR)
-    flow = full[: size[0], : size[1]].transpose(2, 0, 1).reshape(2, 2, *size)
-    return np.ascontiguousarray(flow, dtype=np.float32)
+    flow = enlarge_cells(cells, size).transpose(2, 0, 1).reshape(2, 2, *size)
+    return np.ascontiguousarray(flow)

@@ -10,9 +10,11 @@ no trace in a pair, since both exposures of a point lie almost symmetrically abo
 Arrays are NumPy float32, vectors (dx, dy) last, in pixels per readout.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -152,6 +154,13 @@ def _mismatch(
     flow, gap = sample_image(measurement.flow, x, y), sample_image(measurement.gap, x, y)
     elapsed = swing_basis(instant + gap, reach) - swing_basis(instant, reach)
     return length_of(flow - (velocity * gap[..., None] + swung(swing, elapsed)))
+
+
+def enlarge_cells(cells: Array, size: Sequence[int]) -> Array:
+    """Values of cells (h, w) or (h, w, C) interpolated to the pixels of an image (H, W)."""
+    rows, columns = cells.shape[:2]
+    full = cv2.resize(cells, (columns * CELL, rows * CELL), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(full[: size[0], : size[1]], dtype=np.float32)
 
 
 def reach_of(scan: tuple[float, float], height: int) -> float:

@@ -79,6 +79,8 @@ def _match(views: tuple[Luma, Luma], field: MotionField) -> tuple[Array, Array]:
 
     def describe(view: int) -> tuple[Sequence[cv2.KeyPoint], Array | None]:
         unmatched = _unmatched(views[view], views[1 - view], field.measurements[view])
+        if not unmatched.any():
+            return (), None  # the search would build its pyramids all the same
         searcher = cv2.SIFT.create(_FEATURES, contrastThreshold=_CONTRAST)
         features, looks = searcher.detectAndCompute(views[view], unmatched)
         # OpenCV's stubs forget that there are no descriptions where there are no features.

@@ -4,7 +4,7 @@ As in `data.training_set`, sample number n is a pure function of (seed, n).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -125,17 +125,22 @@ class FlowTrainingSet(Dataset[FlowSample]):
         return replace(self.scene, strength=(share * low, share * high))
 
 
+@dataclass(frozen=True)
 class FlowPairs(Dataset[FlowSample]):
-    """Whole frames of scenes to score a flow network on; pair i is a function of (seed, i)."""
+    """Whole frames of scenes to score a flow network on; pair i is a function of (seed, i).
 
-    def __init__(
-        self, textures: Sequence[Tensor], scene: SceneSettings, *, count: int, seed: int
-    ) -> None:
-        """Take the photos that scenes are made of, and how many pairs there are."""
-        self.textures = textures
-        self.scene = scene
-        self.count = count
-        self.seed = seed
+    Attributes:
+        textures: photos that scenes are made of.
+        scene: what scenes to draw.
+        count: how many there are.
+        seed: decides every draw.
+    """
+
+    textures: Sequence[Tensor]
+    scene: SceneSettings
+    _: KW_ONLY
+    count: int
+    seed: int
 
     def __len__(self) -> int:
         """Number of pairs."""

@@ -16,16 +16,6 @@ from utils.errors import InputError
 from utils.image_io import read_image
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_weights(tmp_path_factory.mktemp("weights") / "tiny.safetensors")
-
-
-@pytest.fixture
-def scripts(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Scripts:
-    return Scripts(tmp_path, weights, monkeypatch)
-
-
 def clip_of_two_videos(folder: Path, count: int, *, sound: bool = False) -> tuple[str, ...]:
     """Arguments that name two videos."""
     left = write_clip_video(folder / "left.mp4", count)

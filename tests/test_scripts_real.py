@@ -15,21 +15,11 @@ from torch import Tensor
 import main_test_real
 from models.classical import correct_classically
 from tests.capture_folders import write_pixels
-from tests.script_runs import ROOT, Scripts, names, save_tiny_weights
+from tests.script_runs import ROOT, Scripts, names
 from utils.distributed import Processes
 from utils.errors import InputError
 from utils.image_io import read_image, to_uint8
 from utils.preparation import Preparation
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_weights(tmp_path_factory.mktemp("weights") / "tiny.safetensors")
-
-
-@pytest.fixture
-def scripts(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Scripts:
-    return Scripts(tmp_path, weights, monkeypatch)
 
 
 @contextmanager

@@ -13,19 +13,9 @@ from data.create_rs_dataset import write_dataset
 from data.simulator import SceneSettings
 from models.generator import Generator
 from tests.capture_folders import write_rs_gopro
-from tests.script_runs import ROOT, Scripts, names, save_tiny_weights
+from tests.script_runs import ROOT, Scripts, names
 from utils.checkpoint import save_weights
 from utils.errors import InputError
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_weights(tmp_path_factory.mktemp("weights") / "tiny.safetensors")
-
-
-@pytest.fixture
-def scripts(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Scripts:
-    return Scripts(tmp_path, weights, monkeypatch)
 
 
 def test_benchmark_is_scored_and_reported(

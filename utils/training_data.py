@@ -1,6 +1,7 @@
 """Build the training and validation data that the options describe."""
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import NamedTuple, Protocol
 
 import torch
@@ -29,17 +30,22 @@ class Captures(Protocol):
         """A capture, with its true frames if there are any."""
 
 
+@dataclass(frozen=True)
 class SimulatedCaptures:
-    """Whole simulated captures with nine true frames; capture i is a function of (seed, i)."""
+    """Whole simulated captures with nine true frames; capture i is a function of (seed, i).
 
-    def __init__(
-        self, textures: Sequence[Tensor], scene: SceneSettings, *, count: int, seed: int
-    ) -> None:
-        """Take the photos that scenes show, and how many scenes there are."""
-        self.textures = textures
-        self.scene = scene
-        self.count = count
-        self.seed = seed
+    Attributes:
+        textures: photos that scenes are made of.
+        scene: what scenes to draw.
+        count: how many there are.
+        seed: decides every draw.
+    """
+
+    textures: Sequence[Tensor]
+    scene: SceneSettings
+    _: KW_ONLY
+    count: int
+    seed: int
 
     def __len__(self) -> int:
         """Number of captures."""

@@ -1,49 +1,108 @@
-"""Motion of the camera from flow between the two views of a capture, by robust least squares."""
+"""Motion of the camera from matches between the two views of a capture, by robust least squares.
 
-from collections.abc import Sequence
+The picture of a camera that shifts, turns, zooms and tilts is a homography that changes with time.
+Uniform motion and what is odd about mid-readout show plainly in a pair. What is even about it, such
+as a steady acceleration, moves both exposures of a point alike, up to what vertical motion leaves:
+that shifts the rows, so that the two instants no longer lie symmetrically about 1/2. The trace is
+a few per cent of the deviation, but thousands of matches share it. It looks much like a picture
+that shears, so one model knows even deviations and no shear, another shear alone, and the one that
+explains the matches better is taken.
+"""
+
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
-_PLANE_TERMS, _SWING_PLACES, _SWING_TERMS = 8, 3, 2
-_LEAST_MEASUREMENTS = 40  # of two equations each, for 20 coefficients
-_STEPS = 12
+SWING_TERMS = 3
+
+_LEAST_MATCHES = 40  # of two equations each, for up to 18 coefficients
+_STEPS = 14
 _FIRST_SCALE, _LAST_SCALE, _SCALE_DECAY = 8.0, 0.5, 0.7  # px
-_RIDGE = (1e-6,) * 6 + (1e-4,) * 2 + ((1e-5,) * 2 + (1e-3,) * 4) * 2
+_ALIKE = 40  # neighbouring matches that err alike, and count as one against expectations
+_LEAST_PACE = 0.1  # px per readout
+
+# Sizes that are expected, in half diagonals and radians, or 0 for what a model does not know:
+# a row for each of the components of `_place_basis`, a column for each term of `_time_basis`.
+_SHIFT, _TURN, _TILT = (0.3, 0.05, 0.02, 0.0), (0.3, 0.02, 0.006, 0.0), (0.03, 0.0, 0.0, 0.0)
+_NOTHING, _SHEAR = (0.0,) * 4, (0.05, 0.0, 0.0, 0.0)
+_SIZES = np.array((_SHIFT,) * 2 + (_TURN,) * 2 + (_TILT,) * 2 + (_NOTHING,) * 2)
+_SHEARING_SIZES = np.array((_SHIFT,) * 2 + (_TURN,) * 2 + (_TILT,) * 2 + (_SHEAR,) * 2)
+# Even deviations are expected in proportion to the motion.
+_EVEN_SHARES = np.array((0.1,) * 2 + (0.03,) * 2 + (0.0,) * 4)
+
+
+class Matches(NamedTuple):
+    """Points seen in one view and found in the other.
+
+    Attributes:
+        place: (N, 2) pixels (x, y) in the one view.
+        instant: (N,) of their exposure there.
+        other_place: (N, 2) pixels in the other view.
+        other_instant: (N,) of their exposure there.
+        confidence: (N,) in [0, 1].
+    """
+
+    place: Array
+    instant: Array
+    other_place: Array
+    other_instant: Array
+    confidence: Array
 
 
 @dataclass(frozen=True)
 class CameraMotion:
-    """Velocities of a plane seen by a moving camera, and how the camera shakes meanwhile.
+    """How the picture of what stands still moves.
 
     Attributes:
-        plane: (8,) coefficients of the velocity field of a homography.
-        shake: (2, 3, 2) component (x, y), dependence on place (1, x, y), swing term.
+        path: (8, 4) components (shift along x and y, turn, zoom, tilt along x and y, stretch,
+            shear) of the homography from the picture at t to that at t = 1/2, each the sum of
+            uniform motion and swing; in half diagonals and radians.
         size: (H, W) of the image.
+        reach: of the exposures, as `swing_basis` takes it.
     """
 
-    plane: Array
-    shake: Array
+    path: Doubles
     size: tuple[int, int]
+    reach: float
 
     def velocity(self, x: Array, y: Array) -> Array:
-        """(..., 2) px per readout at pixels (x, y)."""
-        return (_plane_basis(x, y, self.size) @ self.plane).astype(np.float32)
+        """(..., 2) px per readout at pixels (x, y) of t = 1/2."""
+        early, late = self._displacements(x, y)
+        return ((late - early) / (2 * self.reach)).astype(np.float32)
 
     def swing(self, x: Array, y: Array) -> Array:
-        """(..., 2, 2) coefficients of `swing_basis` of the x and y components at pixels (x, y)."""
-        places = _places(x, y, self.size)
-        return np.einsum("...p,cpn->...cn", places, self.shake).astype(np.float32)
+        """(..., 2, 3) coefficients of `swing_basis` of the x and y components at pixels (x, y)."""
+        early, late = self._displacements(x, y)
+        place = _normalised(np.stack((x, y), axis=-1), self.size)
+        # To first order; the path leads to t = 1/2, points from there.
+        odd = -_half_diagonal(self.size) * np.einsum(
+            "ck...,kn->...cn", _place_basis(place), self.path[:, 1:SWING_TERMS]
+        )
+        return np.concatenate((odd, -(early + late)[..., None] / 2), axis=-1).astype(np.float32)
+
+    def _displacements(self, x: Array, y: Array) -> tuple[Doubles, Doubles]:
+        """Where points at (x, y) at t = 1/2 are at both ends of the reach, from there, in px."""
+        place = _normalised(np.stack((x, y), axis=-1), self.size)
+        moved = []
+        for instant in (0.5 - self.reach, 0.5 + self.reach):
+            time = _time_basis(np.array(instant), self.reach)
+            back = np.linalg.inv(np.array(_entries(self.path @ time)).reshape(3, 3))
+            there = place @ back[:, :2].T + back[:, 2]
+            moved.append(_half_diagonal(self.size) * (there[..., :2] / there[..., 2:] - place))
+        return moved[0], moved[1]
 
 
 def swing_basis(instant: Array | np.float32, reach: float) -> Array:
-    """Deviations from uniform motion that are odd about t = 1/2: (..., 2).
+    """Deviations from uniform motion: (..., 3), two that are odd about t = 1/2 and one even.
 
-    With e = (t - 1/2) / (2 reach): e - 4 e^3 and 4 e^2 times that, zero at e = -1/2, 0 and 1/2, and
-    beyond, where nothing was exposed.
+    With e = (t - 1/2) / (2 reach): e - 4 e^3, 4 e^2 times that, and cos(pi e) - 1. The odd ones are
+    zero at e = -1/2, 0 and 1/2; beyond that, where nothing was exposed, all are constant.
 
     Args:
         instant: t, any shape.
@@ -53,82 +112,144 @@ def swing_basis(instant: Array | np.float32, reach: float) -> Array:
     e = np.clip(e / np.float32(2 * reach), np.float32(-0.5), np.float32(0.5))
     square = 4 * e * e  # products: NumPy's powers are ten times slower
     first = e - square * e
-    return np.stack((first, square * first), axis=-1)
+    return np.stack((first, square * first, np.cos(np.float32(np.pi) * e) - 1), axis=-1)
 
 
-def fit_camera_motion(
-    measured: Sequence[tuple[Array, ...]], size: tuple[int, int], reach: float
-) -> CameraMotion:
+def fit_camera_motion(matches: Matches, size: tuple[int, int], reach: float) -> CameraMotion:
     """Fit the motion that most of the image shares.
 
     Residuals count by 1 / (1 + r^2 / scale^2)^2, the scale shrinking step by step to 0.5 px: what
-    moves by itself loses its influence. From too few measurements the camera is taken to rest.
+    moves by itself loses its influence. From too few matches the camera is taken to rest.
 
     Args:
-        measured: for each view arrays of one shape: x and y at t = 1/2, exposure instant, gap,
-            displacement over the gap (..., 2), confidence.
+        matches: from either view or both.
         size: (H, W) of the image.
         reach: of the exposures, as `swing_basis` takes it.
     """
-    rows_x, rows_y, flows, confidences = [], [], [], []
-    for x, y, own, gap, flow, confidence in measured:
-        used = confidence > 0.1
-        plane = _plane_basis(x, y, size)[used] * gap[used][:, None, None]
-        elapsed = (swing_basis(own + gap, reach) - swing_basis(own, reach))[used]
-        swing = (_places(x, y, size)[used][:, :, None] * elapsed[:, None, :]).reshape(-1, 6)
-        nothing = np.zeros_like(swing)
-        rows_x.append(np.concatenate((plane[:, 0], swing, nothing), axis=1))
-        rows_y.append(np.concatenate((plane[:, 1], nothing, swing), axis=1))
-        flows.append(flow[used])
-        confidences.append(confidence[used])
-    solution = _fit(
-        (np.concatenate(rows_x), np.concatenate(rows_y)),
-        np.concatenate(flows),
-        np.concatenate(confidences),
-    )
-    shake = solution[_PLANE_TERMS:].reshape(2, _SWING_PLACES, _SWING_TERMS)
-    return CameraMotion(solution[:_PLANE_TERMS], shake, size)
+    used = matches.confidence > 0.1
+    if np.count_nonzero(used) < _LEAST_MATCHES:
+        return CameraMotion(np.zeros_like(_SIZES), size, reach)
+    equations = _Equations(Matches(*(part[used] for part in matches)), size, reach)
+    rigid = equations.solve(_SIZES, _EVEN_SHARES)
+    shearing = equations.solve(_SHEARING_SIZES, np.zeros(len(_SIZES)))
+    path = rigid if equations.misfit(rigid) <= equations.misfit(shearing) else shearing
+    return CameraMotion(path, size, reach)
 
 
-def _fit(rows: tuple[Array, Array], flow: Array, confidence: Array) -> Array:
-    """Coefficients with rows[c] @ coefficients = flow[:, c], robustly."""
-    coefficients: Array = np.zeros(len(_RIDGE), np.float32)
-    count = len(flow)
-    if count < _LEAST_MEASUREMENTS:
-        return coefficients
-    weight, scale = confidence, _FIRST_SCALE
-    for _ in range(_STEPS):
-        normal: npt.NDArray[np.float64] = np.diag(_RIDGE)
-        right: npt.NDArray[np.float64] = np.zeros(len(_RIDGE))
-        for component, terms in enumerate(rows):
-            weighted = terms * weight[:, None]
-            normal = normal + weighted.T @ terms / count
-            right = right + weighted.T @ flow[:, component] / count
-        coefficients = np.linalg.solve(normal, right).astype(np.float32)
-        residual = [flow[:, c] - terms @ coefficients for c, terms in enumerate(rows)]
-        squared = residual[0] ** 2 + residual[1] ** 2
-        weight = confidence / (1 + squared / scale**2) ** 2
-        scale = max(scale * _SCALE_DECAY, _LAST_SCALE)
-    return coefficients
+class _Equations:
+    """Points are in the same place at t = 1/2, whichever view says so."""
+
+    def __init__(self, matches: Matches, size: tuple[int, int], reach: float) -> None:
+        self.diagonal = _half_diagonal(size)
+        self.confidence = matches.confidence.astype(np.float64)
+        self.places = [_normalised(place, size) for place in (matches.place, matches.other_place)]
+        self.times = [
+            _time_basis(instant, reach) for instant in (matches.instant, matches.other_instant)
+        ]
+        self.basis = [_place_basis(place) for place in self.places]
+
+    def solve(self, sizes: Doubles, even_shares: Doubles) -> Doubles:
+        """The path with the expected sizes and shares that fits best."""
+        path, scale = np.zeros_like(sizes), _FIRST_SCALE
+        weight = self.confidence
+        known = sizes > 0
+        known[:, SWING_TERMS] = even_shares > 0
+        slopes = self._slopes(known)
+        independent = max(len(weight) / _ALIKE, 1.0)
+        for _ in range(_STEPS):
+            residual = self.residual(path)
+            squared = (residual**2).sum(0)
+            weight = self.confidence / (1 + squared / scale**2) ** 2
+            scale = max(scale * _SCALE_DECAY, _LAST_SCALE)
+            expected = sizes.copy()
+            expected[:, SWING_TERMS] = even_shares * self.pace(path)
+            noise = (weight * squared).sum() / weight.sum() / 2
+            prior = noise / independent / expected[known] ** 2
+            normal, right = np.diag(prior), prior * path[known]
+            for terms, error in zip(slopes, residual, strict=True):
+                weighted = (terms * weight / weight.sum()).T
+                normal = normal + terms @ weighted
+                right = right + error @ weighted
+            path[known] -= np.linalg.solve(normal, right)
+        return path
+
+    def _slopes(self, known: Bools) -> Doubles:
+        """(2, K, N) change of the residual in px with each known coefficient, near no motion."""
+        component, term = np.nonzero(known)
+        here, there = (
+            basis[:, component] * time.T[term]
+            for basis, time in zip(self.basis, self.times, strict=True)
+        )
+        change: Doubles = self.diagonal * (here - there)
+        return change
+
+    def residual(self, path: Doubles) -> Doubles:
+        """(2, N) px by which the views disagree about the place at t = 1/2."""
+        here, there = (
+            _map(_entries(path @ time.T), place)
+            for place, time in zip(self.places, self.times, strict=True)
+        )
+        return self.diagonal * (here - there)
+
+    def pace(self, path: Doubles) -> float:
+        """Root mean square velocity of the matched points in half diagonals, not quite zero."""
+        velocity = np.tensordot(path[:, 0], self.basis[0], axes=(0, 1))
+        return float(np.sqrt((velocity**2).sum(0).mean())) + _LEAST_PACE / self.diagonal
+
+    def misfit(self, path: Doubles) -> float:
+        """Sum of the residuals' squares in px by confidence, none counting more than 0.5 px."""
+        squared = (self.residual(path) ** 2).sum(0)
+        return float((self.confidence * squared / (1 + squared / _LAST_SCALE**2)).sum())
 
 
-def _plane_basis(x: Array, y: Array, size: tuple[int, int]) -> Array:
-    """(..., 2, 8): both components of the velocity field of a homography, one term each."""
-    x, y = _normalised(x, y, size)
+def _time_basis(instant: Array | Doubles, reach: float) -> Doubles:
+    """(..., 4) uniform motion since t = 1/2, then `swing_basis`."""
+    swing = swing_basis(np.asarray(instant, np.float32), reach).astype(np.float64)
+    uniform = np.asarray(instant, np.float64) - 0.5
+    return np.concatenate((uniform[..., None], swing), axis=-1)
+
+
+def _place_basis(place: Doubles) -> Doubles:
+    """(2, 8, ...): how each component moves points (..., 2) along x and y, to first order."""
+    x, y = place[..., 0], place[..., 1]
     one, none = np.ones_like(x), np.zeros_like(x)
-    along_x = np.stack((one, x, y, none, none, none, x * x, x * y), axis=-1)
-    along_y = np.stack((none, none, none, one, x, y, x * y, y * y), axis=-1)
-    return np.stack((along_x, along_y), axis=-2)
+    along_x = np.stack((one, none, -y, x, -x * x, -x * y, x, y))
+    along_y = np.stack((none, one, x, y, -x * y, -y * y, -y, x))
+    return np.stack((along_x, along_y))
 
 
-def _places(x: Array, y: Array, size: tuple[int, int]) -> Array:
-    x, y = _normalised(x, y, size)
-    return np.stack((np.ones_like(x), x, y), axis=-1)
+def _entries(components: Doubles) -> tuple[Doubles, ...]:
+    """The nine entries, row by row, of homographies with components (8, ...)."""
+    shift_x, shift_y, turn, zoom, tilt_x, tilt_y, stretch, shear = components
+    growth = np.exp(zoom)
+    cosine, sine = growth * np.cos(turn), growth * np.sin(turn)
+    return (
+        cosine * (1 + stretch) - sine * shear,
+        cosine * shear - sine * (1 - stretch),
+        shift_x,
+        sine * (1 + stretch) + cosine * shear,
+        sine * shear + cosine * (1 - stretch),
+        shift_y,
+        tilt_x,
+        tilt_y,
+        np.ones_like(turn),
+    )
 
 
-def _normalised(x: Array, y: Array, size: tuple[int, int]) -> tuple[Array, Array]:
-    """Coordinates from the centre of the image in units of half its diagonal."""
-    height, width = size
-    reach = np.float32(np.hypot(height, width) / 2)
-    from_left, from_top = x - (width - 1) / 2, y - (height - 1) / 2
-    return from_left.astype(np.float32) / reach, from_top.astype(np.float32) / reach
+def _map(entries: tuple[Doubles, ...], points: Doubles) -> Doubles:
+    """Where homographies with entries (N,) bring points (N, 2): (2, N)."""
+    x, y = points.T
+    along_x, along_y, depth = (
+        entries[row] * x + entries[row + 1] * y + entries[row + 2] for row in (0, 3, 6)
+    )
+    return np.stack((along_x / depth, along_y / depth))
+
+
+def _half_diagonal(size: tuple[int, int]) -> float:
+    return float(np.hypot(*size)) / 2
+
+
+def _normalised(pixels: Array, size: tuple[int, int]) -> Doubles:
+    """Points (..., 2) from the centre of the image in half diagonals."""
+    centre = np.array(((size[1] - 1) / 2, (size[0] - 1) / 2))
+    return (pixels - centre) / _half_diagonal(size)

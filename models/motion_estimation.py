@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.camera_motion import fit_camera_motion, swing_basis
+from models.camera_motion import Matches, fit_camera_motion, swing_basis
 from models.flow_measurement import Measurement, measure_motion
 from models.motion_field import (
     CELL,
@@ -37,7 +37,7 @@ _OUTLIER = 1.0  # px of displacement beyond which a measurement counts less
 _PULL = 1e-3  # towards the camera's motion
 _LEAST_STEP = 1.0  # px per readout: deviations from the camera's motion below it are not favoured
 _ROUNDS = 2
-_COARSE = 8  # px between the measurements that the camera's motion is fitted to
+_BLOCK = 8  # px a side, over which flow is averaged to fit the camera's motion
 
 
 def estimate_motion(t2b: Array, b2t: Array, scan: tuple[float, float]) -> MotionField:
@@ -56,9 +56,8 @@ def estimate_motion(t2b: Array, b2t: Array, scan: tuple[float, float]) -> Motion
         first._replace(flow=first.flow - between),
         second._replace(flow=second.flow + between),
     )
-    motion = fit_camera_motion(
-        [_thin_out(part) for part in measurements], (height, width), reach_of(scan, height)
-    )
+    matches = Matches(*map(np.concatenate, zip(*map(_thin_out, measurements), strict=True)))
+    motion = fit_camera_motion(matches, (height, width), reach_of(scan, height))
     x, y = cell_centres(-(-height // CELL), -(-width // CELL))
     camera = motion.velocity(x, y)
     field = MotionField(camera, camera, motion.swing(x, y), parallax, measurements, scan)
@@ -68,18 +67,24 @@ def estimate_motion(t2b: Array, b2t: Array, scan: tuple[float, float]) -> Motion
     return _add_deviations(field, cells, (velocity, found)) if found.any() else field
 
 
-def _thin_out(measurement: Measurement) -> tuple[Array, ...]:
-    """One pixel of each 8x8 with its approximate place at t = 1/2, as `fit_camera_motion` asks."""
+def _thin_out(measurement: Measurement) -> Matches:
+    """Means over blocks of 8x8 pixels: the search errs by its patches' places, which they cover."""
     height, width = measurement.own.shape
-    step = min(_COARSE, height, width)
+    side = min(_BLOCK, height, width)
+    rows, columns = height // side, width // side
     flow, own, gap, confidence = (
-        part[step // 2 :: step, step // 2 :: step] for part in measurement
+        cv2.resize(
+            np.ascontiguousarray(part[: rows * side, : columns * side]),
+            (columns, rows),
+            interpolation=cv2.INTER_AREA,
+        )
+        for part in measurement
     )
-    columns = np.arange(step // 2, width, step, dtype=np.float32)
-    rows = np.arange(step // 2, height, step, dtype=np.float32)
-    x, y = np.meshgrid(columns, rows)
-    share = np.clip((0.5 - own) * gap / (gap**2 + 1e-4), 0, 1)
-    return x + flow[..., 0] * share, y + flow[..., 1] * share, own, gap, flow, confidence
+    x, y = (side * np.arange(count) + (side - 1) / 2 for count in (columns, rows))
+    place = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2).astype(np.float32)
+    return Matches(
+        place, own.ravel(), place + flow.reshape(-1, 2), (own + gap).ravel(), confidence.ravel()
+    )
 
 
 def _add_deviations(

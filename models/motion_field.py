@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.camera_motion import swing_basis
+from models.camera_motion import SWING_TERMS, swing_basis
 from models.flow_measurement import Measurement, sample_image
 from models.parallax import Parallax
 
@@ -172,7 +172,9 @@ def reach_of(scan: tuple[float, float], height: int) -> float:
 def swung(swing: Array, elapsed: Array) -> Array:
     """Displacement (..., 2) that a swing (..., 2, N) adds while its basis (..., N) changes so."""
     # Written out: NumPy sums short axes slowly.
-    displacement: Array = swing[..., 0] * elapsed[..., :1] + swing[..., 1] * elapsed[..., 1:]
+    displacement: Array = swing[..., 0] * elapsed[..., :1]
+    for term in range(1, SWING_TERMS):
+        displacement += swing[..., term] * elapsed[..., term : term + 1]
     return displacement
 
 

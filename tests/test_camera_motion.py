@@ -1,103 +1,156 @@
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 
-from models.camera_motion import CameraMotion, fit_camera_motion, swing_basis
+from data.trajectories import Motion, apply, inverse
+from models.camera_motion import CameraMotion, Matches, fit_camera_motion, swing_basis
 
 Array = npt.NDArray[np.float32]
 
-SIZE = (120, 160)
-PLANE = np.array((9, -4, 6, -3, 5, 8, 2, -3), np.float32)
-SHAKE = np.array((((6, 0), (1, -1), (0, 2)), ((-4, 0), (0, 2), (1, 0))), np.float32)
-MOVING = CameraMotion(PLANE, SHAKE, SIZE)
+SIZE = (240, 320)
+CENTRE = torch.tensor(((SIZE[1] - 1) / 2, (SIZE[0] - 1) / 2), dtype=torch.float64)
+REACH = float(np.hypot(*SIZE) / 2)
 
 
-def grid() -> tuple[Array, Array]:
-    y, x = np.mgrid[4 : SIZE[0] : 8, 4 : SIZE[1] : 8].astype(np.float32)
-    return x, y
+def moving(**components: tuple[float, float, float]) -> Motion:
+    """A camera's motion: (rate, bow, sway) of shift_x, shift_y, turn, zoom; px and radians."""
+    coefficients = torch.zeros(6, 4, dtype=torch.float64)
+    for number, name in enumerate(("shift_x", "shift_y", "turn", "zoom", "tilt_x", "tilt_y")):
+        rate, bow, sway = components.get(name, (0.0, 0.0, 0.0))
+        coefficients[number] = torch.tensor((-rate / 2, rate, bow, sway), dtype=torch.float64)
+    return Motion(coefficients)
 
 
-def exact_measurements(motion: CameraMotion) -> list[tuple[Array, ...]]:
-    """What t2b and b2t say about points that are at grid places at t = 1/2, to the last bit."""
-    x, y = grid()
-    read = y / (SIZE[0] - 1)
-    measured = []
-    for own in (read, 1 - read):
-        gap = 1 - 2 * own
-        elapsed = swing_basis(own + gap, 0.5) - swing_basis(own, 0.5)
-        swung = (motion.swing(x, y) * elapsed[..., None, :]).sum(-1)
-        flow = motion.velocity(x, y) * gap[..., None] + swung
-        measured.append((x, y, own, gap, flow.astype(np.float32), np.ones_like(x)))
-    return measured
+SHAKEN = moving(
+    shift_x=(14, -4, 2), shift_y=(-24, 3, 3), turn=(0.03, 0.004, 0), zoom=(-0.02, 0, 0.002)
+)
 
 
-def displacement(motion: CameraMotion, start: float, end: float) -> Array:
-    """(..., 2) px that the points of the grid move from one instant to another."""
-    x, y = grid()
-    elapsed = swing_basis(np.float32(end), 0.5) - swing_basis(np.float32(start), 0.5)
-    return motion.velocity(x, y) * (end - start) + motion.swing(x, y) @ elapsed
+def at(motion: Motion, time: float, scene: torch.Tensor) -> torch.Tensor:
+    """Pixels (..., 2) where points (..., 2) of the scene are at a time."""
+    matrix = inverse(motion.homographies(torch.tensor(time, dtype=torch.float64)))
+    return apply(matrix, scene) + CENTRE
 
 
-def largest_error(found: CameraMotion) -> float:
-    spans: Sequence[tuple[float, float]] = ((0.5, 0), (0.5, 0.25), (0.5, 1), (0.2, 0.7))
-    # The points move by up to 9 px over half the readout.
-    return max(
-        float(np.abs(displacement(found, *span) - displacement(MOVING, *span)).max())
-        for span in spans
+def grid() -> torch.Tensor:
+    y, x = torch.meshgrid(
+        torch.arange(3.5, SIZE[0], 8), torch.arange(3.5, SIZE[1], 8), indexing="ij"
     )
+    return torch.stack((x, y), dim=-1).double().reshape(-1, 2)
 
 
-def test_swing_vanishes_at_the_ends_and_the_middle_and_is_odd() -> None:
-    np.testing.assert_array_equal(swing_basis(np.array((0, 0.5, 1), np.float32), 0.5), 0)
+def exact_matches(motion: Motion, *, confidence: float = 1.0) -> Matches:
+    """What both views show of points on a grid, wherever the other view shows them, too."""
+    parts = []
+    for bottom_up in (False, True):
+        place = grid()
+        own = place[:, 1] / (SIZE[0] - 1)
+        own = 1 - own if bottom_up else own
+        scene = apply(motion.homographies(own), place - CENTRE)
+        other = 1 - own
+        for _ in range(60):
+            seen = apply(inverse(motion.homographies(other)), scene) + CENTRE
+            row = seen[:, 1] / (SIZE[0] - 1)
+            other = row if bottom_up else 1 - row
+        inside = ((seen > 0) & (seen < torch.tensor((SIZE[1] - 1, SIZE[0] - 1)))).all(-1)
+        found = (place, own, seen, other, torch.full_like(own, confidence))
+        parts.append([part[inside].numpy().astype(np.float32) for part in found])
+    return Matches(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def misplacements(found: CameraMotion, motion: Motion, time: float) -> Array:
+    """Distances in px from the truth of places at a time of points on the grid at t = 1/2."""
+    place = grid()
+    scene = apply(motion.homographies(torch.tensor(0.5, dtype=torch.float64)), place - CENTRE)
+    x, y = place.numpy().astype(np.float32).T
+    elapsed = swing_basis(np.float32(time), 0.5) - swing_basis(np.float32(0.5), 0.5)
+    moved = found.velocity(x, y) * (time - 0.5) + found.swing(x, y) @ elapsed
+    error = place.numpy() + moved - at(motion, time, scene).numpy()
+    return np.hypot(*error.T).astype(np.float32)
+
+
+def test_swing_vanishes_where_it_must_and_is_odd_or_even() -> None:
+    ends = swing_basis(np.array((0, 0.5, 1), np.float32), 0.5)
+    np.testing.assert_allclose(ends[:, :2], 0, atol=1e-7)
+    np.testing.assert_allclose(ends[:, 2], (-1, 0, -1), atol=1e-6)
     early, late = swing_basis(np.array((0.25, 0.75), np.float32), 0.5)
-    np.testing.assert_array_equal(early, (-0.1875, -0.046875))  # -1/4 + 4/64, and 4/16 of that
-    np.testing.assert_array_equal(late, -early)
-    np.testing.assert_array_equal(swing_basis(np.array((-0.2, 1e30), np.float32), 0.5), 0)
+    # -1/4 + 4/64, 4/16 of that, and cos(pi / 4) - 1
+    np.testing.assert_allclose(early, (-0.1875, -0.046875, 0.5**0.5 - 1), rtol=1e-6)
+    np.testing.assert_allclose(late, early * (-1, -1, 1), rtol=1e-6)
+    beyond = swing_basis(np.array((-0.2, 1e30), np.float32), 0.5)
+    np.testing.assert_allclose(beyond, ((0, 0, -1),) * 2, atol=1e-6)
     shorter = swing_basis(np.array((0.4, 0.6), np.float32), 0.2)  # a readout from 0.3 to 0.7
-    np.testing.assert_allclose(shorter, (early, late), rtol=1e-6)
+    np.testing.assert_allclose(shorter, (early, late), rtol=1e-5)
 
 
-def test_velocities_are_those_of_a_homography() -> None:
-    # Points (x, y, 1) in units of half the diagonal, from the centre, move by exp(t G).
-    a, b, c, d, e, f, g, h = generator = np.array((0.3, 1.2, -0.7, 2, 0.1, 0.9, -0.4, 0.6))
-    plane = np.array((c, a, b, f, d, e, -g, -h), np.float32)
-    motion = CameraMotion(plane, np.zeros((2, 3, 2), np.float32), SIZE)
-    matrix = np.append(generator, 0).reshape(3, 3)
-    place = np.array((0.3, -0.2, 1.0))
-    step = 1e-6
-    moved = place + step * matrix @ place
-    expected = (moved[:2] / moved[2] - place[:2]) / step
-    half = np.hypot(*SIZE) / 2
-    x, y = (place[:2] * half + ((SIZE[1] - 1) / 2, (SIZE[0] - 1) / 2)).astype(np.float32)
-    np.testing.assert_allclose(motion.velocity(x, y), expected, atol=1e-5)
+@pytest.mark.parametrize("time", [0.0, 0.25, 0.75, 1.0])
+def test_exact_matches_give_the_path_back(time: float) -> None:
+    found = fit_camera_motion(exact_matches(SHAKEN), SIZE, 0.5)
+    # Points move by about 15 px from t = 1/2 to either end.
+    assert misplacements(found, SHAKEN, time).max() < 0.4
 
 
-def test_exact_measurements_give_the_motion_back() -> None:
-    assert largest_error(fit_camera_motion(exact_measurements(MOVING), SIZE, 0.5)) < 0.15
+@pytest.mark.parametrize("bow", [(5.0, 0.0), (0.0, -5.0)])
+def test_vertical_motion_shows_a_steady_acceleration(bow: tuple[float, float]) -> None:
+    motion = moving(shift_x=(5, bow[0], 0), shift_y=(-30, bow[1], 0))
+    found = fit_camera_motion(exact_matches(motion), SIZE, 0.5)
+    centre = np.float32((SIZE[1] - 1) / 2), np.float32((SIZE[0] - 1) / 2)
+    # The scene's shift in the camera is the camera's own, the other way round.
+    np.testing.assert_allclose(found.swing(*centre)[:, 2], (-bow[0], -bow[1]), atol=0.4)
+
+
+def test_acceleration_that_leaves_no_trace_is_taken_to_be_none() -> None:
+    sideways = moving(shift_x=(30, 4, 0))
+    found = fit_camera_motion(exact_matches(sideways), SIZE, 0.5)
+    assert misplacements(found, sideways, 0.5).max() < 0.1
+    assert np.abs(found.swing(np.float32(100), np.float32(60))[:, 2]).max() < 0.5
+
+
+def test_a_picture_that_shears_is_not_taken_for_acceleration() -> None:
+    # Sideways past a floor that lies before a wall: the lower, the faster, up to 16 px.
+    matches = exact_matches(moving(shift_x=(12, 0, 0), shift_y=(-20, 0, 0)))
+    gap = matches.other_instant - matches.instant
+    middle = matches.place[:, 1] + (0.5 - matches.instant) * 20
+    faster = 16 * (middle / SIZE[0] - 0.5) * gap
+    sheared = matches.other_place - np.stack((faster, np.zeros_like(faster)), axis=1)
+    found = fit_camera_motion(matches._replace(other_place=sheared), SIZE, 0.5)
+    assert found.path[6:].any() and not found.path[:, 3].any()
+    top, bottom = (found.velocity(np.float32(160), np.float32(y)) for y in (40, 200))
+    np.testing.assert_allclose(bottom - top, (-16 * 160 / 240, 0), atol=0.5)
 
 
 def test_a_third_of_outliers_does_no_harm() -> None:
     rng = np.random.default_rng(0)
-    measured = exact_measurements(MOVING)
-    for *_, flow, _ in measured:
-        outliers = rng.random(flow.shape[:2]) < 0.3
-        flow[outliers] = rng.uniform(-40, 40, (np.count_nonzero(outliers), 2))
-    assert largest_error(fit_camera_motion(measured, SIZE, 0.5)) < 0.15
+    matches = exact_matches(SHAKEN)
+    outliers = rng.random(len(matches.instant)) < 0.3
+    matches.other_place[outliers] += rng.uniform(-40, 40, (np.count_nonzero(outliers), 2))
+    found = fit_camera_motion(matches, SIZE, 0.5)
+    assert misplacements(found, SHAKEN, 0.0).max() < 0.5
 
 
 def test_what_is_not_trusted_does_not_count() -> None:
-    measured = exact_measurements(MOVING)
-    for *_, flow, confidence in measured:
-        flow[:, :6], confidence[:, :6] = 30, 0
-    assert largest_error(fit_camera_motion(measured, SIZE, 0.5)) < 0.2
+    matches = exact_matches(SHAKEN)
+    matches.other_place[:60] += 30
+    matches.confidence[:60] = 0
+    found = fit_camera_motion(matches, SIZE, 0.5)
+    assert misplacements(found, SHAKEN, 1.0).max() < 0.5
 
 
-@pytest.mark.parametrize("trusted", [0, 1, 19])
-def test_from_too_few_measurements_the_camera_rests(trusted: int) -> None:
-    measured = exact_measurements(MOVING)
-    for *_, confidence in measured:
-        confidence.reshape(-1)[trusted:] = 0
-    found = fit_camera_motion(measured, SIZE, 0.5)
-    assert not found.plane.any() and not found.shake.any()
+@pytest.mark.parametrize("trusted", [0, 1, 39])
+def test_from_too_few_matches_the_camera_rests(trusted: int) -> None:
+    matches = exact_matches(SHAKEN)
+    matches.confidence[trusted:] = 0
+    assert not fit_camera_motion(matches, SIZE, 0.5).path.any()
+
+
+def test_a_part_of_the_readout_has_a_swing_of_its_own() -> None:
+    motion = moving(shift_x=(16, 0, 0), shift_y=(-20, 0, 0))
+    matches = exact_matches(motion)
+    # The same places, read out in the middle half: all moves twice as fast.
+    halved = matches._replace(
+        instant=0.25 + 0.5 * matches.instant, other_instant=0.25 + 0.5 * matches.other_instant
+    )
+    found = fit_camera_motion(halved, SIZE, 0.25)
+    velocity = found.velocity(np.float32(160), np.float32(120))
+    np.testing.assert_allclose(velocity, (-32, 40), atol=0.2)

@@ -14,12 +14,9 @@ from data.time_maps import leg_positions
 from models.splatting import reverse_flows
 from models.warping import Sampling, backward_warp
 
-# Of each leg (0 -> 1, 0 -> t, t -> 1): the first and last frame among those at 0, t, 1, and the
-# flows between them, there and back, among the six.
-_LEG_STARTS = [0, 0, 1]
-_LEG_ENDS = [2, 1, 2]
-_FLOWS_THERE = [0, 2, 4]
-_FLOWS_BACK = [1, 3, 5]
+# Of each leg (0 -> 1, 0 -> t, t -> 1): the first and last frame among those at 0, t, 1.
+_LEG_STARTS = (0, 0, 1)
+_LEG_ENDS = (2, 1, 2)
 
 
 class Rebuilt(NamedTuple):
@@ -82,12 +79,15 @@ def _rebuild_legs(
     Returns:
         Images (B, 2, 3, 3, H, W) and validity (B, 2, 3, 1, H, W).
     """
-    there = _for_both_scans(flows[:, _FLOWS_THERE])
-    back = _for_both_scans(flows[:, _FLOWS_BACK])
+    there, back = (_for_both_scans(flows[:, direction::2]) for direction in (0, 1))
+    starts, ends = (
+        torch.stack([frames[:, place] for place in places], dim=1)
+        for places in (_LEG_STARTS, _LEG_ENDS)
+    )
     position = tau.flatten(0, 2)
     to_start, to_end = reverse_flows(there, back, position)
-    start = backward_warp(_for_both_scans(frames[:, _LEG_STARTS]), to_start, sampling)
-    end = backward_warp(_for_both_scans(frames[:, _LEG_ENDS]), to_end, sampling)
+    start = backward_warp(_for_both_scans(starts), to_start, sampling)
+    end = backward_warp(_for_both_scans(ends), to_end, sampling)
     # Written so that two equal samples blend to exactly that.
     blended = start.warped + position * (end.warped - start.warped)
     # At an end of its leg a pixel takes nothing from the other end.

@@ -201,7 +201,8 @@ def _pixels_per_unit(flow: Tensor, images: Tensor) -> Tensor:
     height, width = images.shape[-2:]
     shares = (width / _round_up(width), height / _round_up(height))
     dtype = torch.promote_types(flow.dtype, torch.float32)
-    return torch.tensor(shares, dtype=dtype, device=flow.device)[:, None, None] * FLOW_SCALE
+    scale = torch.tensor(shares, dtype=dtype).to(flow.device, non_blocking=True)
+    return scale[:, None, None] * FLOW_SCALE
 
 
 def _round_up(size: int) -> int:

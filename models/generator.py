@@ -142,7 +142,7 @@ class Generator(nn.Module):
         """Warped features of t2b and b2t at each scale."""
         views = [
             self.warped_context_net.fuse(
-                [Canvas(level.ground[:, view], level.size) for level in context], own
+                [level._replace(ground=level.ground[:, view]) for level in context], own
             )
             for view, own in enumerate(flow.chunk(2, dim=1))
         ]

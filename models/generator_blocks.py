@@ -21,7 +21,7 @@ from models.generator_layers import (
     resize_flow,
     warp_to_frames,
 )
-from models.warping import Canvas, prepare_canvas, warp_canvas
+from models.warping import Canvas, pixel_centres, prepare_canvas, warp_canvas
 
 BLOCK_SCALES = (8, 4, 2, 1)
 
@@ -161,9 +161,10 @@ class WarpedContextNet(nn.Module):
             flow = resize_flow(flow, 0.5)
             flows = flow.unflatten(1, (-1, 2)).unbind(1)
             grounds = canvas.ground.expand(flow.shape[0], -1, -1, -1).chunk(len(flows), dim=1)
+            pixels = pixel_centres(flow)
             total = self.get_parameter(f"conv{level}_1.0.bias")[:, None, None]
             for ground, one in zip(grounds, flows, strict=True):
-                total = total + warp_canvas(Canvas(ground, canvas.size), one)
+                total = total + warp_canvas(canvas._replace(ground=ground), one, pixels)
             fused.append(self.get_submodule(f"conv{level}_1.1")(total))
         return fused
 
@@ -223,7 +224,13 @@ class SynthesisNet(nn.Module):
         assert isinstance(convolution, nn.ConvTranspose2d) and convolution.bias is not None
         if len(channels) == convolution.out_channels:
             return self.conv1(features)
-        index = torch.tensor(channels, device=features.device)
-        weight, bias = convolution.weight[:, index], convolution.bias[index]
-        output = F.conv_transpose2d(features, weight, bias, 2, 1)
-        return F.prelu(output, activation.get_parameter("weight")[index])
+        # Of slices: a GPU would have to be waited for to be given an index.
+        weight, bias, slope = (
+            torch.cat([values.narrow(dim, channel, 1) for channel in channels], dim)
+            for values, dim in (
+                (convolution.weight, 1),
+                (convolution.bias, 0),
+                (activation.get_parameter("weight"), 0),
+            )
+        )
+        return F.prelu(F.conv_transpose2d(features, weight, bias, 2, 1), slope)

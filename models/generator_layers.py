@@ -98,7 +98,7 @@ def warp_to_frames(images: Canvas, flows: Tensor, shrink: int = 1) -> list[Tenso
     flow = _what_resizing_reads(flows, shrink).unflatten(1, (images.ground.shape[1], -1, 2))
     grounds = images.ground.expand(flows.shape[0], -1, -1, -1, -1).unbind(1)
     return [
-        resize(warp_canvas(Canvas(ground, images.size), one, pixels), 1 if shrink == 1 else 0.5)
+        resize(warp_canvas(images._replace(ground=ground), one, pixels), 1 if shrink == 1 else 0.5)
         for ground, own in zip(grounds, flow.unbind(1), strict=True)
         for one in own.unbind(1)
     ]

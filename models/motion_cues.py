@@ -51,7 +51,7 @@ def find_motion(pair: Tensor, offsets: Tensor) -> MotionCues:
     images = pair.float().permute(0, 1, 3, 4, 2).cpu().contiguous().numpy()
     count = offsets.shape[1] // 2
     # The maps of one instant are s - t and 1 - s - t.
-    rows = offsets[..., 0].double().cpu()
+    rows = offsets[..., 0].cpu().double()
     times = (1 - (rows[:, :count] + rows[:, count:]).mean(-1)) / 2
     scans = rows[:, 0] + times[:, :1]
     jobs = [

@@ -19,6 +19,7 @@ from models.refiner import Refiner
 from models.tiling import (
     FALLBACK_TILE,
     GENERATOR_MARGIN,
+    PIXELS_TOGETHER,
     REFINER_MARGIN,
     Tile,
     TileSize,
@@ -62,11 +63,21 @@ class Pass(NamedTuple):
 
 
 class _Job(NamedTuple):
-    """A pair (2, 3, H, W) as the network takes it, the instants wanted, and the (H,) scan."""
+    """What is to be made.
+
+    Attributes:
+        pair: (2, 3, H, W) as the network takes it.
+        times: instants wanted.
+        scan: (H,) exposure times of the t2b rows, on the CPU: a GPU would have to be waited for.
+        tile: pixels that a tile keeps along each side; None: the whole image at once.
+        together: pixels of all passes that a generator makes as one batch.
+    """
 
     pair: Tensor
     times: tuple[float, ...]
     scan: Tensor
+    tile: int | None
+    together: int
 
 
 def run_passes(
@@ -99,20 +110,21 @@ def run_passes(
     # Convolutions on a CPU, and in half precision on a GPU, are fastest so.
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     weight = next(network.parameters())
-    scan = padded_scan(scan_time, size[0], size[0]).to(weight)
-    job = _Job(pair.to(weight), tuple(map(float, times)), scan)
+    scan = padded_scan(scan_time, size[0], size[0]).to("cpu", weight.dtype)
     plan = plan_tiles(network, size, len(times), running.tile)
     if plan.note:
         sys.stderr.write(f"{plan.note}\n")
+    together = PIXELS_TOGETHER[weight.device.type == "cpu"]
+    job = _Job(pair.to(weight), tuple(map(float, times)), scan, plan.tile, together)
     with torch.inference_mode(), autocast(running.precision, weight.device):
         try:
-            _take_all(network, job, plan.tile, take)
+            _take_all(network, job, take)
             return
         except torch.OutOfMemoryError:
             if plan.tile is not None or running.tile is None:
                 raise
         sys.stderr.write(f"{size[1]}x{size[0]}: out of memory, again in tiles of {FALLBACK_TILE}\n")
-        _take_all(network, job, FALLBACK_TILE, take)
+        _take_all(network, job._replace(tile=FALLBACK_TILE, together=0), take)
 
 
 def padded_scan(scan_time: Tensor | None, height: int, rows: int) -> Tensor:
@@ -125,47 +137,40 @@ def padded_scan(scan_time: Tensor | None, height: int, rows: int) -> Tensor:
     return torch.cat((scan_time, scan_time[-1] + pace * below))
 
 
-def _take_all(
-    network: Corrector, job: _Job, tile: int | None, take: Callable[[Pass], None]
-) -> None:
-    made = (
-        _refine(network, job, tile)
-        if isinstance(network, Refiner)
-        else _generate(network, job, tile)
-    )
+def _take_all(network: Corrector, job: _Job, take: Callable[[Pass], None]) -> None:
+    made = _refine(network, job) if isinstance(network, Refiner) else _generate(network, job)
     for each in made:
         take(each)
 
 
-def _generate(generator: Generator, job: _Job, tile: int | None) -> Iterator[Pass]:
+def _generate(generator: Generator, job: _Job) -> Iterator[Pass]:
     """A pass gives the frames at 0, t and 1; the ends are taken from the one nearest the middle."""
     middles = _middle_instants(job.times)
-    ends = tuple(end for end in (0.0, 1.0) if end in job.times)
-    between = tuple(middle for middle in middles if middle in job.times)
-    for place in tiles_of(_size(job.pair), tile, GENERATOR_MARGIN):
+    first = [index for index, t in enumerate((0.0, middles[0], 1.0)) if t in job.times]
+    for place in tiles_of(_size(job.pair), job.tile, GENERATOR_MARGIN):
         rows, columns = place.seen_slices
         part = job.pair[..., rows, columns]
         height, width = _size(part)
         padded = pad_to_multiple(part, SIZE_MULTIPLE)
         scan = padded_scan(job.scan[rows], height, padded.shape[-2])
         encoded = generator.encode(padded[None])
-        for middle in middles:
-            first = middle == middles[0]
-            instants = (0.0, middle, 1.0)
-            wanted = [
-                index
-                for index, t in enumerate(instants)
-                if (t in between if index == 1 else first and t in ends)
-            ]
-            maps = time_maps.offset_maps(scan[None], scan.new_tensor([instants]))
-            offsets = maps.expand(-1, -1, -1, padded.shape[-1])
-            made = generator.decode(encoded, offsets, wanted)
-            flows = made.flows[-1][0].unflatten(0, (2, 3, 2)).transpose(0, 1)[wanted]
-            times = tuple(instants[index] for index in wanted)
-            yield Pass(times, unpad(made.frames[0], height, width), flows, place)
+        at_once = max(1, job.together // (padded.shape[-2] * padded.shape[-1]))
+        groups = [middles[start : start + at_once] for start in range(1, len(middles), at_once)]
+        for group, wanted in [(middles[:1], first), *((group, [1]) for group in groups)]:
+            instants = scan.new_tensor([(0, middle, 1) for middle in group])
+            maps = time_maps.offset_maps(scan.expand(len(group), -1), instants)
+            maps = maps.to(padded.device, non_blocking=True)
+            made = generator.decode(encoded, maps.expand(-1, -1, -1, padded.shape[-1]), wanted)
+            flows = made.flows[-1].unflatten(1, (2, 3, 2))
+            yield Pass(
+                tuple((0.0, middle, 1.0)[index] for middle in group for index in wanted),
+                unpad(made.frames.flatten(0, 1), height, width),
+                torch.stack([flows[:, :, index] for index in wanted], dim=1).flatten(0, 1),
+                place,
+            )
 
 
-def _refine(refiner: Refiner, job: _Job, tile: int | None) -> Iterator[Pass]:
+def _refine(refiner: Refiner, job: _Job) -> Iterator[Pass]:
     """Motion is estimated once, of the whole image; a pass makes what memory allows."""
     size = _size(job.pair)
     maps = time_maps.offset_maps(job.scan[None], job.scan.new_tensor([job.times]))
@@ -174,7 +179,7 @@ def _refine(refiner: Refiner, job: _Job, tile: int | None) -> Iterator[Pass]:
     # A tile sees whatever its pixels can come from.
     furthest = max(float(motion.abs().max()) for motion in (cues.local, cues.camera))
     margin = round_up(REFINER_MARGIN + furthest)
-    for place in tiles_of(size, tile, margin):
+    for place in tiles_of(size, job.tile, margin):
         rows, columns = place.seen_slices
         part = job.pair[..., rows, columns]
         at_once = frames_at_once(_size(part), len(job.times))

@@ -1,5 +1,7 @@
 """In which precision a network's convolutions run."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -8,10 +10,21 @@ Precision = Literal["float32", "bfloat16", "auto"]
 """\"auto\" takes bfloat16 where the hardware computes with it."""
 
 
-def autocast(precision: Precision, device: torch.device) -> torch.autocast:
-    """What a network runs in; warps, flows and blending stay in float32 inside."""
+@contextmanager
+def autocast(precision: Precision, device: torch.device) -> Iterator[None]:
+    """What a network runs in; warps, flows and blending stay in float32 inside.
+
+    PyTorch lets a GPU round what float32 convolutions take to 10 bits (TF32); here it must not, so
+    that float32 means the same on every device.
+    """
     lower = precision == "bfloat16" or (precision == "auto" and computes_bfloat16(device))
-    return torch.autocast(device.type, torch.bfloat16, enabled=lower)
+    allowed = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        with torch.autocast(device.type, torch.bfloat16, enabled=lower):
+            yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = allowed
 
 
 def computes_bfloat16(device: torch.device) -> bool:

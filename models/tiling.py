@@ -27,6 +27,10 @@ REFINER_MARGIN = 160
 FALLBACK_TILE = 512
 """What a GPU that ran out of memory works in."""
 
+PIXELS_TOGETHER = (8 * 960 * 544, 0)
+"""Pixels of a generator's passes that are made as one batch, on a GPU and on a CPU: small kernels
+leave a GPU idle, a CPU is no faster for them. A single pass may have more."""
+
 _TILES = range(1024, 255, -128)  # that are tried, the first that fits is taken
 
 _GIGABYTE = 1e9
@@ -109,7 +113,8 @@ def estimate_memory(network: Corrector, size: tuple[int, int], frames: int) -> f
     if isinstance(network, Refiner):
         frame_pixels = _REFINER_PIXEL * frames_at_once(size, frames)
         return process + results + (_MOTION_PIXEL + frame_pixels) * pixels
-    return process + 2 * weights + results + _GENERATOR_PIXEL * pixels
+    together = min(PIXELS_TOGETHER[parameters[0].device.type == "cpu"], max(1, frames - 2) * pixels)
+    return process + 2 * weights + results + _GENERATOR_PIXEL * max(pixels, together)
 
 
 def frames_at_once(size: tuple[int, int], frames: int) -> int:

@@ -31,11 +31,15 @@ class Canvas(NamedTuple):
 
     Attributes:
         ground: (..., C, H', W'), the images at its top left.
-        size: (H, W) of the images.
+        scale: (2, 1, 1) steps of the normalised coordinates x and y from pixel to pixel.
+        first: (2, 1, 1) normalised coordinates of the images' first pixel.
+        last: (2, 1, 1) of their last pixel.
     """
 
     ground: Tensor
-    size: tuple[int, int]
+    scale: Tensor
+    first: Tensor
+    last: Tensor
 
 
 class Warped(NamedTuple):
@@ -111,7 +115,16 @@ def prepare_canvas(images: Tensor) -> Canvas:
     """Lay images (..., C, H, W), float32 or better, out for `warp_canvas`."""
     height, width = images.shape[-2:]
     missing = (0, _power_of_two(width) - width, 0, _power_of_two(height) - height)
-    return Canvas(F.pad(images, missing), (height, width))
+    ground = F.pad(images, missing)
+    # Not new_tensor, which would fix the size of a program that is exported for any; and a GPU need
+    # not have finished what it does before it is given them.
+    sides, ends = (
+        torch.tensor(sizes, dtype=ground.dtype).to(ground.device, non_blocking=True)[:, None, None]
+        for sizes in (ground.shape[:-3:-1], (width, height))
+    )
+    scale = 2 / sides
+    first = scale / 2 - 1
+    return Canvas(ground, scale, first, first + (ends - 1) * scale)
 
 
 def pixel_centres(like: Tensor) -> Tensor:
@@ -133,14 +146,10 @@ def warp_canvas(canvas: Canvas, flow: Tensor, pixels: Tensor | None = None) -> T
     Returns:
         (B, C, h, w).
     """
-    # Not new_tensor, which would fix the size of a program that is exported for any.
-    sides = torch.tensor(canvas.ground.shape[:-3:-1], dtype=flow.dtype, device=flow.device)
-    last = torch.tensor(canvas.size[::-1], dtype=flow.dtype, device=flow.device) - 1
-    sides, last = sides[:, None, None], last[:, None, None]
     pixels = pixel_centres(flow) if pixels is None else pixels
     # All exact: the sides are powers of two.
-    grid = torch.addcmul((2 * pixels + 1) / sides - 1, flow, 2 / sides)
-    grid = grid.clamp(1 / sides - 1, (2 * last + 1) / sides - 1).permute(0, 2, 3, 1)
+    grid = torch.addcmul(torch.addcmul(canvas.first, pixels, canvas.scale), flow, canvas.scale)
+    grid = grid.clamp(canvas.first, canvas.last).permute(0, 2, 3, 1)
     return F.grid_sample(
         canvas.ground, grid, mode="bilinear", padding_mode="zeros", align_corners=False
     )

@@ -42,11 +42,11 @@ def plain_correct(
     """
     height, width = pair.shape[-2:]
     padded = pad_to_multiple(pair, SIZE_MULTIPLE)[None]
-    scan = time_maps.scan_time(height, rows=padded.shape[-2])[None]
+    scan = time_maps.scan_time(height, rows=padded.shape[-2])[None].to(pair)
     times = frame_instants(count)
     frames = pair.new_zeros(count, *pair.shape[1:])
     for index in sorted(range(1, count - 1), key=lambda i: (abs(times[i] - 0.5), i))[:passes]:
-        maps = time_maps.offset_maps(scan, torch.tensor([[0.0, times[index], 1.0]]))
+        maps = time_maps.offset_maps(scan, scan.new_tensor([[0.0, times[index], 1.0]]))
         offsets = maps.expand(-1, -1, -1, padded.shape[-1])
         made = unpad(plain_forward(generator, padded, offsets).frames[0], height, width)
         frames[index] = made[1]
@@ -80,8 +80,8 @@ def _warp(images: Tensor, flows: Tensor) -> Tensor:
     frames = flows.shape[1] // (2 * count)
     repeated = images[:, :, None].expand(-1, -1, frames, -1, -1, -1)
     flow = flows.reshape(-1, 2, height, width)
-    x = torch.arange(width, dtype=flow.dtype) + flow[:, 0]
-    y = torch.arange(height, dtype=flow.dtype)[:, None] + flow[:, 1]
+    x = torch.arange(width, dtype=flow.dtype, device=flow.device) + flow[:, 0]
+    y = torch.arange(height, dtype=flow.dtype, device=flow.device)[:, None] + flow[:, 1]
     rows, columns = (1 << (side - 1).bit_length() for side in (height, width))
     canvas = F.pad(
         repeated.reshape(-1, channels, height, width), (0, columns - width, 0, rows - height)

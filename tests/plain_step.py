@@ -110,9 +110,9 @@ def _reverse(there: Tensor, back: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
 def _splat(values: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
     """Sums of weighted values and of weights, element by element of those that land inside."""
     batch, channels, height, width = values.shape
-    item = torch.arange(batch)[:, None, None].expand(-1, height, width)
-    x = torch.arange(width) + flow[:, 0]
-    y = torch.arange(height)[:, None] + flow[:, 1]
+    item = torch.arange(batch, device=flow.device)[:, None, None].expand(-1, height, width)
+    x = torch.arange(width, device=flow.device) + flow[:, 0]
+    y = torch.arange(height, device=flow.device)[:, None] + flow[:, 1]
     total = values.new_zeros(batch, height, width, channels + 1)
     source = torch.cat((values, torch.ones_like(values[:, :1])), dim=1).permute(0, 2, 3, 1)
     for column in (x.detach().floor(), x.detach().floor() + 1):

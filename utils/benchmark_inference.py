@@ -33,7 +33,7 @@ Curves = Mapping[str, Sequence[tuple[float, float]]]
 
 def measure(*, quick: bool = False) -> list[Row]:
     """Nine frames of a 960x540 pair at full width, in float32 and bfloat16, and peak memory."""
-    generator = _full_generator()
+    generator = full_generator()
     pair = smooth_pair(_SIZE)
     rows = _measure_speed(generator, pair, rounds=1 if quick else 3)
     rows.append(Row("peak memory, 960x540, nine frames", _gigabytes("generator", _SIZE, None)))
@@ -54,7 +54,7 @@ def measure(*, quick: bool = False) -> list[Row]:
 def measure_scaling(folder: Path, *, quick: bool = False) -> list[Row]:
     """Time against pixels, frames and batch, drawn into `folder`."""
     rounds = 1 if quick else 2
-    generator = _full_generator()
+    generator = full_generator()
     sides = (128, 256) if quick else (128, 256, 512, 768, 1024)
     counts = (3, 5) if quick else (3, 5, 9, 17)
     batches = (1, 2) if quick else (1, 2, 4)
@@ -146,18 +146,19 @@ def _one_pass(generator: Generator, side: int, batch: int = 1) -> None:
         generator(pair.expand(batch, -1, -1, -1, -1), offsets.expand(batch, -1, -1, -1))
 
 
+def full_generator() -> Generator:
+    """The generator at full width, its weights by formula, ready to correct."""
+    generator = Generator().eval()
+    fill_by_formula(generator, 1, 1.0)
+    generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return generator
+
+
 def _inputs(height: int, width: int) -> tuple[Tensor, Tensor]:
     maps = time_maps.offset_maps(
         time_maps.scan_time(height)[None], torch.tensor([[0.0, 0.375, 1.0]])
     )
     return smooth_pair((height, width))[None], maps.expand(-1, -1, -1, width)
-
-
-def _full_generator() -> Generator:
-    generator = Generator().eval()
-    fill_by_formula(generator, 1, 1.0)
-    generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return generator
 
 
 def _least(work: Callable[[], object], rounds: int) -> float:

@@ -13,7 +13,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 
-from data.capture import TrainingSample
+from data.capture import TrainingSample, to_device
 from data.simulator import SceneSettings
 from data.textures import load_textures
 from data.time_maps import scan_time
@@ -41,6 +41,7 @@ _BARS: dict[Kind, tuple[str, str]] = {
 _WEIGHTS = {"Charbonnier": 1.0, "Perceptual": 0.1, "Variation": 0.1}
 _PWC = Path("pretrained/pwcnet.safetensors")
 _ROOT = Path(__file__).parents[1]
+_ALONE = Processes(torch.device("cpu"))
 _GAIN = 2**0.5  # of formula weights, for networks with leaky ReLUs
 
 
@@ -52,12 +53,14 @@ class Step(NamedTuple):
         objective: what it minimises.
         generator: what it trains.
         batch: what it is taken on.
+        optimizer: of the generator.
     """
 
     take: Callable[[], object]
     objective: nn.Module
     generator: Generator
     batch: TrainingSample
+    optimizer: torch.optim.Optimizer
 
 
 def measure(*, quick: bool = False) -> list[Row]:
@@ -86,10 +89,11 @@ def measure(*, quick: bool = False) -> list[Row]:
     return rows
 
 
-def build_step(kind: Kind, *, batch_size: int = 2, processes: Processes | None = None) -> Step:
+def build_step(kind: Kind, *, batch_size: int = 2, processes: Processes = _ALONE) -> Step:
     """A step on smooth random images, with the flow network's weights if they are there."""
     torch.manual_seed(0)
-    generator, perceptual = Generator(), Perceptual()
+    device = processes.device
+    generator, perceptual = Generator().to(device), Perceptual()
     fill_by_formula(perceptual, 2, _GAIN)
     flow = PWCNet("released").requires_grad_(False).eval()
     if (_ROOT / _PWC).is_file():
@@ -105,18 +109,19 @@ def build_step(kind: Kind, *, batch_size: int = 2, processes: Processes | None =
     coarse = torch.rand(2 * batch_size, 3, size // 16, size // 16)
     pair = F.interpolate(coarse, (size, size), mode="bilinear").unflatten(0, (-1, 2))
     scan = scan_time(540, rows=size, top=100).expand(batch_size, -1)
-    batch = TrainingSample(pair, scan, torch.full((batch_size,), 0.5))
+    batch = to_device(TrainingSample(pair, scan, torch.full((batch_size,), 0.5)), device)
     optimizer = torch.optim.AdamW(generator.parameters(), lr=1e-6)
-    network = generator if processes is None else processes.wrap(generator)
+    network = processes.wrap(generator)
+    objective.to(device)
 
     def take() -> None:
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=kind == "stage1_bfloat16"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=kind == "stage1_bfloat16"):
             total, _ = objective(network, batch)
         total.backward()
         optimizer.step()
 
-    return Step(take, objective, generator, batch)
+    return Step(take, objective, generator, batch, optimizer)
 
 
 def _describe(kind: Kind) -> str:
@@ -194,9 +199,8 @@ def _report_pace(rank: int) -> None:
     world_size = int(os.environ["WORLD_SIZE"])
     if world_size > 1:
         dist.init_process_group("gloo", rank=rank, world_size=world_size)
-    step = build_step(
-        "stage1", batch_size=1, processes=Processes(torch.device("cpu"), rank, world_size)
-    )
+    processes = Processes(torch.device("cpu"), rank, world_size)
+    step = build_step("stage1", batch_size=1, processes=processes)
     seconds = []
     for _ in range(4):
         start = time.perf_counter()

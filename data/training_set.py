@@ -15,7 +15,9 @@ from torch.utils.data import Dataset
 
 from data.capture import CapturePair, TrainingSample
 from data.simulator import Scene, SceneSettings, draw_scene
+from data.time_maps import offset_maps
 from data.transforms import crop, flip_horizontal, flip_vertical, reverse_time
+from models.motion_cues import find_motion
 from utils.errors import InputError
 
 Times = Literal["released", "continuous"]
@@ -38,6 +40,7 @@ class TrainingSetSettings:
         seed: not negative; decides every draw.
         with_truth: whether samples carry the true frames at 0, t, 1.
         with_flows: whether samples carry exact displacements; only for simulated scenes.
+        with_cues: whether samples carry what classical means find of the motion.
         crops_per_scene: how many consecutive samples show the same scene or capture.
         sensor_rows: (low, high) share of a simulated sensor's rows that crops are taken from; in
             the upper half the motion between the inputs has one sign and is learned sooner.
@@ -49,6 +52,7 @@ class TrainingSetSettings:
     seed: int = 0
     with_truth: bool = False
     with_flows: bool = False
+    with_cues: bool = False
     crops_per_scene: int = 1
     sensor_rows: tuple[float, float] = (0.0, 1.0)
 
@@ -219,4 +223,11 @@ def _sample(
         t=torch.tensor(t, dtype=torch.float32),
         truth=capture.truth if settings.with_truth else None,
         truth_flows=capture.truth_flows,
+        cues=_find_cues(capture, t) if settings.with_cues else None,
     )
+
+
+def _find_cues(capture: CapturePair, t: float) -> Tensor:
+    """Cues (3, 15, h, w) of the frames at 0, t and 1."""
+    maps = offset_maps(capture.scan_time[None], torch.tensor([[0.0, t, 1.0]]))
+    return find_motion(capture.pair[None], maps.expand(-1, -1, -1, capture.width)).packed

@@ -8,7 +8,7 @@ TERMS = MappingProxyType(
     {
         "cycle": ("Charbonnier", "Perceptual", "Variation"),
         "distillation": ("Charbonnier", "Perceptual", "Variation"),
-        "supervised": ("Charbonnier", "Perceptual", "Variation", "Flow"),
+        "supervised": ("Charbonnier", "Decibels", "Perceptual", "Variation", "Flow"),
         "flow": ("Endpoint", "Matching"),
     }
 )

@@ -12,6 +12,7 @@ from models.early_gradients import sum_of_parts
 from models.weight_files import download_state, load_strictly, read_state
 
 CHARBONNIER_EPSILON = 1e-9
+_LEAST_SQUARE = 1e-6  # of errors: 60 dB
 
 _VGG_LAYERS: list[str | int] = [64, 64, "M", 128, 128, "M", 256, 256, 256]
 _VGG_DEPTH = 15
@@ -24,6 +25,15 @@ _PIXELS_TOGETHER = (2**20, 2**17)
 def charbonnier(estimate: Tensor, target: Tensor) -> Tensor:
     """Mean of sqrt(d² + 1e-9) over all elements of the difference d, a smooth L1."""
     return torch.sqrt((estimate - target).square() + CHARBONNIER_EPSILON).mean()
+
+
+def decibels(estimate: Tensor, target: Tensor) -> Tensor:
+    """Mean over images (..., 3, H, W) of 10 log10 of the mean squared error: the PSNR, negative.
+
+    Every image counts alike, however large its error is: a slight one is not lost beside others.
+    """
+    squared = (estimate - target).square().mean(dim=(-3, -2, -1))
+    return 10 * torch.log10(squared + _LEAST_SQUARE).mean()
 
 
 def flow_variation(flows: Sequence[Tensor]) -> Tensor:

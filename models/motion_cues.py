@@ -18,6 +18,7 @@ Array = npt.NDArray[np.float32]
 
 _MOST_CERTAIN = 8.0  # logit
 _MISMATCH_RANGE = 4.0  # px
+_CHANNELS = (4, 4, 4, 2, 1)
 
 
 class MotionCues(NamedTuple):
@@ -38,6 +39,16 @@ class MotionCues(NamedTuple):
     mismatch: Tensor
     offset: Tensor
     preference: Tensor
+
+    @property
+    def packed(self) -> Tensor:
+        """All of them as one tensor (N, 15, h, w)."""
+        return torch.cat(self, dim=1)
+
+    @classmethod
+    def unpack(cls, packed: Tensor) -> "MotionCues":
+        """The cues of packed ones (B, T, 15, h, w)."""
+        return cls(*packed.flatten(0, 1).split(_CHANNELS, dim=1))
 
 
 @torch.no_grad()

@@ -73,11 +73,7 @@ def _thin_out(measurement: Measurement) -> Matches:
     side = min(_BLOCK, height, width)
     rows, columns = height // side, width // side
     flow, own, gap, confidence = (
-        cv2.resize(
-            np.ascontiguousarray(part[: rows * side, : columns * side]),
-            (columns, rows),
-            interpolation=cv2.INTER_AREA,
-        )
+        _mean_of_blocks(part[: rows * side, : columns * side], (columns, rows))
         for part in measurement
     )
     x, y = (side * np.arange(count) + (side - 1) / 2 for count in (columns, rows))
@@ -85,6 +81,12 @@ def _thin_out(measurement: Measurement) -> Matches:
     return Matches(
         place, own.ravel(), place + flow.reshape(-1, 2), (own + gap).ravel(), confidence.ravel()
     )
+
+
+def _mean_of_blocks(values: Array, size: tuple[int, int]) -> Array:
+    """Means of values (H, W) or (H, W, C) over so many (columns, rows) of equal blocks."""
+    means = cv2.resize(np.ascontiguousarray(values), size, interpolation=cv2.INTER_AREA)
+    return np.asarray(means, dtype=np.float32)
 
 
 def _add_deviations(

@@ -19,7 +19,8 @@ from models.early_gradients import sum_of_parts
 from models.flow_networks import flows_between, load_flow
 from models.generator import GeneratorOutput
 from models.hidden_pixels import hide_pixels
-from models.losses import charbonnier, flow_endpoint, flow_variation, load_perceptual
+from models.losses import charbonnier, decibels, flow_endpoint, flow_variation, load_perceptual
+from models.motion_field import CELL
 from models.warping import Sampling
 from utils.checkpoint import load_generator
 from utils.options import TrainingOptions
@@ -45,7 +46,9 @@ def correct_batch(generator: nn.Module, batch: TrainingSample) -> GeneratorOutpu
     t = batch.t
     times = torch.stack((torch.zeros_like(t), t, torch.ones_like(t)), dim=1)
     offsets = offset_maps(batch.scan_time, times).expand(-1, -1, -1, batch.pair.shape[-1])
-    return generator(batch.pair, offsets)
+    if batch.cues is None:
+        return generator(batch.pair, offsets)
+    return generator(batch.pair, offsets, batch.cues)
 
 
 class CycleObjective(nn.Module):
@@ -93,7 +96,7 @@ class CycleObjective(nn.Module):
         if not self.hidden_share:
             return batch, None
         pair, hidden = hide_pixels(batch.pair, self.hidden_share)
-        return batch._replace(pair=pair), hidden
+        return batch._replace(pair=pair, cues=None), hidden
 
     def judge(
         self, output: GeneratorOutput, batch: TrainingSample, hidden: Tensor | None = None
@@ -191,10 +194,13 @@ class DistillationObjective(nn.Module):
     def inner_batch(self, batch: TrainingSample) -> TrainingSample:
         """The crop that the student sees."""
         rows = slice(self.border, batch.scan_time.shape[-1] - self.border)
-        return TrainingSample(self._inner(batch.pair), batch.scan_time[:, rows], batch.t)
+        cues = None if batch.cues is None else self._inner(batch.cues, CELL)
+        inner = TrainingSample(self._inner(batch.pair), batch.scan_time[:, rows], batch.t)
+        return inner._replace(cues=cues)
 
-    def _inner(self, images: Tensor) -> Tensor:
-        border = self.border
+    def _inner(self, images: Tensor, cell: int = 1) -> Tensor:
+        """Images, or cells of so many pixels a side, without the border."""
+        border = self.border // cell
         return images[..., border:-border, border:-border]
 
 
@@ -269,6 +275,8 @@ def _image_terms(
     terms = {}
     if "Charbonnier" in weights:
         terms["Charbonnier"] = charbonnier(images, target)
+    if "Decibels" in weights:
+        terms["Decibels"] = decibels(images, target)
     if perceptual is not None:
         terms["Perceptual"] = perceptual(images, target)
     return terms

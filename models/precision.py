@@ -17,14 +17,18 @@ def autocast(precision: Precision, device: torch.device) -> Iterator[None]:
     PyTorch lets a GPU round what float32 convolutions take to 10 bits (TF32); here it must not, so
     that float32 means the same on every device.
     """
-    lower = precision == "bfloat16" or (precision == "auto" and computes_bfloat16(device))
     allowed = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     try:
-        with torch.autocast(device.type, torch.bfloat16, enabled=lower):
+        with torch.autocast(device.type, torch.bfloat16, enabled=is_lower(precision, device)):
             yield
     finally:
         torch.backends.cudnn.allow_tf32 = allowed
+
+
+def is_lower(precision: Precision, device: torch.device) -> bool:
+    """Whether a precision means bfloat16 on this device."""
+    return precision == "bfloat16" or (precision == "auto" and computes_bfloat16(device))
 
 
 def computes_bfloat16(device: torch.device) -> bool:

@@ -2,11 +2,12 @@
 
 Where `models.generator` has to find motion by itself, this network is given what least squares make
 of optical flow (`models.motion_field`), and learns what these cannot know: what is hidden behind
-what, where objects end, how they move near mid-height, what to show where neither input saw it.
-Untrained it is the classical correction. `netG.net_type: "refiner"` chooses it.
+what, where objects end, how those move that flow lost, what to show where neither input saw it.
+Both inputs are brought to the frame's instant along the motion known so far; cost volumes between
+them at three scales show what does not fit, and where it would. Untrained it is the classical
+correction. `netG.net_type: "refiner"` chooses it.
 """
 
-from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -16,12 +17,21 @@ from torch import Tensor, nn
 from models.generator import SIZE_MULTIPLE, Channels, GeneratorOutput, check_inputs
 from models.motion_cues import MotionCues, find_motion
 from models.motion_field import CELL
+from models.refiner_blocks import (
+    SLOPE,
+    Change,
+    FusionNet,
+    MatchingNet,
+    UNet,
+    enlarge,
+    zeroed,
+)
 from models.warping import backward_warp, bicubic_warp
 from utils.padding import pad_to_multiple, unpad
 
 _BASE_CHANNELS = (96, 128, 192, 192)
-_ENCODED, _HIDDEN, _FUSED = 48, 48, 48
-_SLOPE = 0.1  # of leaky rectifiers
+_ENCODED, _HIDDEN, _FUSED, _MATCHED = 48, 48, 48, 48
+_ROUNDS = 2  # of looking where the motion known so far leads, and correcting it
 _VELOCITY_SCALE = 32.0  # px per readout, and px, that count as 1 inside the network
 
 
@@ -64,28 +74,36 @@ class Refiner(nn.Module):
         self.width = width
         self.channels: Channels = channels
         scale = width * n_feats / 32
-        encoded, hidden, fused = (_scaled(count, scale) for count in (_ENCODED, _HIDDEN, _FUSED))
+        encoded, hidden, fused, matched = (
+            _scaled(count, scale) for count in (_ENCODED, _HIDDEN, _FUSED, _MATCHED)
+        )
         self.encoder = nn.Sequential(
             nn.Conv2d(3 * CELL**2, encoded, 1),
-            nn.LeakyReLU(_SLOPE),
+            nn.LeakyReLU(SLOPE),
             nn.Conv2d(encoded, encoded, 3, padding=1),
         )
         widths = [_scaled(count, scale) for count in _BASE_CHANNELS]
-        self.motion_net = _UNet(2 * encoded + _CUE_CHANNELS, widths, hidden)
-        self.motion_head = _zeroed(nn.Conv2d(hidden, 6, 3, padding=1))
-        self.fusion_net = _FusionNet(hidden + _FUSION_CHANNELS, fused)
+        self.matching_net = MatchingNet(encoded, matched, levels=len(widths) - 1)
+        self.motion_net = UNet(2 * encoded + _CUE_CHANNELS, widths, hidden)
+        self.motion_head = zeroed(nn.Conv2d(hidden, 7, 3, padding=1))
+        self.fusion_net = FusionNet(hidden + _FUSION_CHANNELS, fused)
 
-    def forward(self, pair: Tensor, offsets: Tensor) -> GeneratorOutput:
+    def forward(self, pair: Tensor, offsets: Tensor, cues: Tensor | None = None) -> GeneratorOutput:
         """Correct a batch of pairs; arguments and result as of `Generator.forward`.
 
         T and the size may be any; flows have half the size, rounded up. Each frame is made by
         itself: it does not matter which others are asked for. The four flow levels are those of the
-        classical motion, of the chosen mixture of local and camera motion, and of the two
-        refinements.
+        classical motion, of both rounds of its correction, and of the last refinement.
+
+        Args:
+            pair: (B, 2, 3, H, W).
+            offsets: (B, 2 * T, H, W).
+            cues: (B, T, C, h, w) `MotionCues.packed` of these frames; found here by default.
         """
         count = max(offsets.shape[1] // 2, 1)
         check_inputs(pair, offsets, count, multiple=1)
-        return self.refine(pair, find_motion(pair, offsets))
+        known = find_motion(pair, offsets) if cues is None else MotionCues.unpack(cues)
+        return self.refine(pair, known)
 
     def refine(self, pair: Tensor, cues: MotionCues) -> GeneratorOutput:
         """Frames of pairs (B, 2, 3, H, W) by cues of B * T frames, or of the same part of both."""
@@ -99,12 +117,10 @@ class Refiner(nn.Module):
         refined = self._refine(images, features, cues)
         fusion = self._prepare_fusion(images, refined, cues)
         change = self.fusion_net(torch.cat((refined.hidden, fusion), dim=1))
-        flow = _enlarge(refined.displacement, 2) + _VELOCITY_SCALE * change.displacement
+        flow = enlarge(refined.displacements[-1], 2) + _VELOCITY_SCALE * change.displacement
         frames = self._blend(images, flow, cues, change).unflatten(0, (-1, count))
         frames = unpad(frames, height, width)
-        levels = [
-            _enlarge(level, 2) / 2 for level in (cues.local, refined.mixture, refined.displacement)
-        ]
+        levels = [enlarge(level, 2) / 2 for level in (cues.local, *refined.displacements)]
         levels.append(flow / 2)
         flows = [
             unpad(level, -(-height // 2), -(-width // 2))
@@ -123,46 +139,49 @@ class Refiner(nn.Module):
         return features
 
     def _refine(self, images: Tensor, features: Tensor, cues: MotionCues) -> "_Refined":
-        """Correct the displacements of each cell."""
+        """Correct the displacements of each cell, twice, by the same weights."""
         small = F.avg_pool2d(images.flatten(1, 2), CELL)
-        seen = torch.cat((small, features), dim=1)
-        by_view = _split_views(seen, small.shape[1])
-        local = _warp_views(by_view, cues.local / CELL)
-        camera = _warp_views(_split_views(small, small.shape[1]), cues.camera / CELL)
-        given = torch.cat(
-            (
-                local,
-                camera,
-                (cues.camera - cues.local) / _VELOCITY_SCALE,
-                cues.local / _VELOCITY_SCALE,
+        seen = _split_views(torch.cat((small, features), dim=1), small.shape[1])
+        by_camera = _warp_views(_split_views(small, small.shape[1]), cues.camera / CELL)
+        displacement, found = cues.local, []
+        for _ in range(_ROUNDS):
+            warped = _warp_views(seen, displacement / CELL)
+            given = (
+                warped,
+                by_camera,
+                (cues.camera - displacement) / _VELOCITY_SCALE,
+                displacement / _VELOCITY_SCALE,
                 cues.mismatch,
                 cues.offset,
                 cues.preference / 8,
-            ),
-            dim=1,
-        )
-        hidden = self.motion_net(given)
-        motion = self.motion_head(hidden).to(cues.local.dtype)
-        mixture = torch.lerp(cues.local, cues.camera, torch.sigmoid(motion[:, :1] - 4))
-        displacement = mixture + _VELOCITY_SCALE * _displace(motion[:, 1:5], cues.offset)
-        return _Refined(mixture, displacement, _enlarge(hidden, 2), motion[:, 5:])
+            )
+            costs = self.matching_net(*(view[:, 3:] for view in warped.chunk(2, dim=1)))
+            hidden = self.motion_net(torch.cat(given, dim=1), costs)
+            motion = self.motion_head(hidden).to(displacement.dtype)
+            # Where nothing speaks for an object of its own, the camera's motion is the better one.
+            displacement = torch.lerp(displacement, cues.camera, torch.sigmoid(motion[:, :1] - 4))
+            # A gate of its own: most cells are right already, and want no change at all.
+            change = torch.sigmoid(motion[:, 1:2]) * _displace(motion[:, 2:6], cues.offset)
+            displacement = displacement + _VELOCITY_SCALE * change
+            found.append(displacement)
+        return _Refined((found[0], found[1]), enlarge(hidden, 2), motion[:, 6:])
 
     def _prepare_fusion(self, images: Tensor, refined: "_Refined", cues: MotionCues) -> Tensor:
         """What the fusion network sees at half size, besides the motion network's features."""
         halves = F.pixel_unshuffle(images.flatten(0, 1), 2).unflatten(0, (-1, 2))
-        flow = _enlarge(refined.displacement, 2) / 2
+        flow = enlarge(refined.displacements[-1], 2) / 2
         warped = _warp_views((halves[:, 0], halves[:, 1]), flow)
         first, second = warped.chunk(2, dim=1)
-        preference = _enlarge((cues.preference + refined.preference) / 8, 2)
-        return torch.cat((warped, first - second, preference, _enlarge(cues.offset, 2)), dim=1)
+        preference = enlarge((cues.preference + refined.preference) / 8, 2)
+        return torch.cat((warped, first - second, preference, enlarge(cues.offset, 2)), dim=1)
 
-    def _blend(self, images: Tensor, flow: Tensor, cues: MotionCues, change: "_Change") -> Tensor:
+    def _blend(self, images: Tensor, flow: Tensor, cues: MotionCues, change: Change) -> Tensor:
         """Frames (N, 3, H, W) from both inputs, sampled along half-size flow in pixels."""
-        full = _enlarge(flow, 2)
+        full = enlarge(flow, 2)
         first, second = (
             bicubic_warp(images[:, view], full[:, 2 * view : 2 * view + 2]) for view in (0, 1)
         )
-        preference = _enlarge(cues.preference, CELL) + change.preference.to(first.dtype)
+        preference = enlarge(cues.preference, CELL) + change.preference.to(first.dtype)
         share = torch.sigmoid(preference)
         frames = share * first + (1 - share) * second + change.residual.to(first.dtype)
         return frames.clamp(0, 1)
@@ -176,77 +195,14 @@ class _Refined(NamedTuple):
     """What the motion network gives for B * T frames, in cells unless stated.
 
     Attributes:
-        mixture: (N, 4, h, w) displacements to t2b and b2t chosen between local and camera motion.
-        displacement: (N, 4, h, w) corrected ones.
+        displacements: (N, 4, h, w) to t2b and b2t after each round.
         hidden: (N, C, 2h, 2w) features.
         preference: (N, 1, h, w) logit added to the preference for t2b.
     """
 
-    mixture: Tensor
-    displacement: Tensor
+    displacements: tuple[Tensor, Tensor]
     hidden: Tensor
     preference: Tensor
-
-
-class _Change(NamedTuple):
-    """What the fusion network adds.
-
-    Attributes:
-        displacement: (N, 4, H/2, W/2).
-        preference: (N, 1, H, W) logit for t2b.
-        residual: (N, 3, H, W).
-    """
-
-    displacement: Tensor
-    preference: Tensor
-    residual: Tensor
-
-
-class _UNet(nn.Module):
-    """Features at the size of the input, informed by three halvings of it."""
-
-    def __init__(self, inputs: int, widths: Sequence[int], outputs: int) -> None:
-        super().__init__()
-        self.first = _convs(inputs, widths[0])
-        self.down = nn.ModuleList(
-            _convs(shallow, deep, stride=2)
-            for shallow, deep in zip(widths[:-1], widths[1:], strict=True)
-        )
-        targets = [outputs, *widths[1:-1]]
-        self.up = nn.ModuleList(
-            _convs(below + skip, target, count=1)
-            for below, skip, target in zip(
-                [*targets[1:], widths[-1]], widths[:-1], targets, strict=True
-            )
-        )
-
-    def forward(self, image: Tensor) -> Tensor:
-        levels = [self.first(image)]
-        for down in self.down:
-            levels.append(down(levels[-1]))
-        value = levels.pop()
-        for up in reversed(list(self.up)):
-            value = up(torch.cat((_enlarge(value, 2), levels.pop()), dim=1))
-        return value
-
-
-class _FusionNet(nn.Module):
-    """Half-size features to corrections of displacement, preference and colour."""
-
-    def __init__(self, inputs: int, features: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            _conv(inputs, features),
-            _conv(features, features),
-            _conv(features, features, dilation=2),
-            _conv(features, features, dilation=4),
-        )
-        self.head = _zeroed(nn.Conv2d(features, 4 + 4 * (1 + 3), 3, padding=1))
-
-    def forward(self, image: Tensor) -> _Change:
-        change = self.head(self.body(image))
-        full = F.pixel_shuffle(change[:, 4:], 2)
-        return _Change(change[:, :4].float(), full[:, :1], full[:, 1:])
 
 
 def _displace(motion: Tensor, offset: Tensor) -> Tensor:
@@ -273,27 +229,6 @@ def _warp_views(views: tuple[Tensor, Tensor], flow: Tensor) -> Tensor:
         for view, part in zip(views, flow.chunk(2, dim=1), strict=True)
     ]
     return torch.cat(warped, dim=1)
-
-
-def _enlarge(image: Tensor, factor: int) -> Tensor:
-    return F.interpolate(image, scale_factor=factor, mode="bilinear", align_corners=False)
-
-
-def _convs(inputs: int, outputs: int, *, stride: int = 1, count: int = 2) -> nn.Sequential:
-    more = [_conv(outputs, outputs) for _ in range(count - 1)]
-    return nn.Sequential(_conv(inputs, outputs, stride=stride), *more)
-
-
-def _conv(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    convolution = nn.Conv2d(inputs, outputs, 3, stride, dilation, dilation)
-    nn.init.kaiming_normal_(convolution.weight, a=_SLOPE)
-    return nn.Sequential(convolution, nn.LeakyReLU(_SLOPE))
-
-
-def _zeroed(convolution: nn.Conv2d) -> nn.Conv2d:
-    for parameter in convolution.parameters():
-        nn.init.zeros_(parameter)
-    return convolution
 
 
 def _scaled(channels: int, scale: float) -> int:

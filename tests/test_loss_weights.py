@@ -16,6 +16,7 @@ def test_released_string() -> None:
         ("", "expected terms like"),
         ("1*SSIM", "unknown term 'SSIM'; cycle knows Charbonnier, Perceptual, Variation"),
         ("1*Flow", "unknown term 'Flow'"),
+        ("1*Decibels", "unknown term 'Decibels'"),
         ("1*Charbonnier|2*Charbonnier", "Charbonnier is given twice"),
         ("x*Charbonnier", "expected a number before '\\*', got 'x'"),
         ("-1*Charbonnier", "finite and not negative, got -1"),

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torchvision.models import vgg19
@@ -7,6 +8,7 @@ from torchvision.models import vgg19
 from models.losses import (
     Perceptual,
     charbonnier,
+    decibels,
     flow_endpoint,
     flow_variation,
     load_perceptual,
@@ -19,6 +21,15 @@ def test_charbonnier_by_hand() -> None:
     # sqrt(9e-8² ...) is not needed: differences 0 and 3 give sqrt(1e-9) and sqrt(9 + 1e-9).
     value = charbonnier(torch.tensor([1.0, 4.0]), torch.tensor([1.0, 1.0]))
     assert float(value) == pytest.approx((1e-9**0.5 + (9 + 1e-9) ** 0.5) / 2, rel=1e-6)
+
+
+def test_decibels_by_hand_count_every_image_alike() -> None:
+    truth = torch.zeros(1, 2, 3, 2, 2)
+    estimate = truth.clone()
+    estimate[:, 0], estimate[:, 1] = 0.1, 0.001  # mean squares 1e-2 and 1e-6, plus 1e-6 each
+    expected = (10 * np.log10(1e-2 + 1e-6) + 10 * np.log10(2e-6)) / 2
+    assert float(decibels(estimate, truth)) == pytest.approx(expected, rel=1e-5)
+    assert float(decibels(truth, truth)) == pytest.approx(-60)
 
 
 def test_variation_by_hand_sums_levels_and_counts_replicated_edges() -> None:

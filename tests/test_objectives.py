@@ -210,6 +210,39 @@ def test_student_sees_the_inner_crop_with_its_own_rows() -> None:
     assert torch.equal(inner.scan_time, batch.scan_time[:, 16:80])
 
 
+class CuesSeen(nn.Module):
+    """Makes grey frames and remembers the cues it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Tensor | None] = []
+
+    def forward(self, pair: Tensor, offsets: Tensor, cues: Tensor | None = None) -> GeneratorOutput:
+        self.seen.append(cues)
+        flow = pair.new_zeros(pair.shape[0], 12, pair.shape[-2] // 2, pair.shape[-1] // 2)
+        return GeneratorOutput(torch.full_like(pair[:, :1], 0.5).repeat(1, 3, 1, 1, 1), (flow,) * 4)
+
+
+def test_cues_reach_the_network_and_its_inner_crop() -> None:
+    batch = random_batch(96)._replace(cues=torch.rand(2, 3, 15, 24, 24))
+    cycle, student, teacher = (
+        CycleObjective({"Charbonnier": 1.0}, flow=NoFlow()),
+        CuesSeen(),
+        CuesSeen(),
+    )
+    DistillationObjective(cycle, teacher, border=16)(student, batch)
+    assert batch.cues is not None and student.seen[0] is not None
+    assert torch.equal(student.seen[0], batch.cues[..., 4:20, 4:20])
+    assert teacher.seen == [batch.cues]
+
+
+def test_cues_of_hidden_pixels_are_withheld() -> None:
+    batch = random_batch()._replace(cues=torch.rand(2, 3, 15, 16, 16))
+    network = CuesSeen()
+    CycleObjective({"Charbonnier": 1.0}, flow=NoFlow(), hidden_share=0.2)(network, batch)
+    assert network.seen == [None]
+
+
 def test_teacher_stays_frozen_and_in_evaluation_mode() -> None:
     cycle = CycleObjective({"Charbonnier": 1.0}, flow=NoFlow())
     objective = DistillationObjective(cycle, Generator(width=0.25), border=16).train()

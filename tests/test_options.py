@@ -207,6 +207,11 @@ def test_wrong_values_name_key_and_cure(file: Path, override: str, message: str)
         (["datasets.train.flows=true"], "'datasets.train.flows': only for 'simulated' data"),
         (["datasets.train.sensor_rows=[0, 0.5]"], "sensor_rows': only for 'simulated' data"),
         (
+            ["datasets.train.distinct_samples=100"],
+            "distinct_samples': expected a multiple of dataloader_batch_size times "
+            "dataloader_num_workers (256), got 100",
+        ),
+        (
             ['datasets.valid={"dataset_type": "captures", "every": 5}'],
             "'datasets.valid.every': holds out some of the training captures, but "
             "datasets.train.dataset_type is 'rs_gopro'",

@@ -9,10 +9,11 @@ import torch
 from data.capture import CapturePair
 from data.rs_gopro import RSGOPRO
 from data.simulator import SceneSettings, draw_scene
-from data.time_maps import scan_time
+from data.time_maps import offset_maps, scan_time
 from data.training_loader import training_loader
 from data.training_set import FolderTrainingSet, SimulatedTrainingSet, TrainingSetSettings
 from data.transforms import flip_horizontal, flip_vertical, reverse_time
+from models.motion_cues import MotionCues, find_motion
 from tests.capture_folders import write_pixels, write_rs_gopro
 from utils.errors import InputError
 
@@ -210,6 +211,18 @@ def test_simulated_samples_carry_only_what_is_asked_for():
     assert flows.truth is None
     assert flows.truth_flows.shape == (3, 2, 2, 4, 4)
     assert torch.equal(plain.pair, flows.pair)
+
+
+def test_cues_are_those_of_the_sample_as_it_is_flipped():
+    sample = simulated_set(with_cues=True, patch_size=32)[3]
+    times = torch.stack((torch.zeros(()), sample.t, torch.ones(())))
+    maps = offset_maps(sample.scan_time[None], times[None])
+    found = find_motion(sample.pair[None], maps.expand(-1, -1, -1, sample.pair.shape[-1]))
+    # `t` was rounded to single precision in between.
+    torch.testing.assert_close(sample.cues, found.packed, atol=1e-3, rtol=1e-3)
+    parts = MotionCues.unpack(sample.cues[None])
+    assert [part.shape for part in parts] == [part.shape for part in found]
+    assert torch.equal(parts.packed, sample.cues)
 
 
 def test_crops_may_be_wider_than_high():

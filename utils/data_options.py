@@ -121,6 +121,8 @@ class TrainingDataOptions(DataOptions):
     `crops_per_scene` consecutive samples show one scene or capture, which is made or read once.
     Only for simulated scenes: `flows` adds exact displacements to the samples (the loss `Flow`);
     `sensor_rows` is the share [low, high] of the sensor's rows that crops come from.
+    `distinct_samples`: after so many samples the same come again, kept in memory: for samples that
+    take longer to make than to learn from. A multiple of batch size times workers.
     """
 
     split: str = "train"
@@ -131,6 +133,7 @@ class TrainingDataOptions(DataOptions):
     dataloader_num_workers: NonNegativeInt = 8
     flows: bool = False
     crops_per_scene: PositiveInt = 1
+    distinct_samples: PositiveInt | None = None
     sensor_rows: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(le=1)]] = (0.0, 1.0)
 
     @property
@@ -152,10 +155,20 @@ class TrainingDataOptions(DataOptions):
                     f"the scene ({self.scene.height}x{self.scene.width}) within sensor_rows "
                     f"[{low:g}, {high:g}]; expected at most {min(room) if square else list(room)}"
                 )
+        self._check_repetition()
         for key in ("flows", "sensor_rows"):
             if self.dataset_type != "simulated" and key in self.model_fields_set:
                 raise ValueError(f"{key}: only for 'simulated' data, not '{self.dataset_type}'")
         return self
+
+    def _check_repetition(self) -> None:
+        """Whichever worker made a sample makes it again."""
+        together = self.dataloader_batch_size * max(self.dataloader_num_workers, 1)
+        if self.distinct_samples is not None and self.distinct_samples % together:
+            raise ValueError(
+                f"distinct_samples: expected a multiple of dataloader_batch_size times "
+                f"dataloader_num_workers ({together}), got {self.distinct_samples}"
+            )
 
 
 class ValidationDataOptions(DataOptions):

@@ -14,6 +14,7 @@ from typing_extensions import Self
 
 from models.loss_weights import parse_loss
 from models.networks import NetType
+from models.precision import Precision
 from utils.data_options import (
     GRID,
     DataOptions,
@@ -77,6 +78,8 @@ class GeneratorOptions(OptionGroup):
 class LoopOptions(OptionGroup):
     """Optimiser, schedule, and how often to print, save and validate (in steps).
 
+    `precision`: of what the network and its objective compute; "auto" is bfloat16 where the
+    hardware computes with it, which elsewhere takes many times as long.
     `warmup_steps`: the learning rate rises linearly over so many steps.
     `threads`: CPU threads per process, null leaves PyTorch's choice.
     `accumulation_steps`: a process takes its share of a batch in so many parts, one after another:
@@ -90,7 +93,7 @@ class LoopOptions(OptionGroup):
     G_scheduler_periods: PositiveInt = 300_000
     G_scheduler_eta_min: NonNegativeFloat = 1e-7
     warmup_steps: NonNegativeInt = 0
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     checkpoint_print: PositiveInt = 100
     checkpoint_save: PositiveInt = 5_000
     checkpoint_test: PositiveInt = 5_000

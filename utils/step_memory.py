@@ -5,6 +5,7 @@ import os
 import torch
 from torch import nn
 
+from models.precision import is_lower
 from models.tiling import free_memory
 from utils.errors import InputError
 from utils.experiment import Experiment
@@ -56,7 +57,7 @@ def estimate_step(options: TrainingOptions, network: nn.Module, *, world_size: i
         world_size: number of processes that share a batch.
     """
     data, step = options.datasets.train, options.train
-    on_cpu = next(network.parameters()).device.type == "cpu"
+    device = next(network.parameters()).device
     rows, columns = data.patch
     if step.objective == "distillation":
         rows, columns = rows - 2 * step.border, columns - 2 * step.border
@@ -64,8 +65,8 @@ def estimate_step(options: TrainingOptions, network: nn.Module, *, world_size: i
     pixel = _RECOMPUTED_PIXEL if step.gradient_checkpointing else _GENERATOR_PIXEL
     made, judged = pixel * options.netG.width * samples, 0
     if step.objective != "supervised" and options.path.pretrained_rsg != "dis":
-        judged = _JUDGED_PIXEL * (1 if on_cpu else samples)
-    share = _LOWER_PRECISION if step.precision == "bfloat16" else 1.0
+        judged = _JUDGED_PIXEL * (1 if device.type == "cpu" else samples)
+    share = _LOWER_PRECISION if is_lower(step.precision, device) else 1.0
     activations = share * (made + judged) * rows * columns
     weights = _OPTIMISED * sum(weight.numel() for weight in network.parameters())
     return weights + activations

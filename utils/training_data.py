@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from data.capture import CapturePair, TrainingSample
+from data.kept_samples import KeptSamples
 from data.real_pairs import RealPairs
 from data.rs_gopro import RSGOPRO
 from data.simulator import SceneSettings, draw_scene
@@ -63,6 +64,16 @@ def build_training_set(options: TrainingOptions) -> Dataset[TrainingSample]:
     Raises:
         InputError: a folder is missing or empty, or what the objective needs is not there.
     """
+    drawn, count = _draw_training_set(options), options.datasets.train.distinct_samples
+    return drawn if count is None else KeptSamples(drawn, count)
+
+
+def _draw_training_set(options: TrainingOptions) -> Dataset[TrainingSample]:
+    """Samples that never repeat.
+
+    Raises:
+        InputError: as `build_training_set`.
+    """
     data = options.datasets.train
     with_truth = options.train.objective == "supervised"
     settings = TrainingSetSettings(
@@ -72,6 +83,7 @@ def build_training_set(options: TrainingOptions) -> Dataset[TrainingSample]:
         seed=options.seed,
         with_truth=with_truth,
         with_flows=data.flows,
+        with_cues=options.netG.net_type == "refiner",
         crops_per_scene=data.crops_per_scene,
         sensor_rows=data.sensor_rows,
     )

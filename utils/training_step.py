@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 
 from data.capture import Sample, split_batch
+from models.precision import is_lower
 from utils.experiment import Experiment
 from utils.schedule import learning_rate
 from utils.stopping import StopRequest
@@ -130,7 +131,7 @@ def _differentiate(training: Training, batch: Sample) -> dict[str, Tensor]:
     losses: dict[str, Tensor] = {}
     for number, part in enumerate(parts, start=1):
         with _gradients_kept_apart(training.network, number < len(parts)):
-            with torch.autocast(device.type, torch.bfloat16, options.precision == "bfloat16"):
+            with torch.autocast(device.type, torch.bfloat16, is_lower(options.precision, device)):
                 total, terms = training.objective(training.network, part)
             (total / len(parts)).backward()
         for name, value in {"total": total.detach(), **terms}.items():

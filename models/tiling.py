@@ -41,7 +41,7 @@ _GIGABYTE = 1e9
 _PROCESS = 0.54e9  # PyTorch, on a CPU
 _GENERATOR_PIXEL = 1100  # bytes of a pass, with what the allocator cannot give back
 _REFINER_PIXEL = 375  # of each frame of a pass
-_REFINER_PIXELS, _REFINER_TILE_PIXELS = 9 * 960 * 544, 2**21  # of all frames of a pass
+_REFINER_PIXELS = 9 * 960 * 544  # of all frames of a pass
 _MOTION_PIXEL = 290  # of the classical motion, once
 
 
@@ -124,10 +124,9 @@ def estimate_memory(network: Corrector, size: tuple[int, int], frames: int) -> f
     return process + 2 * weights + results + _GENERATOR_PIXEL * max(pixels, together)
 
 
-def frames_at_once(size: tuple[int, int], frames: int, *, tiled: bool = False) -> int:
-    """How many frames of (H, W), an image or a tile, a refiner makes in one pass."""
-    pixels = _REFINER_TILE_PIXELS if tiled else _REFINER_PIXELS
-    return max(1, min(frames, pixels // (size[0] * size[1])))
+def frames_at_once(size: tuple[int, int], frames: int) -> int:
+    """How many whole frames of (H, W) a refiner makes in one pass."""
+    return max(1, min(frames, _REFINER_PIXELS // (size[0] * size[1])))
 
 
 def free_memory(device: torch.device) -> float | None:

@@ -68,9 +68,9 @@ def test_tiles_of_a_refiner_see_as_far_as_their_own_motion() -> None:
     local[..., 20, 20] = -70.0
     cues = MotionCues(local, *(torch.zeros(1, c, 24, 24) for c in (4, 4, 2, 1)))
     still, moving = (Tile(kept, kept) for kept in ((0, 0, 64, 96), (64, 64, 96, 96)))
-    assert [passes._furthest(cues, tile) for tile in (still, moving)] == [0, 96]
+    assert [passes._furthest(cues, slice(1), tile) for tile in (still, moving)] == [0, 96]
     local[..., 0, 0] = 1e6
-    assert passes._furthest(cues, still) == REFINER_REACH
+    assert passes._furthest(cues, slice(1), still) == REFINER_REACH
 
 
 def test_bfloat16_is_within_50_db(light: Generator, pair: Tensor) -> None:

@@ -22,7 +22,7 @@ from models.motion_field import (
     MotionField,
     Sampling,
     cell_centres,
-    enlarge_cells,
+    enlarge_strip,
     sample_frame,
 )
 
@@ -30,6 +30,8 @@ Array = npt.NDArray[np.float32]
 
 _LEAST_DISTANCE = 1e-2  # in time, below which an input counts no more
 _BORDER_FADE = 0.5  # px beyond an input's border over which it loses its weight
+_PIXELS_AT_ONCE = 2**25  # of frames that are being made
+_STRIP = 2**18  # pixels of a frame that are being made
 
 
 def correct_classically(
@@ -70,10 +72,12 @@ def correct_with_field(
     if scan_time is not None:
         check_scan(scan_time, height)
     t2b, b2t = to_pixels(pair)
-    with single_threaded_opencv(), ThreadPoolExecutor(os.cpu_count()) as pool:
+    at_once = min(os.cpu_count() or 1, max(_PIXELS_AT_ONCE // t2b[..., 0].size, 1))
+    with single_threaded_opencv(), ThreadPoolExecutor(at_once) as pool:
         field = estimate_motion(t2b, b2t, scan_of(scan_time, height))
-        frames = list(pool.map(lambda t: _render(field, (t2b, b2t), t), times))
-    return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).to(pair.device), field
+        frames = np.empty((len(times), *t2b.shape), np.float32)
+        list(pool.map(lambda frame, t: _render(field, (t2b, b2t), t, frame), frames, times))
+    return torch.from_numpy(frames).permute(0, 3, 1, 2).to(pair.device), field
 
 
 def view_weight(view: Sampling, t: float, size: tuple[int, int]) -> Array:
@@ -92,25 +96,29 @@ def view_weight(view: Sampling, t: float, size: tuple[int, int]) -> Array:
     return weight
 
 
-def _render(field: MotionField, images: tuple[Array, Array], t: float) -> Array:
-    """The frame (H, W, 3) at instant `t`."""
-    height, width = images[0].shape[:2]
+def _render(field: MotionField, images: tuple[Array, Array], t: float, frame: Array) -> None:
+    """Make the frame (H, W, 3) at instant `t`, in strips: what they take in between is large."""
+    height, width = frame.shape[:2]
     views = sample_frame(field, t, field.velocity, with_mismatch=False)
     weights = [view_weight(view, t, (height, width)) for view in views]
-    share = enlarge_cells(weights[0] / (weights[0] + weights[1]), (height, width))[..., None]
-    first, second = (_bring(image, view) for image, view in zip(images, views, strict=True))
-    frame: Array = np.clip(share * first + (1 - share) * second, 0, 1)
-    return frame
+    share = weights[0] / (weights[0] + weights[1])
+    x, y = cell_centres(*share.shape)
+    offsets = [np.stack((view.x - x, view.y - y), axis=-1) for view in views]
+    count = max(_STRIP // width, 1)
+    for top in range(0, height, count):
+        rows = slice(top, min(top + count, height))
+        first, second = (
+            _bring(image, enlarge_strip(offset, rows, width), top)
+            for image, offset in zip(images, offsets, strict=True)
+        )
+        part = enlarge_strip(share, rows, width)[..., None]
+        np.clip(part * first + (1 - part) * second, 0, 1, out=frame[rows])
 
 
-def _bring(image: Array, view: Sampling) -> Array:
-    """Sample an image (H, W, 3) bicubically where a frame's pixels were exposed."""
-    height, width = image.shape[:2]
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    centre_x, centre_y = cell_centres(*view.x.shape)
-    offset = enlarge_cells(
-        np.stack((view.x - centre_x, view.y - centre_y), axis=-1), (height, width)
-    )
-    place = x + offset[..., 0], y + offset[..., 1]
+def _bring(image: Array, offset: Array, top: int) -> Array:
+    """Sample an image bicubically at the pixels of rows from `top` on plus an offset (h, W, 2)."""
+    height, width = offset.shape[:2]
+    x, y = np.arange(width, dtype=np.float32), np.arange(top, top + height, dtype=np.float32)
+    place = x + offset[..., 0], y[:, None] + offset[..., 1]
     brought = cv2.remap(image, *place, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(brought, dtype=np.float32)

@@ -71,17 +71,18 @@ def find_motion(pair: Tensor, offsets: Tensor) -> MotionCues:
     ]
     with single_threaded_opencv(), ThreadPoolExecutor(os.cpu_count()) as pool:
         found = list(pool.map(_cues_of_capture, jobs))
-    parts = [np.concatenate(part) for part in zip(*found, strict=True)]
-    return MotionCues(*(torch.from_numpy(part).to(pair.device) for part in parts))
+    parts = [part[0] if len(part) == 1 else torch.cat(part) for part in zip(*found, strict=True)]
+    return MotionCues(*(part.to(pair.device) for part in parts))
 
 
-def _cues_of_capture(job: tuple[Array, list[float], list[float]]) -> tuple[Array, ...]:
-    """Arrays of `MotionCues` for the frames of one capture at `times`."""
+def _cues_of_capture(job: tuple[Array, list[float], list[float]]) -> MotionCues:
+    """The cues of one capture's frames at `times`."""
     images, (first, second), times = job
     field = estimate_motion(images[0], images[1], (first, second - first))
     size = (images.shape[1], images.shape[2])
-    frames = []
-    for t in times:
+    shape = field.velocity.shape[:2]
+    cues = [np.empty((len(times), channels, *shape), np.float32) for channels in (4, 4, 4, 2, 1)]
+    for index, t in enumerate(times):
         views = sample_frame(field, t, field.velocity)
         others = sample_frame(field, t, field.camera)
         x, y = cell_centres(*views[0].x.shape)
@@ -90,13 +91,7 @@ def _cues_of_capture(job: tuple[Array, list[float], list[float]]) -> tuple[Array
         mismatch = [np.log1p(view.mismatch) / np.log1p(_MISMATCH_RANGE) for view in views + others]
         weights = [view_weight(view, t, size) for view in views]
         preference = np.log(weights[0] / weights[1]).clip(-_MOST_CERTAIN, _MOST_CERTAIN)
-        frames.append(
-            [
-                np.stack(local),
-                np.stack(camera),
-                np.stack(mismatch),
-                np.stack([view.instant - t for view in views]),
-                preference[None],
-            ]
-        )
-    return tuple(np.stack(part).astype(np.float32) for part in zip(*frames, strict=True))
+        offset = [view.instant - t for view in views]
+        for cue, part in zip(cues, (local, camera, mismatch, offset, [preference]), strict=True):
+            cue[index] = part
+    return MotionCues(*map(torch.from_numpy, cues))

@@ -163,6 +163,14 @@ def enlarge_cells(cells: Array, size: Sequence[int]) -> Array:
     return np.asarray(full[: size[0], : size[1]], dtype=np.float32)
 
 
+def enlarge_strip(cells: Array, rows: slice, width: int) -> Array:
+    """These rows of `enlarge_cells`, without making the others."""
+    first, last = rows.start // CELL, -(-rows.stop // CELL)
+    above, below = max(first - 1, 0), min(last + 1, len(cells))
+    full = enlarge_cells(cells[above:below], (rows.stop - above * CELL, width))
+    return full[rows.start - above * CELL :]
+
+
 def reach_of(scan: tuple[float, float], height: int) -> float:
     """Time from t = 1/2 to the first or last of a scan's exposures, whichever is longer."""
     first, last = scan[0], scan[0] + scan[1] * (height - 1)

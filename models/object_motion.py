@@ -31,6 +31,7 @@ Luma = npt.NDArray[np.uint8]
 
 _WINDOW, _UNMATCHED, _MARGIN = 15, 6.0, 31  # px, grey levels, px around what does not match
 _FEATURES, _CONTRAST, _DISTINCT = 1500, 0.02, 0.8
+_SEARCHED = 1920 * 1088  # pixels that features are searched in; larger views are halved
 _KNOWN = 4.0  # px of flow within which a match is no news
 _LEAST_GAP = 0.1  # readouts over which a match moves
 _TOLERANCE, _LEAST_MATCHES, _MOST_OBJECTS = 8.0, 5, 6  # px per readout
@@ -82,10 +83,15 @@ def _match(views: tuple[Luma, Luma], field: MotionField) -> tuple[Array, Array]:
         if not unmatched.any():
             return (), None  # the search would build its pyramids all the same
         searcher = cv2.SIFT.create(_FEATURES, contrastThreshold=_CONTRAST)
-        features, looks = searcher.detectAndCompute(views[view], unmatched)
+        features, looks = searcher.detectAndCompute(
+            _shrink(views[view], shrink), _shrink(unmatched, shrink)
+        )
         # OpenCV's stubs forget that there are no descriptions where there are no features.
         return features, np.asarray(looks, np.float32) if features else None
 
+    shrink = 1
+    while views[0].size > _SEARCHED * shrink**2:
+        shrink *= 2
     with ThreadPoolExecutor(2) as pool:
         (first, first_looks), (second, second_looks) = pool.map(describe, (0, 1))
     places: tuple[list[Sequence[float]], list[Sequence[float]]] = ([], [])
@@ -94,16 +100,28 @@ def _match(views: tuple[Luma, Luma], field: MotionField) -> tuple[Array, Array]:
             if len(nearest) == 2 and nearest[0].distance < _DISTINCT * nearest[1].distance:
                 places[0].append(first[nearest[0].queryIdx].pt)
                 places[1].append(second[nearest[0].trainIdx].pt)
-    t2b, b2t = (np.array(found, np.float32).reshape(-1, 2) for found in places)
+    t2b, b2t = (
+        shrink * np.array(found, np.float32).reshape(-1, 2) + np.float32((shrink - 1) / 2)
+        for found in places
+    )
     return t2b, b2t
+
+
+def _shrink(image: Luma, factor: int) -> Luma:
+    """Means over squares of `factor` pixels a side, which the search's pyramid takes as a level."""
+    if factor == 1:
+        return image
+    size = (image.shape[1] // factor, image.shape[0] // factor)
+    covered = image[: size[1] * factor, : size[0] * factor]
+    return cv2.resize(covered, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
 
 
 def _unmatched(view: Luma, other: Luma, measurement: Measurement) -> Luma:
     """Mask (H, W) of where flow explains nothing, with a margin: 1, else 0."""
-    height, width = view.shape
-    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    columns, rows = (np.arange(side, dtype=np.float32) for side in view.shape[::-1])
     flow = measurement.flow
-    found = sample_image(other.astype(np.float32), columns + flow[..., 0], rows + flow[..., 1])
+    place = columns + flow[..., 0], rows[:, None] + flow[..., 1]
+    found = sample_image(other.astype(np.float32), *place)
     difference = np.minimum(np.abs(view - found), _HIDDEN)
     blurred = cv2.boxFilter(difference, -1, (_WINDOW, _WINDOW))
     lost = ((blurred > _UNMATCHED) | (measurement.confidence < 0.3)).astype(np.uint8)

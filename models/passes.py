@@ -21,6 +21,7 @@ from models.tiling import (
     GENERATOR_MARGIN,
     PIXELS_TOGETHER,
     REFINER_MARGIN,
+    REFINER_REACH,
     Tile,
     TileSize,
     frames_at_once,
@@ -171,25 +172,31 @@ def _generate(generator: Generator, job: _Job) -> Iterator[Pass]:
 
 
 def _refine(refiner: Refiner, job: _Job) -> Iterator[Pass]:
-    """Motion is estimated once, of the whole image; a pass makes what memory allows."""
+    """Motion is estimated once, of the whole image; a tile is made frame by frame."""
     size = _size(job.pair)
     maps = time_maps.offset_maps(job.scan[None], job.scan.new_tensor([job.times]))
     with torch.autocast(job.pair.device.type, enabled=False):
         cues = find_motion(job.pair[None], maps)
-    # A tile sees whatever its pixels can come from.
-    furthest = max(float(motion.abs().max()) for motion in (cues.local, cues.camera))
-    margin = round_up(REFINER_MARGIN + furthest)
-    for place in tiles_of(size, job.tile, margin):
-        rows, columns = place.seen_slices
-        part = job.pair[..., rows, columns]
-        at_once = frames_at_once(_size(part), len(job.times))
+    at_once = frames_at_once(size, len(job.times)) if job.tile is None else 1
+    for tile in tiles_of(size, job.tile, REFINER_MARGIN):
         for start in range(0, len(job.times), at_once):
             chosen = slice(start, start + at_once)
+            place = tile.widen(_furthest(cues, chosen, tile), size)
+            rows, columns = place.seen_slices
             of_part = MotionCues(*(cue[chosen, :, _cells(rows), _cells(columns)] for cue in cues))
-            made = refiner.refine(part[None], of_part)
+            made = refiner.refine(job.pair[None, ..., rows, columns], of_part)
             times = job.times[chosen]
             flows = made.flows[-1][0].unflatten(0, (2, len(times), 2)).transpose(0, 1)
             yield Pass(times, made.frames[0], flows, place)
+
+
+def _furthest(cues: MotionCues, frames: slice, tile: Tile) -> int:
+    """Pixels, in steps of 32, within which lies what a tile's own pixels and margin come from."""
+    rows, columns = map(_cells, tile.seen_slices)
+    furthest = max(
+        float(motion[frames, :, rows, columns].abs().max()) for motion in (cues.local, cues.camera)
+    )
+    return round_up(min(furthest, REFINER_REACH))
 
 
 def _middle_instants(times: Sequence[float]) -> list[float]:

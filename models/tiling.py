@@ -22,7 +22,11 @@ GENERATOR_MARGIN = 256
 """Pixels of context around a generator's tile."""
 
 REFINER_MARGIN = 160
-"""Pixels of context around a refiner's tile, besides the largest displacement."""
+"""Pixels of context around a refiner's tile, besides the largest displacement there."""
+
+REFINER_REACH = 512
+"""Pixels of displacement that a refiner's tile allows for at most: what comes from further away
+than that shows the margin's edge instead."""
 
 FALLBACK_TILE = 512
 """What a GPU that ran out of memory works in."""
@@ -58,6 +62,17 @@ class Tile(NamedTuple):
         top, left, bottom, right = self.seen
         return slice(top, bottom), slice(left, right)
 
+    def widen(self, pixels: int, size: tuple[int, int]) -> "Tile":
+        """The same with more of the image (H, W) on every side of what is seen."""
+        top, left, bottom, right = self.seen
+        seen = (
+            max(top - pixels, 0),
+            max(left - pixels, 0),
+            min(bottom + pixels, size[0]),
+            min(right + pixels, size[1]),
+        )
+        return self._replace(seen=seen)
+
     def paste(self, image: Tensor, seen: Tensor) -> None:
         """Put what is kept of a result (..., h, w) into that of the whole image (..., H, W)."""
         top, left, bottom, right = self.kept
@@ -86,16 +101,8 @@ def tiles_of(size: tuple[int, int], tile: int | None, margin: int) -> Iterator[T
     height, width = size
     for top in range(0, height, tile):
         for left in range(0, width, tile):
-            bottom, right = min(top + tile, height), min(left + tile, width)
-            yield Tile(
-                (top, left, bottom, right),
-                (
-                    max(top - margin, 0),
-                    max(left - margin, 0),
-                    min(bottom + margin, height),
-                    min(right + margin, width),
-                ),
-            )
+            kept = (top, left, min(top + tile, height), min(left + tile, width))
+            yield Tile(kept, kept).widen(margin, size)
 
 
 def round_up(pixels: float) -> int:
@@ -118,7 +125,7 @@ def estimate_memory(network: Corrector, size: tuple[int, int], frames: int) -> f
 
 
 def frames_at_once(size: tuple[int, int], frames: int) -> int:
-    """How many frames of (H, W) a refiner makes in one pass."""
+    """How many whole frames of (H, W) a refiner makes in one pass."""
     return max(1, min(frames, _REFINER_PIXELS // (size[0] * size[1])))
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from data.capture import CapturePair
 from data.simulator import SceneSettings, draw_scene
 from data.time_maps import scan_time
+from models import classical
 from models.classical import correct_classically, view_weight
 from models.motion_field import Sampling
 from models.parallax import Parallax
@@ -55,6 +56,13 @@ def turn(image: Tensor, degrees: float) -> Tensor:
 
 def psnr(a: Tensor, b: Tensor) -> float:
     return float(-10 * torch.log10((a - b).square().mean()))
+
+
+def test_frames_made_in_strips_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = simulate(1).pair
+    whole = correct_classically(pair, TIMES)
+    monkeypatch.setattr(classical, "_STRIP", 30 * 224)
+    assert torch.equal(correct_classically(pair, TIMES), whole)
 
 
 def test_what_rests_comes_back_as_it_is() -> None:

@@ -5,7 +5,14 @@ import pytest
 from models.camera_motion import SWING_TERMS
 from models.flow_measurement import Measurement
 from models.motion_estimation import estimate_motion
-from models.motion_field import CELL, MotionField, cell_centres, sample_frame
+from models.motion_field import (
+    CELL,
+    MotionField,
+    cell_centres,
+    enlarge_cells,
+    enlarge_strip,
+    sample_frame,
+)
 from models.parallax import Parallax
 from tests.moving_texture import Pan, smooth_texture
 
@@ -144,3 +151,10 @@ def test_noise_of_any_size_gives_finite_motion(size: tuple[int, int]) -> None:
     for t in (0.0, 1.0):
         for view in sample_frame(field, t, field.velocity):
             assert all(np.isfinite(part).all() for part in view)
+
+
+@pytest.mark.parametrize(("top", "bottom"), [(0, 42), (3, 4), (12, 30), (39, 42)])
+def test_strips_are_enlarged_as_the_whole(top: int, bottom: int) -> None:
+    cells = np.random.default_rng(0).random((11, 9, 2)).astype(np.float32)
+    whole = enlarge_cells(cells, (42, 35))
+    np.testing.assert_array_equal(enlarge_strip(cells, slice(top, bottom), 35), whole[top:bottom])

@@ -5,6 +5,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from models import object_motion
 from models.motion_estimation import estimate_motion
 from models.motion_field import CELL
 from models.object_motion import find_lost_objects
@@ -57,6 +58,13 @@ def test_fast_objects_are_found_where_flow_loses_them(velocity: Sequence[float])
     error = np.linalg.norm(in_object(field.velocity) - velocity, axis=-1)
     assert np.median(error) < 3
     assert np.abs(field.velocity[-10:]).max() < 1  # the background below rests
+
+
+def test_large_views_are_searched_at_half_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(object_motion, "_SEARCHED", SIZE[0] * SIZE[1] - 1)
+    field = estimate_motion(*views((90, 0)), (0.0, 1 / (SIZE[0] - 1)))
+    error = np.linalg.norm(in_object(field.velocity) - (90, 0), axis=-1)
+    assert np.median(error) < 3
 
 
 def test_objects_may_turn() -> None:

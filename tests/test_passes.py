@@ -8,8 +8,10 @@ from data.real_pairs import RealPairs
 from models import passes
 from models.correction import correct, frame_instants
 from models.generator import EncodedPairs, Generator, GeneratorOutput
+from models.motion_cues import MotionCues
 from models.passes import Running
 from models.refiner import Refiner
+from models.tiling import REFINER_REACH, Tile
 from tests.formula_weights import fill_by_formula
 from tests.plain_generator import plain_correct
 from utils.checkpoint import load_generator
@@ -50,6 +52,25 @@ def test_tiles_of_the_bundled_refiner_show_no_seam(pair: Tensor) -> None:
     whole = correct(refiner, wide, [0.0, 0.25], running=WHOLE)
     tiled = correct(refiner, wide, [0.0, 0.25], running=Running(tile=128))
     torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-3)
+
+
+def test_a_batch_of_passes_makes_the_same_frames(
+    light: Generator, pair: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part, times = pair[..., :64, :96], frame_instants(6)
+    alone = correct(light, part, times, running=WHOLE)
+    monkeypatch.setattr(passes, "PIXELS_TOGETHER", (0, 2 * 64 * 96))
+    torch.testing.assert_close(correct(light, part, times, running=WHOLE), alone, rtol=0, atol=1e-5)
+
+
+def test_tiles_of_a_refiner_see_as_far_as_their_own_motion() -> None:
+    local = torch.zeros(1, 4, 24, 24)
+    local[..., 20, 20] = -70.0
+    cues = MotionCues(local, *(torch.zeros(1, c, 24, 24) for c in (4, 4, 2, 1)))
+    still, moving = (Tile(kept, kept) for kept in ((0, 0, 64, 96), (64, 64, 96, 96)))
+    assert [passes._furthest(cues, slice(1), tile) for tile in (still, moving)] == [0, 96]
+    local[..., 0, 0] = 1e6
+    assert passes._furthest(cues, slice(1), still) == REFINER_REACH
 
 
 def test_bfloat16_is_within_50_db(light: Generator, pair: Tensor) -> None:

@@ -7,7 +7,7 @@ from models import passes, tiling
 from models.generator import Generator
 from models.refiner import Refiner
 from models.tiling import estimate_memory, plan_tiles, tiles_of
-from utils.peak_memory import measure_peak
+from utils.peak_memory import PeakMethod, measure_peak
 
 
 def test_tiles_keep_every_pixel_once_and_see_their_margin() -> None:
@@ -23,6 +23,11 @@ def test_tiles_keep_every_pixel_once_and_see_their_margin() -> None:
         tile.paste(result, image[rows, columns])
     assert torch.equal(result, image)
     assert tiles[5].kept == (32, 32, 64, 64) and tiles[5].seen == (0, 0, 70, 96)
+
+
+def test_a_wider_tile_sees_more_but_keeps_the_same() -> None:
+    tile = list(tiles_of((70, 100), 32, 0))[4]
+    assert tile.widen(32, (70, 100)) == ((32, 0, 64, 32), (0, 0, 70, 64))
 
 
 def test_one_tile_is_the_whole_image() -> None:
@@ -62,6 +67,13 @@ def test_free_memory_is_that_of_the_system() -> None:
 def test_the_estimate_is_near_the_peak() -> None:
     peak = measure_peak("generator", (540, 960), None)
     assert 0.6 < estimate_memory(Generator(), (540, 960), 9) / peak < 1.6
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("method", ["generator", "refiner", "classical"])
+def test_nine_frames_of_3840x2160_take_4_gigabytes(method: PeakMethod) -> None:
+    assert measure_peak(method, (2160, 3840), 512) < 4e9
 
 
 def test_margins_leave_room_for_the_grid() -> None:

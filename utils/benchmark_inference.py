@@ -13,13 +13,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from data import time_maps
 from models.correction import correct, frame_instants
 from models.generator import Generator
-from models.networks import NetType
 from models.passes import Running
 from models.precision import computes_bfloat16
 from tests.formula_weights import fill_by_formula
 from tests.plain_generator import plain_correct, plain_forward
 from utils.benchmark_rows import Row, least_times, matrix_rate
-from utils.peak_memory import measure_peak
+from utils.peak_memory import PeakMethod, measure_peak
 
 SCALING_PLOT = "benchmark_scaling.png"
 
@@ -39,14 +38,14 @@ def measure(*, quick: bool = False) -> list[Row]:
     rows.append(Row("peak memory, 960x540, nine frames", _gigabytes("generator", _SIZE, None)))
     if not quick:
         large = (2160, 3840)
-        networks: tuple[NetType, ...] = ("generator", "refiner")
+        methods: tuple[PeakMethod, ...] = ("generator", "refiner", "classical")
         rows += [
             Row(
-                f"peak memory, 3840x2160, nine frames, tiles of 512, {network}",
-                _gigabytes(network, large, 512),
+                f"peak memory, 3840x2160, nine frames, tiles of 512, {method}",
+                _gigabytes(method, large, 512),
                 "<= 4 GB",
             )
-            for network in networks
+            for method in methods
         ]
     return rows
 
@@ -165,8 +164,8 @@ def _least(work: Callable[[], object], rounds: int) -> float:
     return least_times([work], rounds)[0]
 
 
-def _gigabytes(network: NetType, size: tuple[int, int], tile: int | None) -> str:
-    return f"{measure_peak(network, size, tile) / 1e9:.2f} GB"
+def _gigabytes(method: PeakMethod, size: tuple[int, int], tile: int | None) -> str:
+    return f"{measure_peak(method, size, tile) / 1e9:.2f} GB"
 
 
 def _draw(curves: Curves, path: Path) -> None:

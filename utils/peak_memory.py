@@ -3,25 +3,30 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 
+from models.classical import correct_classically
 from models.correction import correct
 from models.networks import CORRECTORS, NetType
 from models.passes import Running
 
+PeakMethod = NetType | Literal["classical"]
+
 _FRAMES = (0.0, 0.5, 1.0) * 3
 """Nine frames, as much memory as nine instants take, yet a single pass of a generator."""
+_SHIFT = 24  # px between the views
 
 
-def measure_peak(network: NetType, size: tuple[int, int], tile: int | None) -> float:
+def measure_peak(method: PeakMethod, size: tuple[int, int], tile: int | None) -> float:
     """Bytes that the process which makes nine frames of (H, W) holds at most.
 
     Raises:
         RuntimeError: it failed.
     """
-    command = [sys.executable, "-m", "utils.peak_memory", network, *map(str, size), str(tile or 0)]
+    command = [sys.executable, "-m", "utils.peak_memory", method, *map(str, size), str(tile or 0)]
     here = Path(__file__).parents[1]
     done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -30,14 +35,21 @@ def measure_peak(network: NetType, size: tuple[int, int], tile: int | None) -> f
 
 
 def main() -> None:
-    """Correct a smooth random pair and print this process's peak."""
-    network: NetType = "generator" if sys.argv[1] == "generator" else "refiner"
-    height, width, tile = map(int, sys.argv[2:5])
+    """Correct two smooth views that differ by a shift, and a quarter of them by all.
+
+    What does not match is searched for other motion, which takes memory of its own.
+    """
+    method, (height, width, tile) = sys.argv[1], map(int, sys.argv[2:5])
     torch.manual_seed(0)
     coarse = torch.rand(2, 3, height // 16 + 1, width // 16 + 1)
     pair = F.interpolate(coarse, size=(height, width), mode="bilinear")
-    running = Running(tile=tile or None)
-    correct(CORRECTORS[network]().eval(), pair, _FRAMES, running=running)
+    shared = pair[:1, ..., width // 4 + _SHIFT :].clone()
+    pair[1:, ..., width // 4 : -_SHIFT] = shared
+    if method == "classical":
+        correct_classically(pair, _FRAMES)
+    else:
+        network = CORRECTORS["generator" if method == "generator" else "refiner"]().eval()
+        correct(network, pair, _FRAMES, running=Running(tile=tile or None))
     sys.stdout.write(f"{own_peak()}\n")
 
 

@@ -21,7 +21,13 @@ from models.generator_layers import (
     resize_flow,
     warp_to_frames,
 )
-from models.warping import Canvas, pixel_centres, prepare_canvas, warp_canvas
+from models.warping import (
+    Canvas,
+    pixel_centres,
+    prepare_canvas,
+    sampling_places,
+    warp_canvas,
+)
 
 BLOCK_SCALES = (8, 4, 2, 1)
 
@@ -161,10 +167,10 @@ class WarpedContextNet(nn.Module):
             flow = resize_flow(flow, 0.5)
             flows = flow.unflatten(1, (-1, 2)).unbind(1)
             grounds = canvas.ground.expand(flow.shape[0], -1, -1, -1).chunk(len(flows), dim=1)
-            pixels = pixel_centres(flow)
+            places = sampling_places(canvas, pixel_centres(flow))
             total = self.get_parameter(f"conv{level}_1.0.bias")[:, None, None]
             for ground, one in zip(grounds, flows, strict=True):
-                total = total + warp_canvas(canvas._replace(ground=ground), one, pixels)
+                total = total + warp_canvas(canvas._replace(ground=ground), one, places)
             fused.append(self.get_submodule(f"conv{level}_1.1")(total))
         return fused
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.warping import Canvas, pixel_centres, warp_canvas
+from models.warping import Canvas, pixel_centres, sampling_places, warp_canvas
 
 _STRIP = 1 << 21
 """Values of a strip of joined inputs: 8 MB, which a processor's cache holds."""
@@ -94,11 +94,11 @@ def warp_to_frames(images: Canvas, flows: Tensor, shrink: int = 1) -> list[Tenso
     Returns:
         N * T of (B, C, H / shrink, W / shrink), in the order of the flows.
     """
-    pixels = _what_resizing_reads(pixel_centres(flows), shrink)
+    places = sampling_places(images, _what_resizing_reads(pixel_centres(flows), shrink))
     flow = _what_resizing_reads(flows, shrink).unflatten(1, (images.ground.shape[1], -1, 2))
     grounds = images.ground.expand(flows.shape[0], -1, -1, -1, -1).unbind(1)
     return [
-        resize(warp_canvas(images._replace(ground=ground), one, pixels), 1 if shrink == 1 else 0.5)
+        resize(warp_canvas(images._replace(ground=ground), one, places), 1 if shrink == 1 else 0.5)
         for ground, own in zip(grounds, flow.unbind(1), strict=True)
         for one in own.unbind(1)
     ]

@@ -135,20 +135,25 @@ def pixel_centres(like: Tensor) -> Tensor:
     return torch.stack((columns.expand(height, -1), rows[:, None].expand(-1, width)))
 
 
-def warp_canvas(canvas: Canvas, flow: Tensor, pixels: Tensor | None = None) -> Tensor:
+def sampling_places(canvas: Canvas, pixels: Tensor) -> Tensor:
+    """Where `grid_sample` finds pixels (2, h, w) of a canvas; exact: sides are powers of two."""
+    return torch.addcmul(canvas.first, pixels, canvas.scale)
+
+
+def warp_canvas(canvas: Canvas, flow: Tensor, places: Tensor | None = None) -> Tensor:
     """`backward_warp` by the rule `"aligned"`, border colours beyond the border.
 
     Args:
         canvas: of (B, C, H, W).
         flow: (B, 2, h, w) displacements (dx, dy) in pixels, in the canvas's dtype.
-        pixels: (2, h, w) where they apply, x and y; by default everywhere, with (h, w) = (H, W).
+        places: (2, h, w) `sampling_places` of the pixels where they apply, the same for all warps;
+            by default of all pixels, with (h, w) = (H, W).
 
     Returns:
         (B, C, h, w).
     """
-    pixels = pixel_centres(flow) if pixels is None else pixels
-    # All exact: the sides are powers of two.
-    grid = torch.addcmul(torch.addcmul(canvas.first, pixels, canvas.scale), flow, canvas.scale)
+    places = sampling_places(canvas, pixel_centres(flow)) if places is None else places
+    grid = torch.addcmul(places, flow, canvas.scale)
     grid = grid.clamp(canvas.first, canvas.last).permute(0, 2, 3, 1)
     return F.grid_sample(
         canvas.ground, grid, mode="bilinear", padding_mode="zeros", align_corners=False

@@ -21,7 +21,7 @@ TileSize = Literal["auto"] | int | None
 GENERATOR_MARGIN = 256
 """Pixels of context around a generator's tile."""
 
-REFINER_MARGIN = 160
+REFINER_MARGIN = 320
 """Pixels of context around a refiner's tile, besides the largest displacement there."""
 
 REFINER_REACH = 512

@@ -35,16 +35,17 @@ def measure_peak(method: PeakMethod, size: tuple[int, int], tile: int | None) ->
 
 
 def main() -> None:
-    """Correct two smooth views that differ by a shift, and a quarter of them by all.
+    """Correct two smooth views that differ by a shift, and in a corner by all.
 
     What does not match is searched for other motion, which takes memory of its own.
     """
     method, (height, width, tile) = sys.argv[1], map(int, sys.argv[2:5])
     torch.manual_seed(0)
-    coarse = torch.rand(2, 3, height // 16 + 1, width // 16 + 1)
-    pair = F.interpolate(coarse, size=(height, width), mode="bilinear")
-    shared = pair[:1, ..., width // 4 + _SHIFT :].clone()
-    pair[1:, ..., width // 4 : -_SHIFT] = shared
+    coarse = torch.rand(2, 3, height // 16 + 1, (width + _SHIFT) // 16 + 1)
+    first, second = F.interpolate(coarse, size=(height, width + _SHIFT), mode="bilinear")
+    second[..., :-_SHIFT] = first[..., _SHIFT:]
+    second[:, : height // 4, : width // 4] = 1 - first[:, : height // 4, : width // 4]
+    pair = torch.stack((first, second))[..., :width]
     if method == "classical":
         correct_classically(pair, _FRAMES)
     else:

@@ -7,6 +7,7 @@ within surfaces of one colour, from above and below.
 
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -37,7 +38,7 @@ _OUTLIER = 1.0  # px of displacement beyond which a measurement counts less
 _PULL = 1e-3  # towards the camera's motion
 _LEAST_STEP = 1.0  # px per readout: deviations from the camera's motion below it are not favoured
 _ROUNDS = 2
-_BLOCK = 8  # px a side, over which flow is averaged to fit the camera's motion
+_BLOCK, _MOST_BLOCKS = 8, 8200  # px a side, over which flow is averaged for the camera's motion
 
 
 def estimate_motion(t2b: Array, b2t: Array, scan: tuple[float, float]) -> MotionField:
@@ -68,9 +69,13 @@ def estimate_motion(t2b: Array, b2t: Array, scan: tuple[float, float]) -> Motion
 
 
 def _thin_out(measurement: Measurement) -> Matches:
-    """Means over blocks of 8x8 pixels: the search errs by its patches' places, which they cover."""
+    """Means over blocks of pixels, 8x8 of a 960x540 image and more of larger ones.
+
+    The search errs by the places of its patches: a block covers all of them.
+    """
     height, width = measurement.own.shape
-    side = min(_BLOCK, height, width)
+    enlarged = math.ceil(math.sqrt(height * width / _MOST_BLOCKS) / _BLOCK)
+    side = min(_BLOCK * enlarged, height, width)
     rows, columns = height // side, width // side
     flow, own, gap, confidence = (
         _mean_of_blocks(part[: rows * side, : columns * side], (columns, rows))

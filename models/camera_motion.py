@@ -20,12 +20,14 @@ Doubles = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 SWING_TERMS = 3
+"""Number of terms of `swing_basis`; the last one is even about t = 1/2."""
 
 _LEAST_MATCHES = 40  # of two equations each, for up to 18 coefficients
 _STEPS = 14
 _FIRST_SCALE, _LAST_SCALE, _SCALE_DECAY = 8.0, 0.5, 0.7  # px
 _ALIKE = 40  # neighbouring matches that err alike, and count as one against expectations
 _LEAST_PACE = 0.1  # px per readout
+_LEAST_NOISE = 1e-6  # px squared; what a perfect fit leaves open is then not left to chance
 
 # Sizes that are expected, in half diagonals and radians, or 0 for what a model does not know:
 # a row for each of the components of `_place_basis`, a column for each term of `_time_basis`.
@@ -163,7 +165,7 @@ class _Equations:
             scale = max(scale * _SCALE_DECAY, _LAST_SCALE)
             expected = sizes.copy()
             expected[:, SWING_TERMS] = even_shares * self.pace(path)
-            noise = (weight * squared).sum() / weight.sum() / 2
+            noise = (weight * squared).sum() / weight.sum() / 2 + _LEAST_NOISE
             prior = noise / independent / expected[known] ** 2
             normal, right = np.diag(prior), prior * path[known]
             for terms, error in zip(slopes, residual, strict=True):

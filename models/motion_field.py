@@ -2,10 +2,11 @@
 
 Displacements of a point from instant a to instant b are modelled as
 
-    velocity * (b - a) + swing * (h(b) - h(a)),    h odd about 1/2 and zero at 0, 1/2 and 1,
+    velocity * (b - a) + swing * (h(b) - h(a)),    h zero at 1/2, the odd ones also at 0 and 1,
 
-`swing` being what a shaking camera adds to uniform motion. Deviations that are even about 1/2 leave
-no trace in a pair, since both exposures of a point lie almost symmetrically about 1/2.
+`swing` being what a shaking camera adds to uniform motion (`camera_motion.swing_basis`). What
+is even about 1/2 leaves a faint trace in a pair, since both exposures of a point lie almost
+symmetrically about 1/2: it is known of the camera alone, not of objects.
 
 Arrays are NumPy float32, vectors (dx, dy) last, in pixels per readout.
 """

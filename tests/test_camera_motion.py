@@ -144,6 +144,14 @@ def test_from_too_few_matches_the_camera_rests(trusted: int) -> None:
     assert not fit_camera_motion(matches, SIZE, 0.5).path.any()
 
 
+def test_a_single_column_that_rests_has_one_answer() -> None:
+    rows = np.arange(0, 600, 8, dtype=np.float32)
+    place = np.stack((np.full_like(rows, 3.5), rows), axis=1)
+    instant, sure = rows / 599, np.ones_like(rows)
+    still = Matches(place, instant, place.copy(), 1 - instant, sure)
+    assert not fit_camera_motion(still, (600, 8), 0.5).path.any()
+
+
 def test_a_part_of_the_readout_has_a_swing_of_its_own() -> None:
     motion = moving(shift_x=(16, 0, 0), shift_y=(-20, 0, 0))
     matches = exact_matches(motion)

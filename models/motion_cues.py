@@ -18,7 +18,7 @@ Array = npt.NDArray[np.float32]
 
 _MOST_CERTAIN = 8.0  # logit
 _MISMATCH_RANGE = 4.0  # px
-_CHANNELS = (4, 4, 4, 2, 1)
+_CHANNELS = (4, 4, 4, 2, 1)  # of the cues, in order
 
 
 class MotionCues(NamedTuple):
@@ -81,7 +81,7 @@ def _cues_of_capture(job: tuple[Array, list[float], list[float]]) -> MotionCues:
     field = estimate_motion(images[0], images[1], (first, second - first))
     size = (images.shape[1], images.shape[2])
     shape = field.velocity.shape[:2]
-    cues = [np.empty((len(times), channels, *shape), np.float32) for channels in (4, 4, 4, 2, 1)]
+    cues = [np.empty((len(times), channels, *shape), np.float32) for channels in _CHANNELS]
     for index, t in enumerate(times):
         views = sample_frame(field, t, field.velocity)
         others = sample_frame(field, t, field.camera)

@@ -31,10 +31,10 @@ bench: $(READY)  ## measure speed and memory into docs/BENCHMARKS.md
 	$(RUN) -m utils.benchmark
 
 test: $(READY)  ## run the tests but the slow ones
-	$(RUN) -m pytest -n $(TEST_JOBS) -m "not slow"
+	$(RUN) -m pytest -n $(TEST_JOBS) --dist worksteal -m "not slow"
 
 slow: $(READY)  ## run the slow tests: kills, double precision, the viewer in a browser
-	$(RUN) -m pytest -n $(TEST_JOBS) -m slow
+	$(RUN) -m pytest -n $(TEST_JOBS) --dist worksteal -m slow
 
 format: $(READY)  ## reformat the code
 	$(RUN) -m ruff format $(SOURCES)

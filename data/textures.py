@@ -1,5 +1,6 @@
 """What simulated scenes show: photos, procedural textures, and windows cut out of them."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,10 @@ def load_textures(folder: str | Path | None, *, procedural: int = 0) -> list[Ten
     Raises:
         InputError: no such folder, no photo in it, only tiny ones, or an unreadable one.
     """
-    textures = [_to_texture(read_image(path)) for path in _photo_paths(folder)]
+    if folder is None:
+        textures = list(_bundled_textures())
+    else:
+        textures = [_to_texture(read_image(path)) for path in _photo_paths(folder)]
     usable = [texture for texture in textures if min(texture.shape[1:]) >= SMALLEST_SIDE]
     if not usable:
         raise InputError(
@@ -80,9 +84,14 @@ def cut_window(
     return _vary_colours(window, rng)
 
 
-def _photo_paths(folder: str | Path | None) -> list[Path]:
-    if folder is None:
-        return [Path(skimage.data.__file__).parent / name for name in BUNDLED_PHOTOS]
+@cache
+def _bundled_textures() -> tuple[Tensor, ...]:
+    """Read once: training and validation scenes share them."""
+    folder = Path(skimage.data.__file__).parent
+    return tuple(_to_texture(read_image(folder / name)) for name in BUNDLED_PHOTOS)
+
+
+def _photo_paths(folder: str | Path) -> list[Path]:
     root = Path(folder)
     if not root.is_dir():
         raise InputError(f"{root}: expected a folder of photos for simulated scenes, got no folder")

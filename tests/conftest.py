@@ -1,6 +1,10 @@
 """Settings of the whole test run, and what tests of several scripts start from."""
 
+import os
 from pathlib import Path
+
+# Read when NumPy and torch are first imported, and handed on to processes that tests start.
+os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 import pytest
 import torch

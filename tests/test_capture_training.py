@@ -51,6 +51,12 @@ def captures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory, captures: Path):
+    options = captures_options(tmp_path_factory.mktemp("unbroken"), captures)
+    return options, train(options)
+
+
 def captures_options(root: Path, captures: Path, **step: Any) -> TrainingOptions:
     content = tiny_options(root, objective="cycle", hidden_share=0.2, **step).model_dump(
         mode="json"
@@ -70,23 +76,22 @@ def recorded(options: TrainingOptions) -> list[dict[str, float]]:
     return [{k: v for k, v in record.items() if k != "samples_per_second"} for record in records]
 
 
-def test_crashed_and_resumed_equals_unbroken(tmp_path: Path, captures: Path) -> None:
-    whole, broken = (captures_options(tmp_path / name, captures) for name in ("whole", "broken"))
-    unbroken = train(whole)
+def test_crashed_and_resumed_equals_unbroken(tmp_path: Path, captures: Path, unbroken) -> None:
+    broken = captures_options(tmp_path, captures)
     with pytest.raises(RuntimeError, match="crash"):
         train(broken, objective=crashing_objective(broken, at=3))
-    assert same_weights(train(broken), unbroken)
-    assert recorded(broken) == recorded(whole)
+    assert same_weights(train(broken), unbroken[1])
+    assert recorded(broken) == recorded(unbroken[0])
 
 
-def test_scores_without_truth_choose_the_best_weights(tmp_path: Path, captures: Path) -> None:
-    options = captures_options(tmp_path, captures)
-    train(options)
+def test_scores_without_truth_choose_the_best_weights(unbroken) -> None:
+    options, _ = unbroken
     scored = [record for record in recorded(options) if "valid_cycle_psnr" in record]
     assert [record["step"] for record in scored] == [3, 6]
     assert all(5 < record["valid_cycle_psnr"] < 60 for record in scored)
     assert all(0 < record["valid_disagreement"] < 255 for record in scored)
-    assert load_generator(tmp_path / "tiny" / "checkpoints" / "best.safetensors").n_feats == 8
+    best = Path(options.path.root) / options.task / "checkpoints" / "best.safetensors"
+    assert load_generator(best).n_feats == 8
 
 
 def test_pretrained_weights_stay_the_best_where_training_spoils_them(

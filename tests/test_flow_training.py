@@ -12,7 +12,7 @@ import main_train_flow
 from data.flow_training_set import FlowSample
 from models.flow_pwc import PWCNet, load_pwc
 from models.objectives import Loss
-from tests.tiny_training import same_weights, tiny_options
+from tests.tiny_training import same_weights, tiny_options, undrawn_curves
 from tests.tiny_training import train as train_generator
 from utils.checkpoint import load_training
 from utils.command_line import run
@@ -66,7 +66,7 @@ def train(chosen: FlowTrainingOptions, objective: nn.Module | None = None) -> PW
     processes = Processes(torch.device("cpu"))
     seed_everything(chosen.seed)
     network = build_flow_network(chosen)
-    with open_experiment(chosen, processes, resume="auto") as experiment:
+    with undrawn_curves(), open_experiment(chosen, processes, resume="auto") as experiment:
         fit_flow(
             network,
             objective or build_flow_objective(chosen),

@@ -60,7 +60,9 @@ def test_endpoint_error_of_b2t_uses_the_second_half_of_the_channels() -> None:
 
 
 def test_perceptual_is_conv3_3_of_torchvision_vgg19(tmp_path: Path) -> None:
-    full = vgg19(weights=None).features
+    with torch.device("meta"):  # 143 million random weights would be drawn for nothing
+        full = vgg19(weights=None).features
+    full.to_empty(device="cpu")
     fill_by_formula(full, 7, 2**0.5, prefix="features.")
     file = tmp_path / "vgg19.pth"
     torch.save({f"features.{name}": value for name, value in full.state_dict().items()}, file)

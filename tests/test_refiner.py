@@ -89,12 +89,12 @@ def test_flow_levels_have_the_generators_layout_and_start_at_the_cues(
 
 def test_a_few_supervised_steps_lower_the_loss_of_one_batch() -> None:
     settings = SceneSettings(
-        height=128, width=128, camera_motion=14, object_motion=20, acceleration=2
+        height=64, width=64, camera_motion=14, object_motion=20, acceleration=2
     )
     drawn = SimulatedTrainingSet(
         load_textures(None),
         settings,
-        TrainingSetSettings(patch_size=128, with_truth=True, with_flows=True, seed=1),
+        TrainingSetSettings(patch_size=64, with_truth=True, with_flows=True, seed=1),
     )
     batch = collate([drawn[0], drawn[1]])
     torch.manual_seed(0)

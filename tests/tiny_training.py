@@ -1,7 +1,10 @@
 """A training run small enough for tests: a few thousand weights, 64x64 simulated scenes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import nn
@@ -62,14 +65,26 @@ def tiny_options(
     )
 
 
+@contextmanager
+def undrawn_curves() -> Iterator[None]:
+    """Trainings leave no picture of their curves: drawing takes as long as six tiny steps."""
+    with patch("utils.training_loop.plot_curves"):
+        yield
+
+
 def train(
-    options: TrainingOptions, *, objective: nn.Module | None = None, resume: str = "auto"
+    options: TrainingOptions,
+    *,
+    objective: nn.Module | None = None,
+    resume: str = "auto",
+    curves: bool = False,
 ) -> Generator:
     """Run a training as the scripts do, in this process; return the trained generator."""
     processes = Processes(torch.device("cpu"))
     seed_everything(options.seed)
     generator = build_generator(options)
-    with open_experiment(options, processes, resume=resume) as experiment:
+    drawing = nullcontext() if curves else undrawn_curves()
+    with drawing, open_experiment(options, processes, resume=resume) as experiment:
         fit(
             generator,
             objective or build_objective(options, processes.device),

@@ -27,6 +27,7 @@ _STEPS = 14
 _FIRST_SCALE, _LAST_SCALE, _SCALE_DECAY = 8.0, 0.5, 0.7  # px
 _ALIKE = 40  # neighbouring matches that err alike, and count as one against expectations
 _LEAST_PACE = 0.1  # px per readout
+_PIECE = 512  # matches whose products are summed at once
 _LEAST_NOISE = 1e-6  # px squared; what a perfect fit leaves open is then not left to chance
 
 # Sizes that are expected, in half diagonals and radians, or 0 for what a model does not know:
@@ -146,7 +147,8 @@ class _Equations:
         self.confidence = matches.confidence.astype(np.float64)
         self.places = [_normalised(place, size) for place in (matches.place, matches.other_place)]
         self.times = [
-            _time_basis(instant, reach) for instant in (matches.instant, matches.other_instant)
+            np.ascontiguousarray(_time_basis(instant, reach).T)
+            for instant in (matches.instant, matches.other_instant)
         ]
         self.basis = [_place_basis(place) for place in self.places]
 
@@ -169,9 +171,9 @@ class _Equations:
             prior = noise / independent / expected[known] ** 2
             normal, right = np.diag(prior), prior * path[known]
             for terms, error in zip(slopes, residual, strict=True):
-                weighted = (terms * weight / weight.sum()).T
-                normal = normal + terms @ weighted
-                right = right + error @ weighted
+                weighted = terms * (weight / weight.sum())
+                normal = normal + _products(terms, weighted)
+                right = right + np.einsum("n,kn->k", error, weighted)
             path[known] -= np.linalg.solve(normal, right)
         return path
 
@@ -179,7 +181,7 @@ class _Equations:
         """(2, K, N) change of the residual in px with each known coefficient, near no motion."""
         component, term = np.nonzero(known)
         here, there = (
-            basis[:, component] * time.T[term]
+            basis[:, component] * time[term]
             for basis, time in zip(self.basis, self.times, strict=True)
         )
         change: Doubles = self.diagonal * (here - there)
@@ -188,7 +190,7 @@ class _Equations:
     def residual(self, path: Doubles) -> Doubles:
         """(2, N) px by which the views disagree about the place at t = 1/2."""
         here, there = (
-            _map(_entries(path @ time.T), place)
+            _map(_entries(np.einsum("ck,kn->cn", path, time)), place)
             for place, time in zip(self.places, self.times, strict=True)
         )
         return self.diagonal * (here - there)
@@ -202,6 +204,23 @@ class _Equations:
         """Sum of the residuals' squares in px by confidence, none counting more than 0.5 px."""
         squared = (self.residual(path) ** 2).sum(0)
         return float((self.confidence * squared / (1 + squared / _LAST_SCALE**2)).sum())
+
+
+def _products(first: Doubles, second: Doubles) -> Doubles:
+    """(K, L) sums over N of the products of (K, N) and (L, N).
+
+    In pieces too small for BLAS to share among threads, which are slower than one for so few rows,
+    and many times slower where other processes need the cores they wait on.
+    """
+    pieces = range(0, first.shape[1], _PIECE)
+    total: Doubles = sum(
+        (
+            first[:, start : start + _PIECE] @ second[:, start : start + _PIECE].T
+            for start in pieces
+        ),
+        np.zeros((len(first), len(second))),
+    )
+    return total
 
 
 def _time_basis(instant: Array | Doubles, reach: float) -> Doubles:

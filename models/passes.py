@@ -12,7 +12,6 @@ from data import time_maps
 from models.capture_checks import check_scan, check_size, check_times
 from models.generator import SIZE_MULTIPLE, Generator
 from models.motion_cues import MotionCues, find_motion
-from models.motion_field import CELL
 from models.networks import Corrector
 from models.precision import Precision, autocast
 from models.refiner import Refiner
@@ -21,12 +20,10 @@ from models.tiling import (
     GENERATOR_MARGIN,
     PIXELS_TOGETHER,
     REFINER_MARGIN,
-    REFINER_REACH,
     Tile,
     TileSize,
     frames_at_once,
     plan_tiles,
-    round_up,
     tiles_of,
 )
 from utils.padding import pad_to_multiple, unpad
@@ -172,42 +169,31 @@ def _generate(generator: Generator, job: _Job) -> Iterator[Pass]:
 
 
 def _refine(refiner: Refiner, job: _Job) -> Iterator[Pass]:
-    """Motion is estimated once, of the whole image; a tile is made frame by frame."""
+    """Motion is found of the whole image, in cells; only what is made of it takes tiles."""
     size = _size(job.pair)
     maps = time_maps.offset_maps(job.scan[None], job.scan.new_tensor([job.times]))
     with torch.autocast(job.pair.device.type, enabled=False):
         cues = find_motion(job.pair[None], maps)
     at_once = frames_at_once(size, len(job.times)) if job.tile is None else 1
-    for tile in tiles_of(size, job.tile, REFINER_MARGIN):
-        for start in range(0, len(job.times), at_once):
-            chosen = slice(start, start + at_once)
-            place = tile.widen(_furthest(cues, chosen, tile), size)
-            rows, columns = place.seen_slices
-            of_part = MotionCues(*(cue[chosen, :, _cells(rows), _cells(columns)] for cue in cues))
-            made = refiner.refine(job.pair[None, ..., rows, columns], of_part)
-            times = job.times[chosen]
-            flows = made.flows[-1][0].unflatten(0, (2, len(times), 2)).transpose(0, 1)
-            yield Pass(times, made.frames[0], flows, place)
+    for start in range(0, len(job.times), at_once):
+        chosen = slice(start, start + at_once)
+        part = job._replace(times=job.times[chosen])
+        yield from _fuse(refiner, part, MotionCues(*(cue[chosen] for cue in cues)))
 
 
-def _furthest(cues: MotionCues, frames: slice, tile: Tile) -> int:
-    """Pixels, in steps of 32, within which lies what a tile's own pixels and margin come from."""
-    rows, columns = map(_cells, tile.seen_slices)
-    furthest = max(
-        float(motion[frames, :, rows, columns].abs().max()) for motion in (cues.local, cues.camera)
-    )
-    return round_up(min(furthest, REFINER_REACH))
+def _fuse(refiner: Refiner, job: _Job, cues: MotionCues) -> Iterator[Pass]:
+    """The frames that these cues are of; nothing of them is kept while the next ones are made."""
+    traced = refiner.trace(job.pair[None], cues)
+    for place in tiles_of(_size(job.pair), job.tile, REFINER_MARGIN):
+        made = refiner.fuse(traced, place.seen)
+        flows = made.flows[-1][0].unflatten(0, (2, len(job.times), 2)).transpose(0, 1)
+        yield Pass(job.times, made.frames[0], flows, place)
 
 
 def _middle_instants(times: Sequence[float]) -> list[float]:
     """Each pass's t, the nearest to 0.5 first; 0.5 alone where only 0 and 1 are wanted."""
     interior = {instant for instant in times if 0 < instant < 1}
     return sorted(interior or {0.5}, key=lambda instant: (abs(instant - 0.5), instant))
-
-
-def _cells(pixels: slice) -> slice:
-    """The motion cells of rows or columns that begin at a multiple of 32."""
-    return slice(pixels.start // CELL, -(-pixels.stop // CELL))
 
 
 def _size(images: Tensor) -> tuple[int, int]:

@@ -8,6 +8,8 @@ them at three scales show what does not fit, and where it would. Untrained it is
 correction. `netG.net_type: "refiner"` chooses it.
 """
 
+import math
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -26,7 +28,7 @@ from models.refiner_blocks import (
     enlarge,
     zeroed,
 )
-from models.warping import backward_warp, bicubic_warp
+from models.warping import Corner, backward_warp, bicubic_warp
 from utils.padding import pad_to_multiple, unpad
 
 _BASE_CHANNELS = (96, 128, 192, 192)
@@ -103,60 +105,63 @@ class Refiner(nn.Module):
         count = max(offsets.shape[1] // 2, 1)
         check_inputs(pair, offsets, count, multiple=1)
         known = find_motion(pair, offsets) if cues is None else MotionCues.unpack(cues)
-        return self.refine(pair, known)
+        return self.fuse(self.trace(pair, known), (0, 0, *pair.shape[-2:]))
 
-    def refine(self, pair: Tensor, cues: MotionCues) -> GeneratorOutput:
-        """Frames of pairs (B, 2, 3, H, W) by cues of B * T frames, or of the same part of both."""
-        count = cues.local.shape[0] // pair.shape[0]
-        height, width = pair.shape[-2:]
+    def trace(self, pair: Tensor, cues: MotionCues) -> "Traced":
+        """The motion of whole frames of pairs (B, 2, 3, H, W) by cues of B * T frames."""
         # After the motion's estimate, which rows made up to fill the network's grid would mislead.
         pair = pad_to_multiple(pair, SIZE_MULTIPLE)
         cues = MotionCues(*(pad_to_multiple(cue, SIZE_MULTIPLE // CELL) for cue in cues))
-        images = pair.repeat_interleave(count, 0)
-        features = self._encode(pair).repeat_interleave(count, 0)
-        refined = self._refine(images, features, cues)
-        fusion = self._prepare_fusion(images, refined, cues)
-        change = self.fusion_net(torch.cat((refined.hidden, fusion), dim=1))
-        flow = enlarge(refined.displacements[-1], 2) + _VELOCITY_SCALE * change.displacement
-        frames = self._blend(images, flow, cues, change).unflatten(0, (-1, count))
-        frames = unpad(frames, height, width)
-        levels = [enlarge(level, 2) / 2 for level in (cues.local, *refined.displacements)]
+        count = cues.local.shape[0] // pair.shape[0]
+        return Traced(_repeat(pair, count), count, cues, *self._correct(pair, count, cues))
+
+    def fuse(self, traced: "Traced", part: tuple[int, int, int, int]) -> GeneratorOutput:
+        """Frames of a part of the image, from all of both inputs.
+
+        Args:
+            traced: of whole frames.
+            part: (top, left, bottom, right), a multiple of 32 at the top and left.
+        """
+        top, left, bottom, right = part
+        motion = traced.within(part)
+        change = self.fusion_net(self._prepare_fusion(motion, (top, left)))
+        flow = enlarge(motion.displacements[-1], 2) + _VELOCITY_SCALE * change.displacement
+        frames = self._blend(motion, flow, change, (top, left))
+        levels = [enlarge(level, 2) / 2 for level in (motion.cues.local, *motion.displacements)]
         levels.append(flow / 2)
+        height, width = bottom - top, right - left
         flows = [
             unpad(level, -(-height // 2), -(-width // 2))
-            .unflatten(0, (-1, count))
+            .unflatten(0, (-1, traced.instants))
             .unflatten(2, (2, 2))
             .transpose(1, 2)
             .flatten(1, 3)
             for level in levels
         ]
+        frames = unpad(frames.unflatten(0, (-1, traced.instants)), height, width)
         return GeneratorOutput(frames, (flows[0], flows[1], flows[2], flows[3]))
 
-    def _encode(self, pair: Tensor) -> Tensor:
-        """(B, 2 * C, h, w) features of both inputs."""
-        cells = F.pixel_unshuffle(pair.flatten(0, 1), CELL)
-        features: Tensor = self.encoder(cells).unflatten(0, (-1, 2)).flatten(1, 2)
-        return features
+    def _encode(self, pair: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3 + C, h, w) colours and features of each input."""
+        images = pair.flatten(0, 1)
+        features = self.encoder(F.pixel_unshuffle(images, CELL))
+        colours = F.avg_pool2d(images, CELL)
+        first, second = torch.cat((colours, features), dim=1).unflatten(0, (-1, 2)).unbind(1)
+        return first, second
 
-    def _refine(self, images: Tensor, features: Tensor, cues: MotionCues) -> "_Refined":
-        """Correct the displacements of each cell, twice, by the same weights."""
-        small = F.avg_pool2d(images.flatten(1, 2), CELL)
-        seen = _split_views(torch.cat((small, features), dim=1), small.shape[1])
-        by_camera = _warp_views(_split_views(small, small.shape[1]), cues.camera / CELL)
+    def _correct(
+        self, pair: Tensor, count: int, cues: MotionCues
+    ) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
+        """Correct the displacements of each cell, twice, by the same weights.
+
+        Returns:
+            Displacements after each round, features, and preference as `Traced` has them.
+        """
+        views = [_repeat(view, count) for view in self._encode(pair)]
+        by_camera = _warp_views([view[:, :3] for view in views], cues.camera / CELL)
         displacement, found = cues.local, []
         for _ in range(_ROUNDS):
-            warped = _warp_views(seen, displacement / CELL)
-            given = (
-                warped,
-                by_camera,
-                (cues.camera - displacement) / _VELOCITY_SCALE,
-                displacement / _VELOCITY_SCALE,
-                cues.mismatch,
-                cues.offset,
-                cues.preference / 8,
-            )
-            costs = self.matching_net(*(view[:, 3:] for view in warped.chunk(2, dim=1)))
-            hidden = self.motion_net(torch.cat(given, dim=1), costs)
+            hidden = self.motion_net(*self._compare(views, by_camera, displacement, cues))
             motion = self.motion_head(hidden).to(displacement.dtype)
             # Where nothing speaks for an object of its own, the camera's motion is the better one.
             displacement = torch.lerp(displacement, cues.camera, torch.sigmoid(motion[:, :1] - 4))
@@ -164,24 +169,50 @@ class Refiner(nn.Module):
             change = torch.sigmoid(motion[:, 1:2]) * _displace(motion[:, 2:6], cues.offset)
             displacement = displacement + _VELOCITY_SCALE * change
             found.append(displacement)
-        return _Refined((found[0], found[1]), enlarge(hidden, 2), motion[:, 6:])
+        return (found[0], found[1]), hidden, motion[:, 6:]
 
-    def _prepare_fusion(self, images: Tensor, refined: "_Refined", cues: MotionCues) -> Tensor:
-        """What the fusion network sees at half size, besides the motion network's features."""
-        halves = F.pixel_unshuffle(images.flatten(0, 1), 2).unflatten(0, (-1, 2))
-        flow = enlarge(refined.displacements[-1], 2) / 2
-        warped = _warp_views((halves[:, 0], halves[:, 1]), flow)
+    def _compare(
+        self, views: Sequence[Tensor], by_camera: Tensor, displacement: Tensor, cues: MotionCues
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The motion network's inputs: features of all that is known, and costs."""
+        warped = _warp_views(views, displacement / CELL)
+        given = (
+            warped,
+            by_camera,
+            (cues.camera - displacement) / _VELOCITY_SCALE,
+            displacement / _VELOCITY_SCALE,
+            cues.mismatch,
+            cues.offset,
+            cues.preference / 8,
+        )
+        costs = self.matching_net(*(view[:, 3:] for view in warped.chunk(2, dim=1)))
+        return self.motion_net.first(torch.cat(given, dim=1)), costs
+
+    def _prepare_fusion(self, motion: "Traced", corner: Corner) -> Tensor:
+        """What the fusion network sees at half size, of a part at `corner` (top, left)."""
+        top, left = corner[0] // 2, corner[1] // 2
+        flow = enlarge(motion.displacements[-1], 2) / 2
+        height, width = motion.images.shape[-2:]
+        rows, columns = _sampled(flow, (top, left), (height // 2, width // 2))
+        seen = motion.images[..., _doubled(rows), _doubled(columns)]
+        halves = F.pixel_unshuffle(seen.flatten(0, 1), 2).unflatten(0, (-1, 2))
+        warped = _warp_views(
+            (halves[:, 0], halves[:, 1]), flow, (top - rows.start, left - columns.start)
+        )
         first, second = warped.chunk(2, dim=1)
-        preference = enlarge((cues.preference + refined.preference) / 8, 2)
-        return torch.cat((warped, first - second, preference, enlarge(cues.offset, 2)), dim=1)
+        preference = enlarge((motion.cues.preference + motion.preference) / 8, 2)
+        offset = enlarge(motion.cues.offset, 2)
+        hidden = enlarge(motion.hidden, 2)
+        return torch.cat((hidden, warped, first - second, preference, offset), dim=1)
 
-    def _blend(self, images: Tensor, flow: Tensor, cues: MotionCues, change: Change) -> Tensor:
-        """Frames (N, 3, H, W) from both inputs, sampled along half-size flow in pixels."""
+    def _blend(self, motion: "Traced", flow: Tensor, change: Change, corner: Corner) -> Tensor:
+        """Frames (N, 3, h, w) from both inputs, sampled along half-size flow in pixels."""
         full = enlarge(flow, 2)
         first, second = (
-            bicubic_warp(images[:, view], full[:, 2 * view : 2 * view + 2]) for view in (0, 1)
+            bicubic_warp(motion.images[:, view], full[:, 2 * view : 2 * view + 2], corner)
+            for view in (0, 1)
         )
-        preference = enlarge(cues.preference, CELL) + change.preference.to(first.dtype)
+        preference = enlarge(motion.cues.preference, CELL) + change.preference.to(first.dtype)
         share = torch.sigmoid(preference)
         frames = share * first + (1 - share) * second + change.residual.to(first.dtype)
         return frames.clamp(0, 1)
@@ -191,18 +222,43 @@ _CUE_CHANNELS = 2 * 3 * 2 + 4 + 4 + 4 + 2 + 1
 _FUSION_CHANNELS = 3 * 12 + 1 + 2
 
 
-class _Refined(NamedTuple):
-    """What the motion network gives for B * T frames, in cells unless stated.
+class Traced(NamedTuple):
+    """Motion of N = B * T frames, from which any part of them can be made.
 
     Attributes:
+        images: (N, 2, 3, H, W) inputs of each frame, always whole, filled up to multiples of 32.
+        instants: T.
+        cues: in cells, as all that follows.
         displacements: (N, 4, h, w) to t2b and b2t after each round.
-        hidden: (N, C, 2h, 2w) features.
+        hidden: (N, C, h, w) features.
         preference: (N, 1, h, w) logit added to the preference for t2b.
     """
 
+    images: Tensor
+    instants: int
+    cues: MotionCues
     displacements: tuple[Tensor, Tensor]
     hidden: Tensor
     preference: Tensor
+
+    def within(self, part: tuple[int, int, int, int]) -> "Traced":
+        """The motion of a part (top, left, bottom, right), up to the next multiples of 32."""
+        top, left, bottom, right = part
+        rows, columns = (
+            slice(start // CELL, -(-stop // SIZE_MULTIPLE) * (SIZE_MULTIPLE // CELL))
+            for start, stop in ((top, bottom), (left, right))
+        )
+
+        def cut(cells: Tensor) -> Tensor:
+            return cells[..., rows, columns]
+
+        first, last = self.displacements
+        return self._replace(
+            cues=MotionCues(*map(cut, self.cues)),
+            displacements=(cut(first), cut(last)),
+            hidden=cut(self.hidden),
+            preference=cut(self.preference),
+        )
 
 
 def _displace(motion: Tensor, offset: Tensor) -> Tensor:
@@ -212,23 +268,37 @@ def _displace(motion: Tensor, offset: Tensor) -> Tensor:
     return torch.cat(views, dim=1)
 
 
-def _split_views(channels: Tensor, colours: int) -> tuple[Tensor, Tensor]:
-    """t2b's and b2t's share of (N, colours + C, h, w), where both parts list t2b first."""
-    colour, rest = channels[:, :colours], channels[:, colours:]
-    first, second = (
-        torch.cat(parts, dim=1)
-        for parts in zip(colour.chunk(2, dim=1), rest.chunk(2, dim=1), strict=True)
-    )
-    return first, second
+def _repeat(images: Tensor, count: int) -> Tensor:
+    """(B * count, ...) each of (B, ...) so many times; without a copy if B or `count` is 1."""
+    return images.unsqueeze(1).expand(-1, count, *images.shape[1:]).flatten(0, 1)
 
 
-def _warp_views(views: tuple[Tensor, Tensor], flow: Tensor) -> Tensor:
-    """Both views warped by their half of (N, 4, h, w) flow, t2b's channels first."""
+def _warp_views(views: Sequence[Tensor], flow: Tensor, corner: Corner | None = None) -> Tensor:
+    """Both views warped by their half of (N, 4, h, w) flow from `corner` on, t2b's first."""
     warped = [
-        backward_warp(view, part).warped
+        backward_warp(view, part, corner=corner).warped
         for view, part in zip(views, flow.chunk(2, dim=1), strict=True)
     ]
     return torch.cat(warped, dim=1)
+
+
+def _sampled(flow: Tensor, corner: Corner, size: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns of an image (H, W) that flow (N, 4, h, w) from `corner` on leads to."""
+    slices = []
+    for channels, start, length, whole in zip(
+        (flow[:, 1::2], flow[:, ::2]), corner, flow.shape[-2:], size, strict=True
+    ):
+        if length == whole:  # without waiting for a GPU
+            slices.append(slice(0, whole))
+            continue
+        low, high = (float(bound) for bound in channels.aminmax())
+        first = min(max(start + math.floor(low), 0), whole - 1)
+        slices.append(slice(first, max(min(start + length + math.ceil(high), whole), 1)))
+    return slices[0], slices[1]
+
+
+def _doubled(pixels: slice) -> slice:
+    return slice(2 * pixels.start, 2 * pixels.stop)
 
 
 def _scaled(channels: int, scale: float) -> int:

@@ -49,7 +49,11 @@ class MatchingNet(nn.Module):
 
 
 class UNet(nn.Module):
-    """Features at the size of the input, informed by halvings of it and costs known there."""
+    """Features at the size of the input, informed by halvings of it and costs known there.
+
+    `first`, which the input passes before all else, is for the caller to apply: it can then let go
+    of the input.
+    """
 
     def __init__(self, inputs: int, widths: Sequence[int], outputs: int) -> None:
         """Take the channels of the image, of each level from the finest on, and of the result."""
@@ -68,9 +72,9 @@ class UNet(nn.Module):
             )
         )
 
-    def forward(self, image: Tensor, costs: Sequence[Tensor]) -> Tensor:
-        """Features (N, C, h, w) from an image of that size and costs of each halving."""
-        levels = [self.first(image)]
+    def forward(self, finest: Tensor, costs: Sequence[Tensor]) -> Tensor:
+        """Features (N, C, h, w) from those of `first`, of that size, and costs of each halving."""
+        levels = [finest]
         for down, compare, cost in zip(self.down, self.compare, costs, strict=True):
             shallow = down(levels[-1])
             levels.append(compare(torch.cat((shallow, cost.to(shallow.dtype)), dim=1)))
@@ -114,7 +118,7 @@ def _convs(inputs: int, outputs: int, *, stride: int = 1, count: int = 2) -> nn.
 def _conv(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
     convolution = nn.Conv2d(inputs, outputs, 3, stride, dilation, dilation)
     nn.init.kaiming_normal_(convolution.weight, a=SLOPE)
-    return nn.Sequential(convolution, nn.LeakyReLU(SLOPE))
+    return nn.Sequential(convolution, nn.LeakyReLU(SLOPE, inplace=True))
 
 
 def zeroed(convolution: nn.Conv2d) -> nn.Conv2d:

@@ -21,12 +21,8 @@ TileSize = Literal["auto"] | int | None
 GENERATOR_MARGIN = 256
 """Pixels of context around a generator's tile."""
 
-REFINER_MARGIN = 320
-"""Pixels of context around a refiner's tile, besides the largest displacement there."""
-
-REFINER_REACH = 512
-"""Pixels of displacement that a refiner's tile allows for at most: what comes from further away
-than that shows the margin's edge instead."""
+REFINER_MARGIN = 32
+"""Pixels of context around a refiner's tile: its motion is found of the whole image."""
 
 FALLBACK_TILE = 512
 """What a GPU that ran out of memory works in."""
@@ -40,7 +36,7 @@ _TILES = range(1024, 255, -128)  # that are tried, the first that fits is taken
 _GIGABYTE = 1e9
 _PROCESS = 0.54e9  # PyTorch, on a CPU
 _GENERATOR_PIXEL = 1100  # bytes of a pass, with what the allocator cannot give back
-_REFINER_PIXEL = 375  # of each frame of a pass
+_TRACED_PIXEL, _FUSED_PIXEL = 290, 90  # of each frame of a refiner's pass
 _REFINER_PIXELS = 9 * 960 * 544  # of all frames of a pass
 _MOTION_PIXEL = 290  # of the classical motion, once
 
@@ -61,17 +57,6 @@ class Tile(NamedTuple):
         """Rows and columns of the image that the network is given."""
         top, left, bottom, right = self.seen
         return slice(top, bottom), slice(left, right)
-
-    def widen(self, pixels: int, size: tuple[int, int]) -> "Tile":
-        """The same with more of the image (H, W) on every side of what is seen."""
-        top, left, bottom, right = self.seen
-        seen = (
-            max(top - pixels, 0),
-            max(left - pixels, 0),
-            min(bottom + pixels, size[0]),
-            min(right + pixels, size[1]),
-        )
-        return self._replace(seen=seen)
 
     def paste(self, image: Tensor, seen: Tensor) -> None:
         """Put what is kept of a result (..., h, w) into that of the whole image (..., H, W)."""
@@ -101,8 +86,14 @@ def tiles_of(size: tuple[int, int], tile: int | None, margin: int) -> Iterator[T
     height, width = size
     for top in range(0, height, tile):
         for left in range(0, width, tile):
-            kept = (top, left, min(top + tile, height), min(left + tile, width))
-            yield Tile(kept, kept).widen(margin, size)
+            bottom, right = min(top + tile, height), min(left + tile, width)
+            seen = (
+                max(top - margin, 0),
+                max(left - margin, 0),
+                min(bottom + margin, height),
+                min(right + margin, width),
+            )
+            yield Tile((top, left, bottom, right), seen)
 
 
 def round_up(pixels: float) -> int:
@@ -110,18 +101,30 @@ def round_up(pixels: float) -> int:
     return int(-(-pixels // SIZE_MULTIPLE) * SIZE_MULTIPLE)
 
 
-def estimate_memory(network: Corrector, size: tuple[int, int], frames: int) -> float:
-    """About how many bytes the process holds at most while it makes `frames` of (H, W)."""
+def estimate_memory(
+    network: Corrector, size: tuple[int, int], frames: int, tile: int | None = None
+) -> float:
+    """About how many bytes the process holds at most while it makes `frames` of (H, W).
+
+    Args:
+        network: what makes the frames, on its device.
+        size: (H, W).
+        frames: how many are wanted.
+        tile: pixels that a tile keeps along each side; None: the whole image at once.
+    """
     pixels = size[0] * size[1]
     parameters = list(network.parameters())
     weights = sum(parameter.numel() * parameter.element_size() for parameter in parameters)
-    process = _PROCESS if parameters[0].device.type == "cpu" else 0
-    results = 4 * 3 * (frames + 2) * pixels
+    on_cpu = parameters[0].device.type == "cpu"
+    held = (_PROCESS if on_cpu else 0) + 4 * 3 * (frames + 2) * pixels
     if isinstance(network, Refiner):
-        frame_pixels = _REFINER_PIXEL * frames_at_once(size, frames)
-        return process + results + (_MOTION_PIXEL + frame_pixels) * pixels
-    together = min(PIXELS_TOGETHER[parameters[0].device.type == "cpu"], max(1, frames - 2) * pixels)
-    return process + 2 * weights + results + _GENERATOR_PIXEL * max(pixels, together)
+        at_once = frames_at_once(size, frames) if tile is None else 1
+        fused = at_once * pixels if tile is None else (tile + 2 * REFINER_MARGIN) ** 2
+        traced = (_MOTION_PIXEL + _TRACED_PIXEL * at_once) * pixels
+        return held + traced + _FUSED_PIXEL * fused
+    seen = pixels if tile is None else (tile + 2 * GENERATOR_MARGIN) ** 2
+    together = min(PIXELS_TOGETHER[on_cpu], max(1, frames - 2) * seen)
+    return held + 2 * weights + _GENERATOR_PIXEL * max(seen, together)
 
 
 def frames_at_once(size: tuple[int, int], frames: int) -> int:
@@ -181,9 +184,7 @@ def plan_tiles(network: Corrector, size: tuple[int, int], frames: int, tile: Til
 
 def _fitting_tile(network: Corrector, size: tuple[int, int], frames: int, free: float) -> int:
     """The largest tile whose estimate fits, or the smallest there is."""
-    results = 4 * 3 * (frames + 2) * size[0] * size[1]
     for tile in _TILES:
-        seen = tile + 2 * GENERATOR_MARGIN
-        if results + estimate_memory(network, (seen, seen), 1) <= free:
+        if estimate_memory(network, size, frames, tile) <= free:
             return tile
     return _TILES[-1]

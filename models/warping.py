@@ -18,6 +18,8 @@ from torch import Tensor
 
 Sampling = Literal["aligned", "released"]
 Padding = Literal["border", "zeros"]
+Corner = tuple[int, int]
+"""(top, left) pixel of an image, in or beyond it."""
 
 _FULLY_INSIDE = 0.999
 """Least bilinear sample of a field of ones that the released code accepts as inside the image."""
@@ -60,48 +62,51 @@ def backward_warp(
     sampling: Sampling = "aligned",
     *,
     padding: Padding = "border",
+    corner: Corner | None = None,
 ) -> Warped:
     """Sample `image` bilinearly at every pixel plus its flow: out(p) = image(p + flow(p)).
 
     Args:
         image: (B, C, H, W).
-        flow: (B, 2, H, W) displacements (dx, dy) in pixels.
+        flow: (B, 2, h, w) displacements (dx, dy) in pixels, (h, w) = (H, W) without a `corner`.
         sampling: the rule for coordinates, see the module.
         padding: what a point outside the image gets. `"aligned"`: the border's colour or zero.
             `"released"`: always zero where not fully inside; the padding only tells what bilinear
             neighbours outside the image count as at points that pass the 0.999 test.
+        corner: where the flow of a part of the image begins.
 
     Raises:
         ValueError: the shapes do not fit, or the rule is unknown.
     """
-    _check_shapes(image, flow)
+    _check_shapes(image, flow, corner)
     if sampling not in ("aligned", "released"):
         raise ValueError(f"sampling must be 'aligned' or 'released', got {sampling!r}")
     # Half precision cannot count pixels beyond a few hundred: coordinates are float32 or better.
     dtype = torch.promote_types(torch.promote_types(image.dtype, flow.dtype), torch.float32)
     sample = _sample_aligned if sampling == "aligned" else _sample_released
-    warped, valid = sample(image.to(dtype), flow.to(dtype), padding)
+    warped, valid = sample(image.to(dtype), flow.to(dtype), padding, corner or (0, 0))
     return Warped(warped.to(image.dtype), valid.to(image.dtype))
 
 
-def bicubic_warp(image: Tensor, flow: Tensor) -> Tensor:
+def bicubic_warp(image: Tensor, flow: Tensor, corner: Corner | None = None) -> Tensor:
     """Sample `image` bicubically at every pixel plus its flow, aligned, clamped to the border.
 
     Sharper than bilinear sampling, which blurs whatever lies between pixels; values may overshoot.
 
     Args:
         image: (B, C, H, W).
-        flow: (B, 2, H, W) displacements (dx, dy) in pixels.
+        flow: (B, 2, h, w) displacements (dx, dy) in pixels, (h, w) = (H, W) without a `corner`.
+        corner: where the flow of a part of the image begins.
 
     Returns:
-        (B, C, H, W) in the image's dtype.
+        (B, C, h, w) in the image's dtype.
 
     Raises:
         ValueError: the shapes do not fit.
     """
-    _check_shapes(image, flow)
+    _check_shapes(image, flow, corner)
     height, width = image.shape[-2:]
-    x, y = _sample_points(flow.float())
+    x, y = _sample_points(flow.float(), corner or (0, 0))
     grid_x = (2 * x.clamp(0, width - 1) + 1) / width - 1
     grid_y = (2 * y.clamp(0, height - 1) + 1) / height - 1
     grid = torch.stack((grid_x, grid_y), dim=-1)
@@ -127,11 +132,13 @@ def prepare_canvas(images: Tensor) -> Canvas:
     return Canvas(ground, scale, first, first + (ends - 1) * scale)
 
 
-def pixel_centres(like: Tensor) -> Tensor:
-    """Coordinates of the pixels of (..., H, W): x and y, (2, H, W)."""
+def pixel_centres(like: Tensor, corner: Corner = (0, 0)) -> Tensor:
+    """Coordinates of the pixels of (..., H, W) from `corner` on: x and y, (2, H, W)."""
     height, width = like.shape[-2:]
-    columns = torch.arange(width, dtype=like.dtype, device=like.device)
-    rows = torch.arange(height, dtype=like.dtype, device=like.device)
+    columns, rows = (
+        torch.arange(start, start + count, dtype=like.dtype, device=like.device)
+        for start, count in ((corner[1], width), (corner[0], height))
+    )
     return torch.stack((columns.expand(height, -1), rows[:, None].expand(-1, width)))
 
 
@@ -160,19 +167,24 @@ def warp_canvas(canvas: Canvas, flow: Tensor, places: Tensor | None = None) -> T
     )
 
 
-def _sample_aligned(image: Tensor, flow: Tensor, padding: Padding) -> tuple[Tensor, Tensor]:
+def _sample_aligned(
+    image: Tensor, flow: Tensor, padding: Padding, corner: Corner
+) -> tuple[Tensor, Tensor]:
     height, width = image.shape[-2:]
-    x, y = _sample_points(flow)
+    x, y = _sample_points(flow, corner)
     valid = ((x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1))[:, None]
-    warped = warp_canvas(prepare_canvas(image), flow)
+    canvas = prepare_canvas(image)
+    warped = warp_canvas(canvas, flow, sampling_places(canvas, pixel_centres(flow, corner)))
     if padding == "zeros":
         warped = warped * valid
     return warped, valid
 
 
-def _sample_released(image: Tensor, flow: Tensor, padding: Padding) -> tuple[Tensor, Tensor]:
+def _sample_released(
+    image: Tensor, flow: Tensor, padding: Padding, corner: Corner
+) -> tuple[Tensor, Tensor]:
     height, width = image.shape[-2:]
-    x, y = _sample_points(flow)
+    x, y = _sample_points(flow, corner)
     grid_x = 2 * x / max(width - 1, 1) - 1
     grid_y = 2 * y / max(height - 1, 1) - 1
     grid = torch.stack((grid_x, grid_y), dim=-1)
@@ -186,9 +198,9 @@ def _sample_released(image: Tensor, flow: Tensor, padding: Padding) -> tuple[Ten
     return warped * valid, valid
 
 
-def _sample_points(flow: Tensor) -> tuple[Tensor, Tensor]:
+def _sample_points(flow: Tensor, corner: Corner) -> tuple[Tensor, Tensor]:
     """Coordinates of every pixel plus its flow: x and y, each (B, H, W)."""
-    x, y = pixel_centres(flow)
+    x, y = pixel_centres(flow, corner)
     return x + flow[:, 0], y + flow[:, 1]
 
 
@@ -199,8 +211,10 @@ def _power_of_two(size: int) -> int:
     return 1 << (size - 1).bit_length()
 
 
-def _check_shapes(image: Tensor, flow: Tensor) -> None:
+def _check_shapes(image: Tensor, flow: Tensor, corner: Corner | None) -> None:
     batch, _, height, width = image.shape
+    if corner is not None:
+        height, width = flow.shape[-2:]
     if tuple(flow.shape) != (batch, 2, height, width):
         expected = (batch, 2, height, width)
         raise ValueError(f"flow must be {expected} for this image, got {tuple(flow.shape)}")

@@ -10,9 +10,9 @@ from data.time_maps import offset_maps
 from data.training_set import SimulatedTrainingSet, TrainingSetSettings
 from models.classical import correct_classically
 from models.correction import correct
-from models.motion_cues import find_motion
+from models.motion_cues import MotionCues, find_motion
 from models.objectives import SupervisedObjective
-from models.refiner import Refiner
+from models.refiner import Refiner, _sampled
 
 TIMES = (0.0, 0.25, 1.0)
 
@@ -134,3 +134,30 @@ def test_wrong_arguments_are_refused(capture: CapturePair, offsets: Tensor) -> N
         Refiner(width=0.25)(capture.pair[None], offsets[:, :5])
     with pytest.raises(ValueError, match=r"offsets must be \(1, 6, 120, 160\)"):
         Refiner(width=0.25)(capture.pair[None, ..., :120, :], offsets)
+
+
+def test_a_part_is_sampled_from_where_its_motion_leads_however_far() -> None:
+    """Displacements that lead out of the part, and out of the image."""
+    flow = torch.zeros(1, 4, 8, 8)
+    assert _sampled(flow, (8, 16), (32, 64)) == (slice(8, 16), slice(16, 24))
+    flow[0, 0, 3, 3], flow[0, 3, 2, 2] = 5.5, -3.5
+    assert _sampled(flow, (8, 16), (32, 64)) == (slice(4, 16), slice(16, 30))
+    flow[:, ::2], flow[:, 1::2] = 1e4, -1e4
+    assert _sampled(flow, (8, 16), (32, 64)) == (slice(0, 1), slice(63, 64))
+    assert _sampled(flow, (0, 0), (8, 8)) == (slice(0, 8), slice(0, 8))
+
+
+def test_parts_equal_the_whole_under_large_motion(capture: CapturePair) -> None:
+    torch.manual_seed(2)
+    network = Refiner(width=0.25).eval()
+    torch.nn.init.normal_(network.fusion_net.head.weight, std=0.01)
+    pair, cells = capture.pair[None], (1, 4, 32, 40)
+    cues = MotionCues(60 * torch.randn(cells), *(torch.randn(1, c, 32, 40) for c in (4, 4, 2, 1)))
+    with torch.no_grad():
+        traced = network.trace(pair, cues)
+        whole = network.fuse(traced, (0, 0, 128, 160))
+        part = network.fuse(traced, (32, 64, 128, 144))
+    inner = (..., slice(32, 96), slice(32, 48))
+    torch.testing.assert_close(
+        part.frames[inner], whole.frames[..., 32:, 64:144][inner], rtol=0, atol=1e-5
+    )

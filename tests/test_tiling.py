@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from models import passes, tiling
+from models import tiling
 from models.generator import Generator
 from models.refiner import Refiner
 from models.tiling import estimate_memory, plan_tiles, tiles_of
@@ -23,11 +23,6 @@ def test_tiles_keep_every_pixel_once_and_see_their_margin() -> None:
         tile.paste(result, image[rows, columns])
     assert torch.equal(result, image)
     assert tiles[5].kept == (32, 32, 64, 64) and tiles[5].seen == (0, 0, 70, 96)
-
-
-def test_a_wider_tile_sees_more_but_keeps_the_same() -> None:
-    tile = list(tiles_of((70, 100), 32, 0))[4]
-    assert tile.widen(32, (70, 100)) == ((32, 0, 64, 32), (0, 0, 70, 64))
 
 
 def test_one_tile_is_the_whole_image() -> None:
@@ -76,5 +71,11 @@ def test_nine_classical_frames_of_3840x2160_take_less_than_4_gigabytes() -> None
 
 
 def test_margins_leave_room_for_the_grid() -> None:
-    assert passes.GENERATOR_MARGIN % 32 == 0 and tiling.round_up(161) == 192
-    assert estimate_memory(Refiner(width=0.25), (540, 960), 9) > 1e9
+    assert tiling.GENERATOR_MARGIN % 32 == tiling.REFINER_MARGIN % 32 == 0
+    assert tiling.round_up(161) == 192
+
+
+def test_a_refiners_tiles_save_what_is_made_of_its_motion() -> None:
+    refiner, size = Refiner(width=0.25), (2160, 3840)
+    whole, tiled = (estimate_memory(refiner, size, 9, tile) for tile in (None, 512))
+    assert whole - tiled == pytest.approx(90 * (2160 * 3840 - 576**2))

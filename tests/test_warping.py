@@ -117,3 +117,24 @@ def test_bicubic_is_clamped_to_the_border_and_keeps_its_type() -> None:
     torch.testing.assert_close(outside, image[..., :1].expand_as(image), atol=1e-2, rtol=0)
     with pytest.raises(ValueError, match=r"flow must be \(1, 2, 6, 7\)"):
         bicubic_warp(image, torch.zeros(1, 2, 7, 6))
+
+
+@pytest.mark.parametrize("sampling", ["aligned", "released"])
+def test_a_part_of_the_flow_gives_that_part_of_the_warped_image(sampling: str) -> None:
+    generator = torch.Generator().manual_seed(5)
+    image = torch.rand(2, 3, 14, 19, generator=generator)
+    flow = 8 * torch.randn(2, 2, 14, 19, generator=generator)
+    part = (..., slice(3, 11), slice(6, 19))
+    whole = backward_warp(image, flow, sampling)
+    found = backward_warp(image, flow[part], sampling, corner=(3, 6))
+    torch.testing.assert_close(found.warped, whole.warped[part])
+    assert torch.equal(found.valid, whole.valid[part])
+
+
+def test_bicubic_part_of_the_flow_likewise() -> None:
+    generator = torch.Generator().manual_seed(6)
+    image = torch.rand(1, 3, 14, 19, generator=generator)
+    flow = 8 * torch.randn(1, 2, 14, 19, generator=generator)
+    part = (..., slice(3, 11), slice(6, 19))
+    found = bicubic_warp(image, flow[part], (3, 6))
+    torch.testing.assert_close(found, bicubic_warp(image, flow)[part])

@@ -38,7 +38,7 @@ def measure(*, quick: bool = False) -> list[Row]:
     rows.append(Row("peak memory, 960x540, nine frames", _gigabytes("generator", _SIZE, None)))
     if not quick:
         large = (2160, 3840)
-        methods: tuple[PeakMethod, ...] = ("generator", "refiner", "classical")
+        methods: tuple[PeakMethod, ...] = ("generator", "bundled", "classical")
         rows += [
             Row(
                 f"peak memory, 3840x2160, nine frames, tiles of 512, {method}",

@@ -8,12 +8,15 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 
+from models.array_correction import BUNDLED_WEIGHTS
 from models.classical import correct_classically
 from models.correction import correct
-from models.networks import CORRECTORS, NetType
+from models.generator import Generator
 from models.passes import Running
+from utils.checkpoint import load_generator
 
-PeakMethod = NetType | Literal["classical"]
+PeakMethod = Literal["bundled", "classical", "generator"]
+"""The bundled network, the classical correction, or a generator of full width."""
 
 _FRAMES = (0.0, 0.5, 1.0) * 3
 """Nine frames, as much memory as nine instants take, yet a single pass of a generator."""
@@ -45,11 +48,12 @@ def main() -> None:
     first, second = F.interpolate(coarse, size=(height, width + _SHIFT), mode="bilinear")
     second[..., :-_SHIFT] = first[..., _SHIFT:]
     second[:, : height // 4, : width // 4] = 1 - first[:, : height // 4, : width // 4]
-    pair = torch.stack((first, second))[..., :width]
+    pair = torch.stack((first[..., :width], second[..., :width]))
+    del coarse, first, second
     if method == "classical":
         correct_classically(pair, _FRAMES)
     else:
-        network = CORRECTORS["generator" if method == "generator" else "refiner"]().eval()
+        network = load_generator(BUNDLED_WEIGHTS) if method == "bundled" else Generator().eval()
         correct(network, pair, _FRAMES, running=Running(tile=tile or None))
     sys.stdout.write(f"{own_peak()}\n")
 

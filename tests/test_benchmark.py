@@ -1,8 +1,9 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from utils.benchmark import format_report
-from utils.benchmark_rows import Row, least_times, matrix_rate
+from utils.benchmark_rows import Row, count_operations, least_times, matrix_rate
 
 
 def test_least_times_takes_turns() -> None:
@@ -14,6 +15,14 @@ def test_least_times_takes_turns() -> None:
 
 def test_matrix_rate_is_positive() -> None:
     assert matrix_rate(torch.float32) > 1e8
+
+
+def test_operations_of_convolutions_are_counted_forth_and_back() -> None:
+    image, weight = torch.rand(2, 3, 10, 12), torch.rand(8, 3, 3, 3, requires_grad=True)
+    forth = 2 * 2 * 8 * 10 * 12 * 3 * 9
+    assert count_operations(lambda: F.conv2d(image, weight, padding=1)) == forth
+    both = count_operations(lambda: F.conv2d(image, weight, padding=1).sum().backward())
+    assert both == 2 * forth  # the image wants no gradient
 
 
 def test_the_report_says_what_was_measured_and_its_bar(monkeypatch: pytest.MonkeyPatch) -> None:

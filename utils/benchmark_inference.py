@@ -8,7 +8,6 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from data import time_maps
 from models.correction import correct, frame_instants
@@ -17,7 +16,7 @@ from models.passes import Running
 from models.precision import computes_bfloat16
 from tests.formula_weights import fill_by_formula
 from tests.plain_generator import plain_correct, plain_forward
-from utils.benchmark_rows import Row, least_times, matrix_rate
+from utils.benchmark_rows import Row, count_operations, least_times, matrix_rate
 from utils.peak_memory import PeakMethod, measure_peak
 
 SCALING_PLOT = "benchmark_scaling.png"
@@ -124,18 +123,14 @@ def _measure_speed(generator: Generator, pair: Tensor, *, rounds: int) -> list[R
 def _count_operations(generator: Generator) -> tuple[float, float]:
     """Operations of nine frames, and of one plain pass, of a 960x544 pair."""
     pair, offsets = _inputs(544, 960)
-    counts = []
     steps: list[Callable[[], object]] = [
         lambda: generator.encode(pair),
         lambda: generator.decode(generator.encode(pair), offsets),
         lambda: generator.decode(generator.encode(pair), offsets, [1]),
         lambda: plain_forward(generator, pair, offsets),
     ]
-    for step in steps:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            step()
-        counts.append(float(counter.get_total_flops()))
-    encode, whole, middle, plain = counts
+    with torch.no_grad():
+        encode, whole, middle, plain = map(count_operations, steps)
     return whole + (_PASSES - 1) * (middle - encode), plain
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 _MATRIX = 1536
 
@@ -39,6 +40,13 @@ def matrix_rate(dtype: torch.dtype) -> float:
     """Operations per second of a product of large square matrices."""
     first, second = (torch.rand(_MATRIX, _MATRIX).to(dtype) for _ in range(2))
     return 2 * _MATRIX**3 / least_times([lambda: first @ second], 8)[0]
+
+
+def count_operations(work: Callable[[], object]) -> float:
+    """Floating-point operations of its matrix products and convolutions, backward ones included."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return float(counter.get_total_flops())
 
 
 def describe_machine() -> str:

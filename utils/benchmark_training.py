@@ -26,7 +26,7 @@ from models.objectives import CycleObjective, DistillationObjective
 from tests.formula_weights import fill_by_formula
 from tests.plain_generator import plain_forward
 from tests.plain_step import plain_cycle
-from utils.benchmark_rows import Row, least_times
+from utils.benchmark_rows import Row, count_operations, least_times
 from utils.device import reuse_memory
 from utils.distributed import Processes
 from utils.peak_memory import own_peak
@@ -76,11 +76,14 @@ def measure(*, quick: bool = False) -> list[Row]:
 
     work = [plain_pass, *(step.take for step in steps.values())]
     pass_seconds, *seconds = least_times(work, rounds + 1)
+    pass_operations = count_operations(plain_pass)
     rows = []
     for kind, taken in zip(steps, seconds, strict=True):
         what = f"{kind} step, {_describe(kind)}"
         ratio = f"{taken:.2f} s, {taken / pass_seconds:.2f} plain passes"
         rows.append(Row(what, ratio, _BARS[kind][0]))
+        share = count_operations(steps[kind].take) / pass_operations
+        rows.append(Row("... operations / those of a plain pass", f"{share:.2f}"))
         rows.append(Row(f"{kind}: peak memory", f"{_peak(kind) / 1e9:.2f} GB", _BARS[kind][1]))
     rows.append(Row("stage1: relative difference of the loss", _difference(steps["stage1"])))
     rows.append(Row("two gloo processes, seconds of a step to one's", _scale_out(), ""))

@@ -197,7 +197,7 @@ class _Equations:
 
     def pace(self, path: Doubles) -> float:
         """Root mean square velocity of the matched points in half diagonals, not quite zero."""
-        velocity = np.tensordot(path[:, 0], self.basis[0], axes=(0, 1))
+        velocity = np.einsum("k,ckn->cn", path[:, 0], self.basis[0])
         return float(np.sqrt((velocity**2).sum(0).mean())) + _LEAST_PACE / self.diagonal
 
     def misfit(self, path: Doubles) -> float:

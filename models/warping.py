@@ -171,10 +171,11 @@ def _sample_aligned(
     image: Tensor, flow: Tensor, padding: Padding, corner: Corner
 ) -> tuple[Tensor, Tensor]:
     height, width = image.shape[-2:]
-    x, y = _sample_points(flow, corner)
+    pixels = pixel_centres(flow, corner)
+    x, y = (pixels + flow).unbind(1)
     valid = ((x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1))[:, None]
     canvas = prepare_canvas(image)
-    warped = warp_canvas(canvas, flow, sampling_places(canvas, pixel_centres(flow, corner)))
+    warped = warp_canvas(canvas, flow, sampling_places(canvas, pixels))
     if padding == "zeros":
         warped = warped * valid
     return warped, valid

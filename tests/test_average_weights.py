@@ -37,6 +37,8 @@ def test_other_networks_and_shares_are_refused(ends: tuple[Path, Path]) -> None:
     output = ends[0].with_name("average.safetensors")
     with pytest.raises(InputError, match="expected a number from 0 to 1, got 1.5"):
         average(*ends, output, 1.5)
+    with pytest.raises(InputError, match="average.pt: expected a name that ends in .safetensors"):
+        average(*ends, output.with_suffix(".pt"), 0.5)
     save_weights(ends[1], Refiner(width=0.5))
     with pytest.raises(InputError, match=r"end.safetensors: expected .*width=0.25.*width=0.5"):
         average(*ends, output, 0.5)

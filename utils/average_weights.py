@@ -26,10 +26,12 @@ def average(first: str | Path, second: str | Path, output: str | Path, share: fl
 
     Raises:
         InputError: a file cannot be used, they are of different networks, `share` is beyond its
-            range, or the result cannot be written.
+            range, or the result is named otherwise or cannot be written.
     """
     if not 0 <= share <= 1:
         raise InputError(f"--share: expected a number from 0 to 1, got {share}")
+    if Path(output).suffix != ".safetensors":
+        raise InputError(f"{output}: expected a name that ends in .safetensors")
     start, end = load_generator(first), load_generator(second)
     if Architecture.of(start) != Architecture.of(end):
         raise InputError(

@@ -15,7 +15,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.camera_motion import Matches, fit_camera_motion, swing_basis
+from models.camera_motion import Matches, fit_camera_motion
+from models.camera_path import swing_basis
+from models.camera_refinement import refine_camera_motion
+from models.flow_dis import to_luma
 from models.flow_measurement import Measurement, measure_motion
 from models.motion_field import (
     CELL,
@@ -59,6 +62,7 @@ def estimate_motion(t2b: Array, b2t: Array, scan: tuple[float, float]) -> Motion
     )
     matches = Matches(*map(np.concatenate, zip(*map(_thin_out, measurements), strict=True)))
     motion = fit_camera_motion(matches, (height, width), reach_of(scan, height))
+    motion = refine_camera_motion(motion, (to_luma(t2b), to_luma(b2t)), scan, parallax)
     x, y = cell_centres(-(-height // CELL), -(-width // CELL))
     camera = motion.velocity(x, y)
     field = MotionField(camera, camera, motion.swing(x, y), parallax, measurements, scan)

@@ -4,7 +4,7 @@ Displacements of a point from instant a to instant b are modelled as
 
     velocity * (b - a) + swing * (h(b) - h(a)),    h zero at 1/2, the odd ones also at 0 and 1,
 
-`swing` being what a shaking camera adds to uniform motion (`camera_motion.swing_basis`). What
+`swing` being what a shaking camera adds to uniform motion (`camera_path.swing_basis`). What
 is even about 1/2 leaves a faint trace in a pair, since both exposures of a point lie almost
 symmetrically about 1/2: it is known of the camera alone, not of objects.
 
@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.camera_motion import SWING_TERMS, swing_basis
+from models.camera_path import SWING_TERMS, swing_basis
 from models.flow_measurement import Measurement, sample_image
 from models.parallax import Parallax
 
@@ -38,7 +38,7 @@ class MotionField:
     Attributes:
         velocity: (h, w, 2) of what each cell shows at t = 1/2.
         camera: (h, w, 2) velocity that the camera's motion alone would give.
-        swing: (h, w, 2, N) coefficients of the deviations (`camera_motion.swing_basis`).
+        swing: (h, w, 2, N) coefficients of the deviations (`camera_path.swing_basis`).
         parallax: displacement from t2b to b2t at equal instants.
         measurements: of t2b and of b2t.
         scan: exposure instant of the first t2b row, and the step to the next row.

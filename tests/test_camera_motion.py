@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from data.trajectories import Motion, apply, inverse
-from models.camera_motion import CameraMotion, Matches, fit_camera_motion, swing_basis
+from models.camera_motion import Matches, fit_camera_motion
+from models.camera_path import RIGID, CameraMotion, swing_basis
 
 Array = npt.NDArray[np.float32]
 
@@ -70,20 +71,6 @@ def misplacements(found: CameraMotion, motion: Motion, time: float) -> Array:
     return np.hypot(*error.T).astype(np.float32)
 
 
-def test_swing_vanishes_where_it_must_and_is_odd_or_even() -> None:
-    ends = swing_basis(np.array((0, 0.5, 1), np.float32), 0.5)
-    np.testing.assert_allclose(ends[:, :2], 0, atol=1e-7)
-    np.testing.assert_allclose(ends[:, 2], (-1, 0, -1), atol=1e-6)
-    early, late = swing_basis(np.array((0.25, 0.75), np.float32), 0.5)
-    # -1/4 + 4/64, 4/16 of that, and cos(pi / 4) - 1
-    np.testing.assert_allclose(early, (-0.1875, -0.046875, 0.5**0.5 - 1), rtol=1e-6)
-    np.testing.assert_allclose(late, early * (-1, -1, 1), rtol=1e-6)
-    beyond = swing_basis(np.array((-0.2, 1e30), np.float32), 0.5)
-    np.testing.assert_allclose(beyond, ((0, 0, -1),) * 2, atol=1e-6)
-    shorter = swing_basis(np.array((0.4, 0.6), np.float32), 0.2)  # a readout from 0.3 to 0.7
-    np.testing.assert_allclose(shorter, (early, late), rtol=1e-5)
-
-
 @pytest.mark.parametrize("time", [0.0, 0.25, 0.75, 1.0])
 def test_exact_matches_give_the_path_back(time: float) -> None:
     found = fit_camera_motion(exact_matches(SHAKEN), SIZE, 0.5)
@@ -118,6 +105,17 @@ def test_a_picture_that_shears_is_not_taken_for_acceleration() -> None:
     assert found.path[6:].any() and not found.path[:, 3].any()
     top, bottom = (found.velocity(np.float32(160), np.float32(y)) for y in (40, 200))
     np.testing.assert_allclose(bottom - top, (-16 * 160 / 240, 0), atol=0.5)
+
+
+def test_a_hint_of_shear_is_not_enough_to_give_up_acceleration() -> None:
+    motion = moving(shift_x=(5, 3, 0), shift_y=(-30, 4, 0))
+    matches = exact_matches(motion)
+    rng = np.random.default_rng(1)
+    # Errors that shear explains a little better than acceleration, as those of flow may be.
+    matches.other_place[:] += rng.normal(0, 0.5, matches.other_place.shape)
+    matches.other_place[:, 0] += 0.05 * (matches.place[:, 1] / SIZE[0] - 0.5)
+    found = fit_camera_motion(matches, SIZE, 0.5)
+    assert found.model is RIGID and not found.path[6:].any()
 
 
 def test_a_third_of_outliers_does_no_harm() -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from models.camera_motion import SWING_TERMS
+from models.camera_path import SWING_TERMS
 from models.flow_measurement import Measurement
 from models.motion_estimation import estimate_motion
 from models.motion_field import (

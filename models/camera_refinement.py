@@ -26,6 +26,8 @@ from models.camera_path import (
     sum_of_products,
     time_basis,
 )
+from models.flow_measurement import sample_image
+from models.motion_field import SLOWEST_CLOSING
 from models.parallax import Parallax
 
 Array = npt.NDArray[np.float32]
@@ -44,8 +46,9 @@ _MISPLACEMENT = 0.1  # px that a first path may be wrong by
 _AROUND = 9  # points a side over which what moves by itself is told from noise
 _WORST = 9.0  # squared residual, in variances, that counts as any larger one
 _ALIKE = 50  # neighbouring points that err alike, and count as one against expectations
+_DEVIATION = 1.4826  # standard deviations in a median of normally distributed magnitudes
+_LEAST_NOISE = 1e-6  # variances; what a perfect fit leaves open is then not left to chance
 _FIRST_FOLLOWING = 3  # steps towards where points are exposed; later, each path takes one
-_SLOWEST_CLOSING = 0.2  # of the scan's pace
 
 
 class _Exposure(NamedTuple):
@@ -100,7 +103,7 @@ def refine_camera_motion(
     and contrast of the views may differ.
 
     Args:
-        motion: right to a pixel or so.
+        motion: right to half a pixel or so.
         views: t2b and b2t, luma (H, W) each.
         scan: exposure instant of the first t2b row, and the step to the next row.
         parallax: displacement from t2b to b2t at equal instants.
@@ -125,7 +128,10 @@ class _Alignment:
         height, width = views[0].shape
         self.size = (height, width)
         self.diagonal = half_diagonal(self.size)
-        self.images = [cv2.GaussianBlur(view.astype(np.float32), (0, 0), _BLUR) for view in views]
+        self.images = [
+            np.asarray(cv2.GaussianBlur(view.astype(np.float32), (0, 0), _BLUR), np.float32)
+            for view in views
+        ]
         self.scans = (scan, (1 - scan[0], -scan[1]))
         spacing = max(_SPACING, math.ceil(math.sqrt(height * width / _MOST_POINTS)))
         grid = np.meshgrid(*(np.arange(spacing // 2, side, spacing) for side in (width, height)))
@@ -156,13 +162,13 @@ class _Alignment:
         # difference of two noisy gradients would drown it.
         gradient = (first.gradient + second.gradient) / np.float32(2)
         if self.variance is None:
-            usual = 1.4826 * float(np.median(np.abs(residual[inside]))) + _NOISE
+            usual = _DEVIATION * float(np.median(np.abs(residual[inside]))) + _NOISE
             misplacement = np.float32(_MISPLACEMENT / self.diagonal)
             self.variance = usual**2 + ((misplacement * gradient) ** 2).sum(0)
         squared = np.minimum(residual**2 / self.variance, _WORST)
         around = cv2.boxFilter(squared.reshape(self.shape), -1, (_AROUND, _AROUND)).ravel()
         weight = inside / ((1 + squared) * (1 + around / 2)) ** 2 / self.variance
-        noise = float((weight * residual**2).sum() / np.count_nonzero(weight)) + 1e-6
+        noise = float((weight * residual**2).sum() / np.count_nonzero(weight)) + _LEAST_NOISE
         slopes = first.slopes(gradient, motion.model.known)
         slopes -= second.slopes(gradient, motion.model.known)
         slopes = np.concatenate((slopes, -light))
@@ -183,7 +189,7 @@ class _Alignment:
         """Find where a view shows the points, and what."""
         (first, pace), place, shift = self.scans[view], self.places[view], self.shifts[view]
         velocity = -self.diagonal * np.einsum("k,ckn->cn", motion.path[:, 0], self.basis)
-        closing = np.maximum(1 - velocity[1] * pace, _SLOWEST_CLOSING)
+        closing = np.maximum(1 - velocity[1] * pace, SLOWEST_CLOSING)
         for _ in range(_FIRST_FOLLOWING if self.variance is None else 1):
             time = time_basis(first + pace * place[:, 1], motion.reach)
             back = map_points(motion.path @ time.T, normalise(place - shift, self.size))
@@ -209,15 +215,8 @@ class _Alignment:
         """Values (N,) at pixels (N, 2), and their slopes along x and y."""
         x, y = (part.reshape(self.shape).astype(np.float32) for part in place.T)
 
-        def at(right: float, down: float) -> Array:
-            found = cv2.remap(
-                self.images[view],
-                x + np.float32(right),
-                y + np.float32(down),
-                cv2.INTER_CUBIC,
-                borderMode=cv2.BORDER_REPLICATE,
-            )
-            return np.asarray(found, np.float32).ravel()
+        def at(x: Array, y: Array) -> Array:
+            return sample_image(self.images[view], x, y, cv2.INTER_CUBIC).ravel()
 
-        half = 0.5
-        return at(0, 0), at(half, 0) - at(-half, 0), at(0, half) - at(0, -half)
+        half = np.float32(0.5)
+        return at(x, y), at(x + half, y) - at(x - half, y), at(x, y + half) - at(x, y - half)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from models.capture_checks import check_scan, check_size, check_times
 from models.flow_dis import single_threaded_opencv
-from models.flow_measurement import scan_of, to_pixels
+from models.flow_measurement import sample_image, scan_of, to_pixels
 from models.motion_estimation import estimate_motion
 from models.motion_field import (
     MotionField,
@@ -120,5 +120,4 @@ def _bring(image: Array, offset: Array, top: int) -> Array:
     height, width = offset.shape[:2]
     x, y = np.arange(width, dtype=np.float32), np.arange(top, top + height, dtype=np.float32)
     place = x + offset[..., 0], y[:, None] + offset[..., 1]
-    brought = cv2.remap(image, *place, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(brought, dtype=np.float32)
+    return sample_image(image, *place, cv2.INTER_CUBIC)

@@ -78,9 +78,12 @@ def scan_of(scan_time: Tensor | None, height: int) -> tuple[float, float]:
     return float(scan[0]), float(scan[1] - scan[0])
 
 
-def sample_image(values: Array, x: Array, y: Array) -> Array:
-    """Sample (H, W) or (H, W, C) bilinearly at pixels (x, y), beyond the border at the nearest."""
-    sampled = cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+def sample_image(values: Array, x: Array, y: Array, interpolation: int = cv2.INTER_LINEAR) -> Array:
+    """Sample (H, W) or (H, W, C) at pixels (x, y), beyond the border at the nearest.
+
+    Bilinearly by default; `interpolation` is one of OpenCV's.
+    """
+    sampled = cv2.remap(values, x, y, interpolation, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(sampled, dtype=np.float32)
 
 

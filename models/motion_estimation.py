@@ -62,13 +62,14 @@ def estimate_motion(t2b: Array, b2t: Array, scan: tuple[float, float]) -> Motion
     )
     matches = Matches(*map(np.concatenate, zip(*map(_thin_out, measurements), strict=True)))
     motion = fit_camera_motion(matches, (height, width), reach_of(scan, height))
-    motion = refine_camera_motion(motion, (to_luma(t2b), to_luma(b2t)), scan, parallax)
+    views = to_luma(t2b), to_luma(b2t)
+    motion = refine_camera_motion(motion, views, scan, parallax)
     x, y = cell_centres(-(-height // CELL), -(-width // CELL))
     camera = motion.velocity(x, y)
     field = MotionField(camera, camera, motion.swing(x, y), parallax, measurements, scan)
     cells = _to_cells(t2b), _to_cells(b2t)
     field = _add_deviations(field, cells)
-    velocity, found = find_lost_objects((t2b, b2t), cells, field)
+    velocity, found = find_lost_objects(views, cells, field)
     return _add_deviations(field, cells, (velocity, found)) if found.any() else field
 
 

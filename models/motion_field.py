@@ -28,7 +28,8 @@ Array = npt.NDArray[np.float32]
 CELL = 4
 """Side in pixels of the cells that velocities are estimated for."""
 
-_SLOWEST_CLOSING = 0.2  # of the scan's pace: points must not outrun the scan
+SLOWEST_CLOSING = 0.2
+"""Share of the scan's pace at which points at least meet it: they must not outrun it."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def _meet_scan(
     """Column, row and instant at which points, at `start` at instant t, are exposed."""
     velocity, swing = motion
     first, pace = (1 - field.scan[0], -field.scan[1]) if bottom_up else field.scan
-    closing = np.maximum(1 - velocity[..., 1] * pace, _SLOWEST_CLOSING)
+    closing = np.maximum(1 - velocity[..., 1] * pace, SLOWEST_CLOSING)
     until_start = swing_basis(np.float32(t), field.reach)
     move = np.zeros_like(velocity)
     for _ in range(3):

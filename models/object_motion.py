@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.flow_dis import to_luma
 from models.flow_measurement import Measurement, sample_image
 from models.motion_field import (
     CELL,
@@ -49,19 +48,18 @@ class _Matches(NamedTuple):
 
 
 def find_lost_objects(
-    images: tuple[Array, Array], cells: tuple[Array, Array], field: MotionField
+    views: tuple[Luma, Luma], cells: tuple[Array, Array], field: MotionField
 ) -> tuple[Array, Bools]:
     """Velocities of objects that a motion field missed.
 
     Args:
-        images: t2b and b2t, (H, W, 3) RGB in [0, 1] each.
-        cells: the same reduced to cells, (h, w, 3).
+        views: t2b and b2t, luma (H, W) each.
+        cells: both in colour, reduced to cells, (h, w, 3) in [0, 1] each.
         field: motion known so far.
 
     Returns:
         (h, w, 2) velocities, and (h, w) in which cells at t = 1/2 they are to replace the field's.
     """
-    views = to_luma(images[0]), to_luma(images[1])
     known = (_disagreement(field, velocity, cells) for velocity in (field.velocity, field.camera))
     least = np.minimum(*known) * _CLEARLY - _LEAST_GAIN
     velocity, found = np.zeros_like(field.velocity), np.zeros(least.shape, bool)

@@ -6,6 +6,7 @@ import numpy.typing as npt
 import pytest
 
 from models import object_motion
+from models.flow_dis import to_luma
 from models.motion_estimation import estimate_motion
 from models.motion_field import CELL
 from models.object_motion import find_lost_objects
@@ -83,7 +84,7 @@ def test_nothing_is_found_where_flow_explains_all() -> None:
         cv2.resize(image, (SIZE[1] // CELL, SIZE[0] // CELL), interpolation=cv2.INTER_AREA)
         for image in (first, second)
     )
-    velocity, found = find_lost_objects((first, second), cells, field)  # type: ignore[arg-type]
+    velocity, found = find_lost_objects((to_luma(first), to_luma(second)), cells, field)  # type: ignore[arg-type]
     assert not found.any() and not velocity.any()
 
 

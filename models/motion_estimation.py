@@ -9,7 +9,9 @@ within surfaces of one colour, from above and below.
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -31,11 +33,12 @@ from models.motion_field import (
     sample_swing,
     swung,
 )
-from models.object_motion import find_lost_objects
+from models.object_motion import find_lost_objects, match_features
 from models.parallax import estimate_parallax
 from models.smoothing import affinity, diffuse, edge_weight
 
 Array = npt.NDArray[np.float32]
+Luma = npt.NDArray[np.uint8]
 
 _OUTLIER = 1.0  # px of displacement beyond which a measurement counts less
 _PULL = 1e-3  # towards the camera's motion
@@ -52,8 +55,33 @@ def estimate_motion(t2b: Array, b2t: Array, scan: tuple[float, float]) -> Motion
         b2t: (H, W, 3).
         scan: exposure instant of the first t2b row, and the step to the next row.
     """
-    height, width = t2b.shape[:2]
-    first, second = measure_motion(t2b, b2t, scan)
+    views = to_luma(t2b), to_luma(b2t)
+    found = measure_motion(t2b, b2t, scan)
+    with ThreadPoolExecutor(1) as pool:
+        # Meanwhile: what it takes does not wait for the camera's motion.
+        matching = pool.submit(match_features, views, found)
+        still = _find_camera_motion(views, found, scan)
+        evidence = [_Evidence.of(measurement, still.reach) for measurement in still.measurements]
+        cells = _to_cells(t2b), _to_cells(b2t)
+        field = _add_deviations(still, cells, evidence)
+        objects = find_lost_objects(matching.result(), cells, field)
+    return _add_deviations(still, cells, evidence, objects) if objects[1].any() else field
+
+
+def _find_camera_motion(
+    views: tuple[Luma, Luma],
+    measurements: tuple[Measurement, Measurement],
+    scan: tuple[float, float],
+) -> MotionField:
+    """The field of a capture in which nothing moves by itself.
+
+    Args:
+        views: t2b and b2t.
+        measurements: of both, parallax included.
+        scan: as `estimate_motion` takes it.
+    """
+    first, second = measurements
+    height, width = first.own.shape
     parallax = estimate_parallax(first, second)
     between = parallax.at(np.arange(width, dtype=np.float32))
     measurements = (
@@ -62,15 +90,10 @@ def estimate_motion(t2b: Array, b2t: Array, scan: tuple[float, float]) -> Motion
     )
     matches = Matches(*map(np.concatenate, zip(*map(_thin_out, measurements), strict=True)))
     motion = fit_camera_motion(matches, (height, width), reach_of(scan, height))
-    views = to_luma(t2b), to_luma(b2t)
     motion = refine_camera_motion(motion, views, scan, parallax)
     x, y = cell_centres(-(-height // CELL), -(-width // CELL))
     camera = motion.velocity(x, y)
-    field = MotionField(camera, camera, motion.swing(x, y), parallax, measurements, scan)
-    cells = _to_cells(t2b), _to_cells(b2t)
-    field = _add_deviations(field, cells)
-    velocity, found = find_lost_objects(views, cells, field)
-    return _add_deviations(field, cells, (velocity, found)) if found.any() else field
+    return MotionField(camera, camera, motion.swing(x, y), parallax, measurements, scan)
 
 
 def _thin_out(measurement: Measurement) -> Matches:
@@ -99,19 +122,46 @@ def _mean_of_blocks(values: Array, size: tuple[int, int]) -> Array:
     return np.asarray(means, dtype=np.float32)
 
 
+class _Evidence(NamedTuple):
+    """What every second pixel of a view says about motion, but for what that takes to know.
+
+    Attributes:
+        place: (x, y) (h, w) pixels of the view.
+        measured: at these pixels.
+        until_middle: (h, w, N) change of `swing_basis` from the pixel's exposure to t = 1/2.
+        elapsed: (h, w, N) change from the pixel's exposure to its match's.
+    """
+
+    place: tuple[Array, Array]
+    measured: Measurement
+    until_middle: Array
+    elapsed: Array
+
+    @classmethod
+    def of(cls, measurement: Measurement, reach: float) -> "_Evidence":
+        """The evidence of a measurement, for exposures within a reach of t = 1/2."""
+        height, width = measurement.own.shape
+        y, x = np.mgrid[0:height:2, 0:width:2].astype(np.float32)
+        measured = Measurement(*(part[::2, ::2] for part in measurement))
+        until_middle = -swing_basis(measured.own, reach)
+        matched = swing_basis(measured.own + measured.gap, reach)
+        return cls((x, y), measured, until_middle, matched + until_middle)
+
+
 def _add_deviations(
     field: MotionField,
     images: tuple[Array, Array],
+    evidence: Sequence[_Evidence],
     objects: tuple[Array, npt.NDArray[np.bool_]] | None = None,
 ) -> MotionField:
-    """Add to the camera's velocity what the measurements ask for, smooth within surfaces.
+    """Add to the camera's velocity what the evidence asks for, smooth within surfaces.
 
     In the cells of `objects` (velocities, which cells) these count in place of measurements.
     """
     deviation = np.zeros_like(field.camera)
     for turn in range(_ROUNDS):
         velocity = field.camera + deviation
-        weight, pull = _gather(field, velocity)
+        weight, pull = _gather(field, velocity, evidence)
         if objects is not None:
             weight[objects[1]], pull[objects[1]] = 1, objects[0][objects[1]]
         along_x, along_y = affinity(_middle_image(field, velocity, images))
@@ -127,39 +177,45 @@ def _add_deviations(
     return replace(field, velocity=field.camera + deviation)
 
 
-def _gather(field: MotionField, velocity: Array) -> tuple[Array, Array]:
+def _gather(
+    field: MotionField, velocity: Array, evidence: Sequence[_Evidence]
+) -> tuple[Array, Array]:
     """Normal equations of each cell at t = 1/2: weight (h, w) and weighted velocity (h, w, 2)."""
-    rows, columns = velocity.shape[:2]
-    sums = np.zeros((3, rows * columns))
-    for measurement in field.measurements:
-        thinned = Measurement(*(part[::2, ::2] for part in measurement))
-        (x, y), here, swing = _meet_middle(field, thinned, velocity)
-        elapsed = swing_basis(thinned.own + thinned.gap, field.reach)
-        elapsed -= swing_basis(thinned.own, field.reach)
-        uniform = thinned.flow - swung(swing, elapsed)
-        error = length_of(uniform - here * thinned.gap[..., None])
-        trust = thinned.confidence * _OUTLIER / np.maximum(error, _OUTLIER)
-        column, row = (np.floor((place + 0.5) / CELL).astype(np.int64) for place in (x, y))
-        inside = (column >= 0) & (column < columns) & (row >= 0) & (row < rows)
-        cell = (row * columns + column)[inside]
-        values = (thinned.gap, uniform[..., 0], uniform[..., 1])
-        for total, value in zip(sums, values, strict=True):
-            total += np.bincount(cell, (trust * thinned.gap * value)[inside], rows * columns)
-    means = (sums / (2 * (CELL / 2) ** 2)).reshape(3, rows, columns).astype(np.float32)
+    with ThreadPoolExecutor(len(evidence)) as pool:
+        first, second = pool.map(lambda view: _sum_in_cells(field, velocity, view), evidence)
+    means = ((first + second) / (2 * (CELL / 2) ** 2)).astype(np.float32)
     return means[0], np.moveaxis(means[1:], 0, -1)
 
 
+def _sum_in_cells(
+    field: MotionField, velocity: Array, evidence: _Evidence
+) -> npt.NDArray[np.float64]:
+    """(3, h, w) sums over what of a view meets a cell: weights, and weighted velocities."""
+    rows, columns = velocity.shape[:2]
+    (x, y), here, swing = _meet_middle(field, evidence, velocity)
+    measured = evidence.measured
+    uniform = measured.flow - swung(swing, evidence.elapsed)
+    error = length_of(uniform - here * measured.gap[..., None])
+    trust = measured.confidence * _OUTLIER / np.maximum(error, _OUTLIER)
+    column, row = (np.floor((place + 0.5) / CELL).astype(np.int64) for place in (x, y))
+    inside = (column >= 0) & (column < columns) & (row >= 0) & (row < rows)
+    cell = (row * columns + column)[inside]
+    weight = trust * measured.gap
+    sums = np.empty((3, rows * columns))
+    for total, value in zip(sums, (measured.gap, *np.moveaxis(uniform, -1, 0)), strict=True):
+        total[:] = np.bincount(cell, (weight * value)[inside], rows * columns)
+    return sums.reshape(3, rows, columns)
+
+
 def _meet_middle(
-    field: MotionField, measurement: Measurement, velocity: Array
+    field: MotionField, evidence: _Evidence, velocity: Array
 ) -> tuple[tuple[Array, Array], Array, Array]:
-    """Places at t = 1/2 of every second pixel of a view, and velocity and swing there."""
-    flow, own = measurement.flow, measurement.own
-    y, x = np.mgrid[0 : 2 * own.shape[0] : 2, 0 : 2 * own.shape[1] : 2].astype(np.float32)
-    until_middle = -swing_basis(own, field.reach)
+    """Places at t = 1/2 of a view's pixels, and velocity and swing there."""
+    (x, y), (flow, own, _, _) = evidence.place, evidence.measured
     middle = x + 0.5 * flow[..., 0], y + 0.5 * flow[..., 1]
     for _ in range(2):
         here, swing = sample_cells(velocity, middle), sample_swing(field.swing, middle)
-        move = here * (0.5 - own)[..., None] + swung(swing, until_middle)
+        move = here * (0.5 - own)[..., None] + swung(swing, evidence.until_middle)
         middle = x + move[..., 0], y + move[..., 1]
     return middle, here, swing
 

@@ -181,10 +181,13 @@ def reach_of(scan: tuple[float, float], height: int) -> float:
 
 def swung(swing: Array, elapsed: Array) -> Array:
     """Displacement (..., 2) that a swing (..., 2, N) adds while its basis (..., N) changes so."""
-    # Written out: NumPy sums short axes slowly.
-    displacement: Array = swing[..., 0] * elapsed[..., :1]
-    for term in range(1, SWING_TERMS):
-        displacement += swing[..., term] * elapsed[..., term : term + 1]
+    # Written out: NumPy is slow along short axes.
+    displacement = np.empty(swing.shape[:-1], np.float32)
+    for component in range(swing.shape[-2]):
+        total = displacement[..., component]
+        total[...] = swing[..., component, 0] * elapsed[..., 0]
+        for term in range(1, SWING_TERMS):
+            total += swing[..., component, term] * elapsed[..., term]
     return displacement
 
 

@@ -48,13 +48,13 @@ class _Matches(NamedTuple):
 
 
 def find_lost_objects(
-    views: tuple[Luma, Luma], cells: tuple[Array, Array], field: MotionField
+    matched: tuple[Array, Array], cells: tuple[Array, Array], field: MotionField
 ) -> tuple[Array, Bools]:
     """Velocities of objects that a motion field missed.
 
     Args:
-        views: t2b and b2t, luma (H, W) each.
-        cells: both in colour, reduced to cells, (h, w, 3) in [0, 1] each.
+        matched: pixels (N, 2) in t2b and in b2t as of `match_features`.
+        cells: both views in colour, reduced to cells, (h, w, 3) in [0, 1] each.
         field: motion known so far.
 
     Returns:
@@ -63,7 +63,7 @@ def find_lost_objects(
     known = (_disagreement(field, velocity, cells) for velocity in (field.velocity, field.camera))
     least = np.minimum(*known) * _CLEARLY - _LEAST_GAIN
     velocity, found = np.zeros_like(field.velocity), np.zeros(least.shape, bool)
-    for matches in _group(_news(_match(views, field), field)):
+    for matches in _group(_news(matched, field)):
         candidate = _extend(matches, least.shape)
         disagreement = _disagreement(field, candidate, cells)
         better = (disagreement < least) & _neighbourhood(matches, least.shape)
@@ -73,11 +73,18 @@ def find_lost_objects(
     return velocity, found
 
 
-def _match(views: tuple[Luma, Luma], field: MotionField) -> tuple[Array, Array]:
-    """Pixels (N, 2) in t2b and in b2t of features that match, where warped views do not."""
+def match_features(
+    views: tuple[Luma, Luma], measurements: Sequence[Measurement]
+) -> tuple[Array, Array]:
+    """Pixels (N, 2) in t2b and in b2t of features that match, where flow does not.
+
+    Args:
+        views: t2b and b2t, luma (H, W) each.
+        measurements: of both, parallax included.
+    """
 
     def describe(view: int) -> tuple[Sequence[cv2.KeyPoint], Array | None]:
-        unmatched = _unmatched(views[view], views[1 - view], field.measurements[view])
+        unmatched = _unmatched(views[view], views[1 - view], measurements[view])
         if not unmatched.any():
             return (), None  # the search would build its pyramids all the same
         searcher = cv2.SIFT.create(_FEATURES, contrastThreshold=_CONTRAST)

@@ -46,31 +46,38 @@ def diffuse(weight: Array, target: Array, along_x: Array, along_y: Array, start:
     Returns:
         The field u (h, w, 2).
     """
-    scale = 1 / np.maximum(_diagonal(weight, along_x, along_y), 1e-12)[..., None]
-    solution = start.copy()
-    residual = target - _apply(solution, weight, along_x, along_y)
+    # Components first: NumPy is slow along short axes.
+    solution, residual = (np.moveaxis(part, -1, 0).copy() for part in (start, target))
+    scale = np.reciprocal(np.maximum(_diagonal(weight, along_x, along_y), np.float32(1e-12)))
+    residual -= _apply(solution, weight, along_x, along_y)
     direction = preconditioned = scale * residual
-    energy = (residual * preconditioned).sum((0, 1))
+    energy = _products(residual, preconditioned)
     for _ in range(_ITERATIONS):
         image = _apply(direction, weight, along_x, along_y)
-        step = energy / np.maximum((direction * image).sum((0, 1)), 1e-20)
+        step = energy / np.maximum(_products(direction, image), 1e-20)
         solution += step * direction
         residual -= step * image
         preconditioned = scale * residual
-        previous, energy = energy, (residual * preconditioned).sum((0, 1))
+        previous, energy = energy, _products(residual, preconditioned)
         direction = preconditioned + energy / np.maximum(previous, 1e-20) * direction
-    return solution
+    return np.ascontiguousarray(np.moveaxis(solution, 0, -1))
+
+
+def _products(first: Array, second: Array) -> Array:
+    """Inner products (2, 1, 1) of the components of two fields (2, h, w)."""
+    products: Array = np.einsum("cyx,cyx->c", first, second)[:, None, None]
+    return products
 
 
 def _apply(u: Array, weight: Array, along_x: Array, along_y: Array) -> Array:
-    """The matrix of the normal equations times `u`."""
-    result = u * weight[..., None]
-    across = np.diff(u, axis=1) * along_x[..., None]
-    down = np.diff(u, axis=0) * along_y[..., None]
-    result[:, 1:] += across
-    result[:, :-1] -= across
-    result[1:] += down
-    result[:-1] -= down
+    """The matrix of the normal equations times the components of `u` (2, h, w)."""
+    result = u * weight
+    across = np.diff(u, axis=2) * along_x
+    down = np.diff(u, axis=1) * along_y
+    result[:, :, 1:] += across
+    result[:, :, :-1] -= across
+    result[:, 1:] += down
+    result[:, :-1] -= down
     return result
 
 

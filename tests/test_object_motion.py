@@ -7,9 +7,10 @@ import pytest
 
 from models import object_motion
 from models.flow_dis import to_luma
+from models.flow_measurement import measure_motion
 from models.motion_estimation import estimate_motion
 from models.motion_field import CELL
-from models.object_motion import find_lost_objects
+from models.object_motion import find_lost_objects, match_features
 from tests.moving_texture import smooth_texture
 
 Array = npt.NDArray[np.float32]
@@ -84,8 +85,16 @@ def test_nothing_is_found_where_flow_explains_all() -> None:
         cv2.resize(image, (SIZE[1] // CELL, SIZE[0] // CELL), interpolation=cv2.INTER_AREA)
         for image in (first, second)
     )
-    velocity, found = find_lost_objects((to_luma(first), to_luma(second)), cells, field)  # type: ignore[arg-type]
+    matched = match_features((to_luma(first), to_luma(second)), field.measurements)
+    velocity, found = find_lost_objects(matched, cells, field)  # type: ignore[arg-type]
     assert not found.any() and not velocity.any()
+
+
+def test_parallax_is_nothing_that_flow_fails_to_explain() -> None:
+    wide = 0.4 + 0.2 * smooth_texture((SIZE[0], SIZE[1] + 8))
+    lumas = to_luma(wide[:, 8:]), to_luma(wide[:, :-8])
+    matched = match_features(lumas, measure_motion(wide[:, 8:], wide[:, :-8], (0.0, 1 / 239)))
+    assert [len(places) for places in matched] == [0, 0]
 
 
 def test_featureless_and_tiny_views_are_left_alone() -> None:

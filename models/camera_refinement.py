@@ -161,13 +161,7 @@ class _Alignment:
         # The same for both views: what is even about t = 1/2 moves them so nearly alike that the
         # difference of two noisy gradients would drown it.
         gradient = (first.gradient + second.gradient) / np.float32(2)
-        if self.variance is None:
-            usual = _DEVIATION * float(np.median(np.abs(residual[inside]))) + _NOISE
-            misplacement = np.float32(_MISPLACEMENT / self.diagonal)
-            self.variance = usual**2 + ((misplacement * gradient) ** 2).sum(0)
-        squared = np.minimum(residual**2 / self.variance, _WORST)
-        around = cv2.boxFilter(squared.reshape(self.shape), -1, (_AROUND, _AROUND)).ravel()
-        weight = inside / ((1 + squared) * (1 + around / 2)) ** 2 / self.variance
+        squared, weight = self._weigh(residual, gradient, inside)
         noise = float((weight * residual**2).sum() / np.count_nonzero(weight)) + _LEAST_NOISE
         slopes = first.slopes(gradient, motion.model.known)
         slopes -= second.slopes(gradient, motion.model.known)
@@ -175,14 +169,30 @@ class _Alignment:
         weighted = slopes * (weight / (noise * _ALIKE)).astype(np.float32)
         normal = sum_of_products(weighted, slopes)
         right = np.einsum("kn,n->k", weighted, residual, dtype=np.float64)
-        # Brightness is solved for along with the path, but of it nothing is expected.
+        return _Comparison(float(squared[inside].mean()), *self._settle_brightness(normal, right))
+
+    def _weigh(self, residual: Doubles, gradient: Array, inside: Bools) -> tuple[Doubles, Doubles]:
+        """Squared residuals (N,) in variances, and how much each point counts in grey levels."""
+        if self.variance is None:
+            usual = _DEVIATION * float(np.median(np.abs(residual[inside]))) + _NOISE
+            misplacement = np.float32(_MISPLACEMENT / self.diagonal)
+            self.variance = usual**2 + ((misplacement * gradient) ** 2).sum(0)
+        squared = np.minimum(residual**2 / self.variance, _WORST)
+        around = cv2.boxFilter(squared.reshape(self.shape), -1, (_AROUND, _AROUND)).ravel()
+        weight: Doubles = inside / ((1 + squared) * (1 + around / 2)) ** 2 / self.variance
+        return squared, weight
+
+    def _settle_brightness(self, normal: Doubles, right: Doubles) -> tuple[Doubles, Doubles]:
+        """Correct the brightness, and take it out of the equations of the path.
+
+        It is solved for along with the path, but of it nothing is expected.
+        """
         inverse = np.linalg.pinv(normal[-2:, -2:], hermitian=True)
         self.brightness = self.brightness - inverse @ right[-2:]
         across = normal[:-2, -2:] @ inverse
-        return _Comparison(
-            cost=float(squared[inside].mean()),
-            normal=normal[:-2, :-2] - across @ normal[-2:, :-2],
-            right=right[:-2] - across @ right[-2:],
+        return (
+            normal[:-2, :-2] - across @ normal[-2:, :-2],
+            right[:-2] - across @ right[-2:],
         )
 
     def _expose(self, view: int, motion: CameraMotion) -> _Exposure:

@@ -18,6 +18,7 @@ from data import time_maps
 from models.flow_dis import search_flow, single_threaded_opencv, to_luma
 
 Array = npt.NDArray[np.float32]
+Luma = npt.NDArray[np.uint8]
 
 _TRUSTED_ERROR = 1.5  # px by which the flows there and back may miss each other
 
@@ -39,18 +40,16 @@ class Measurement(NamedTuple):
 
 
 def measure_motion(
-    t2b: Array, b2t: Array, scan: tuple[float, float]
+    views: tuple[Luma, Luma], scan: tuple[float, float]
 ) -> tuple[Measurement, Measurement]:
     """Measurements of t2b and of b2t, parallax included.
 
     Args:
-        t2b: (H, W, 3) RGB in [0, 1].
-        b2t: (H, W, 3).
+        views: t2b and b2t, luma (H, W) each.
         scan: exposure instant of the first t2b row, and the step to the next row.
     """
-    first, second = to_luma(t2b), to_luma(b2t)
     with ThreadPoolExecutor(2) as pool:
-        there, back = pool.map(search_flow, (first, second), (second, first))
+        there, back = pool.map(search_flow, views, views[::-1])
     return _measure(there, back, scan, bottom_up=False), _measure(back, there, scan, bottom_up=True)
 
 
@@ -61,9 +60,9 @@ def measure_pair(pair: Tensor, scan_time: Tensor | None = None) -> tuple[Measure
         pair: (2, 3, H, W) RGB in [0, 1]: t2b, b2t.
         scan_time: (H,) exposure time of each t2b row; a readout of exactly these rows by default.
     """
-    t2b, b2t = to_pixels(pair)
+    t2b, b2t = map(to_luma, to_pixels(pair))
     with single_threaded_opencv():
-        return measure_motion(t2b, b2t, scan_of(scan_time, pair.shape[-2]))
+        return measure_motion((t2b, b2t), scan_of(scan_time, pair.shape[-2]))
 
 
 def to_pixels(images: Tensor) -> Array:

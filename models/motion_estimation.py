@@ -56,7 +56,7 @@ def estimate_motion(t2b: Array, b2t: Array, scan: tuple[float, float]) -> Motion
         scan: exposure instant of the first t2b row, and the step to the next row.
     """
     views = to_luma(t2b), to_luma(b2t)
-    found = measure_motion(t2b, b2t, scan)
+    found = measure_motion(views, scan)
     with ThreadPoolExecutor(1) as pool:
         # Meanwhile: what it takes does not wait for the camera's motion.
         matching = pool.submit(match_features, views, found)

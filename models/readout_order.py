@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from models.flow_dis import single_threaded_opencv
+from models.flow_dis import single_threaded_opencv, to_luma
 from models.flow_measurement import (
     Measurement,
     measure_motion,
@@ -111,7 +111,7 @@ def compare_motion(
     ):
         within = displacement_within(measurement, alignment, side=side)
         with single_threaded_opencv():
-            onwards, _ = measure_motion(before, after, (0.0, 1.0))
+            onwards, _ = measure_motion((to_luma(before), to_luma(after)), (0.0, 1.0))
         expected = measurement.gap[..., None] * onwards.flow
         gap, readout = np.abs(measurement.gap), np.ptp(measurement.own)
         weight = measurement.confidence * (gap > _WIDE_GAP * readout)

@@ -1,13 +1,22 @@
 import numpy as np
+import numpy.typing as npt
 import torch
 
+from models.flow_dis import to_luma
 from models.flow_measurement import measure_motion, measure_pair, sample_image, scan_of
 from tests.moving_texture import Pan, smooth_texture
 
+Luma = npt.NDArray[np.uint8]
+
+
+def lumas(pan: Pan) -> tuple[Luma, Luma]:
+    t2b, b2t = map(to_luma, pan.views())
+    return t2b, b2t
+
 
 def test_at_rest_the_gap_is_that_of_the_readouts() -> None:
-    image = smooth_texture((21, 40))
-    t2b, b2t = measure_motion(image, image, (0.0, 0.05))
+    view = to_luma(smooth_texture((21, 40)))
+    t2b, b2t = measure_motion((view, view), (0.0, 0.05))
     rows = np.linspace(0, 1, 21, dtype=np.float32)[:, None] + np.zeros((1, 40), np.float32)
     for measurement, own in ((t2b, rows), (b2t, 1 - rows)):
         np.testing.assert_allclose(measurement.own, own, atol=1e-6)
@@ -19,7 +28,7 @@ def test_at_rest_the_gap_is_that_of_the_readouts() -> None:
 
 def test_flow_is_motion_over_the_gap() -> None:
     pan = Pan((8, 0), (96, 128))
-    for measurement in measure_motion(*pan.views(), pan.scan):
+    for measurement in measure_motion(lumas(pan), pan.scan):
         expected = measurement.gap[..., None] * (8, 0)
         error = np.abs(measurement.flow - expected)[8:-8, 16:-16]
         assert np.median(error) < 0.1 and np.quantile(error, 0.95) < 0.5
@@ -27,7 +36,7 @@ def test_flow_is_motion_over_the_gap() -> None:
 
 def test_matches_outside_the_image_are_not_trusted() -> None:
     pan = Pan((24, 0), (64, 96))
-    t2b, _ = measure_motion(*pan.views(), pan.scan)
+    t2b, _ = measure_motion(lumas(pan), pan.scan)
     assert t2b.flow[0, -12:, 0].mean() > 12  # the first row of b2t is exposed last: all went right
     assert t2b.confidence[0, -12:].max() == 0
 
@@ -44,7 +53,7 @@ def test_a_pair_of_tensors_is_measured_like_its_arrays() -> None:
     pair = torch.from_numpy(np.stack(pan.views())).permute(0, 3, 1, 2)
     stated = torch.linspace(0.25, 0.75, 60)
     for found, expected in zip(
-        measure_pair(pair, stated), measure_motion(*pan.views(), pan.scan), strict=True
+        measure_pair(pair, stated), measure_motion(lumas(pan), pan.scan), strict=True
     ):
         for part, same in zip(found, expected, strict=True):
             np.testing.assert_allclose(part, same, atol=1e-4)

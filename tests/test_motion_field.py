@@ -4,7 +4,6 @@ import pytest
 
 from models.camera_path import SWING_TERMS
 from models.flow_measurement import Measurement
-from models.motion_estimation import estimate_motion
 from models.motion_field import (
     CELL,
     MotionField,
@@ -14,7 +13,6 @@ from models.motion_field import (
     sample_frame,
 )
 from models.parallax import Parallax
-from tests.moving_texture import Pan, smooth_texture
 
 Array = npt.NDArray[np.float32]
 
@@ -46,18 +44,6 @@ def uniform_field(
         (measurements[0], measurements[1]),
         (0.0, 1 / 80),
     )
-
-
-def misplacements(pan: Pan, t: float) -> Array:
-    """Distances in pixels between the places found and those where a pan was exposed."""
-    field = estimate_motion(*pan.views(), pan.scan)
-    x, y = cell_centres(*field.velocity.shape[:2])
-    found = []
-    for view in sample_frame(field, t, field.velocity):
-        elapsed = view.instant - t
-        moved = view.x - x - pan.velocity[0] * elapsed, view.y - y - pan.velocity[1] * elapsed
-        found.append(np.hypot(*moved))
-    return np.stack(found)
 
 
 def test_cell_centres_lie_between_pixels() -> None:
@@ -108,49 +94,6 @@ def test_mismatch_is_the_distance_between_flow_and_motion() -> None:
     expected = np.hypot(8, 8) * np.abs(1 - 2 * t2b.instant)
     np.testing.assert_allclose(t2b.mismatch[middle], expected[middle], atol=0.05)
     assert b2t.mismatch[middle].max() > 5
-
-
-def test_what_rests_has_no_motion() -> None:
-    image = smooth_texture((50, 70))
-    field = estimate_motion(image, image, (0.0, 1 / 49))
-    assert field.velocity.shape == (13, 18, 2)
-    assert np.abs(field.velocity).max() < 0.01 and not field.parallax.middle.any()
-
-
-@pytest.mark.parametrize("velocity", [(9.0, 0.0), (-5.0, 7.0), (0.0, -8.0)])
-def test_a_pan_is_found_everywhere(velocity: tuple[float, float]) -> None:
-    pan = Pan(velocity, (96, 128))
-    errors = misplacements(pan, 0.5)
-    assert np.median(errors) < 0.15 and errors.max() < 1.5
-    assert np.median(misplacements(pan, 0.0)) < 1
-
-
-def test_a_part_of_the_readout_moves_at_the_pace_of_the_whole() -> None:
-    middle = Pan((24, -10), (96, 128), scan=(0.25, 0.5 / 95))
-    assert np.median(misplacements(middle, 0.5)) < 0.15
-    assert np.median(misplacements(middle, 0.3)) < 0.4
-
-
-def test_an_object_is_told_from_the_camera() -> None:
-    still, moving = smooth_texture((128, 160), seed=1), Pan((14, 0), (128, 160))
-    views = [still.copy(), still.copy()]
-    for image, view, side in zip(views, moving.views(), (1, -1), strict=True):
-        for row in range(12, 52):
-            left = round(60 + 14 * (0.5 + side * (row / 127 - 0.5) - 0.5))
-            image[row, left : left + 40] = view[row, left : left + 40]
-    field = estimate_motion(views[0], views[1], (0.0, 1 / 127))
-    inside, outside = field.velocity[5:11, 17:23], field.velocity[20:, :]
-    np.testing.assert_allclose(inside.mean((0, 1)), (14, 0), atol=1)
-    assert np.abs(outside).max() < 0.5 and np.abs(field.camera).max() < 0.5
-
-
-@pytest.mark.parametrize("size", [(2, 1), (3, 5), (7, 7), (17, 33)])
-def test_noise_of_any_size_gives_finite_motion(size: tuple[int, int]) -> None:
-    first, second = np.random.default_rng(0).random((2, *size, 3)).astype(np.float32)
-    field = estimate_motion(first, second, (0.0, 1 / (size[0] - 1)))
-    for t in (0.0, 1.0):
-        for view in sample_frame(field, t, field.velocity):
-            assert all(np.isfinite(part).all() for part in view)
 
 
 @pytest.mark.parametrize(("top", "bottom"), [(0, 42), (3, 4), (12, 30), (39, 42)])

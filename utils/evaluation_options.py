@@ -51,6 +51,8 @@ class MethodOptions(OptionGroup):
         default is float32: scores are compared with published ones.
     `tile`: pixels along each side of the tiles a network works in; "auto" takes tiles only where
         memory would not do, null never.
+    `self_ensemble`: whether frames are the mean of the method's and of those it makes of the
+        mirrored scene running backwards: better, in twice the time.
     """
 
     task: TaskName
@@ -58,6 +60,7 @@ class MethodOptions(OptionGroup):
     method: MethodName = "network"
     precision: Precision = "float32"
     tile: TileOption = "auto"
+    self_ensemble: bool = False
     path: WeightPathOptions
 
     @model_validator(mode="after")

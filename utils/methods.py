@@ -15,6 +15,7 @@ from models.correction_flows import (
     correct_with_flows,
 )
 from models.passes import Running
+from models.self_ensemble import average_both_ways, average_both_ways_with_flows
 from utils.checkpoint import load_generator
 from utils.errors import InputError
 from utils.evaluation import BASELINE_NAMES
@@ -38,9 +39,11 @@ def identify_method(options: MethodOptions) -> dict[str, str]:
         InputError: the weights cannot be read.
     """
     weights = options.path.pretrained_netG
+    averaged = {"self_ensemble": "yes"} if options.self_ensemble else {}
     if options.method == "classical" or weights is None:
-        return {"method": "classical"}
-    return {"method": "network", "weights": _digest(weights), "precision": options.precision}
+        return {"method": "classical", **averaged}
+    about = {"method": "network", "weights": _digest(weights), "precision": options.precision}
+    return about | averaged
 
 
 def load_method(options: MethodOptions, device: torch.device | str) -> NamedMethod:
@@ -51,6 +54,17 @@ def load_method(options: MethodOptions, device: torch.device | str) -> NamedMeth
     Raises:
         InputError: the weights cannot be loaded.
     """
+    name, correct_frames, with_flows = _load_plain(options, device)
+    if not options.self_ensemble:
+        return NamedMethod(name, correct_frames, with_flows)
+    return NamedMethod(
+        f"{name}, self-ensemble",
+        average_both_ways(correct_frames),
+        average_both_ways_with_flows(with_flows),
+    )
+
+
+def _load_plain(options: MethodOptions, device: torch.device | str) -> NamedMethod:
     weights = options.path.pretrained_netG
     if options.method == "classical" or weights is None:
         return NamedMethod("classical", correct_classically, correct_classically_with_flows)

@@ -20,7 +20,10 @@ def average_both_ways(method: Method) -> Method:
 
     def correct(pair: Tensor, times: Sequence[float], *, scan_time: Tensor | None = None) -> Tensor:
         frames = method(pair, times, scan_time=scan_time)
-        return frames.add_(_mirror(method(*_reverse(pair, times), scan_time=scan_time))).div_(2)
+        others = method(*_reverse(pair, times), scan_time=scan_time)
+        for frame, other in zip(frames, others, strict=True):  # a third set would be large
+            frame.add_(_mirror(other)).div_(2)
+        return frames
 
     return correct
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from data.camera_timing import CameraTiming
 from models.classical import correct_classically
 from models.correction import Method, correct
+from models.self_ensemble import average_both_ways
 from utils.checkpoint import load_generator
 from utils.device import choose_device
 from utils.errors import InputError
@@ -69,7 +70,7 @@ class ArrayCorrector:
 
 
 def load_correction(
-    weights: str | Path = BUNDLED_WEIGHTS, *, device: str = "auto"
+    weights: str | Path = BUNDLED_WEIGHTS, *, device: str = "auto", self_ensemble: bool = False
 ) -> ArrayCorrector:
     """What makes frames of arrays.
 
@@ -77,13 +78,15 @@ def load_correction(
         weights: a weight file, ours or a released one; "classical" for the correction that needs
             none.
         device: "auto", "cpu", "cuda" or "mps".
+        self_ensemble: whether to average both ways through time: better, in twice the time.
 
     Raises:
         InputError: the weights cannot be loaded, or there is no such device.
     """
-    if weights == "classical":
-        return ArrayCorrector(correct_classically)
-    return ArrayCorrector(partial(correct, load_generator(weights, choose_device(device))))
+    method: Method = correct_classically
+    if weights != "classical":
+        method = partial(correct, load_generator(weights, choose_device(device)))
+    return ArrayCorrector(average_both_ways(method) if self_ensemble else method)
 
 
 def _to_tensor(name: str, image: Images) -> Tensor:

@@ -51,6 +51,14 @@ def test_bundled_weights_are_the_default() -> None:
     assert frames.shape == (2, 24, 40, 3) and 0 <= frames.min() <= frames.max() <= 1
 
 
+def test_a_self_ensemble_averages_both_ways() -> None:
+    first, second = pair("float32")
+    plain = load_correction("classical")
+    backwards = plain(second[:, ::-1], first[:, ::-1], [0.75])[:, :, ::-1]
+    frames = load_correction("classical", self_ensemble=True)(first, second, [0.25])
+    np.testing.assert_allclose(frames, (plain(first, second, [0.25]) + backwards) / 2, atol=1e-6)
+
+
 def test_timing_is_passed_on() -> None:
     seen = []
 

@@ -6,6 +6,7 @@ displacement over that gap, plus the parallax between the cameras (`models.paral
 Arrays are NumPy float32, vectors (dx, dy) last, in pixels.
 """
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -21,6 +22,8 @@ Array = npt.NDArray[np.float32]
 Luma = npt.NDArray[np.uint8]
 
 _TRUSTED_ERROR = 1.5  # px by which the flows there and back may miss each other
+_DEVIATION = 1.4826  # standard deviations in a median of normally distributed magnitudes
+_NOISES = 1.5  # variances in a difference: sampled between pixels, the other view has about half
 
 
 class Measurement(NamedTuple):
@@ -51,6 +54,34 @@ def measure_motion(
     with ThreadPoolExecutor(2) as pool:
         there, back = pool.map(search_flow, views, views[::-1])
     return _measure(there, back, scan, bottom_up=False), _measure(back, there, scan, bottom_up=True)
+
+
+def compare_along_flow(view: Luma, other: Luma, measurement: Measurement) -> Array:
+    """Grey levels (H, W) by which each pixel of a view is brighter than its match in the other.
+
+    Args:
+        view: (H, W).
+        other: (H, W).
+        measurement: of the view, parallax included.
+    """
+    columns, rows = (np.arange(side, dtype=np.float32) for side in view.shape[::-1])
+    place = columns + measurement.flow[..., 0], rows[:, None] + measurement.flow[..., 1]
+    brighter: Array = view - sample_image(other.astype(np.float32), *place)
+    return brighter
+
+
+def measure_noise(views: tuple[Luma, Luma], measurement: Measurement) -> float:
+    """Standard deviation of the noise of a view, of [0, 1]: from how much matches differ by.
+
+    Args:
+        views: t2b and b2t, (H, W) each.
+        measurement: of t2b, parallax included.
+    """
+    difference = compare_along_flow(*views, measurement)[measurement.confidence > 0.5]
+    if not difference.size:
+        return 0.0
+    spread = np.median(np.abs(difference - np.median(difference)))
+    return float(_DEVIATION * spread / math.sqrt(_NOISES) / 255)
 
 
 def measure_pair(pair: Tensor, scan_time: Tensor | None = None) -> tuple[Measurement, Measurement]:

@@ -89,7 +89,7 @@ def _cues_of_capture(job: tuple[Array, list[float], list[float]]) -> MotionCues:
         local = [part for view in views for part in (view.x - x, view.y - y)]
         camera = [part for view in others for part in (view.x - x, view.y - y)]
         mismatch = [np.log1p(view.mismatch) / np.log1p(_MISMATCH_RANGE) for view in views + others]
-        weights = [view_weight(view, t, size) for view in views]
+        weights = [view_weight(view, t, size, field.noise) for view in views]
         preference = np.log(weights[0] / weights[1]).clip(-_MOST_CERTAIN, _MOST_CERTAIN)
         offset = [view.instant - t for view in views]
         for cue, part in zip(cues, (local, camera, mismatch, offset, [preference]), strict=True):

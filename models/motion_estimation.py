@@ -21,7 +21,7 @@ from models.camera_motion import Matches, fit_camera_motion
 from models.camera_path import swing_basis
 from models.camera_refinement import refine_camera_motion
 from models.flow_dis import to_luma
-from models.flow_measurement import Measurement, measure_motion
+from models.flow_measurement import Measurement, measure_motion, measure_noise
 from models.motion_field import (
     CELL,
     MotionField,
@@ -93,7 +93,8 @@ def _find_camera_motion(
     motion = refine_camera_motion(motion, views, scan, parallax)
     x, y = cell_centres(-(-height // CELL), -(-width // CELL))
     camera = motion.velocity(x, y)
-    return MotionField(camera, camera, motion.swing(x, y), parallax, measurements, scan)
+    noise = measure_noise(views, first)
+    return MotionField(camera, camera, motion.swing(x, y), parallax, measurements, scan, noise)
 
 
 def _thin_out(measurement: Measurement) -> Matches:

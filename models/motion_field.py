@@ -43,6 +43,7 @@ class MotionField:
         parallax: displacement from t2b to b2t at equal instants.
         measurements: of t2b and of b2t.
         scan: exposure instant of the first t2b row, and the step to the next row.
+        noise: standard deviation of the noise of either view, of [0, 1].
     """
 
     velocity: Array
@@ -51,6 +52,7 @@ class MotionField:
     parallax: Parallax
     measurements: tuple[Measurement, Measurement]
     scan: tuple[float, float]
+    noise: float = 0.0
 
     @property
     def reach(self) -> float:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.flow_measurement import Measurement, sample_image
+from models.flow_measurement import Measurement, compare_along_flow
 from models.motion_field import (
     CELL,
     MotionField,
@@ -123,11 +123,7 @@ def _shrink(image: Luma, factor: int) -> Luma:
 
 def _unmatched(view: Luma, other: Luma, measurement: Measurement) -> Luma:
     """Mask (H, W) of where flow explains nothing, with a margin: 1, else 0."""
-    columns, rows = (np.arange(side, dtype=np.float32) for side in view.shape[::-1])
-    flow = measurement.flow
-    place = columns + flow[..., 0], rows[:, None] + flow[..., 1]
-    found = sample_image(other.astype(np.float32), *place)
-    difference = np.minimum(np.abs(view - found), _HIDDEN)
+    difference = np.minimum(np.abs(compare_along_flow(view, other, measurement)), _HIDDEN)
     blurred = cv2.boxFilter(difference, -1, (_WINDOW, _WINDOW))
     lost = ((blurred > _UNMATCHED) | (measurement.confidence < 0.3)).astype(np.uint8)
     specks_gone = cv2.morphologyEx(lost, cv2.MORPH_OPEN, np.ones((7, 7), np.uint8))

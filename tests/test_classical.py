@@ -173,10 +173,22 @@ def test_a_view_counts_by_its_distance_in_time_and_hardly_outside_its_image() ->
     x = np.array(((5, 5, 12),), np.float32)
     y = np.zeros_like(x)
     view = Sampling(x, y, np.array(((0.5, 0.6, 0.6),), np.float32), np.zeros_like(x))
-    weight = view_weight(view, 0.5, (8, 12))[0]
+    weight = view_weight(view, 0.5, (8, 12), noise=0.0)[0]
     # 1 / (0 + 0.01^2), 1 / (0.1^2 + 0.01^2), and that one pixel beyond the last column.
     expected = (1e4, 1 / 0.0101, np.exp(-2) / 0.0101)
     np.testing.assert_allclose(weight, expected, rtol=1e-4)
+    # Noise of 0.05 counts like a distance of one readout.
+    noisy = view_weight(view, 0.5, (8, 12), noise=0.05)[0]
+    np.testing.assert_allclose(noisy[:2], (1 / 1.0001, 1 / 1.0101), rtol=1e-4)
+
+
+def test_noise_is_averaged_over_both_views() -> None:
+    clean = torch.from_numpy(smooth_texture((96, 128))).permute(2, 0, 1) * 0.6 + 0.2
+    noise = 0.05 * torch.randn(2, 3, 96, 128, generator=torch.Generator().manual_seed(0))
+    frame = correct_classically(clean + noise, [0.0])[0]
+    # Near the top t2b is exposed at t = 0, b2t a readout later: t2b alone would keep its noise.
+    left = (frame - clean)[:, 8:24, 8:-8].std() / noise.std()
+    assert 0.5 < left < 0.8
 
 
 def test_a_single_row_is_refused_with_the_reason() -> None:

@@ -1,9 +1,18 @@
 import numpy as np
 import numpy.typing as npt
+import pytest
 import torch
 
 from models.flow_dis import to_luma
-from models.flow_measurement import measure_motion, measure_pair, sample_image, scan_of
+from models.flow_measurement import (
+    Measurement,
+    compare_along_flow,
+    measure_motion,
+    measure_noise,
+    measure_pair,
+    sample_image,
+    scan_of,
+)
 from tests.moving_texture import Pan, smooth_texture
 
 Luma = npt.NDArray[np.uint8]
@@ -62,3 +71,29 @@ def test_a_pair_of_tensors_is_measured_like_its_arrays() -> None:
 def test_scan_is_that_of_the_rows_by_default() -> None:
     assert scan_of(None, 5) == (0, 0.25)
     assert scan_of(torch.tensor([0.5, 0.75, 1.0]), 3) == (0.5, 0.25)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02, 0.05])
+def test_noise_is_told_from_motion(noise: float) -> None:
+    rng = np.random.default_rng(0)
+    clean = (0.2 + 0.6 * view for view in Pan((6, 2), (96, 128)).views())
+    t2b, b2t = (
+        to_luma(view + noise * rng.standard_normal((96, 128, 1)).astype(np.float32))
+        for view in clean
+    )
+    found = measure_noise((t2b, b2t), measure_motion((t2b, b2t), (0.0, 1 / 95))[0])
+    assert found == pytest.approx(noise, rel=0.25, abs=0.004)
+
+
+def test_without_matches_there_is_no_noise_to_tell() -> None:
+    view = np.zeros((20, 30), np.uint8)
+    none = np.zeros((20, 30), np.float32)
+    assert measure_noise((view, view), Measurement(np.stack((none, none), -1), *[none] * 3)) == 0
+
+
+def test_brightness_is_compared_where_matches_lie() -> None:
+    ramp = np.tile(np.arange(0, 60, 2, dtype=np.uint8), (20, 1))
+    none = np.zeros((20, 30), np.float32)
+    measurement = Measurement(np.stack((none + 3, none), -1), none, none, none + 1)
+    brighter = compare_along_flow(ramp, ramp, measurement)
+    np.testing.assert_allclose(brighter[:, :-3], -6)  # three columns on it is 6 levels brighter

@@ -26,7 +26,7 @@ from models.camera_path import (
     sum_of_products,
     time_basis,
 )
-from models.flow_measurement import sample_image
+from models.flow_measurement import robust_deviation, sample_image
 from models.motion_field import SLOWEST_CLOSING
 from models.parallax import Parallax
 
@@ -46,7 +46,6 @@ _MISPLACEMENT = 0.1  # px that a first path may be wrong by
 _AROUND = 9  # points a side over which what moves by itself is told from noise
 _WORST = 9.0  # squared residual, in variances, that counts as any larger one
 _ALIKE = 50  # neighbouring points that err alike, and count as one against expectations
-_DEVIATION = 1.4826  # standard deviations in a median of normally distributed magnitudes
 _LEAST_NOISE = 1e-6  # variances; what a perfect fit leaves open is then not left to chance
 _FIRST_FOLLOWING = 3  # steps towards where points are exposed; later, each path takes one
 
@@ -174,7 +173,7 @@ class _Alignment:
     def _weigh(self, residual: Doubles, gradient: Array, inside: Bools) -> tuple[Doubles, Doubles]:
         """Squared residuals (N,) in variances, and how much each point counts in grey levels."""
         if self.variance is None:
-            usual = _DEVIATION * float(np.median(np.abs(residual[inside]))) + _NOISE
+            usual = robust_deviation(residual[inside]) + _NOISE
             misplacement = np.float32(_MISPLACEMENT / self.diagonal)
             self.variance = usual**2 + ((misplacement * gradient) ** 2).sum(0)
         squared = np.minimum(residual**2 / self.variance, _WORST)

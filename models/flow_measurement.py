@@ -8,7 +8,7 @@ Arrays are NumPy float32, vectors (dx, dy) last, in pixels.
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -70,18 +70,22 @@ def compare_along_flow(view: Luma, other: Luma, measurement: Measurement) -> Arr
     return brighter
 
 
-def measure_noise(views: tuple[Luma, Luma], measurement: Measurement) -> float:
+def measure_noise(brighter: Array, measurement: Measurement) -> float:
     """Standard deviation of the noise of a view, of [0, 1]: from how much matches differ by.
 
     Args:
-        views: t2b and b2t, (H, W) each.
-        measurement: of t2b, parallax included.
+        brighter: (H, W) grey levels as of `compare_along_flow`.
+        measurement: of the view.
     """
-    difference = compare_along_flow(*views, measurement)[measurement.confidence > 0.5]
+    difference = brighter[measurement.confidence > 0.5]
     if not difference.size:
         return 0.0
-    spread = np.median(np.abs(difference - np.median(difference)))
-    return float(_DEVIATION * spread / math.sqrt(_NOISES) / 255)
+    return robust_deviation(difference - np.median(difference)) / math.sqrt(_NOISES) / 255
+
+
+def robust_deviation(errors: npt.NDArray[np.floating[Any]]) -> float:
+    """Standard deviation of normally distributed errors, some of which may be far larger."""
+    return _DEVIATION * float(np.median(np.abs(errors)))
 
 
 def measure_pair(pair: Tensor, scan_time: Tensor | None = None) -> tuple[Measurement, Measurement]:

@@ -21,7 +21,12 @@ from models.camera_motion import Matches, fit_camera_motion
 from models.camera_path import swing_basis
 from models.camera_refinement import refine_camera_motion
 from models.flow_dis import to_luma
-from models.flow_measurement import Measurement, measure_motion, measure_noise
+from models.flow_measurement import (
+    Measurement,
+    compare_along_flow,
+    measure_motion,
+    measure_noise,
+)
 from models.motion_field import (
     CELL,
     MotionField,
@@ -57,10 +62,12 @@ def estimate_motion(t2b: Array, b2t: Array, scan: tuple[float, float]) -> Motion
     """
     views = to_luma(t2b), to_luma(b2t)
     found = measure_motion(views, scan)
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(2) as pool:
+        brighter = list(pool.map(compare_along_flow, views, views[::-1], found))
         # Meanwhile: what it takes does not wait for the camera's motion.
-        matching = pool.submit(match_features, views, found)
+        matching = pool.submit(match_features, views, found, brighter)
         still = _find_camera_motion(views, found, scan)
+        still = replace(still, noise=measure_noise(brighter[0], found[0]))
         evidence = [_Evidence.of(measurement, still.reach) for measurement in still.measurements]
         cells = _to_cells(t2b), _to_cells(b2t)
         field = _add_deviations(still, cells, evidence)
@@ -93,8 +100,7 @@ def _find_camera_motion(
     motion = refine_camera_motion(motion, views, scan, parallax)
     x, y = cell_centres(-(-height // CELL), -(-width // CELL))
     camera = motion.velocity(x, y)
-    noise = measure_noise(views, first)
-    return MotionField(camera, camera, motion.swing(x, y), parallax, measurements, scan, noise)
+    return MotionField(camera, camera, motion.swing(x, y), parallax, measurements, scan)
 
 
 def _thin_out(measurement: Measurement) -> Matches:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.flow_measurement import Measurement, compare_along_flow
+from models.flow_measurement import Measurement
 from models.motion_field import (
     CELL,
     MotionField,
@@ -74,17 +74,18 @@ def find_lost_objects(
 
 
 def match_features(
-    views: tuple[Luma, Luma], measurements: Sequence[Measurement]
+    views: tuple[Luma, Luma], measurements: Sequence[Measurement], brighter: Sequence[Array]
 ) -> tuple[Array, Array]:
     """Pixels (N, 2) in t2b and in b2t of features that match, where flow does not.
 
     Args:
         views: t2b and b2t, luma (H, W) each.
         measurements: of both, parallax included.
+        brighter: of both, (H, W) grey levels as of `compare_along_flow`.
     """
 
     def describe(view: int) -> tuple[Sequence[cv2.KeyPoint], Array | None]:
-        unmatched = _unmatched(views[view], views[1 - view], measurements[view])
+        unmatched = _unmatched(brighter[view], measurements[view])
         if not unmatched.any():
             return (), None  # the search would build its pyramids all the same
         searcher = cv2.SIFT.create(_FEATURES, contrastThreshold=_CONTRAST)
@@ -121,9 +122,9 @@ def _shrink(image: Luma, factor: int) -> Luma:
     return cv2.resize(covered, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
 
 
-def _unmatched(view: Luma, other: Luma, measurement: Measurement) -> Luma:
+def _unmatched(brighter: Array, measurement: Measurement) -> Luma:
     """Mask (H, W) of where flow explains nothing, with a margin: 1, else 0."""
-    difference = np.minimum(np.abs(compare_along_flow(view, other, measurement)), _HIDDEN)
+    difference = np.minimum(np.abs(brighter), _HIDDEN)
     blurred = cv2.boxFilter(difference, -1, (_WINDOW, _WINDOW))
     lost = ((blurred > _UNMATCHED) | (measurement.confidence < 0.3)).astype(np.uint8)
     specks_gone = cv2.morphologyEx(lost, cv2.MORPH_OPEN, np.ones((7, 7), np.uint8))

@@ -10,6 +10,7 @@ from models.flow_measurement import (
     measure_motion,
     measure_noise,
     measure_pair,
+    robust_deviation,
     sample_image,
     scan_of,
 )
@@ -81,14 +82,14 @@ def test_noise_is_told_from_motion(noise: float) -> None:
         to_luma(view + noise * rng.standard_normal((96, 128, 1)).astype(np.float32))
         for view in clean
     )
-    found = measure_noise((t2b, b2t), measure_motion((t2b, b2t), (0.0, 1 / 95))[0])
+    measurement, _ = measure_motion((t2b, b2t), (0.0, 1 / 95))
+    found = measure_noise(compare_along_flow(t2b, b2t, measurement), measurement)
     assert found == pytest.approx(noise, rel=0.25, abs=0.004)
 
 
 def test_without_matches_there_is_no_noise_to_tell() -> None:
-    view = np.zeros((20, 30), np.uint8)
     none = np.zeros((20, 30), np.float32)
-    assert measure_noise((view, view), Measurement(np.stack((none, none), -1), *[none] * 3)) == 0
+    assert measure_noise(none, Measurement(np.stack((none, none), -1), *[none] * 3)) == 0
 
 
 def test_brightness_is_compared_where_matches_lie() -> None:
@@ -97,3 +98,9 @@ def test_brightness_is_compared_where_matches_lie() -> None:
     measurement = Measurement(np.stack((none + 3, none), -1), none, none, none + 1)
     brighter = compare_along_flow(ramp, ramp, measurement)
     np.testing.assert_allclose(brighter[:, :-3], -6)  # three columns on it is 6 levels brighter
+
+
+def test_a_few_large_errors_hardly_move_the_deviation() -> None:
+    errors = 2 * np.random.default_rng(0).standard_normal(10_000)
+    errors[:100] = 1e6
+    assert robust_deviation(errors) == pytest.approx(2, rel=0.05)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from models.capture_checks import check_scan, check_size, check_times
+from models.continuation import MARGIN, continue_images
 from models.flow_dis import single_threaded_opencv
 from models.flow_measurement import sample_image, scan_of, to_pixels
 from models.motion_estimation import estimate_motion
@@ -40,9 +41,9 @@ def correct_classically(
 ) -> Tensor:
     """Global-shutter frames of one capture.
 
-    Both inputs are sampled bicubically where each pixel's point was exposed, and averaged with
-    weights that fall with the square of the time from the frame to the exposure: the less steeply,
-    the more noise there is.
+    Both inputs, continued beyond their borders, are sampled bicubically where each pixel's point
+    was exposed, and averaged with weights that fall with the square of the time from the frame to
+    the exposure: the less steeply, the more noise there is.
 
     Args:
         pair: (2, 3, H, W) RGB in [0, 1]: t2b, b2t; any H >= 2, any W >= 1.
@@ -78,7 +79,8 @@ def correct_with_field(
     with single_threaded_opencv(), ThreadPoolExecutor(at_once) as pool:
         field = estimate_motion(t2b, b2t, scan_of(scan_time, height))
         frames = np.empty((len(times), *t2b.shape), np.float32)
-        list(pool.map(lambda frame, t: _render(field, (t2b, b2t), t, frame), frames, times))
+        continued = tuple(to_pixels(continue_images(pair)))
+        list(pool.map(lambda frame, t: _render(field, continued, t, frame), frames, times))
     return torch.from_numpy(frames).permute(0, 3, 1, 2).to(pair.device), field
 
 
@@ -102,8 +104,11 @@ def view_weight(view: Sampling, t: float, size: tuple[int, int], noise: float) -
     return weight
 
 
-def _render(field: MotionField, images: tuple[Array, Array], t: float, frame: Array) -> None:
-    """Make the frame (H, W, 3) at instant `t`, in strips: what they take in between is large."""
+def _render(field: MotionField, continued: Sequence[Array], t: float, frame: Array) -> None:
+    """Make the frame (H, W, 3) at instant `t` of both continued inputs.
+
+    In strips: what they take in between is large.
+    """
     height, width = frame.shape[:2]
     views = sample_frame(field, t, field.velocity, with_mismatch=False)
     weights = [view_weight(view, t, (height, width), field.noise) for view in views]
@@ -114,16 +119,17 @@ def _render(field: MotionField, images: tuple[Array, Array], t: float, frame: Ar
     for top in range(0, height, count):
         rows = slice(top, min(top + count, height))
         first, second = (
-            _bring(image, enlarge_strip(offset, rows, width), top)
-            for image, offset in zip(images, offsets, strict=True)
+            _bring(view, enlarge_strip(offset, rows, width), top)
+            for view, offset in zip(continued, offsets, strict=True)
         )
         part = enlarge_strip(share, rows, width)[..., None]
         np.clip(part * first + (1 - part) * second, 0, 1, out=frame[rows])
 
 
-def _bring(image: Array, offset: Array, top: int) -> Array:
+def _bring(continued: Array, offset: Array, top: int) -> Array:
     """Sample an image bicubically at the pixels of rows from `top` on plus an offset (h, W, 2)."""
     height, width = offset.shape[:2]
-    x, y = np.arange(width, dtype=np.float32), np.arange(top, top + height, dtype=np.float32)
+    x = np.arange(MARGIN, MARGIN + width, dtype=np.float32)
+    y = np.arange(MARGIN + top, MARGIN + top + height, dtype=np.float32)
     place = x + offset[..., 0], y[:, None] + offset[..., 1]
-    return sample_image(image, *place, cv2.INTER_CUBIC)
+    return sample_image(continued, *place, cv2.INTER_CUBIC)

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.continuation import MARGIN, continue_images
 from models.generator import SIZE_MULTIPLE, Channels, GeneratorOutput, check_inputs
 from models.motion_cues import MotionCues, find_motion
 from models.motion_field import CELL
@@ -110,10 +111,12 @@ class Refiner(nn.Module):
     def trace(self, pair: Tensor, cues: MotionCues) -> "Traced":
         """The motion of whole frames of pairs (B, 2, 3, H, W) by cues of B * T frames."""
         # After the motion's estimate, which rows made up to fill the network's grid would mislead.
-        pair = pad_to_multiple(pair, SIZE_MULTIPLE)
         cues = MotionCues(*(pad_to_multiple(cue, SIZE_MULTIPLE // CELL) for cue in cues))
+        continued = continue_images(pair)
+        rows, columns = (slice(MARGIN, MARGIN + CELL * cells) for cells in cues.local.shape[-2:])
         count = cues.local.shape[0] // pair.shape[0]
-        return Traced(_repeat(pair, count), count, cues, *self._correct(pair, count, cues))
+        found = self._correct(continued[..., rows, columns], count, cues)
+        return Traced(_repeat(continued, count), count, cues, *found)
 
     def fuse(self, traced: "Traced", part: tuple[int, int, int, int]) -> GeneratorOutput:
         """Frames of a part of the image, from all of both inputs.
@@ -190,11 +193,11 @@ class Refiner(nn.Module):
 
     def _prepare_fusion(self, motion: "Traced", corner: Corner) -> Tensor:
         """What the fusion network sees at half size, of a part at `corner` (top, left)."""
-        top, left = corner[0] // 2, corner[1] // 2
+        top, left = ((MARGIN + start) // 2 for start in corner)
         flow = enlarge(motion.displacements[-1], 2) / 2
-        height, width = motion.images.shape[-2:]
-        rows, columns = _sampled(flow, (top, left), (height // 2, width // 2))
-        seen = motion.images[..., _doubled(rows), _doubled(columns)]
+        height, width = motion.continued.shape[-2:]
+        rows, columns = _sampled(flow, (top, left), (height // 2, width // 2), MARGIN // 2)
+        seen = motion.continued[..., _doubled(rows), _doubled(columns)]
         halves = F.pixel_unshuffle(seen.flatten(0, 1), 2).unflatten(0, (-1, 2))
         warped = _warp_views(
             (halves[:, 0], halves[:, 1]), flow, (top - rows.start, left - columns.start)
@@ -208,8 +211,9 @@ class Refiner(nn.Module):
     def _blend(self, motion: "Traced", flow: Tensor, change: Change, corner: Corner) -> Tensor:
         """Frames (N, 3, h, w) from both inputs, sampled along half-size flow in pixels."""
         full = enlarge(flow, 2)
+        start = (MARGIN + corner[0], MARGIN + corner[1])
         first, second = (
-            bicubic_warp(motion.images[:, view], full[:, 2 * view : 2 * view + 2], corner)
+            bicubic_warp(motion.continued[:, view], full[:, 2 * view : 2 * view + 2], start)
             for view in (0, 1)
         )
         preference = enlarge(motion.cues.preference, CELL) + change.preference.to(first.dtype)
@@ -226,7 +230,7 @@ class Traced(NamedTuple):
     """Motion of N = B * T frames, from which any part of them can be made.
 
     Attributes:
-        images: (N, 2, 3, H, W) inputs of each frame, always whole, filled up to multiples of 32.
+        continued: (N, 2, 3, H', W') inputs of each frame, always whole, continued on each side.
         instants: T.
         cues: in cells, as all that follows.
         displacements: (N, 4, h, w) to t2b and b2t after each round.
@@ -234,7 +238,7 @@ class Traced(NamedTuple):
         preference: (N, 1, h, w) logit added to the preference for t2b.
     """
 
-    images: Tensor
+    continued: Tensor
     instants: int
     cues: MotionCues
     displacements: tuple[Tensor, Tensor]
@@ -282,13 +286,18 @@ def _warp_views(views: Sequence[Tensor], flow: Tensor, corner: Corner | None = N
     return torch.cat(warped, dim=1)
 
 
-def _sampled(flow: Tensor, corner: Corner, size: tuple[int, int]) -> tuple[slice, slice]:
-    """Rows and columns of an image (H, W) that flow (N, 4, h, w) from `corner` on leads to."""
+def _sampled(
+    flow: Tensor, corner: Corner, size: tuple[int, int], margin: int
+) -> tuple[slice, slice]:
+    """Rows and columns of an image (H, W) that flow (N, 4, h, w) from `corner` on leads to.
+
+    All of them where the flow is of all inside the margin: a GPU need not be waited for then.
+    """
     slices = []
     for channels, start, length, whole in zip(
         (flow[:, 1::2], flow[:, ::2]), corner, flow.shape[-2:], size, strict=True
     ):
-        if length == whole:  # without waiting for a GPU
+        if length >= whole - 2 * margin:
             slices.append(slice(0, whole))
             continue
         low, high = (float(bound) for bound in channels.aminmax())

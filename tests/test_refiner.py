@@ -117,7 +117,7 @@ def test_a_frame_does_not_depend_on_which_others_are_asked_for(capture: CaptureP
     torch.nn.init.normal_(network.motion_head.weight, std=0.01)
     together = correct(network, capture.pair, (0.0, 0.3, 0.6, 1.0))
     alone = correct(network, capture.pair, (0.3,))
-    torch.testing.assert_close(alone[0], together[1], atol=1e-5, rtol=0)
+    torch.testing.assert_close(alone[0], together[1], atol=3e-5, rtol=0)
 
 
 @pytest.mark.parametrize("size", [(2, 1), (17, 33), (61, 90)])
@@ -139,12 +139,13 @@ def test_wrong_arguments_are_refused(capture: CapturePair, offsets: Tensor) -> N
 def test_a_part_is_sampled_from_where_its_motion_leads_however_far() -> None:
     """Displacements that lead out of the part, and out of the image."""
     flow = torch.zeros(1, 4, 8, 8)
-    assert _sampled(flow, (8, 16), (32, 64)) == (slice(8, 16), slice(16, 24))
+    assert _sampled(flow, (8, 16), (32, 64), 0) == (slice(8, 16), slice(16, 24))
     flow[0, 0, 3, 3], flow[0, 3, 2, 2] = 5.5, -3.5
-    assert _sampled(flow, (8, 16), (32, 64)) == (slice(4, 16), slice(16, 30))
+    assert _sampled(flow, (8, 16), (32, 64), 0) == (slice(4, 16), slice(16, 30))
     flow[:, ::2], flow[:, 1::2] = 1e4, -1e4
-    assert _sampled(flow, (8, 16), (32, 64)) == (slice(0, 1), slice(63, 64))
-    assert _sampled(flow, (0, 0), (8, 8)) == (slice(0, 8), slice(0, 8))
+    assert _sampled(flow, (8, 16), (32, 64), 0) == (slice(0, 1), slice(63, 64))
+    assert _sampled(flow, (0, 0), (8, 8), 0) == (slice(0, 8), slice(0, 8))
+    assert _sampled(flow, (2, 2), (12, 12), 2) == (slice(0, 12), slice(0, 12))
 
 
 def test_parts_equal_the_whole_under_large_motion(capture: CapturePair) -> None:

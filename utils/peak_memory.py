@@ -1,9 +1,10 @@
 """Peak memory of a correction, measured in a process of its own."""
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -42,7 +43,13 @@ def main() -> None:
 
     What does not match is searched for other motion, which takes memory of its own.
     """
-    method, (height, width, tile) = sys.argv[1], map(int, sys.argv[2:5])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("method", choices=get_args(PeakMethod))
+    for name in ("height", "width"):
+        parser.add_argument(name, type=int)
+    parser.add_argument("tile", type=int, help="px a side; 0: the whole image at once")
+    arguments = parser.parse_args()
+    method, height, width = arguments.method, arguments.height, arguments.width
     torch.manual_seed(0)
     coarse = torch.rand(2, 3, height // 16 + 1, (width + _SHIFT) // 16 + 1)
     first, second = F.interpolate(coarse, size=(height, width + _SHIFT), mode="bilinear")
@@ -54,7 +61,7 @@ def main() -> None:
         correct_classically(pair, _FRAMES)
     else:
         network = load_generator(BUNDLED_WEIGHTS) if method == "bundled" else Generator().eval()
-        correct(network, pair, _FRAMES, running=Running(tile=tile or None))
+        correct(network, pair, _FRAMES, running=Running(tile=arguments.tile or None))
     sys.stdout.write(f"{own_peak()}\n")
 
 

@@ -14,7 +14,7 @@ from models.generator import SIZE_MULTIPLE, Generator
 from models.motion_cues import MotionCues, find_motion
 from models.networks import Corrector
 from models.precision import Precision, autocast
-from models.refiner import Refiner
+from models.refiner import Refiner, Traced
 from models.tiling import (
     FALLBACK_TILE,
     GENERATOR_MARGIN,
@@ -68,7 +68,7 @@ class _Job(NamedTuple):
         times: instants wanted.
         scan: (H,) exposure times of the t2b rows, on the CPU: a GPU would have to be waited for.
         tile: pixels that a tile keeps along each side; None: the whole image at once.
-        together: pixels of all passes that a generator makes as one batch.
+        together: pixels of all passes that are made as one batch.
     """
 
     pair: Tensor
@@ -152,7 +152,7 @@ def _generate(generator: Generator, job: _Job) -> Iterator[Pass]:
         padded = pad_to_multiple(part, SIZE_MULTIPLE)
         scan = padded_scan(job.scan[rows], height, padded.shape[-2])
         encoded = generator.encode(padded[None])
-        at_once = max(1, job.together // (padded.shape[-2] * padded.shape[-1]))
+        at_once = frames_at_once(_size(padded), job.together)
         groups = [middles[start : start + at_once] for start in range(1, len(middles), at_once)]
         for group, wanted in [(middles[:1], first), *((group, [1]) for group in groups)]:
             instants = scan.new_tensor([(0, middle, 1) for middle in group])
@@ -174,16 +174,17 @@ def _refine(refiner: Refiner, job: _Job) -> Iterator[Pass]:
     maps = time_maps.offset_maps(job.scan[None], job.scan.new_tensor([job.times]))
     with torch.autocast(job.pair.device.type, enabled=False):
         cues = find_motion(job.pair[None], maps)
-    at_once = frames_at_once(size, len(job.times)) if job.tile is None else 1
+    at_once = frames_at_once(size, job.together) if job.tile is None else 1
+    encoded = refiner.encode(job.pair[None])
     for start in range(0, len(job.times), at_once):
         chosen = slice(start, start + at_once)
         part = job._replace(times=job.times[chosen])
-        yield from _fuse(refiner, part, MotionCues(*(cue[chosen] for cue in cues)))
+        chosen_cues = MotionCues(*(cue[chosen] for cue in cues))
+        yield from _fuse(refiner, part, refiner.trace(encoded, chosen_cues))
 
 
-def _fuse(refiner: Refiner, job: _Job, cues: MotionCues) -> Iterator[Pass]:
-    """The frames that these cues are of; nothing of them is kept while the next ones are made."""
-    traced = refiner.trace(job.pair[None], cues)
+def _fuse(refiner: Refiner, job: _Job, traced: Traced) -> Iterator[Pass]:
+    """The frames traced here; nothing of them is kept while the next ones are."""
     for place in tiles_of(_size(job.pair), job.tile, REFINER_MARGIN):
         made = refiner.fuse(traced, place.seen)
         flows = made.flows[-1][0].unflatten(0, (2, len(job.times), 2)).transpose(0, 1)

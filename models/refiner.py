@@ -106,17 +106,27 @@ class Refiner(nn.Module):
         count = max(offsets.shape[1] // 2, 1)
         check_inputs(pair, offsets, count, multiple=1)
         known = find_motion(pair, offsets) if cues is None else MotionCues.unpack(cues)
-        return self.fuse(self.trace(pair, known), (0, 0, *pair.shape[-2:]))
+        return self.fuse(self.trace(self.encode(pair), known), (0, 0, *pair.shape[-2:]))
 
-    def trace(self, pair: Tensor, cues: MotionCues) -> "Traced":
-        """The motion of whole frames of pairs (B, 2, 3, H, W) by cues of B * T frames."""
+    def encode(self, pair: Tensor) -> "Encoded":
+        """What does not depend on the frame, of pairs (B, 2, 3, H, W)."""
+        continued = continue_images(pair)
+        rows, columns = (
+            slice(MARGIN, MARGIN + -(-side // SIZE_MULTIPLE) * SIZE_MULTIPLE)
+            for side in pair.shape[-2:]
+        )
+        images = continued[..., rows, columns].flatten(0, 1)
+        features = self.encoder(F.pixel_unshuffle(images, CELL))
+        views = torch.cat((F.avg_pool2d(images, CELL), features), dim=1)
+        return Encoded(continued, views.unflatten(0, (-1, 2)))
+
+    def trace(self, encoded: "Encoded", cues: MotionCues) -> "Traced":
+        """The motion of whole frames of B pairs by cues of B * T frames."""
         # After the motion's estimate, which rows made up to fill the network's grid would mislead.
         cues = MotionCues(*(pad_to_multiple(cue, SIZE_MULTIPLE // CELL) for cue in cues))
-        continued = continue_images(pair)
-        rows, columns = (slice(MARGIN, MARGIN + CELL * cells) for cells in cues.local.shape[-2:])
-        count = cues.local.shape[0] // pair.shape[0]
-        found = self._correct(continued[..., rows, columns], count, cues)
-        return Traced(_repeat(continued, count), count, cues, *found)
+        count = cues.local.shape[0] // encoded.views.shape[0]
+        continued, views = (_repeat(part, count) for part in encoded)
+        return Traced(continued, count, cues, *self._correct(views.unbind(1), cues))
 
     def fuse(self, traced: "Traced", part: tuple[int, int, int, int]) -> GeneratorOutput:
         """Frames of a part of the image, from all of both inputs.
@@ -144,23 +154,14 @@ class Refiner(nn.Module):
         frames = unpad(frames.unflatten(0, (-1, traced.instants)), height, width)
         return GeneratorOutput(frames, (flows[0], flows[1], flows[2], flows[3]))
 
-    def _encode(self, pair: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3 + C, h, w) colours and features of each input."""
-        images = pair.flatten(0, 1)
-        features = self.encoder(F.pixel_unshuffle(images, CELL))
-        colours = F.avg_pool2d(images, CELL)
-        first, second = torch.cat((colours, features), dim=1).unflatten(0, (-1, 2)).unbind(1)
-        return first, second
-
     def _correct(
-        self, pair: Tensor, count: int, cues: MotionCues
+        self, views: Sequence[Tensor], cues: MotionCues
     ) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
         """Correct the displacements of each cell, twice, by the same weights.
 
         Returns:
             Displacements after each round, features, and preference as `Traced` has them.
         """
-        views = [_repeat(view, count) for view in self._encode(pair)]
         by_camera = _warp_views([view[:, :3] for view in views], cues.camera / CELL)
         displacement, found = cues.local, []
         for _ in range(_ROUNDS):
@@ -224,6 +225,18 @@ class Refiner(nn.Module):
 
 _CUE_CHANNELS = 2 * 3 * 2 + 4 + 4 + 4 + 2 + 1
 _FUSION_CHANNELS = 3 * 12 + 1 + 2
+
+
+class Encoded(NamedTuple):
+    """Both inputs of B pairs.
+
+    Attributes:
+        continued: (B, 2, 3, H', W') colours, continued on each side.
+        views: (B, 2, 3 + C, h, w) colours and features in cells, of multiples of 32 pixels.
+    """
+
+    continued: Tensor
+    views: Tensor
 
 
 class Traced(NamedTuple):

@@ -27,9 +27,9 @@ REFINER_MARGIN = 32
 FALLBACK_TILE = 512
 """What a GPU that ran out of memory works in."""
 
-PIXELS_TOGETHER = (8 * 960 * 544, 0)
-"""Pixels of a generator's passes that are made as one batch, on a GPU and on a CPU: small kernels
-leave a GPU idle, a CPU is no faster for them. A single pass may have more."""
+PIXELS_TOGETHER = (9 * 960 * 544, 0)
+"""Pixels of passes that are made as one batch, on a GPU and on a CPU: small kernels leave a GPU
+idle; a CPU asks the system for large tensors anew each time. A single pass may have more."""
 
 _TILES = range(1024, 255, -128)  # that are tried, the first that fits is taken
 
@@ -37,7 +37,6 @@ _GIGABYTE = 1e9
 _PROCESS = 0.54e9  # PyTorch, on a CPU
 _GENERATOR_PIXEL = 1100  # bytes of a pass, with what the allocator cannot give back
 _TRACED_PIXEL, _FUSED_PIXEL = 290, 90  # of each frame of a refiner's pass
-_REFINER_PIXELS = 9 * 960 * 544  # of all frames of a pass
 _MOTION_PIXEL = 290  # of the classical motion, once
 
 
@@ -118,7 +117,7 @@ def estimate_memory(
     on_cpu = parameters[0].device.type == "cpu"
     held = (_PROCESS if on_cpu else 0) + 4 * 3 * (frames + 2) * pixels
     if isinstance(network, Refiner):
-        at_once = frames_at_once(size, frames) if tile is None else 1
+        at_once = min(frames, frames_at_once(size, PIXELS_TOGETHER[on_cpu])) if tile is None else 1
         fused = at_once * pixels if tile is None else (tile + 2 * REFINER_MARGIN) ** 2
         traced = (_MOTION_PIXEL + _TRACED_PIXEL * at_once) * pixels
         return held + traced + _FUSED_PIXEL * fused
@@ -127,9 +126,9 @@ def estimate_memory(
     return held + 2 * weights + _GENERATOR_PIXEL * max(seen, together)
 
 
-def frames_at_once(size: tuple[int, int], frames: int) -> int:
-    """How many whole frames of (H, W) a refiner makes in one pass."""
-    return max(1, min(frames, _REFINER_PIXELS // (size[0] * size[1])))
+def frames_at_once(size: tuple[int, int], together: int) -> int:
+    """How many frames of (H, W) are made as one batch of at most `together` pixels."""
+    return max(1, together // (size[0] * size[1]))
 
 
 def free_memory(device: torch.device) -> float | None:

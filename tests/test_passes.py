@@ -61,6 +61,18 @@ def test_a_batch_of_passes_makes_the_same_frames(
     torch.testing.assert_close(correct(light, part, times, running=WHOLE), alone, rtol=0, atol=1e-5)
 
 
+def test_a_batch_of_a_refiners_frames_likewise(
+    pair: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refiner = load_generator("pretrained/drsc_light.safetensors")
+    part, times = pair[..., :64, :96], (0.0, 0.25, 1.0)
+    alone = correct(refiner, part, times, running=WHOLE)
+    monkeypatch.setattr(passes, "PIXELS_TOGETHER", (0, 2 * 64 * 96))
+    torch.testing.assert_close(
+        correct(refiner, part, times, running=WHOLE), alone, rtol=0, atol=3e-5
+    )
+
+
 def test_bfloat16_is_within_50_db(light: Generator, pair: Tensor) -> None:
     part = pair[..., :128, :128]
     exact = correct(light, part, [0.0, 0.25], running=WHOLE)

@@ -155,7 +155,7 @@ def test_parts_equal_the_whole_under_large_motion(capture: CapturePair) -> None:
     pair, cells = capture.pair[None], (1, 4, 32, 40)
     cues = MotionCues(60 * torch.randn(cells), *(torch.randn(1, c, 32, 40) for c in (4, 4, 2, 1)))
     with torch.no_grad():
-        traced = network.trace(pair, cues)
+        traced = network.trace(network.encode(pair), cues)
         whole = network.fuse(traced, (0, 0, 128, 160))
         part = network.fuse(traced, (32, 64, 128, 144))
     inner = (..., slice(32, 96), slice(32, 48))

@@ -5,9 +5,10 @@ import torch
 
 from models import tiling
 from models.generator import Generator
+from models.networks import Corrector
 from models.refiner import Refiner
 from models.tiling import estimate_memory, plan_tiles, tiles_of
-from utils.peak_memory import measure_peak
+from utils.peak_memory import PeakMethod, measure_peak
 
 
 def test_tiles_keep_every_pixel_once_and_see_their_margin() -> None:
@@ -59,9 +60,12 @@ def test_free_memory_is_that_of_the_system() -> None:
 
 
 @pytest.mark.slow
-def test_the_estimate_is_near_the_peak() -> None:
-    peak = measure_peak("generator", (540, 960), None)
-    assert 0.6 < estimate_memory(Generator(), (540, 960), 9) / peak < 1.6
+@pytest.mark.parametrize(
+    ("method", "network"), [("generator", Generator()), ("bundled", Refiner(width=0.5))]
+)
+def test_the_estimate_is_near_the_peak(method: PeakMethod, network: Corrector) -> None:
+    peak = measure_peak(method, (540, 960), None)
+    assert 0.6 < estimate_memory(network, (540, 960), 9) / peak < 1.6
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ from models.flow_pwc_blocks import (
 from models.warping import Sampling
 from models.weight_files import load_strictly, read_architecture, read_state
 from utils.errors import InputError
+from utils.padding import round_up
 
 T = TypeVar("T")
 ChannelOrder = Literal["rgb", "bgr"]
@@ -124,7 +125,7 @@ class PWCNet(nn.Module):
         """Features of images (B, 3, H, W) at the six levels, finest first."""
         if self.channels == "bgr":
             images = images.flip(1)
-        rows, columns = _round_up(images.shape[-2]), _round_up(images.shape[-1])
+        rows, columns = (round_up(side, SIZE_MULTIPLE) for side in images.shape[-2:])
         # In this layout convolutions need no copies of what they take and give.
         resized = _resize(images, rows, columns).contiguous(memory_format=torch.channels_last)
         return self.moduleExtractor(resized)
@@ -199,14 +200,10 @@ def _flow_of(found: Sequence[FlowLevel], images: Tensor) -> Tensor:
 def _pixels_per_unit(flow: Tensor, images: Tensor) -> Tensor:
     """(2, 1, 1) pixels (x, y) of the images in the network's unit of flow, float32 or better."""
     height, width = images.shape[-2:]
-    shares = (width / _round_up(width), height / _round_up(height))
+    shares = [side / round_up(side, SIZE_MULTIPLE) for side in (width, height)]
     dtype = torch.promote_types(flow.dtype, torch.float32)
     scale = torch.tensor(shares, dtype=dtype).to(flow.device, non_blocking=True)
     return scale[:, None, None] * FLOW_SCALE
-
-
-def _round_up(size: int) -> int:
-    return -(-size // SIZE_MULTIPLE) * SIZE_MULTIPLE
 
 
 def _resize(images: Tensor, height: int, width: int) -> Tensor:

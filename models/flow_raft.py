@@ -16,6 +16,7 @@ from torchvision.models.optical_flow import (
 )
 
 from models.weight_files import download_state, load_strictly
+from utils.padding import round_up
 
 RaftSize = Literal["raft_small", "raft_large"]
 
@@ -94,8 +95,6 @@ def load_raft(size: RaftSize) -> RAFTFlow:
 
 def _pad(images: Tensor) -> Tensor:
     """Repeat the last column and row up to a size that the network takes."""
-    rows, columns = (
-        max(-(-side // _SIZE_MULTIPLE) * _SIZE_MULTIPLE, _LEAST_SIDE) for side in images.shape[-2:]
-    )
+    rows, columns = (max(round_up(side, _SIZE_MULTIPLE), _LEAST_SIDE) for side in images.shape[-2:])
     padding = (0, columns - images.shape[-1], 0, rows - images.shape[-2])
     return F.pad(images, padding, mode="replicate")

@@ -30,7 +30,7 @@ from models.refiner_blocks import (
     zeroed,
 )
 from models.warping import Corner, backward_warp, bicubic_warp
-from utils.padding import pad_to_multiple, unpad
+from utils.padding import pad_to_multiple, round_up, unpad
 
 _BASE_CHANNELS = (96, 128, 192, 192)
 _ENCODED, _HIDDEN, _FUSED, _MATCHED = 48, 48, 48, 48
@@ -112,8 +112,7 @@ class Refiner(nn.Module):
         """What does not depend on the frame, of pairs (B, 2, 3, H, W)."""
         continued = continue_images(pair)
         rows, columns = (
-            slice(MARGIN, MARGIN + -(-side // SIZE_MULTIPLE) * SIZE_MULTIPLE)
-            for side in pair.shape[-2:]
+            slice(MARGIN, MARGIN + round_up(side, SIZE_MULTIPLE)) for side in pair.shape[-2:]
         )
         images = continued[..., rows, columns].flatten(0, 1)
         features = self.encoder(F.pixel_unshuffle(images, CELL))
@@ -262,7 +261,7 @@ class Traced(NamedTuple):
         """The motion of a part (top, left, bottom, right), up to the next multiples of 32."""
         top, left, bottom, right = part
         rows, columns = (
-            slice(start // CELL, -(-stop // SIZE_MULTIPLE) * (SIZE_MULTIPLE // CELL))
+            slice(start // CELL, round_up(stop, SIZE_MULTIPLE) // CELL)
             for start, stop in ((top, bottom), (left, right))
         )
 

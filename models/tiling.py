@@ -14,6 +14,7 @@ from torch import Tensor
 from models.generator import SIZE_MULTIPLE
 from models.networks import Corrector
 from models.refiner import Refiner
+from utils.padding import round_up
 
 TileSize = Literal["auto"] | int | None
 """Pixels that a tile keeps along each side; "auto" tiles only what does not fit; None never."""
@@ -77,7 +78,7 @@ def tiles_of(size: tuple[int, int], tile: int | None, margin: int) -> Iterator[T
     Raises:
         ValueError: `tile` or `margin` is no such multiple.
     """
-    tile = round_up(max(size)) if tile is None else tile
+    tile = round_up(max(size), SIZE_MULTIPLE) if tile is None else tile
     if tile < SIZE_MULTIPLE or tile % SIZE_MULTIPLE or margin < 0 or margin % SIZE_MULTIPLE:
         raise ValueError(
             f"tile and margin must be multiples of {SIZE_MULTIPLE}, got {tile} and {margin}"
@@ -93,11 +94,6 @@ def tiles_of(size: tuple[int, int], tile: int | None, margin: int) -> Iterator[T
                 min(right + margin, width),
             )
             yield Tile((top, left, bottom, right), seen)
-
-
-def round_up(pixels: float) -> int:
-    """The least multiple of 32 that is not below `pixels`."""
-    return int(-(-pixels // SIZE_MULTIPLE) * SIZE_MULTIPLE)
 
 
 def estimate_memory(

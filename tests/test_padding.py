@@ -1,7 +1,11 @@
 import pytest
 import torch
 
-from utils.padding import pad_to_multiple, unpad
+from utils.padding import pad_to_multiple, round_up, unpad
+
+
+def test_sizes_are_rounded_up_to_multiples() -> None:
+    assert [round_up(size, 32) for size in (1, 32, 161)] == [32, 32, 192]
 
 
 def test_last_row_and_column_are_repeated():

@@ -26,6 +26,7 @@ from utils.checkpoint import load_generator
 from utils.command_line import run
 from utils.errors import InputError
 from utils.image_io import replacing
+from utils.padding import round_up
 
 Format = Literal["onnx", "torch_export"]
 
@@ -95,7 +96,7 @@ def parse_size(text: str) -> Size | None:
         raise InputError(f"--size: expected ROWSxCOLUMNS such as 544x960, or dynamic, got '{text}'")
     size = Size(int(match[1]), int(match[2]))
     if any(side % SIZE_MULTIPLE or not side for side in size):
-        rows, columns = (max(1, -(-side // SIZE_MULTIPLE)) * SIZE_MULTIPLE for side in size)
+        rows, columns = (round_up(max(1, side), SIZE_MULTIPLE) for side in size)
         raise InputError(
             f"--size: expected multiples of {SIZE_MULTIPLE}, got {text}; take {rows}x{columns} and "
             "pad the images to it"

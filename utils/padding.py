@@ -4,6 +4,11 @@ import torch
 from torch import Tensor
 
 
+def round_up(size: int, multiple: int) -> int:
+    """The least multiple of `multiple` that is not below `size`."""
+    return size + -size % multiple
+
+
 def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
     """Repeat the last column and row until both sizes are multiples of `multiple`.
 

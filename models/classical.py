@@ -74,12 +74,12 @@ def correct_with_field(
     check_times(times)
     if scan_time is not None:
         check_scan(scan_time, height)
-    t2b, b2t = to_pixels(pair)
+    continued = to_pixels(continue_images(pair))
+    t2b, b2t = continued[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
     at_once = min(os.cpu_count() or 1, max(_PIXELS_AT_ONCE // t2b[..., 0].size, 1))
     with single_threaded_opencv(), ThreadPoolExecutor(at_once) as pool:
         field = estimate_motion(t2b, b2t, scan_of(scan_time, height))
         frames = np.empty((len(times), *t2b.shape), np.float32)
-        continued = tuple(to_pixels(continue_images(pair)))
         list(pool.map(lambda frame, t: _render(field, continued, t, frame), frames, times))
     return torch.from_numpy(frames).permute(0, 3, 1, 2).to(pair.device), field
 
@@ -104,7 +104,7 @@ def view_weight(view: Sampling, t: float, size: tuple[int, int], noise: float) -
     return weight
 
 
-def _render(field: MotionField, continued: Sequence[Array], t: float, frame: Array) -> None:
+def _render(field: MotionField, continued: Array, t: float, frame: Array) -> None:
     """Make the frame (H, W, 3) at instant `t` of both continued inputs.
 
     In strips: what they take in between is large.

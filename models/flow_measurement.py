@@ -109,7 +109,9 @@ def to_pixels(images: Tensor) -> Array:
 def scan_of(scan_time: Tensor | None, height: int) -> tuple[float, float]:
     """Exposure instant of the first t2b row, and the step to the next row."""
     scan = time_maps.scan_time(height) if scan_time is None else scan_time
-    return float(scan[0]), float(scan[1] - scan[0])
+    # From end to end: times are rounded, and an error of one step would grow from row to row.
+    first, last = float(scan[0]), float(scan[-1])
+    return first, (last - first) / (len(scan) - 1)
 
 
 def sample_image(values: Array, x: Array, y: Array, interpolation: int = cv2.INTER_LINEAR) -> Array:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from models.classical import view_weight
 from models.flow_dis import single_threaded_opencv
+from models.flow_measurement import scan_of
 from models.motion_estimation import estimate_motion
 from models.motion_field import cell_centres, sample_frame
 
@@ -66,7 +67,7 @@ def find_motion(pair: Tensor, offsets: Tensor) -> MotionCues:
     times = (1 - (rows[:, :count] + rows[:, count:]).mean(-1)) / 2
     scans = rows[:, 0] + times[:, :1]
     jobs = [
-        (images[index], scans[index].tolist()[:2], times[index].tolist())
+        (images[index], scan_of(scans[index], images.shape[2]), times[index].tolist())
         for index in range(len(images))
     ]
     with single_threaded_opencv(), ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -75,10 +76,10 @@ def find_motion(pair: Tensor, offsets: Tensor) -> MotionCues:
     return MotionCues(*(part.to(pair.device) for part in parts))
 
 
-def _cues_of_capture(job: tuple[Array, list[float], list[float]]) -> MotionCues:
+def _cues_of_capture(job: tuple[Array, tuple[float, float], list[float]]) -> MotionCues:
     """The cues of one capture's frames at `times`."""
-    images, (first, second), times = job
-    field = estimate_motion(images[0], images[1], (first, second - first))
+    images, scan, times = job
+    field = estimate_motion(images[0], images[1], scan)
     size = (images.shape[1], images.shape[2])
     shape = field.velocity.shape[:2]
     cues = [np.empty((len(times), channels, *shape), np.float32) for channels in _CHANNELS]

@@ -14,7 +14,7 @@ def test_images_are_kept_and_uniform_ones_stay_uniform(size: tuple[int, int]) ->
     assert continued.shape == (2, 3, size[0] + 10, size[1] + 10)
     assert torch.equal(continued[..., 5:-5, 5:-5], images)
     grey = torch.full((3, *size), 0.25)
-    torch.testing.assert_close(continue_images(grey, 5), continue_images(grey, 5) * 0 + 0.25)
+    torch.testing.assert_close(continue_images(grey, 5), torch.full_like(continued[0], 0.25))
 
 
 def test_a_wave_along_the_border_fades_with_the_distance_by_half_its_wave_number() -> None:

@@ -5,7 +5,7 @@ eight components, each the sum of uniform motion and of deviations from it (`swi
 """
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Floats = TypeVar("Floats", Array, Doubles)
 
 SWING_TERMS = 3
 """Number of terms of `swing_basis`; the last one is even about t = 1/2."""
@@ -156,7 +157,7 @@ def time_basis(instant: Array | Doubles, reach: float) -> Doubles:
     return np.concatenate((uniform[..., None], swing), axis=-1)
 
 
-def place_basis(place: Array | Doubles) -> Doubles:
+def place_basis(place: Floats) -> Floats:
     """(2, 8, ...): how each component moves points (..., 2) along x and y, to first order."""
     x, y = place[..., 0], place[..., 1]
     one, none = np.ones_like(x), np.zeros_like(x)
@@ -165,7 +166,7 @@ def place_basis(place: Array | Doubles) -> Doubles:
     return np.stack((along_x, along_y))
 
 
-def map_points(components: Doubles, points: Doubles) -> Doubles:
+def map_points(components: Floats, points: Floats) -> Floats:
     """Where homographies with components (8, N) bring points (N, 2): (2, N)."""
     entries = _entries(components)
     x, y = points.T
@@ -180,14 +181,13 @@ def half_diagonal(size: tuple[int, int]) -> float:
     return float(np.hypot(*size)) / 2
 
 
-def normalise(pixels: Array | Doubles, size: tuple[int, int]) -> Doubles:
+def normalise(pixels: Floats, size: tuple[int, int]) -> Floats:
     """Points (..., 2) from the centre of the image in half diagonals."""
-    centre = np.array(((size[1] - 1) / 2, (size[0] - 1) / 2))
-    normalised: Doubles = (pixels - centre) / half_diagonal(size)
-    return normalised
+    centre = np.array(((size[1] - 1) / 2, (size[0] - 1) / 2), pixels.dtype)
+    return (pixels - centre) / pixels.dtype.type(half_diagonal(size))
 
 
-def _entries(components: Doubles) -> tuple[Doubles, ...]:
+def _entries(components: Floats) -> tuple[Floats, ...]:
     """The nine entries, row by row, of homographies with components (8, ...)."""
     shift_x, shift_y, turn, zoom, tilt_x, tilt_y, stretch, shear = components
     growth = np.exp(zoom)

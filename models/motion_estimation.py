@@ -87,20 +87,25 @@ def _find_camera_motion(
         measurements: of both, parallax included.
         scan: as `estimate_motion` takes it.
     """
-    first, second = measurements
-    height, width = first.own.shape
-    parallax = estimate_parallax(first, second)
-    between = parallax.at(np.arange(width, dtype=np.float32))
-    measurements = (
-        first._replace(flow=first.flow - between),
-        second._replace(flow=second.flow + between),
-    )
-    matches = Matches(*map(np.concatenate, zip(*map(_thin_out, measurements), strict=True)))
+    height, width = measurements[0].own.shape
+    columns = np.arange(width, dtype=np.float32)
+    parallax = estimate_parallax(*measurements)
+    by_motion = _without(parallax.at(columns), measurements)
+    matches = Matches(*map(np.concatenate, zip(*map(_thin_out, by_motion), strict=True)))
     motion = fit_camera_motion(matches, (height, width), reach_of(scan, height))
-    motion = refine_camera_motion(motion, views, scan, parallax)
+    motion, parallax = refine_camera_motion(motion, views, scan, parallax)
+    by_motion = _without(parallax.at(columns), measurements)
     x, y = cell_centres(-(-height // CELL), -(-width // CELL))
     camera = motion.velocity(x, y)
-    return MotionField(camera, camera, motion.swing(x, y), parallax, measurements, scan)
+    return MotionField(camera, camera, motion.swing(x, y), parallax, by_motion, scan)
+
+
+def _without(
+    between: Array, measurements: tuple[Measurement, Measurement]
+) -> tuple[Measurement, Measurement]:
+    """Measurements of t2b and b2t less the parallax (W, 2) of each column."""
+    first, second = measurements
+    return first._replace(flow=first.flow - between), second._replace(flow=second.flow + between)
 
 
 def _thin_out(measurement: Measurement) -> Matches:

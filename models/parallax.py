@@ -25,21 +25,30 @@ _LINE_STEPS = 10
 
 
 class Parallax(NamedTuple):
-    """Displacement from t2b to b2t at equal instants.
+    """Displacement from t2b to b2t at equal instants, a line over x.
 
     Attributes:
-        middle: (2,) px at the column `centre`.
-        slope: (2,) px per column.
-        centre: of the image.
+        middle: (2,) px in the middle of the image.
+        change: (2,) px that it is more at the right edge.
+        width: of the image.
     """
 
     middle: Array
-    slope: Array
-    centre: float
+    change: Array
+    width: int
+
+    @classmethod
+    def none(cls, width: int) -> "Parallax":
+        """That of views that agree."""
+        return cls(np.zeros(2, np.float32), np.zeros(2, np.float32), width)
+
+    def across(self, x: Array) -> Array:
+        """How far columns (...) are from the middle, in half widths."""
+        return (x - np.float32((self.width - 1) / 2)) / np.float32(self.width / 2)
 
     def at(self, x: Array) -> Array:
         """(..., 2) px at columns `x` (...)."""
-        return self.middle + self.slope * (x - np.float32(self.centre))[..., None]
+        return self.middle + self.change * self.across(x)[..., None]
 
 
 class _Strips(NamedTuple):
@@ -55,23 +64,18 @@ def estimate_parallax(t2b: Measurement, b2t: Measurement) -> Parallax:
     In strips of columns flow is a line over the gap; its value at no gap is the parallax, and the
     strips' disagreement tells how certain the whole is.
     """
-    width = t2b.own.shape[1]
-    centre, half_width = (width - 1) / 2, width / 2
+    nothing = Parallax.none(t2b.own.shape[1])
     found = [*strip_intercepts(t2b), *((column, -value) for column, value in strip_intercepts(b2t))]
-    nothing = np.zeros(2, np.float32)
     if len(found) < _LEAST_STRIPS:
-        return Parallax(nothing, nothing, centre)
+        return nothing
     columns, values = zip(*found, strict=True)
-    strips = _Strips(
-        (np.array(columns, np.float32) - np.float32(centre)) / np.float32(half_width),
-        np.stack(values),
-    )
-    slope = _slope(strips)
-    level = strips.parallax - slope * strips.place[:, None]
+    strips = _Strips(nothing.across(np.array(columns, np.float32)), np.stack(values))
+    change = _change(strips)
+    level = strips.parallax - change * strips.place[:, None]
     middle = np.median(level, axis=0).astype(np.float32)
-    if not slope.any() and not _is_certain(middle, level - middle, least=_LEAST_PARALLAX):
-        middle = nothing
-    return Parallax(middle, slope / np.float32(half_width), centre)
+    if change.any() or _is_certain(middle, level - middle, least=_LEAST_PARALLAX):
+        return nothing._replace(middle=middle, change=change)
+    return nothing
 
 
 def strip_intercepts(measurement: Measurement) -> Sequence[tuple[float, Array]]:
@@ -90,7 +94,7 @@ def strip_intercepts(measurement: Measurement) -> Sequence[tuple[float, Array]]:
     return found
 
 
-def _slope(strips: _Strips) -> Array:
+def _change(strips: _Strips) -> Array:
     """Change (2,) of the parallax over half the width; zero where that is in doubt."""
     nothing = np.zeros(2, np.float32)
     if len(strips.place) < _LEAST_STRIPS_OF_LINE:

@@ -92,9 +92,11 @@ def test_scenes_come_out_far_better_than_the_mean_of_the_inputs(seed: int) -> No
 
 
 def neglect_parallax(monkeypatch: pytest.MonkeyPatch) -> None:
-    nothing = np.zeros(2, np.float32)
-    neglected = Parallax(nothing, nothing, 0.0)
+    neglected = Parallax.none(width=1)
     monkeypatch.setattr("models.motion_estimation.estimate_parallax", lambda *_: neglected)
+    monkeypatch.setattr(
+        "models.motion_estimation.refine_camera_motion", lambda motion, *_: (motion, neglected)
+    )
 
 
 def band_scores(pair: Tensor, true: Tensor) -> list[float]:

@@ -40,7 +40,7 @@ def uniform_field(
         field,
         field,
         spread,
-        Parallax(np.array(parallax, np.float32), np.zeros(2, np.float32), (SIZE[1] - 1) / 2),
+        Parallax.none(SIZE[1])._replace(middle=np.array(parallax, np.float32)),
         (measurements[0], measurements[1]),
         (0.0, 1 / 80),
     )

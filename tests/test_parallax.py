@@ -36,14 +36,14 @@ def synthetic(parallax: tuple[float, float], *, slope: float = 0.0) -> list[Meas
 
 
 def is_none(parallax: Parallax) -> bool:
-    return not parallax.middle.any() and not parallax.slope.any()
+    return not parallax.middle.any() and not parallax.change.any()
 
 
 @pytest.mark.parametrize("parallax", [(5.0, 0.0), (-3.0, 10.0), (0.4, -0.3)])
 def test_parallax_is_what_flow_leaves_where_there_is_no_gap(parallax: tuple[float, float]) -> None:
     found = estimate_parallax(*synthetic(parallax))
     np.testing.assert_allclose(found.middle, parallax, atol=0.05)
-    assert not found.slope.any()
+    assert not found.change.any()
 
 
 def test_of_a_turned_camera_it_changes_along_the_row() -> None:
@@ -82,6 +82,12 @@ def test_a_crop_without_rows_to_either_side_of_no_gap_tells_none() -> None:
 
 
 def test_line_of_parallax_by_hand() -> None:
-    parallax = Parallax(np.array((1, 2), np.float32), np.array((0.5, 0), np.float32), 4.0)
-    found = parallax.at(np.array(((4, 6), (2, 3)), np.float32))
+    parallax = Parallax(np.array((1, 2), np.float32), np.array((2, 0), np.float32), width=8)
+    found = parallax.at(np.array(((3.5, 5.5), (1.5, 2.5)), np.float32))
     np.testing.assert_array_equal(found, [((1, 2), (2, 2)), ((0, 2), (0.5, 2))])
+
+
+def test_columns_are_counted_in_half_widths_from_the_middle() -> None:
+    edges = np.array((-0.5, 3.5, 7.5), np.float32)
+    np.testing.assert_array_equal(Parallax.none(8).across(edges), (-1, 0, 1))
+    np.testing.assert_array_equal(Parallax.none(8).at(edges), np.zeros((3, 2)))

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from models.camera_path import CameraMotion, sum_of_products
 from models.flow_measurement import robust_deviation
 from models.followed_points import Difference, FollowedPoints
+from models.image_sampling import SmoothedView
 from models.parallax import Parallax
 
 Array = npt.NDArray[np.float32]
@@ -27,7 +28,6 @@ Doubles = npt.NDArray[np.float64]
 Luma = npt.NDArray[np.uint8]
 
 _LEAST_POINTS = 500
-_BLUR = 0.8  # px, standard deviation; takes what sampling between pixels cannot represent
 _STEPS = 5  # at most
 _SETTLED = 0.98  # of the cost before: after less of a fall, one more step is enough
 _SLACK = 1.05  # of the least cost: sampling alone changes it by some per cent
@@ -36,7 +36,8 @@ _MISPLACEMENT = 0.1  # px that a first path may be wrong by
 _WORST = 16.0  # squared residual, in variances, that counts as any larger one
 _ALIKE = 25  # neighbouring points that err alike, and count as one against expectations
 _LEAST_NOISE = 1e-6  # variances; what a perfect fit leaves open is then not left to chance
-_LEAST_CERTAINTY = 8.0  # standard deviations; a smaller parallax is none, and not to be solved for
+# Standard deviations; a smaller parallax is none, and not solved for. Water that moves comes to 6.
+_LEAST_CERTAINTY = 6.5
 _OF_LINE, _OF_SHIFT = 4, 2  # unknowns of a parallax that is a line over x, or the same everywhere
 
 
@@ -127,15 +128,12 @@ def refine_camera_motion(
         scan: exposure instant of the first t2b row, and the step to the next row.
         parallax: displacement from t2b to b2t at equal instants, right to half a pixel or so.
     """
-    images = [
-        np.asarray(cv2.GaussianBlur(view.astype(np.float32), (0, 0), _BLUR), np.float32)
-        for view in views
-    ]
-    rough = _Alignment(images, scan, _ROUGH).correct(motion, parallax, unknown=_OF_LINE)
+    smoothed = [SmoothedView.of(view) for view in views]
+    rough = _Alignment(smoothed, scan, _ROUGH).correct(motion, parallax, unknown=_OF_LINE)
     if rough.compared is None:
         return motion, parallax
     parallax, unknown = _certain_parallax(rough.motion, rough.parallax, rough.compared)
-    fine = _Alignment(images, scan, _FINE).correct(rough.motion, parallax, unknown=unknown)
+    fine = _Alignment(smoothed, scan, _FINE).correct(rough.motion, parallax, unknown=unknown)
     return fine.motion, fine.parallax
 
 
@@ -172,8 +170,10 @@ def _corrected(parallax: Parallax, unknowns: Doubles) -> Parallax:
 class _Alignment:
     """Both views, compared in points that are followed into them."""
 
-    def __init__(self, images: Sequence[Array], scan: tuple[float, float], stage: _Stage) -> None:
-        self.points = FollowedPoints(images, scan, stage.spacing, stage.points)
+    def __init__(
+        self, views: Sequence[SmoothedView], scan: tuple[float, float], stage: _Stage
+    ) -> None:
+        self.points = FollowedPoints(views, scan, stage.spacing, stage.points)
         self.around = stage.around
         self.variance: Doubles | None = None
         # By how much t2b has more contrast, and a higher level.

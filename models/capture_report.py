@@ -15,7 +15,8 @@ from torch import Tensor
 from models.capture_checks import check_scan, check_size
 from models.colour_matching import ColourDifference, fit_colours, match_points
 from models.flow_dis import single_threaded_opencv, to_luma
-from models.flow_measurement import Measurement, measure_pair, sample_image, scan_of, to_pixels
+from models.flow_measurement import Measurement, measure_pair, scan_of, to_pixels
+from models.image_sampling import sample_image
 from models.readout_order import ReadoutOrder, compare_motion, displacement_within
 from models.rig_alignment import Alignment, fit_alignment, match_strips
 from models.sharpness import edge_blur

@@ -17,7 +17,8 @@ from torch import Tensor
 from models.capture_checks import check_scan, check_size, check_times
 from models.continuation import MARGIN, continue_images
 from models.flow_dis import single_threaded_opencv
-from models.flow_measurement import sample_image, scan_of, to_pixels
+from models.flow_measurement import scan_of, to_pixels
+from models.image_sampling import sample_image
 from models.motion_estimation import estimate_motion
 from models.motion_field import (
     MotionField,

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from models.flow_dis import single_threaded_opencv
-from models.flow_measurement import Measurement, measure_pair, sample_image, to_pixels
+from models.flow_measurement import Measurement, measure_pair, to_pixels
+from models.image_sampling import sample_image
 
 Array = npt.NDArray[np.float32]
 Samples = tuple[Array, Array, npt.NDArray[np.bool_]]

@@ -10,13 +10,14 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
 from data import time_maps
 from models.flow_dis import search_flow, single_threaded_opencv, to_luma
+from models.flow_refinement import refine_flow
+from models.image_sampling import SmoothedView, sample_image
 
 Array = npt.NDArray[np.float32]
 Luma = npt.NDArray[np.uint8]
@@ -51,8 +52,10 @@ def measure_motion(
         views: t2b and b2t, luma (H, W) each.
         scan: exposure instant of the first t2b row, and the step to the next row.
     """
+    smoothed = [SmoothedView.of(view) for view in views]
     with ThreadPoolExecutor(2) as pool:
-        there, back = pool.map(search_flow, views, views[::-1])
+        found = pool.map(search_flow, views, views[::-1])
+        there, back = pool.map(refine_flow, found, smoothed, smoothed[::-1])
     return _measure(there, back, scan, bottom_up=False), _measure(back, there, scan, bottom_up=True)
 
 
@@ -112,15 +115,6 @@ def scan_of(scan_time: Tensor | None, height: int) -> tuple[float, float]:
     # From end to end: times are rounded, and an error of one step would grow from row to row.
     first, last = float(scan[0]), float(scan[-1])
     return first, (last - first) / (len(scan) - 1)
-
-
-def sample_image(values: Array, x: Array, y: Array, interpolation: int = cv2.INTER_LINEAR) -> Array:
-    """Sample (H, W) or (H, W, C) at pixels (x, y), beyond the border at the nearest.
-
-    Bilinearly by default; `interpolation` is one of OpenCV's.
-    """
-    sampled = cv2.remap(values, x, y, interpolation, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(sampled, dtype=np.float32)
 
 
 def _measure(

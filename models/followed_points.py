@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -19,7 +18,7 @@ from models.camera_path import (
     place_basis,
     time_basis,
 )
-from models.flow_measurement import sample_image
+from models.image_sampling import SmoothedView
 from models.motion_field import SLOWEST_CLOSING
 from models.parallax import Parallax
 
@@ -85,19 +84,18 @@ class FollowedPoints:
     """
 
     def __init__(
-        self, images: Sequence[Array], scan: tuple[float, float], spacing: int, most: int
+        self, views: Sequence[SmoothedView], scan: tuple[float, float], spacing: int, most: int
     ) -> None:
         """Lay the grid.
 
         Args:
-            images: t2b and b2t, grey levels (H, W) each.
+            views: t2b and b2t.
             scan: exposure instant of the first t2b row, and the step to the next row.
             spacing: px between points, at least.
             most: points.
         """
-        height, width = images[0].shape
-        self._images = images
-        self._slopes = [_slopes(image) for image in images]
+        height, width = views[0].level.shape
+        self._views = views
         self._size = (height, width)
         self._scans = np.array((scan, (1 - scan[0], -scan[1])), np.float32)
         self._last = np.array([[width - 1], [height - 1]], np.float32)
@@ -153,22 +151,14 @@ class FollowedPoints:
             place[0] += velocity[0] * pace * down - error[0]
             place[1] += down
         x, y = place.reshape(2, len(place[0]) // self.shape[1], self.shape[1])
-        # OpenCV's bicubic kernel errs by hundredths of a pixel, and alike where phases are alike.
-        value = sample_image(self._images[view], x, y, cv2.INTER_LANCZOS4).ravel()
-        along_x, along_y = sample_image(self._slopes[view], x, y).reshape(-1, 2).T
+        level, slopes = self._views[view].at(x, y)
+        along_x, along_y = slopes.reshape(-1, 2).T
         # A point that is moved down is exposed at another instant, and then is elsewhere.
         along_y = (along_y + velocity[0] * pace * along_x) / closing
         return _Exposure(
-            value=value,
+            value=level.ravel(),
             gradient=self.diagonal * np.stack((along_x, along_y)),
             basis=place_basis(normalise((place - shift).T, self._size)),
             time=time,
             inside=np.all((place >= _MARGIN) & (place <= self._last - _MARGIN), axis=0),
         )
-
-
-def _slopes(image: Array) -> Array:
-    """(H, W, 2) of an image (H, W) along x and y."""
-    along_x = cv2.Sobel(image, cv2.CV_32F, 1, 0, ksize=1, scale=0.5)
-    along_y = cv2.Sobel(image, cv2.CV_32F, 0, 1, ksize=1, scale=0.5)
-    return np.asarray(np.dstack((along_x, along_y)), np.float32)

@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.camera_path import SWING_TERMS, swing_basis
-from models.flow_measurement import Measurement, sample_image
+from models.flow_measurement import Measurement
+from models.image_sampling import sample_image
 from models.parallax import Parallax
 
 Array = npt.NDArray[np.float32]

@@ -1,0 +1,65 @@
+"""Optical flow to hundredths of a pixel, from the images themselves.
+
+A search by patches at half size (`models.flow_dis`) errs by tenths of a pixel. Steps of least
+squares in small windows take most of that (B. Lucas, T. Kanade, IJCAI 1981).
+
+Arrays are NumPy.
+"""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from models.image_sampling import SmoothedView
+
+Array = npt.NDArray[np.float32]
+
+_STEPS = 2
+_SPACING, _WINDOW = 2, 5  # px between the points that are moved; points a side of a window
+_FARTHEST = 0.5  # px in a step: what errs by more was found wrong
+_DOUBT = 10.0  # grey levels of difference that halve a point's influence twice
+_LEAST_SLOPE = 1.4  # grey levels per px: below it, the window says little and its point stays
+_MARGIN = 2  # px from the border, where the blur knows one side only
+
+
+def refine_flow(flow: Array, first: SmoothedView, second: SmoothedView) -> Array:
+    """Flow (H, W, 2) from `first` to `second`, refined where both show the same.
+
+    Args:
+        flow: (H, W, 2) px, right to a pixel or so.
+        first: the view whose pixels are followed.
+        second: the view in which they are found.
+    """
+    height, width = first.level.shape
+    every = (slice(None, None, _SPACING),) * 2
+    columns, rows = np.meshgrid(
+        np.arange(width, dtype=np.float32)[every[1]], np.arange(height, dtype=np.float32)[every[0]]
+    )
+    level, slopes, searched = first.level[every], first.slopes[every], flow[every]
+    refined = searched.copy()
+    for _ in range(_STEPS):
+        x, y = columns + refined[..., 0], rows + refined[..., 1]
+        found_level, found_slopes = second.at(x, y)
+        inside = (np.minimum(x, y) >= _MARGIN) & (x < width - _MARGIN) & (y < height - _MARGIN)
+        refined += _step((slopes + found_slopes) / np.float32(2), level - found_level, inside)
+    return flow + np.asarray(cv2.resize(refined - searched, (width, height)), np.float32)
+
+
+def _step(slopes: Array, difference: Array, inside: npt.NDArray[np.bool_]) -> Array:
+    """Displacement (h, w, 2) in px by which each window's differences (h, w) become least."""
+    weight = (inside / (1 + (difference / _DOUBT) ** 2) ** 2).astype(np.float32)
+    weighted = slopes * weight[..., None]
+    squares = _in_windows(weighted * slopes) + np.float32(_LEAST_SLOPE**2)
+    across = _in_windows(weighted[..., 0] * slopes[..., 1])
+    right = _in_windows(weighted * difference[..., None])
+    determinant = squares[..., 0] * squares[..., 1] - across**2
+    along_x = (squares[..., 1] * right[..., 0] - across * right[..., 1]) / determinant
+    along_y = (squares[..., 0] * right[..., 1] - across * right[..., 0]) / determinant
+    shorter = np.maximum(np.hypot(along_x, along_y) / np.float32(_FARTHEST), 1)
+    return np.stack((along_x / shorter, along_y / shorter), axis=-1)
+
+
+def _in_windows(values: Array) -> Array:
+    """Means of (h, w) or (h, w, C) over the window around each point."""
+    means = cv2.boxFilter(values, -1, (_WINDOW, _WINDOW), borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(means, np.float32)

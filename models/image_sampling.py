@@ -1,0 +1,47 @@
+"""Images sampled between their pixels, by OpenCV. Arrays are NumPy."""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+Luma = npt.NDArray[np.uint8]
+
+_BLUR = 0.8  # px, standard deviation; takes what sampling between pixels cannot represent
+
+
+def sample_image(values: Array, x: Array, y: Array, interpolation: int = cv2.INTER_LINEAR) -> Array:
+    """Sample (H, W) or (H, W, C) at pixels (x, y), beyond the border at the nearest.
+
+    Bilinearly by default; `interpolation` is one of OpenCV's.
+    """
+    sampled = cv2.remap(values, x, y, interpolation, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(sampled, dtype=np.float32)
+
+
+class SmoothedView(NamedTuple):
+    """A view blurred so little that it can be sampled to hundredths of a pixel.
+
+    Attributes:
+        level: (H, W) grey levels.
+        slopes: (H, W, 2) of them along x and y, per px.
+    """
+
+    level: Array
+    slopes: Array
+
+    @classmethod
+    def of(cls, view: Luma) -> "SmoothedView":
+        """Blur a view (H, W)."""
+        level = cv2.GaussianBlur(view.astype(np.float32), (0, 0), _BLUR)
+        along_x = cv2.Sobel(level, cv2.CV_32F, 1, 0, ksize=1, scale=0.5)
+        along_y = cv2.Sobel(level, cv2.CV_32F, 0, 1, ksize=1, scale=0.5)
+        slopes = np.dstack((along_x, along_y))
+        return cls(np.asarray(level, np.float32), np.asarray(slopes, np.float32))
+
+    def at(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """Levels (h, w) and slopes (h, w, 2) at pixels (x, y), beyond the border at the nearest."""
+        # OpenCV's bicubic kernel errs by hundredths of a pixel, and alike where phases are alike.
+        return sample_image(self.level, x, y, cv2.INTER_LANCZOS4), sample_image(self.slopes, x, y)

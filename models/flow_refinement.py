@@ -13,12 +13,14 @@ import numpy.typing as npt
 from models.image_sampling import SmoothedView
 
 Array = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
 
 _STEPS = 2
 _SPACING, _WINDOW = 2, 5  # px between the points that are moved; points a side of a window
 _FARTHEST = 0.5  # px in a step: what errs by more was found wrong
 _DOUBT = 10.0  # grey levels of difference that halve a point's influence twice
 _LEAST_SLOPE = 1.4  # grey levels per px: below it, the window says little and its point stays
+_BRIGHTNESS_STEPS = 3
 _MARGIN = 2  # px from the border, where the blur knows one side only
 
 
@@ -41,11 +43,32 @@ def refine_flow(flow: Array, first: SmoothedView, second: SmoothedView) -> Array
         x, y = columns + refined[..., 0], rows + refined[..., 1]
         found_level, found_slopes = second.at(x, y)
         inside = (np.minimum(x, y) >= _MARGIN) & (x < width - _MARGIN) & (y < height - _MARGIN)
-        refined += _step((slopes + found_slopes) / np.float32(2), level - found_level, inside)
+        contrast, offset = _compare_brightness(level, found_level, inside)
+        mean_slopes = (contrast * slopes + found_slopes) / np.float32(2)
+        refined += _step(mean_slopes, contrast * level + offset - found_level, inside)
     return flow + np.asarray(cv2.resize(refined - searched, (width, height)), np.float32)
 
 
-def _step(slopes: Array, difference: Array, inside: npt.NDArray[np.bool_]) -> Array:
+def _compare_brightness(
+    first: Array, second: Array, inside: Bools
+) -> tuple[np.float32, np.float32]:
+    """Contrast and offset that make the levels (h, w) of the first view those of the second.
+
+    Robustly: what one view hides differs by far more.
+    """
+    levels = np.stack((first[inside], np.ones_like(first[inside])))
+    difference = second[inside] - first[inside]
+    contrast, offset = 1.0, float(np.median(difference)) if difference.size else 0.0
+    for _ in range(_BRIGHTNESS_STEPS):
+        residual = difference - (contrast - 1) * levels[0] - offset
+        weighted = levels / (1 + (residual / _DOUBT) ** 2) ** 2
+        normal = weighted @ levels.T
+        right = weighted @ second[inside]
+        contrast, offset = np.linalg.lstsq(normal, right, rcond=1e-6)[0]
+    return np.float32(contrast), np.float32(offset)
+
+
+def _step(slopes: Array, difference: Array, inside: Bools) -> Array:
     """Displacement (h, w, 2) in px by which each window's differences (h, w) become least."""
     weight = (inside / (1 + (difference / _DOUBT) ** 2) ** 2).astype(np.float32)
     weighted = slopes * weight[..., None]

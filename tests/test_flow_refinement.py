@@ -69,3 +69,11 @@ def test_images_may_have_any_size(size: tuple[int, int]) -> None:
     views = [rng.integers(0, 256, size).astype(np.uint8) for _ in range(2)]
     found = refined(np.zeros((*size, 2), np.float32), *views)
     assert found.shape == (*size, 2) and found.dtype == np.float32 and np.isfinite(found).all()
+
+
+def test_views_may_differ_in_brightness_and_contrast() -> None:
+    darker = np.round(0.8 * photo((0.3, -0.4)).astype(np.float32) + 15).astype(np.uint8)
+    zero = np.zeros((*SIZE, 2), np.float32)
+    alike, differing = (refined(zero, photo(), other) for other in (photo((0.3, -0.4)), darker))
+    assert np.median(np.hypot(*(differing - np.float32((0.3, -0.4)))[INSIDE].T)) < 0.1
+    assert np.median(np.hypot(*(differing - alike)[INSIDE].T)) < 0.05

@@ -52,11 +52,16 @@ def measure_motion(
         views: t2b and b2t, luma (H, W) each.
         scan: exposure instant of the first t2b row, and the step to the next row.
     """
+    there, back = _search_both_ways(views)
+    return _measure(there, back, scan, bottom_up=False), _measure(back, there, scan, bottom_up=True)
+
+
+def _search_both_ways(views: tuple[Luma, Luma]) -> tuple[Array, Array]:
     smoothed = [SmoothedView.of(view) for view in views]
     with ThreadPoolExecutor(2) as pool:
         found = pool.map(search_flow, views, views[::-1])
         there, back = pool.map(refine_flow, found, smoothed, smoothed[::-1])
-    return _measure(there, back, scan, bottom_up=False), _measure(back, there, scan, bottom_up=True)
+    return there, back
 
 
 def compare_along_flow(view: Luma, other: Luma, measurement: Measurement) -> Array:

@@ -6,6 +6,8 @@ squares in small windows take most of that (B. Lucas, T. Kanade, IJCAI 1981).
 Arrays are NumPy.
 """
 
+import math
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +18,8 @@ Array = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
 _STEPS = 2
-_SPACING, _WINDOW = 2, 5  # px between the points that are moved; points a side of a window
+_SPACING, _MOST_POINTS = 2, 600_000  # px between the points that are moved; their number
+_WINDOW = 5  # points a side
 _FARTHEST = 0.5  # px in a step: what errs by more was found wrong
 _DOUBT = 10.0  # grey levels of difference that halve a point's influence twice
 _LEAST_SLOPE = 1.4  # grey levels per px: below it, the window says little and its point stays
@@ -33,7 +36,8 @@ def refine_flow(flow: Array, first: SmoothedView, second: SmoothedView) -> Array
         second: the view in which they are found.
     """
     height, width = first.level.shape
-    every = (slice(None, None, _SPACING),) * 2
+    spacing = max(_SPACING, math.ceil(math.sqrt(height * width / _MOST_POINTS)))
+    every = (slice(None, None, spacing),) * 2
     columns, rows = np.meshgrid(
         np.arange(width, dtype=np.float32)[every[1]], np.arange(height, dtype=np.float32)[every[0]]
     )

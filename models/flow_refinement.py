@@ -41,7 +41,7 @@ def refine_flow(flow: Array, first: SmoothedView, second: SmoothedView) -> Array
     columns, rows = np.meshgrid(
         np.arange(width, dtype=np.float32)[every[1]], np.arange(height, dtype=np.float32)[every[0]]
     )
-    level, slopes, searched = first.level[every], first.slopes[every], flow[every]
+    level, slopes, searched = first.level[every], first.slopes(columns, rows), flow[every]
     refined = searched.copy()
     for _ in range(_STEPS):
         x, y = columns + refined[..., 0], rows + refined[..., 1]

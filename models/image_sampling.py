@@ -26,22 +26,23 @@ class SmoothedView(NamedTuple):
 
     Attributes:
         level: (H, W) grey levels.
-        slopes: (H, W, 2) of them along x and y, per px.
     """
 
     level: Array
-    slopes: Array
 
     @classmethod
     def of(cls, view: Luma) -> "SmoothedView":
         """Blur a view (H, W)."""
         level = cv2.GaussianBlur(view.astype(np.float32), (0, 0), _BLUR)
-        along_x = cv2.Sobel(level, cv2.CV_32F, 1, 0, ksize=1, scale=0.5)
-        along_y = cv2.Sobel(level, cv2.CV_32F, 0, 1, ksize=1, scale=0.5)
-        slopes = np.dstack((along_x, along_y))
-        return cls(np.asarray(level, np.float32), np.asarray(slopes, np.float32))
+        return cls(np.asarray(level, np.float32))
 
     def at(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """Levels (h, w) and slopes (h, w, 2) at pixels (x, y), beyond the border at the nearest."""
+        """Levels (h, w) at pixels (x, y), beyond the border the nearest, and `slopes` there."""
         # OpenCV's bicubic kernel errs by hundredths of a pixel, and alike where phases are alike.
-        return sample_image(self.level, x, y, cv2.INTER_LANCZOS4), sample_image(self.slopes, x, y)
+        return sample_image(self.level, x, y, cv2.INTER_LANCZOS4), self.slopes(x, y)
+
+    def slopes(self, x: Array, y: Array) -> Array:
+        """Change (h, w, 2) of the level along x and y, per px, at pixels (x, y)."""
+        along_x = sample_image(self.level, x + 1, y) - sample_image(self.level, x - 1, y)
+        along_y = sample_image(self.level, x, y + 1) - sample_image(self.level, x, y - 1)
+        return np.asarray(np.stack((along_x, along_y), axis=-1) / 2, np.float32)

@@ -37,10 +37,7 @@ def moving(coefficient: tuple[int, int], value: float) -> CameraMotion:
 
 def seen_as(*levels: Array) -> tuple[SmoothedView, ...]:
     """Views that are smooth enough as they are."""
-    return tuple(
-        SmoothedView(level, np.dstack(np.gradient(level)[::-1]).astype(np.float32))
-        for level in levels
-    )
+    return tuple(map(SmoothedView, levels))
 
 
 def follow(images: tuple[Array, Array], motion: CameraMotion, parallax: Parallax) -> Difference:

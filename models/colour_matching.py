@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from models.brightness import fit_line
 from models.flow_dis import single_threaded_opencv
 from models.flow_measurement import Measurement, measure_pair, to_pixels
 from models.image_sampling import sample_image
@@ -20,10 +21,6 @@ _STRIDE = 3  # px between the points that are compared
 _BLUR = 1.5  # px: flow errors and noise below it do not count
 _CLIPPED = (4 / 255, 250 / 255)
 _CLIPPED_REACH = 9  # px across, around a clipped pixel, that blur carries it
-_LEAST_POINTS = 100
-_LEAST_CONTRAST = 0.02  # standard deviation below which a gain cannot be told from an offset
-_STEPS = 10
-_FIRST_SCALE, _LAST_SCALE, _SCALE_DECAY = 0.1, 0.01, 0.7
 
 
 class ColourDifference(NamedTuple):
@@ -103,31 +100,11 @@ def fit_colours(samples: Iterable[Samples]) -> ColourDifference:
         return ColourDifference()
     first, second, usable = (np.concatenate(part) for part in zip(*parts, strict=True))
     lines = [
-        _fit_line(first[usable[:, channel], channel], second[usable[:, channel], channel])
+        fit_line(first[usable[:, channel], channel], second[usable[:, channel], channel])
         for channel in range(3)
     ]
     (red, red_offset), (green, green_offset), (blue, blue_offset) = lines
     return ColourDifference((red, green, blue), (red_offset, green_offset, blue_offset))
-
-
-def _fit_line(first: Array, second: Array) -> tuple[float, float]:
-    """Gain and offset, robustly and alike in both directions: either view may be noisy."""
-    if len(first) < _LEAST_POINTS:
-        return 1.0, 0.0
-    gain, offset, scale = 1.0, float(np.median(second - first)), _FIRST_SCALE
-    for _ in range(_STEPS):
-        residual = second - gain * first - offset
-        weight = 1 / (1 + (residual / scale) ** 2) ** 2
-        means = [float(np.average(values, weights=weight)) for values in (first, second)]
-        spreads = [
-            float(np.average((values - mean) ** 2, weights=weight)) ** 0.5
-            for values, mean in zip((first, second), means, strict=True)
-        ]
-        flat = min(spreads) < _LEAST_CONTRAST
-        gain = means[1] / max(means[0], 1e-3) if flat else spreads[1] / spreads[0]
-        offset = means[1] - gain * means[0]
-        scale = max(scale * _SCALE_DECAY, _LAST_SCALE)
-    return gain, offset
 
 
 def _blur(image: Array) -> tuple[Array, Array]:

@@ -44,24 +44,23 @@ class Measurement(NamedTuple):
 
 
 def measure_motion(
-    views: tuple[Luma, Luma], scan: tuple[float, float]
+    views: tuple[Luma, Luma], scan: tuple[float, float], *, refined: bool = False
 ) -> tuple[Measurement, Measurement]:
     """Measurements of t2b and of b2t, parallax included.
 
     Args:
         views: t2b and b2t, luma (H, W) each.
         scan: exposure instant of the first t2b row, and the step to the next row.
+        refined: to hundredths of a pixel, by what the views' levels say; not where these are to be
+            compared: refined flow takes differences of colour for displacement, as far as it can.
     """
-    there, back = _search_both_ways(views)
-    return _measure(there, back, scan, bottom_up=False), _measure(back, there, scan, bottom_up=True)
-
-
-def _search_both_ways(views: tuple[Luma, Luma]) -> tuple[Array, Array]:
-    smoothed = [SmoothedView.of(view) for view in views]
     with ThreadPoolExecutor(2) as pool:
-        found = pool.map(search_flow, views, views[::-1])
-        there, back = pool.map(refine_flow, found, smoothed, smoothed[::-1])
-    return there, back
+        there, back = pool.map(search_flow, views, views[::-1])
+        if refined:
+            smoothed = [SmoothedView.of(view) for view in views]
+            there, back = pool.map(refine_flow, (there, back), smoothed, smoothed[::-1])
+            del smoothed  # before the rest takes memory of its own
+    return _measure(there, back, scan, bottom_up=False), _measure(back, there, scan, bottom_up=True)
 
 
 def compare_along_flow(view: Luma, other: Luma, measurement: Measurement) -> Array:

@@ -6,13 +6,12 @@ squares in small windows take most of that (B. Lucas, T. Kanade, IJCAI 1981).
 Arrays are NumPy.
 """
 
-import math
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.image_sampling import SmoothedView
+from models.brightness import fit_line
+from models.image_sampling import SmoothedView, spacing_between
 
 Array = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -23,7 +22,8 @@ _WINDOW = 5  # points a side
 _FARTHEST = 0.5  # px in a step: what errs by more was found wrong
 _DOUBT = 10.0  # grey levels of difference that halve a point's influence twice
 _LEAST_SLOPE = 1.4  # grey levels per px: below it, the window says little and its point stays
-_BRIGHTNESS_STEPS = 3
+_WHITE = np.float32(255)
+_THINNED = 4  # one of so many points tells how bright the views are
 _MARGIN = 2  # px from the border, where the blur knows one side only
 
 
@@ -36,8 +36,7 @@ def refine_flow(flow: Array, first: SmoothedView, second: SmoothedView) -> Array
         second: the view in which they are found.
     """
     height, width = first.level.shape
-    spacing = max(_SPACING, math.ceil(math.sqrt(height * width / _MOST_POINTS)))
-    every = (slice(None, None, spacing),) * 2
+    every = (slice(None, None, spacing_between((height, width), _SPACING, _MOST_POINTS)),) * 2
     columns, rows = np.meshgrid(
         np.arange(width, dtype=np.float32)[every[1]], np.arange(height, dtype=np.float32)[every[0]]
     )
@@ -47,29 +46,11 @@ def refine_flow(flow: Array, first: SmoothedView, second: SmoothedView) -> Array
         x, y = columns + refined[..., 0], rows + refined[..., 1]
         found_level, found_slopes = second.at(x, y)
         inside = (np.minimum(x, y) >= _MARGIN) & (x < width - _MARGIN) & (y < height - _MARGIN)
-        contrast, offset = _compare_brightness(level, found_level, inside)
-        mean_slopes = (contrast * slopes + found_slopes) / np.float32(2)
-        refined += _step(mean_slopes, contrast * level + offset - found_level, inside)
+        shown = (values[inside][::_THINNED] / _WHITE for values in (level, found_level))
+        gain, offset = map(np.float32, fit_line(*shown))
+        mean_slopes = (gain * slopes + found_slopes) / np.float32(2)
+        refined += _step(mean_slopes, gain * level + offset * _WHITE - found_level, inside)
     return flow + np.asarray(cv2.resize(refined - searched, (width, height)), np.float32)
-
-
-def _compare_brightness(
-    first: Array, second: Array, inside: Bools
-) -> tuple[np.float32, np.float32]:
-    """Contrast and offset that make the levels (h, w) of the first view those of the second.
-
-    Robustly: what one view hides differs by far more.
-    """
-    levels = np.stack((first[inside], np.ones_like(first[inside])))
-    difference = second[inside] - first[inside]
-    contrast, offset = 1.0, float(np.median(difference)) if difference.size else 0.0
-    for _ in range(_BRIGHTNESS_STEPS):
-        residual = difference - (contrast - 1) * levels[0] - offset
-        weighted = levels / (1 + (residual / _DOUBT) ** 2) ** 2
-        normal = weighted @ levels.T
-        right = weighted @ second[inside]
-        contrast, offset = np.linalg.lstsq(normal, right, rcond=1e-6)[0]
-    return np.float32(contrast), np.float32(offset)
 
 
 def _step(slopes: Array, difference: Array, inside: Bools) -> Array:

@@ -3,7 +3,6 @@
 Arrays are NumPy; vectors (x, y) come first here.
 """
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,7 +17,7 @@ from models.camera_path import (
     place_basis,
     time_basis,
 )
-from models.image_sampling import SmoothedView
+from models.image_sampling import SmoothedView, spacing_between
 from models.motion_field import SLOWEST_CLOSING
 from models.parallax import Parallax
 
@@ -100,7 +99,7 @@ class FollowedPoints:
         self._scans = np.array((scan, (1 - scan[0], -scan[1])), np.float32)
         self._last = np.array([[width - 1], [height - 1]], np.float32)
         self.diagonal = np.float32(half_diagonal(self._size))
-        spacing = max(spacing, math.ceil(math.sqrt(height * width / most)))
+        spacing = spacing_between(self._size, spacing, most)
         grid = np.meshgrid(*(np.arange(spacing // 2, side, spacing) for side in (width, height)))
         self._points = np.stack(grid).reshape(2, -1).astype(np.float32)
         self._basis = place_basis(normalise(self._points.T, self._size))

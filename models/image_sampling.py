@@ -1,5 +1,6 @@
 """Images sampled between their pixels, by OpenCV. Arrays are NumPy."""
 
+import math
 from typing import NamedTuple
 
 import cv2
@@ -19,6 +20,11 @@ def sample_image(values: Array, x: Array, y: Array, interpolation: int = cv2.INT
     """
     sampled = cv2.remap(values, x, y, interpolation, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(sampled, dtype=np.float32)
+
+
+def spacing_between(size: tuple[int, int], least: int, most: int) -> int:
+    """Px between the points of a grid on an image (H, W): `least`, or more for `most` points."""
+    return max(least, math.ceil(math.sqrt(size[0] * size[1] / most)))
 
 
 class SmoothedView(NamedTuple):

@@ -9,7 +9,7 @@ within surfaces of one colour, from above and below.
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -49,7 +49,6 @@ _OUTLIER = 1.0  # px of displacement beyond which a measurement counts less
 _PULL = 1e-3  # towards the camera's motion
 _LEAST_STEP = 1.0  # px per readout: deviations from the camera's motion below it are not favoured
 _ROUNDS = 2
-_ALONGSIDE = 1920 * 1088  # pixels; in larger views, two searches at once take the most memory
 _BLOCK, _MOST_BLOCKS = 8, 8200  # px a side, over which flow is averaged for the camera's motion
 
 
@@ -62,13 +61,11 @@ def estimate_motion(t2b: Array, b2t: Array, scan: tuple[float, float]) -> Motion
         scan: exposure instant of the first t2b row, and the step to the next row.
     """
     views = to_luma(t2b), to_luma(b2t)
-    found = measure_motion(views, scan)
+    found = measure_motion(views, scan, refined=True)
     with ThreadPoolExecutor(2) as pool:
         brighter = list(pool.map(compare_along_flow, views, views[::-1], found))
         # Meanwhile: what it takes does not wait for the camera's motion.
         matching = pool.submit(match_features, views, found, brighter)
-        if views[0].size > _ALONGSIDE:
-            wait((matching,))
         still = _find_camera_motion(views, found, scan)
         still = replace(still, noise=measure_noise(brighter[0], found[0]))
         evidence = [_Evidence.of(measurement, still.reach) for measurement in still.measurements]
@@ -93,8 +90,8 @@ def _find_camera_motion(
     height, width = measurements[0].own.shape
     columns = np.arange(width, dtype=np.float32)
     parallax = estimate_parallax(*measurements)
-    by_motion = _without(parallax.at(columns), measurements)
-    matches = Matches(*map(np.concatenate, zip(*map(_thin_out, by_motion), strict=True)))
+    thinned = map(_thin_out, _without(parallax.at(columns), measurements))
+    matches = Matches(*map(np.concatenate, zip(*thinned, strict=True)))
     motion = fit_camera_motion(matches, (height, width), reach_of(scan, height))
     motion, parallax = refine_camera_motion(motion, views, scan, parallax)
     by_motion = _without(parallax.at(columns), measurements)

@@ -11,7 +11,6 @@ from models.flow_measurement import (
     measure_noise,
     measure_pair,
     robust_deviation,
-    sample_image,
     scan_of,
 )
 from tests.moving_texture import Pan, smooth_texture
@@ -44,18 +43,22 @@ def test_flow_is_motion_over_the_gap() -> None:
         assert np.median(error) < 0.1 and np.quantile(error, 0.95) < 0.5
 
 
+def test_refined_flow_is_nearer_to_the_motion() -> None:
+    pan = Pan((8, -3), (96, 128))
+    searched, refined = (
+        np.median(np.abs(found.flow - found.gap[..., None] * (8, -3))[8:-8, 16:-16])
+        for found, _ in (
+            measure_motion(lumas(pan), pan.scan, refined=flag) for flag in (False, True)
+        )
+    )
+    assert refined < searched
+
+
 def test_matches_outside_the_image_are_not_trusted() -> None:
     pan = Pan((24, 0), (64, 96))
     t2b, _ = measure_motion(lumas(pan), pan.scan)
     assert t2b.flow[0, -12:, 0].mean() > 12  # the first row of b2t is exposed last: all went right
     assert t2b.confidence[0, -12:].max() == 0
-
-
-def test_sampling_is_bilinear_and_holds_the_border() -> None:
-    values = np.array(((0, 1), (2, 3)), np.float32)
-    x = np.array(((0.5, 1, -4, 9),), np.float32)
-    y = np.array(((0.5, 0, 1, 1),), np.float32)
-    np.testing.assert_allclose(sample_image(values, x, y), [(1.5, 1, 2, 3)], atol=1e-6)
 
 
 def test_a_pair_of_tensors_is_measured_like_its_arrays() -> None:

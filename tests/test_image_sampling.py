@@ -3,15 +3,22 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from models.image_sampling import SmoothedView, sample_image
+from models.image_sampling import SmoothedView, sample_image, spacing_between
 
 Luma = npt.NDArray[np.uint8]
 
 
-def test_samples_are_bilinear_and_the_nearest_beyond_the_border() -> None:
-    values = np.array(((0, 10), (20, 30)), np.float32)
-    x, y = np.array([[0, 0.5, 5]], np.float32), np.array([[0, 0.5, -3]], np.float32)
-    np.testing.assert_allclose(sample_image(values, x, y), [[0, 15, 10]])
+def test_sampling_is_bilinear_and_holds_the_border() -> None:
+    values = np.array(((0, 1), (2, 3)), np.float32)
+    x = np.array(((0.5, 1, -4, 9),), np.float32)
+    y = np.array(((0.5, 0, 1, 1),), np.float32)
+    np.testing.assert_allclose(sample_image(values, x, y), [(1.5, 1, 2, 3)], atol=1e-6)
+
+
+def test_points_are_as_dense_as_their_number_allows() -> None:
+    assert spacing_between((540, 960), 2, 131_000) == 2
+    assert spacing_between((540, 960), 2, 33_000) == 4
+    assert spacing_between((2160, 3840), 2, 600_000) == 4
 
 
 def test_a_smoothed_view_knows_its_slopes() -> None:

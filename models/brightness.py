@@ -1,0 +1,39 @@
+"""How bright one view is against another: the line through values of points that both show."""
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+
+_LEAST_POINTS = 100
+_LEAST_CONTRAST = 0.02  # standard deviation below which a gain cannot be told from an offset
+_STEPS = 10
+_FIRST_SCALE, _LAST_SCALE, _SCALE_DECAY = 0.1, 0.01, 0.7
+
+
+def fit_line(first: Array, second: Array) -> tuple[float, float]:
+    """Gain and offset, robustly and alike in both directions: either view may be noisy.
+
+    Args:
+        first: (N,) values of [0, 1] of one view.
+        second: (N,) of the same points in the other.
+
+    Returns:
+        Gain and offset such that gain * first + offset is second; 1 and 0 for too few points.
+    """
+    if len(first) < _LEAST_POINTS:
+        return 1.0, 0.0
+    gain, offset, scale = 1.0, float(np.median(second - first)), _FIRST_SCALE
+    for _ in range(_STEPS):
+        residual = second - gain * first - offset
+        weight = 1 / (1 + (residual / scale) ** 2) ** 2
+        means = [float(np.average(values, weights=weight)) for values in (first, second)]
+        spreads = [
+            float(np.average((values - mean) ** 2, weights=weight)) ** 0.5
+            for values, mean in zip((first, second), means, strict=True)
+        ]
+        flat = min(spreads) < _LEAST_CONTRAST
+        gain = means[1] / max(means[0], 1e-3) if flat else spreads[1] / spreads[0]
+        offset = means[1] - gain * means[0]
+        scale = max(scale * _SCALE_DECAY, _LAST_SCALE)
+    return gain, offset

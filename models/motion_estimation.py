@@ -11,14 +11,12 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from models.camera_motion import Matches, fit_camera_motion
-from models.camera_path import swing_basis
 from models.camera_refinement import refine_camera_motion
 from models.flow_dis import to_luma
 from models.flow_measurement import (
@@ -27,6 +25,7 @@ from models.flow_measurement import (
     measure_motion,
     measure_noise,
 )
+from models.motion_evidence import Evidence, collect_evidence, gather
 from models.motion_field import (
     CELL,
     MotionField,
@@ -35,8 +34,6 @@ from models.motion_field import (
     reach_of,
     sample_cells,
     sample_frame,
-    sample_swing,
-    swung,
 )
 from models.object_motion import find_lost_objects, match_features
 from models.parallax import estimate_parallax
@@ -45,7 +42,6 @@ from models.smoothing import affinity, diffuse, edge_weight
 Array = npt.NDArray[np.float32]
 Luma = npt.NDArray[np.uint8]
 
-_OUTLIER = 1.0  # px of displacement beyond which a measurement counts less
 _PULL = 1e-3  # towards the camera's motion
 _LEAST_STEP = 1.0  # px per readout: deviations from the camera's motion below it are not favoured
 _ROUNDS = 2
@@ -68,7 +64,7 @@ def estimate_motion(t2b: Array, b2t: Array, scan: tuple[float, float]) -> Motion
         matching = pool.submit(match_features, views, found, brighter)
         still = _find_camera_motion(views, found, scan)
         still = replace(still, noise=measure_noise(brighter[0], found[0]))
-        evidence = [_Evidence.of(measurement, still.reach) for measurement in still.measurements]
+        evidence = collect_evidence(still, views)
         cells = _to_cells(t2b), _to_cells(b2t)
         field = _add_deviations(still, cells, evidence)
         objects = find_lost_objects(matching.result(), cells, field)
@@ -134,36 +130,10 @@ def _mean_of_blocks(values: Array, size: tuple[int, int]) -> Array:
     return np.asarray(means, dtype=np.float32)
 
 
-class _Evidence(NamedTuple):
-    """What every second pixel of a view says about motion, but for what that takes to know.
-
-    Attributes:
-        place: (x, y) (h, w) pixels of the view.
-        measured: at these pixels.
-        until_middle: (h, w, N) change of `swing_basis` from the pixel's exposure to t = 1/2.
-        elapsed: (h, w, N) change from the pixel's exposure to its match's.
-    """
-
-    place: tuple[Array, Array]
-    measured: Measurement
-    until_middle: Array
-    elapsed: Array
-
-    @classmethod
-    def of(cls, measurement: Measurement, reach: float) -> "_Evidence":
-        """The evidence of a measurement, for exposures within a reach of t = 1/2."""
-        height, width = measurement.own.shape
-        y, x = np.mgrid[0:height:2, 0:width:2].astype(np.float32)
-        measured = Measurement(*(part[::2, ::2] for part in measurement))
-        until_middle = -swing_basis(measured.own, reach)
-        matched = swing_basis(measured.own + measured.gap, reach)
-        return cls((x, y), measured, until_middle, matched + until_middle)
-
-
 def _add_deviations(
     field: MotionField,
     images: tuple[Array, Array],
-    evidence: Sequence[_Evidence],
+    evidence: Sequence[Evidence],
     objects: tuple[Array, npt.NDArray[np.bool_]] | None = None,
 ) -> MotionField:
     """Add to the camera's velocity what the evidence asks for, smooth within surfaces.
@@ -173,7 +143,7 @@ def _add_deviations(
     deviation = np.zeros_like(field.camera)
     for turn in range(_ROUNDS):
         velocity = field.camera + deviation
-        weight, pull = _gather(field, velocity, evidence)
+        weight, pull = gather(field, velocity, evidence)
         if objects is not None:
             weight[objects[1]], pull[objects[1]] = 1, objects[0][objects[1]]
         along_x, along_y = affinity(_middle_image(field, velocity, images))
@@ -187,49 +157,6 @@ def _add_deviations(
         target = pull - weight[..., None] * field.camera
         deviation = diffuse(weight + prior, target, along_x, along_y, deviation)
     return replace(field, velocity=field.camera + deviation)
-
-
-def _gather(
-    field: MotionField, velocity: Array, evidence: Sequence[_Evidence]
-) -> tuple[Array, Array]:
-    """Normal equations of each cell at t = 1/2: weight (h, w) and weighted velocity (h, w, 2)."""
-    with ThreadPoolExecutor(len(evidence)) as pool:
-        first, second = pool.map(lambda view: _sum_in_cells(field, velocity, view), evidence)
-    means = ((first + second) / (2 * (CELL / 2) ** 2)).astype(np.float32)
-    return means[0], np.moveaxis(means[1:], 0, -1)
-
-
-def _sum_in_cells(
-    field: MotionField, velocity: Array, evidence: _Evidence
-) -> npt.NDArray[np.float64]:
-    """(3, h, w) sums over what of a view meets a cell: weights, and weighted velocities."""
-    rows, columns = velocity.shape[:2]
-    (x, y), here, swing = _meet_middle(field, evidence, velocity)
-    measured = evidence.measured
-    uniform = measured.flow - swung(swing, evidence.elapsed)
-    error = length_of(uniform - here * measured.gap[..., None])
-    trust = measured.confidence * _OUTLIER / np.maximum(error, _OUTLIER)
-    column, row = (np.floor((place + 0.5) / CELL).astype(np.int64) for place in (x, y))
-    inside = (column >= 0) & (column < columns) & (row >= 0) & (row < rows)
-    cell = (row * columns + column)[inside]
-    weight = trust * measured.gap
-    sums = np.empty((3, rows * columns))
-    for total, value in zip(sums, (measured.gap, *np.moveaxis(uniform, -1, 0)), strict=True):
-        total[:] = np.bincount(cell, (weight * value)[inside], rows * columns)
-    return sums.reshape(3, rows, columns)
-
-
-def _meet_middle(
-    field: MotionField, evidence: _Evidence, velocity: Array
-) -> tuple[tuple[Array, Array], Array, Array]:
-    """Places at t = 1/2 of a view's pixels, and velocity and swing there."""
-    (x, y), (flow, own, _, _) = evidence.place, evidence.measured
-    middle = x + 0.5 * flow[..., 0], y + 0.5 * flow[..., 1]
-    for _ in range(2):
-        here, swing = sample_cells(velocity, middle), sample_swing(field.swing, middle)
-        move = here * (0.5 - own)[..., None] + swung(swing, evidence.until_middle)
-        middle = x + move[..., 0], y + move[..., 1]
-    return middle, here, swing
 
 
 def _middle_image(field: MotionField, velocity: Array, images: Sequence[Array]) -> Array:

@@ -4,7 +4,6 @@ Near mid-height both exposures coincide: there the gap, and with it all evidence
 vanishes, and whatever displacement is left is parallax. Least squares on displacements weigh
 evidence by the squared gap by themselves; what is missing comes from the motion of the camera and,
 within surfaces of one colour, from above and below.
-
 """
 
 import math

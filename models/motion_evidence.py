@@ -27,7 +27,7 @@ Luma = npt.NDArray[np.uint8]
 _STRIDE = 2  # px between the pixels that are asked
 _OUTLIER = 1.0  # px of displacement beyond which a measurement counts less
 _WINDOW = 21  # of these pixels a side, over which views are compared
-_FARTHEST = 30.0  # grey levels of difference; any larger one counts as much
+_WORST = 30.0  # grey levels of difference; any larger one counts as much
 _LEAST_NOISE = 1.0  # grey levels that any two images differ by
 # Squared differences along the camera's motion, against those along flow: up to the first, flow
 # says nothing that the camera does not; from the second on, it is believed.
@@ -37,11 +37,11 @@ _WHITE = np.float32(255)
 
 
 class Evidence(NamedTuple):
-    """What every second pixel of a view says about motion, but for what that takes to know.
+    """What every second pixel of a view says about motion.
 
     Attributes:
         place: (x, y) (h, w) pixels of the view.
-        measured: at these pixels.
+        measured: at these pixels; flow that the images do not ask for is the camera's.
         until_middle: (h, w, N) change of `swing_basis` from the pixel's exposure to t = 1/2.
         elapsed: (h, w, N) change from the pixel's exposure to its match's.
     """
@@ -60,12 +60,11 @@ def collect_evidence(still: MotionField, views: tuple[Luma, Luma]) -> tuple[Evid
         views: t2b and b2t, luma (H, W) each.
     """
     smoothed = [SmoothedView.of(view).level for view in views]
+    every = (slice(None, None, _STRIDE),) * 2
 
     def of_view(view: int) -> Evidence:
-        measurement = still.measurements[view]
-        height, width = measurement.own.shape
-        y, x = np.mgrid[0:height:_STRIDE, 0:width:_STRIDE].astype(np.float32)
-        measured = Measurement(*(part[::_STRIDE, ::_STRIDE] for part in measurement))
+        measured = Measurement(*(part[every] for part in still.measurements[view]))
+        y, x = _STRIDE * np.indices(measured.own.shape, np.float32)
         until_middle = -swing_basis(measured.own, still.reach)
         matched = swing_basis(measured.own + measured.gap, still.reach)
         evidence = Evidence((x, y), measured, until_middle, matched + until_middle)
@@ -76,7 +75,7 @@ def collect_evidence(still: MotionField, views: tuple[Luma, Luma]) -> tuple[Evid
             sample_image(smoothed[1 - view], x + shift[..., 0], y + shift[..., 1])
             for shift in (expected + between, measured.flow + between)
         ]
-        seen = smoothed[view][::_STRIDE, ::_STRIDE]
+        seen = smoothed[view][every]
         departing = _departure(seen, others[0], others[1], measured.confidence)
         flow = expected + departing[..., None] * (measured.flow - expected)
         return evidence._replace(measured=measured._replace(flow=flow))
@@ -98,7 +97,7 @@ def _departure(seen: Array, expected: Array, matched: Array, confidence: Array) 
     certain = confidence > _CERTAIN
     gain, offset = fit_line(*(part[certain][::_THINNED] / _WHITE for part in (seen, matched)))
     as_bright = np.float32(gain) * seen + np.float32(offset) * _WHITE
-    worst = np.float32(_FARTHEST**2)
+    worst = np.float32(_WORST**2)
     along_camera, along_flow = (
         cv2.boxFilter(
             np.minimum((as_bright - other) ** 2, worst),

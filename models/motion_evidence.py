@@ -40,7 +40,7 @@ class Evidence(NamedTuple):
     """What every second pixel of a view says about motion.
 
     Attributes:
-        place: (x, y) (h, w) pixels of the view.
+        place: (x, y) (h, w) where a camera between both sees what the pixels show, in px.
         measured: at these pixels; flow that the images do not ask for is the camera's.
         until_middle: (h, w, N) change of `swing_basis` from the pixel's exposure to t = 1/2.
         elapsed: (h, w, N) change from the pixel's exposure to its match's.
@@ -67,10 +67,11 @@ def collect_evidence(still: MotionField, views: tuple[Luma, Luma]) -> tuple[Evid
         y, x = _STRIDE * np.indices(measured.own.shape, np.float32)
         until_middle = -swing_basis(measured.own, still.reach)
         matched = swing_basis(measured.own + measured.gap, still.reach)
-        evidence = Evidence((x, y), measured, until_middle, matched + until_middle)
+        between = (-1 if view else 1) * still.parallax.at(x)
+        place = x + between[..., 0] / 2, y + between[..., 1] / 2
+        evidence = Evidence(place, measured, until_middle, matched + until_middle)
         _, velocity, swing = _meet_middle(still, evidence, still.camera)
         expected = velocity * measured.gap[..., None] + swung(swing, evidence.elapsed)
-        between = (-1 if view else 1) * still.parallax.at(x)
         others = [
             sample_image(smoothed[1 - view], x + shift[..., 0], y + shift[..., 1])
             for shift in (expected + between, measured.flow + between)
@@ -117,7 +118,7 @@ def gather(
     """Normal equations of each cell at t = 1/2: weight (h, w) and weighted velocity (h, w, 2).
 
     Args:
-        field: camera, swing and scan of the capture.
+        field: its swing is that of the capture.
         velocity: (h, w, 2) as far as it is known; measurements that differ count less.
         evidence: of t2b and of b2t.
     """

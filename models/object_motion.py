@@ -136,10 +136,11 @@ def _news(matched: tuple[Array, Array], field: MotionField) -> _Matches:
     t2b, b2t = matched
     own = field.scan[0] + field.scan[1] * t2b[:, 1]
     gap = 1 - field.scan[0] - field.scan[1] * b2t[:, 1] - own
-    moved = b2t - t2b - field.parallax.at(t2b[:, 0])
+    between = field.parallax.at(t2b[:, 0])
+    moved, seen = b2t - t2b - between, t2b + between / 2  # by a camera between both
     usable = np.abs(gap) > _LEAST_GAP
     velocity = np.asarray(moved[usable] / gap[usable, None], np.float32)
-    place = np.asarray(t2b[usable] + velocity * (0.5 - own[usable, None]), np.float32)
+    place = np.asarray(seen[usable] + velocity * (0.5 - own[usable, None]), np.float32)
     if not usable.any():
         return _Matches(place, velocity)
     known = sample_cells(field.velocity, (place[:, :1].copy(), place[:, 1:].copy()))[:, 0]

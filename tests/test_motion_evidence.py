@@ -89,6 +89,10 @@ def test_views_are_compared_with_the_parallax_between_them() -> None:
     first, second = collect_evidence(replace(field, parallax=aside), views)
     check_box(first, BOX, STEP)
     check_box(second, (LATER[0], slice(LATER[1].start + ASIDE, LATER[1].stop + ASIDE)), -STEP)
+    columns = np.arange(0, WIDTH, 2)
+    for evidence, side in ((first, 1), (second, -1)):  # as a camera between both sees them
+        np.testing.assert_allclose(evidence.place[0][0], columns + side * ASIDE / 2)
+        np.testing.assert_allclose(evidence.place[1][:, 0], np.arange(0, HEIGHT, 2))
 
 
 def one_measurement(flow: float, confidence: float) -> Evidence:

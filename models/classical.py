@@ -30,7 +30,7 @@ from models.motion_field import (
 
 Array = npt.NDArray[np.float32]
 
-_LEAST_DISTANCE = 1e-2  # in time, below which an input counts no more
+_LEAST_DISTANCE = 1e-2  # in time: inputs that are closer do not count for more
 _ERROR = 0.05  # of [0, 1] per readout, by which motion errs: noise as large counts as a readout
 _BORDER_FADE = 0.5  # px beyond an input's border over which it loses its weight
 _PIXELS_AT_ONCE = 2**25  # of frames that are being made

@@ -23,7 +23,7 @@ Array = npt.NDArray[np.float32]
 Luma = npt.NDArray[np.uint8]
 
 _TRUSTED_ERROR = 1.5  # px by which the flows there and back may miss each other
-_DEVIATION = 1.4826  # standard deviations in a median of normally distributed magnitudes
+_DEVIATION = 1.4826  # medians of normally distributed magnitudes in a standard deviation
 _NOISES = 1.5  # variances in a difference: sampled between pixels, the other view has about half
 
 

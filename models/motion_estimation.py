@@ -59,7 +59,7 @@ def estimate_motion(t2b: Array, b2t: Array, scan: tuple[float, float]) -> Motion
     found = measure_motion(views, scan, refined=True)
     with ThreadPoolExecutor(2) as pool:
         brighter = list(pool.map(compare_along_flow, views, views[::-1], found))
-        # Meanwhile: what it takes does not wait for the camera's motion.
+        # Beside the rest: it does not need the camera's motion.
         matching = pool.submit(match_features, views, found, brighter)
         still = _find_camera_motion(views, found, scan)
         still = replace(still, noise=measure_noise(brighter[0], found[0]))
@@ -148,8 +148,8 @@ def _add_deviations(
         along_x, along_y = affinity(_middle_image(field, velocity, images))
         prior = np.full_like(weight, _PULL)
         if turn:
-            # Robust weights of the round before: sharp edges, and exactly the camera's motion
-            # wherever nothing speaks against it.
+            # Robust weights of the round before: sharp edges, and large deviations are pulled
+            # less towards the camera's motion.
             prior /= np.maximum(length_of(deviation), _LEAST_STEP)
             along_x *= edge_weight(deviation, axis=1)
             along_y *= edge_weight(deviation, axis=0)

@@ -37,7 +37,8 @@ _TOLERANCE, _LEAST_MATCHES, _MOST_OBJECTS = 8.0, 5, 6  # px per readout
 _RADIUS, _REACH = 220.0, 80  # px from an object's middle to its matches, and beyond its matches
 _MOST_TURN = 1.5  # radians, or doublings, per readout
 _CELL_WINDOW, _CLEARLY, _LEAST_GAIN = 5, 0.7, 1.0  # cells; share and grey levels of disagreement
-_HIDDEN = 60.0  # grey levels that a view counts as where it shows nothing
+# Grey levels of difference: any larger one counts as much, and nothing seen as twice that.
+_WORST = 60.0
 
 
 class _Matches(NamedTuple):
@@ -124,7 +125,7 @@ def _shrink(image: Luma, factor: int) -> Luma:
 
 def _unmatched(brighter: Array, measurement: Measurement) -> Luma:
     """Mask (H, W) of where flow explains nothing, with a margin: 1, else 0."""
-    difference = np.minimum(np.abs(brighter), _HIDDEN)
+    difference = np.minimum(np.abs(brighter), _WORST)
     blurred = cv2.boxFilter(difference, -1, (_WINDOW, _WINDOW))
     lost = ((blurred > _UNMATCHED) | (measurement.confidence < 0.3)).astype(np.uint8)
     specks_gone = cv2.morphologyEx(lost, cv2.MORPH_OPEN, np.ones((7, 7), np.uint8))
@@ -202,7 +203,7 @@ def _disagreement(field: MotionField, velocity: Array, cells: tuple[Array, Array
         brought.append(sample_cells(image, (view.x, view.y)))
         hidden |= (view.x < 0) | (view.x > width - 1) | (view.y < 0) | (view.y > height - 1)
     difference = 255 * np.abs(brought[0] - brought[1]).mean(-1)
-    difference = np.minimum(difference, _HIDDEN)
-    difference[hidden] = 2 * _HIDDEN
+    difference = np.minimum(difference, _WORST)
+    difference[hidden] = 2 * _WORST
     blurred = cv2.boxFilter(difference, -1, (_CELL_WINDOW, _CELL_WINDOW))
     return np.asarray(blurred, dtype=np.float32)

@@ -11,7 +11,6 @@ Array = npt.NDArray[np.float32]
 
 SIZE = (240, 320)
 CENTRE = torch.tensor(((SIZE[1] - 1) / 2, (SIZE[0] - 1) / 2), dtype=torch.float64)
-REACH = float(np.hypot(*SIZE) / 2)
 
 
 def moving(**components: tuple[float, float, float]) -> Motion:

@@ -9,6 +9,7 @@ _LEAST_POINTS = 100
 _LEAST_CONTRAST = 0.02  # standard deviation below which a gain cannot be told from an offset
 _STEPS = 10
 _FIRST_SCALE, _LAST_SCALE, _SCALE_DECAY = 0.1, 0.01, 0.7
+_WHITE = np.float32(255)
 
 
 def fit_line(first: Array, second: Array) -> tuple[float, float]:
@@ -37,3 +38,9 @@ def fit_line(first: Array, second: Array) -> tuple[float, float]:
         offset = means[1] - gain * means[0]
         scale = max(scale * _SCALE_DECAY, _LAST_SCALE)
     return gain, offset
+
+
+def fit_levels(first: Array, second: Array) -> tuple[np.float32, np.float32]:
+    """`fit_line` of grey levels (N,) of [0, 255]; the offset, too, is in grey levels."""
+    gain, offset = fit_line(first / _WHITE, second / _WHITE)
+    return np.float32(gain), np.float32(offset) * _WHITE

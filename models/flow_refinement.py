@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.brightness import fit_line
+from models.brightness import fit_levels
 from models.image_sampling import SmoothedView, spacing_between
 
 Array = npt.NDArray[np.float32]
@@ -22,7 +22,6 @@ _WINDOW = 5  # points a side
 _FARTHEST = 0.5  # px in a step: what errs by more was found wrong
 _DOUBT = 10.0  # grey levels of difference that halve a point's influence twice
 _LEAST_SLOPE = 1.4  # grey levels per px: below it, the window says little and its point stays
-_WHITE = np.float32(255)
 _THINNED = 4  # one of so many points tells how bright the views are
 _MARGIN = 2  # px from the border, where the blur knows one side only
 
@@ -46,10 +45,9 @@ def refine_flow(flow: Array, first: SmoothedView, second: SmoothedView) -> Array
         x, y = columns + refined[..., 0], rows + refined[..., 1]
         found_level, found_slopes = second.at(x, y)
         inside = (np.minimum(x, y) >= _MARGIN) & (x < width - _MARGIN) & (y < height - _MARGIN)
-        shown = (values[inside][::_THINNED] / _WHITE for values in (level, found_level))
-        gain, offset = map(np.float32, fit_line(*shown))
+        gain, offset = fit_levels(*(part[inside][::_THINNED] for part in (level, found_level)))
         mean_slopes = (gain * slopes + found_slopes) / np.float32(2)
-        refined += _step(mean_slopes, gain * level + offset * _WHITE - found_level, inside)
+        refined += _step(mean_slopes, gain * level + offset - found_level, inside)
     return flow + np.asarray(cv2.resize(refined - searched, (width, height)), np.float32)
 
 

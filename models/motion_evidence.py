@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.brightness import fit_line
+from models.brightness import fit_levels
 from models.camera_path import swing_basis
 from models.flow_measurement import Measurement
 from models.image_sampling import SmoothedView, sample_image
@@ -33,7 +33,6 @@ _LEAST_NOISE = 1.0  # grey levels that any two images differ by
 # says nothing that the camera does not; from the second on, it is believed.
 _AS_GOOD, _WORSE = 1.05, 2.0
 _CERTAIN, _THINNED = 0.5, 16  # confidence; one of so many pixels tells how bright the views are
-_WHITE = np.float32(255)
 
 
 class Evidence(NamedTuple):
@@ -96,8 +95,8 @@ def _departure(seen: Array, expected: Array, matched: Array, confidence: Array) 
         confidence: (h, w) in flow.
     """
     certain = confidence > _CERTAIN
-    gain, offset = fit_line(*(part[certain][::_THINNED] / _WHITE for part in (seen, matched)))
-    as_bright = np.float32(gain) * seen + np.float32(offset) * _WHITE
+    gain, offset = fit_levels(*(part[certain][::_THINNED] for part in (seen, matched)))
+    as_bright = gain * seen + offset
     worst = np.float32(_WORST**2)
     along_camera, along_flow = (
         cv2.boxFilter(

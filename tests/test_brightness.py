@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.brightness import fit_line
+from models.brightness import fit_levels, fit_line
 
 RNG = np.random.default_rng(0)
 VALUES = RNG.uniform(0.1, 0.9, 2000).astype(np.float32)
@@ -32,3 +32,8 @@ def test_of_a_single_value_the_gain_is_the_ratio() -> None:
 
 def test_too_few_points_tell_no_difference() -> None:
     assert fit_line(VALUES[:99], VALUES[:99] / 2) == (1, 0)
+
+
+def test_grey_levels_have_the_gain_and_an_offset_of_their_own() -> None:
+    levels = 255 * VALUES
+    assert fit_levels(levels, 0.8 * levels + np.float32(12)) == pytest.approx((0.8, 12), abs=0.03)

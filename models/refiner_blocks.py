@@ -11,6 +11,7 @@ from models.correlation import correlation
 
 _RADIUS = 4  # of the cost volumes
 _COSTS = (2 * _RADIUS + 1) ** 2
+_BLOCK = 16  # channels that oneDNN convolves at once
 SLOPE = 0.1
 """Of leaky rectifiers below zero."""
 
@@ -84,6 +85,23 @@ class UNet(nn.Module):
         return value
 
 
+class DilatedConv2d(nn.Conv2d):
+    """A convolution with dilation whose weights can be trained in bfloat16 on a CPU.
+
+    Its input is filled up with channels of zeros there: where channels do not come in sixteens,
+    oneDNN's gradient of the weights takes in memory that nobody wrote (3.10.2, PyTorch 2.11).
+    """
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Convolve an image (N, C, H, W)."""
+        missing = -self.in_channels % _BLOCK
+        on_cpu = image.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        if not (missing and on_cpu and torch.is_grad_enabled()):
+            return super().forward(image)
+        image, weight = (F.pad(part, (0, 0) * 2 + (0, missing)) for part in (image, self.weight))
+        return self._conv_forward(image, weight, self.bias)
+
+
 class FusionNet(nn.Module):
     """Half-size features to corrections of displacement, preference and colour."""
 
@@ -116,7 +134,8 @@ def _convs(inputs: int, outputs: int, *, stride: int = 1, count: int = 2) -> nn.
 
 
 def _conv(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    convolution = nn.Conv2d(inputs, outputs, 3, stride, dilation, dilation)
+    kind = nn.Conv2d if dilation == 1 else DilatedConv2d
+    convolution = kind(inputs, outputs, 3, stride, dilation, dilation)
     nn.init.kaiming_normal_(convolution.weight, a=SLOPE)
     return nn.Sequential(convolution, nn.LeakyReLU(SLOPE, inplace=True))
 

@@ -1,4 +1,4 @@
-"""Optical flow to hundredths of a pixel, from the images themselves.
+"""Optical flow, refined on the images themselves.
 
 A search by patches at half size (`models.flow_dis`) errs by tenths of a pixel. Steps of least
 squares in small windows take most of that (B. Lucas, T. Kanade, IJCAI 1981).
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.brightness import fit_levels
-from models.image_sampling import SmoothedView, spacing_between
+from models.image_sampling import SmoothedView, sample_image, spacing_between
 
 Array = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -35,10 +35,12 @@ def refine_flow(flow: Array, first: SmoothedView, second: SmoothedView) -> Array
         second: the view in which they are found.
     """
     height, width = first.level.shape
-    every = (slice(None, None, spacing_between((height, width), _SPACING, _MOST_POINTS)),) * 2
-    columns, rows = np.meshgrid(
-        np.arange(width, dtype=np.float32)[every[1]], np.arange(height, dtype=np.float32)[every[0]]
+    spacing = spacing_between((height, width), _SPACING, _MOST_POINTS)
+    every = (slice(None, None, spacing),) * 2
+    all_columns, all_rows = np.meshgrid(
+        np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
     )
+    columns, rows = all_columns[every], all_rows[every]
     level, slopes, searched = first.level[every], first.slopes(columns, rows), flow[every]
     refined = searched.copy()
     for _ in range(_STEPS):
@@ -48,7 +50,9 @@ def refine_flow(flow: Array, first: SmoothedView, second: SmoothedView) -> Array
         gain, offset = fit_levels(*(part[inside][::_THINNED] for part in (level, found_level)))
         mean_slopes = (gain * slopes + found_slopes) / np.float32(2)
         refined += _step(mean_slopes, gain * level + offset - found_level, inside)
-    return flow + np.asarray(cv2.resize(refined - searched, (width, height)), np.float32)
+    x, y = (np.asarray(place / spacing, np.float32) for place in (all_columns, all_rows))
+    correction: Array = sample_image(refined - searched, x, y)
+    return flow + correction
 
 
 def _step(slopes: Array, difference: Array, inside: Bools) -> Array:

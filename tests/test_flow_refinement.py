@@ -4,6 +4,7 @@ import numpy.typing as npt
 import pytest
 import skimage.data
 
+from models import flow_refinement
 from models.flow_dis import search_flow, to_luma
 from models.flow_refinement import refine_flow
 from models.image_sampling import SmoothedView
@@ -61,6 +62,17 @@ def test_flow_goes_no_farther_than_a_pixel() -> None:
 def test_flow_that_leads_out_of_the_image_stays() -> None:
     flow = np.full((*SIZE, 2), (500, 0), np.float32)
     np.testing.assert_array_equal(refined(flow, photo(), photo()), flow)
+
+
+def test_between_the_points_that_are_moved_flow_is_interpolated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(flow_refinement, "_SPACING", 8)
+    found = refined(np.zeros((*SIZE, 2), np.float32), photo(), photo((0.6, -0.4)))
+    for axis in (0, 1):
+        bends = np.abs(np.diff(found, 2, axis=axis)).max(axis=(1 - axis, 2))
+        at_points = np.arange(1, SIZE[axis] - 1) % 8 == 0
+        assert bends[~at_points].max() < 1e-6 < 1e-2 < bends[at_points].max()
 
 
 @pytest.mark.parametrize("size", [(2, 1), (3, 2), (5, 40)])

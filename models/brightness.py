@@ -7,6 +7,7 @@ Array = npt.NDArray[np.float32]
 
 _LEAST_POINTS = 100
 _LEAST_CONTRAST = 0.02  # standard deviation below which a gain cannot be told from an offset
+_BLACK = 0.01  # mean below which a ratio of brightnesses says nothing
 _STEPS = 10
 _FIRST_SCALE, _LAST_SCALE, _SCALE_DECAY = 0.1, 0.01, 0.7
 _WHITE = np.float32(255)
@@ -20,7 +21,9 @@ def fit_line(first: Array, second: Array) -> tuple[float, float]:
         second: (N,) of the same points in the other.
 
     Returns:
-        Gain and offset such that gain * first + offset is second; 1 and 0 for too few points.
+        Gain and offset such that gain * first + offset is second. Of values without contrast the
+        gain is the ratio of their means, or 1 where either view is black; of too few points the
+        line is 1 and 0.
     """
     if len(first) < _LEAST_POINTS:
         return 1.0, 0.0
@@ -34,7 +37,10 @@ def fit_line(first: Array, second: Array) -> tuple[float, float]:
             for values, mean in zip((first, second), means, strict=True)
         ]
         flat = min(spreads) < _LEAST_CONTRAST
-        gain = means[1] / max(means[0], 1e-3) if flat else spreads[1] / spreads[0]
+        if not flat:
+            gain = spreads[1] / spreads[0]
+        else:
+            gain = 1.0 if min(means) < _BLACK else means[1] / means[0]
         offset = means[1] - gain * means[0]
         scale = max(scale * _SCALE_DECAY, _LAST_SCALE)
     return gain, offset

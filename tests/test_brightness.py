@@ -30,6 +30,12 @@ def test_of_a_single_value_the_gain_is_the_ratio() -> None:
     assert fit_line(flat, flat / 2) == pytest.approx((0.5, 0), abs=1e-6)
 
 
+@pytest.mark.parametrize(("first", "second"), [(0.0, 0.0), (0.002, 0.2), (0.2, 0.002)])
+def test_a_black_view_has_no_gain(first: float, second: float) -> None:
+    gain, offset = fit_line(*(np.full(500, value, np.float32) for value in (first, second)))
+    assert gain == 1 and offset == pytest.approx(second - first, abs=1e-6)
+
+
 def test_too_few_points_tell_no_difference() -> None:
     assert fit_line(VALUES[:99], VALUES[:99] / 2) == (1, 0)
 

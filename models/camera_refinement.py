@@ -22,6 +22,7 @@ from models.flow_measurement import robust_deviation
 from models.followed_points import Difference, FollowedPoints
 from models.image_sampling import SmoothedView
 from models.parallax import Parallax
+from models.scan import Scan
 
 Array = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -113,7 +114,7 @@ class _Found(NamedTuple):
 def refine_camera_motion(
     motion: CameraMotion,
     views: tuple[Luma, Luma],
-    scan: tuple[float, float],
+    scan: Scan,
     parallax: Parallax,
 ) -> tuple[CameraMotion, Parallax]:
     """Correct a camera's motion until both views agree, as long as they do not come apart.
@@ -125,7 +126,7 @@ def refine_camera_motion(
     Args:
         motion: right to half a pixel or so.
         views: t2b and b2t, luma (H, W) each.
-        scan: exposure instant of the first t2b row, and the step to the next row.
+        scan: of t2b.
         parallax: displacement from t2b to b2t at equal instants, right to half a pixel or so.
     """
     smoothed = [SmoothedView.of(view) for view in views]
@@ -170,9 +171,7 @@ def _corrected(parallax: Parallax, unknowns: Doubles) -> Parallax:
 class _Alignment:
     """Both views, compared in points that are followed into them."""
 
-    def __init__(
-        self, views: Sequence[SmoothedView], scan: tuple[float, float], stage: _Stage
-    ) -> None:
+    def __init__(self, views: Sequence[SmoothedView], scan: Scan, stage: _Stage) -> None:
         self.points = FollowedPoints(views, scan, stage.spacing, stage.points)
         self.around = stage.around
         self.variance: Doubles | None = None

@@ -15,10 +15,11 @@ from torch import Tensor
 from models.capture_checks import check_scan, check_size
 from models.colour_matching import ColourDifference, fit_colours, match_points
 from models.flow_dis import single_threaded_opencv, to_luma
-from models.flow_measurement import Measurement, measure_pair, scan_of, to_pixels
+from models.flow_measurement import Measurement, measure_pair, to_pixels
 from models.image_sampling import sample_image
 from models.readout_order import ReadoutOrder, compare_motion, displacement_within
 from models.rig_alignment import Alignment, fit_alignment, match_strips
+from models.scan import Scan
 from models.sharpness import edge_blur
 
 Array = npt.NDArray[np.float32]
@@ -90,7 +91,7 @@ def check_capture(
         got = f"{tuple(next_pair.shape)} after {tuple(pair.shape)}"
         raise ValueError(f"next_pair must have the shape of pair, got {got}")
     measurements = measure_pair(pair, scan_time)
-    alignment = fit_alignment([match_strips(measurements, scan_of(scan_time, size[0]))], size)
+    alignment = fit_alignment([match_strips(measurements, Scan.of(scan_time, size[0]))], size)
     t2b, b2t = (to_luma(image) for image in to_pixels(pair))
     views = t2b.astype(np.float32), b2t.astype(np.float32)
     velocity, displacement = _measure_motion(measurements[0], alignment, views)

@@ -17,7 +17,7 @@ from torch import Tensor
 from models.capture_checks import check_scan, check_size, check_times
 from models.continuation import MARGIN, continue_images
 from models.flow_dis import single_threaded_opencv
-from models.flow_measurement import scan_of, to_pixels
+from models.flow_measurement import to_pixels
 from models.image_sampling import sample_image
 from models.motion_estimation import estimate_motion
 from models.motion_field import (
@@ -27,6 +27,7 @@ from models.motion_field import (
     enlarge_strip,
     sample_frame,
 )
+from models.scan import Scan
 
 Array = npt.NDArray[np.float32]
 
@@ -79,7 +80,7 @@ def correct_with_field(
     t2b, b2t = continued[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
     at_once = min(os.cpu_count() or 1, max(_PIXELS_AT_ONCE // t2b[..., 0].size, 1))
     with single_threaded_opencv(), ThreadPoolExecutor(at_once) as pool:
-        field = estimate_motion(t2b, b2t, scan_of(scan_time, height))
+        field = estimate_motion(t2b, b2t, Scan.of(scan_time, height))
         frames = np.empty((len(times), *t2b.shape), np.float32)
         list(pool.map(lambda frame, t: _render(field, continued, t, frame), frames, times))
     return torch.from_numpy(frames).permute(0, 3, 1, 2).to(pair.device), field

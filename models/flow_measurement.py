@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from data import time_maps
 from models.flow_dis import search_flow, single_threaded_opencv, to_luma
 from models.flow_refinement import refine_flow
 from models.image_sampling import SmoothedView, sample_image
+from models.scan import Scan
 
 Array = npt.NDArray[np.float32]
 Luma = npt.NDArray[np.uint8]
@@ -44,15 +44,15 @@ class Measurement(NamedTuple):
 
 
 def measure_motion(
-    views: tuple[Luma, Luma], scan: tuple[float, float], *, refined: bool = False
+    views: tuple[Luma, Luma], scan: Scan, *, refined: bool = False
 ) -> tuple[Measurement, Measurement]:
     """Measurements of t2b and of b2t, parallax included.
 
     Args:
         views: t2b and b2t, luma (H, W) each.
-        scan: exposure instant of the first t2b row, and the step to the next row.
-        refined: to hundredths of a pixel, by what the views' levels say; not where these are to be
-            compared: refined flow takes differences of colour for displacement, as far as it can.
+        scan: of t2b.
+        refined: on the views' levels (`models.flow_refinement`). What differs in colour is taken
+            for displacement as far as it can be: compared along such flow, views differ less.
     """
     with ThreadPoolExecutor(2) as pool:
         there, back = pool.map(search_flow, views, views[::-1])
@@ -60,7 +60,7 @@ def measure_motion(
             smoothed = [SmoothedView.of(view) for view in views]
             there, back = pool.map(refine_flow, (there, back), smoothed, smoothed[::-1])
             del smoothed  # before the rest takes memory of its own
-    return _measure(there, back, scan, bottom_up=False), _measure(back, there, scan, bottom_up=True)
+    return _measure(there, back, scan), _measure(back, there, scan.reversed)
 
 
 def compare_along_flow(view: Luma, other: Luma, measurement: Measurement) -> Array:
@@ -104,7 +104,7 @@ def measure_pair(pair: Tensor, scan_time: Tensor | None = None) -> tuple[Measure
     """
     t2b, b2t = map(to_luma, to_pixels(pair))
     with single_threaded_opencv():
-        return measure_motion((t2b, b2t), scan_of(scan_time, pair.shape[-2]))
+        return measure_motion((t2b, b2t), Scan.of(scan_time, pair.shape[-2]))
 
 
 def to_pixels(images: Tensor) -> Array:
@@ -113,17 +113,8 @@ def to_pixels(images: Tensor) -> Array:
     return pixels
 
 
-def scan_of(scan_time: Tensor | None, height: int) -> tuple[float, float]:
-    """Exposure instant of the first t2b row, and the step to the next row."""
-    scan = time_maps.scan_time(height) if scan_time is None else scan_time
-    # From end to end: times are rounded, and an error of one step would grow from row to row.
-    first, last = float(scan[0]), float(scan[-1])
-    return first, (last - first) / (len(scan) - 1)
-
-
-def _measure(
-    flow: Array, back: Array, scan: tuple[float, float], *, bottom_up: bool
-) -> Measurement:
+def _measure(flow: Array, back: Array, scan: Scan) -> Measurement:
+    """What flow from a view, and flow back to it, say, given the scan of that view."""
     height, width = flow.shape[:2]
     columns, rows = np.meshgrid(
         np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
@@ -131,13 +122,8 @@ def _measure(
     x, y = columns + flow[..., 0], rows + flow[..., 1]
     error = ((flow + sample_image(back, x, y)) ** 2).sum(-1)
     inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-    own, match = scan[0] + scan[1] * rows, 1 - scan[0] - scan[1] * y
-    if bottom_up:
-        own, match = 1 - own, 1 - match
+    own, match = scan.at(rows), scan.reversed.at(y)
     confidence = np.exp(-error / (2 * _TRUSTED_ERROR**2)) * inside
     return Measurement(
-        flow,
-        np.asarray(own, np.float32),
-        np.asarray(match - own, np.float32),
-        np.asarray(confidence, np.float32),
+        flow, own, np.asarray(match - own, np.float32), np.asarray(confidence, np.float32)
     )

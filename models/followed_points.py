@@ -20,6 +20,7 @@ from models.camera_path import (
 from models.image_sampling import SmoothedView, spacing_between
 from models.motion_field import SLOWEST_CLOSING
 from models.parallax import Parallax
+from models.scan import Scan
 
 Array = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -82,21 +83,19 @@ class FollowedPoints:
         diagonal: half that of the image, in px.
     """
 
-    def __init__(
-        self, views: Sequence[SmoothedView], scan: tuple[float, float], spacing: int, most: int
-    ) -> None:
+    def __init__(self, views: Sequence[SmoothedView], scan: Scan, spacing: int, most: int) -> None:
         """Lay the grid.
 
         Args:
             views: t2b and b2t.
-            scan: exposure instant of the first t2b row, and the step to the next row.
+            scan: of t2b.
             spacing: px between points, at least.
             most: points.
         """
         height, width = views[0].level.shape
         self._views = views
         self._size = (height, width)
-        self._scans = np.array((scan, (1 - scan[0], -scan[1])), np.float32)
+        self._scans = np.array((scan, scan.reversed), np.float32)
         self._last = np.array([[width - 1], [height - 1]], np.float32)
         self.diagonal = np.float32(half_diagonal(self._size))
         spacing = spacing_between(self._size, spacing, most)

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from models.classical import view_weight
 from models.flow_dis import single_threaded_opencv
-from models.flow_measurement import scan_of
 from models.motion_estimation import estimate_motion
 from models.motion_field import cell_centres, sample_frame
+from models.scan import Scan
 
 Array = npt.NDArray[np.float32]
 
@@ -67,7 +67,7 @@ def find_motion(pair: Tensor, offsets: Tensor) -> MotionCues:
     times = (1 - (rows[:, :count] + rows[:, count:]).mean(-1)) / 2
     scans = rows[:, 0] + times[:, :1]
     jobs = [
-        (images[index], scan_of(scans[index], images.shape[2]), times[index].tolist())
+        (images[index], Scan.of(scans[index], images.shape[2]), times[index].tolist())
         for index in range(len(images))
     ]
     with single_threaded_opencv(), ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -76,7 +76,7 @@ def find_motion(pair: Tensor, offsets: Tensor) -> MotionCues:
     return MotionCues(*(part.to(pair.device) for part in parts))
 
 
-def _cues_of_capture(job: tuple[Array, tuple[float, float], list[float]]) -> MotionCues:
+def _cues_of_capture(job: tuple[Array, Scan, list[float]]) -> MotionCues:
     """The cues of one capture's frames at `times`."""
     images, scan, times = job
     field = estimate_motion(images[0], images[1], scan)

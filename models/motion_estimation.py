@@ -30,12 +30,12 @@ from models.motion_field import (
     MotionField,
     cell_centres,
     length_of,
-    reach_of,
     sample_cells,
     sample_frame,
 )
 from models.object_motion import find_lost_objects, match_features
 from models.parallax import estimate_parallax
+from models.scan import Scan
 from models.smoothing import affinity, diffuse, edge_weight
 
 Array = npt.NDArray[np.float32]
@@ -47,13 +47,13 @@ _ROUNDS = 2
 _BLOCK, _MOST_BLOCKS = 8, 8200  # px a side, over which flow is averaged for the camera's motion
 
 
-def estimate_motion(t2b: Array, b2t: Array, scan: tuple[float, float]) -> MotionField:
+def estimate_motion(t2b: Array, b2t: Array, scan: Scan) -> MotionField:
     """Estimate the motion in a capture.
 
     Args:
         t2b: (H, W, 3) RGB float32 in [0, 1], at least 2 rows.
         b2t: (H, W, 3).
-        scan: exposure instant of the first t2b row, and the step to the next row.
+        scan: of t2b.
     """
     views = to_luma(t2b), to_luma(b2t)
     found = measure_motion(views, scan, refined=True)
@@ -73,21 +73,21 @@ def estimate_motion(t2b: Array, b2t: Array, scan: tuple[float, float]) -> Motion
 def _find_camera_motion(
     views: tuple[Luma, Luma],
     measurements: tuple[Measurement, Measurement],
-    scan: tuple[float, float],
+    scan: Scan,
 ) -> MotionField:
     """The field of a capture in which nothing moves by itself.
 
     Args:
         views: t2b and b2t.
         measurements: of both, parallax included.
-        scan: as `estimate_motion` takes it.
+        scan: of t2b.
     """
     height, width = measurements[0].own.shape
     columns = np.arange(width, dtype=np.float32)
     parallax = estimate_parallax(*measurements)
     thinned = map(_thin_out, _without(parallax.at(columns), measurements))
     matches = Matches(*map(np.concatenate, zip(*thinned, strict=True)))
-    motion = fit_camera_motion(matches, (height, width), reach_of(scan, height))
+    motion = fit_camera_motion(matches, (height, width), scan.reach(height))
     motion, parallax = refine_camera_motion(motion, views, scan, parallax)
     by_motion = _without(parallax.at(columns), measurements)
     x, y = cell_centres(-(-height // CELL), -(-width // CELL))

@@ -23,6 +23,7 @@ from models.camera_path import SWING_TERMS, swing_basis
 from models.flow_measurement import Measurement
 from models.image_sampling import sample_image
 from models.parallax import Parallax
+from models.scan import Scan
 
 Array = npt.NDArray[np.float32]
 
@@ -43,7 +44,7 @@ class MotionField:
         swing: (h, w, 2, N) coefficients of the deviations (`camera_path.swing_basis`).
         parallax: displacement from t2b to b2t at equal instants.
         measurements: of t2b and of b2t.
-        scan: exposure instant of the first t2b row, and the step to the next row.
+        scan: of t2b.
         noise: standard deviation of the noise of either view, of [0, 1].
     """
 
@@ -52,13 +53,13 @@ class MotionField:
     swing: Array
     parallax: Parallax
     measurements: tuple[Measurement, Measurement]
-    scan: tuple[float, float]
+    scan: Scan
     noise: float = 0.0
 
     @property
     def reach(self) -> float:
         """Time from t = 1/2 to the first or last exposure, whichever is longer."""
-        return reach_of(self.scan, self.measurements[0].own.shape[0])
+        return self.scan.reach(self.measurements[0].own.shape[0])
 
 
 class Sampling(NamedTuple):
@@ -136,7 +137,7 @@ def _meet_scan(
 ) -> tuple[Array, Array, Array]:
     """Column, row and instant at which points, at `start` at instant t, are exposed."""
     velocity, swing = motion
-    first, pace = (1 - field.scan[0], -field.scan[1]) if bottom_up else field.scan
+    first, pace = field.scan.reversed if bottom_up else field.scan
     closing = np.maximum(1 - velocity[..., 1] * pace, SLOWEST_CLOSING)
     until_start = swing_basis(np.float32(t), field.reach)
     move = np.zeros_like(velocity)
@@ -174,12 +175,6 @@ def enlarge_strip(cells: Array, rows: slice, width: int) -> Array:
     above, below = max(first - 1, 0), min(last + 1, len(cells))
     full = enlarge_cells(cells[above:below], (rows.stop - above * CELL, width))
     return full[rows.start - above * CELL :]
-
-
-def reach_of(scan: tuple[float, float], height: int) -> float:
-    """Time from t = 1/2 to the first or last of a scan's exposures, whichever is longer."""
-    first, last = scan[0], scan[0] + scan[1] * (height - 1)
-    return max(abs(first - 0.5), abs(last - 0.5))
 
 
 def swung(swing: Array, elapsed: Array) -> Array:

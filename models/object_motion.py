@@ -135,8 +135,8 @@ def _unmatched(brighter: Array, measurement: Measurement) -> Luma:
 def _news(matched: tuple[Array, Array], field: MotionField) -> _Matches:
     """The matches that move otherwise than the field says."""
     t2b, b2t = matched
-    own = field.scan[0] + field.scan[1] * t2b[:, 1]
-    gap = 1 - field.scan[0] - field.scan[1] * b2t[:, 1] - own
+    own = field.scan.at(t2b[:, 1])
+    gap = field.scan.reversed.at(b2t[:, 1]) - own
     between = field.parallax.at(t2b[:, 0])
     moved, seen = b2t - t2b - between, t2b + between / 2  # by a camera between both
     usable = np.abs(gap) > _LEAST_GAP

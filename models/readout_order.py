@@ -16,10 +16,10 @@ from models.flow_measurement import (
     Measurement,
     measure_motion,
     measure_pair,
-    scan_of,
     to_pixels,
 )
 from models.rig_alignment import Alignment, fit_alignment, match_strips
+from models.scan import Scan
 
 Array = npt.NDArray[np.float32]
 Verdict = Literal["as stated", "swapped", "same direction", "cannot be told"]
@@ -84,7 +84,7 @@ def check_order(pair: Tensor, next_pair: Tensor, scan_time: Tensor | None = None
         scan_time: (H,) exposure time of each t2b row in frame intervals; a readout of exactly these
             rows, which takes all of the interval, by default.
     """
-    scan = scan_of(scan_time, pair.shape[-2])
+    scan = Scan.of(scan_time, pair.shape[-2])
     measurements = measure_pair(pair, scan_time)
     size = (pair.shape[-2], pair.shape[-1])
     alignment = fit_alignment([match_strips(measurements, scan)], size)
@@ -111,7 +111,7 @@ def compare_motion(
     ):
         within = displacement_within(measurement, alignment, side=side)
         with single_threaded_opencv():
-            onwards, _ = measure_motion((to_luma(before), to_luma(after)), (0.0, 1.0))
+            onwards, _ = measure_motion((to_luma(before), to_luma(after)), Scan(0, 1))
         expected = measurement.gap[..., None] * onwards.flow
         gap, readout = np.abs(measurement.gap), np.ptp(measurement.own)
         weight = measurement.confidence * (gap > _WIDE_GAP * readout)

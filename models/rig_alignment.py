@@ -14,8 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.flow_measurement import Measurement, measure_pair, scan_of
-from models.parallax import strip_intercepts
+from models.flow_measurement import Measurement, measure_pair
+from models.parallax import LEAST_CERTAINTY, standard_error, strip_intercepts
+from models.scan import Scan
 
 Array = npt.NDArray[np.float32]
 Matrix = npt.NDArray[np.float64]
@@ -79,7 +80,7 @@ def estimate_alignment(pairs: Iterable[Tensor], scan_time: Tensor | None = None)
     found, size = [], (0, 0)
     for pair in pairs:
         size = (pair.shape[-2], pair.shape[-1])
-        scan = scan_of(scan_time, size[0])
+        scan = Scan.of(scan_time, size[0])
         found.append(match_strips(measure_pair(pair, scan_time), scan))
     return fit_alignment(found, size)
 
@@ -115,17 +116,15 @@ def align(pair: Tensor, alignment: Alignment) -> Tensor:
     return torch.stack(views).to(pair)
 
 
-def match_strips(
-    measurements: tuple[Measurement, Measurement], scan: tuple[float, float]
-) -> Matches:
+def match_strips(measurements: tuple[Measurement, Measurement], scan: Scan) -> Matches:
     """Points (N, 2) of t2b and of b2t that show the same things at the same instant.
 
     Args:
         measurements: of t2b and b2t, parallax included.
-        scan: exposure instant of the first t2b row, and the step to the next row.
+        scan: of t2b.
     """
     # Rows y of t2b and y' of b2t are exposed at once where y + y' is twice this.
-    middle = (1 - 2 * scan[0]) / (2 * scan[1])
+    middle = (1 - 2 * scan.first) / (2 * scan.pace)
     first, second = [], []
     for measurement, side in zip(measurements, (1, -1), strict=True):
         for column, value in strip_intercepts(measurement):

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from models.scan import Scan
+
 Array = npt.NDArray[np.float32]
 
 MARGIN = 48
@@ -27,7 +29,7 @@ class Pan:
         velocity: Sequence[float],
         size: tuple[int, int],
         *,
-        scan: tuple[float, float] | None = None,
+        scan: Scan | None = None,
         parallax: Sequence[float] = (0.0, 0.0),
     ) -> None:
         """Describe the capture.
@@ -35,24 +37,27 @@ class Pan:
         Args:
             velocity: (dx, dy).
             size: (H, W).
-            scan: exposure instant of the first t2b row, and the step to the next; by default the
-                readout has just these rows.
+            scan: of t2b; a readout of just these rows by default.
             parallax: (dx, dy) by which b2t sees all displaced against t2b.
         """
         self.velocity, self.size, self.parallax = velocity, size, parallax
-        self.scan = scan or (0.0, 1 / (size[0] - 1))
+        self.scan = scan or Scan.of(None, size[0])
         self._texture = smooth_texture((size[0] + 2 * MARGIN, size[1] + 2 * MARGIN))
 
     def frame(self, t: float) -> Array:
         """(H, W, 3) seen from between the cameras at instant `t`."""
-        return self._expose(np.full(self.size[0], t), 0)
+        return self._expose(np.full(self.size[0], t, np.float32), 0)
 
     def views(self) -> tuple[Array, Array]:
         """The images t2b and b2t, (H, W, 3) each."""
-        exposed = self.scan[0] + self.scan[1] * np.arange(self.size[0])
-        return self._expose(exposed, -0.5), self._expose(1 - exposed, 0.5)
+        rows = np.arange(self.size[0], dtype=np.float32)
+        scans = self.scan, self.scan.reversed
+        first, second = (
+            self._expose(scan.at(rows), side) for scan, side in zip(scans, (-0.5, 0.5), strict=True)
+        )
+        return first, second
 
-    def _expose(self, instants: npt.NDArray[np.float64], side: float) -> Array:
+    def _expose(self, instants: Array, side: float) -> Array:
         rows, columns = np.mgrid[: self.size[0], : self.size[1]].astype(np.float32)
         moved = instants[:, None] - 0.5
         x, y = (

@@ -17,12 +17,13 @@ from models.flow_dis import to_luma
 from models.flow_measurement import to_pixels
 from models.motion_field import cell_centres
 from models.parallax import Parallax
+from models.scan import Scan
 
 Array = npt.NDArray[np.float32]
 Luma = npt.NDArray[np.uint8]
 
 SIZE = (192, 256)
-SCAN = (0.0, 1 / (SIZE[0] - 1))
+SCAN = Scan.of(None, SIZE[0])
 NO_PARALLAX = Parallax.none(SIZE[1])
 PLACES = cell_centres(SIZE[0] // 4, SIZE[1] // 4)
 HALF_DIAGONAL = 160.0
@@ -166,7 +167,7 @@ def test_without_enough_to_compare_the_motion_stays(height: int, width: int) -> 
     path = np.zeros((8, 4))
     path[0, 0] = 0.01
     motion = CameraMotion(path, (height, width), 0.5, RIGID)
-    scan = (0.0, 1 / (height - 1))
+    scan = Scan.of(None, height)
     found, parallax = refine_camera_motion(motion, (views[0], views[1]), scan, NO_PARALLAX)
     assert found is motion and parallax is NO_PARALLAX
 

@@ -11,8 +11,8 @@ from models.flow_measurement import (
     measure_noise,
     measure_pair,
     robust_deviation,
-    scan_of,
 )
+from models.scan import Scan
 from tests.moving_texture import Pan, smooth_texture
 
 Luma = npt.NDArray[np.uint8]
@@ -25,7 +25,7 @@ def lumas(pan: Pan) -> tuple[Luma, Luma]:
 
 def test_at_rest_the_gap_is_that_of_the_readouts() -> None:
     view = to_luma(smooth_texture((21, 40)))
-    t2b, b2t = measure_motion((view, view), (0.0, 0.05))
+    t2b, b2t = measure_motion((view, view), Scan(0, 0.05))
     rows = np.linspace(0, 1, 21, dtype=np.float32)[:, None] + np.zeros((1, 40), np.float32)
     for measurement, own in ((t2b, rows), (b2t, 1 - rows)):
         np.testing.assert_allclose(measurement.own, own, atol=1e-6)
@@ -62,7 +62,7 @@ def test_matches_outside_the_image_are_not_trusted() -> None:
 
 
 def test_a_pair_of_tensors_is_measured_like_its_arrays() -> None:
-    pan = Pan((6, -4), (60, 80), scan=(0.25, 0.5 / 59))
+    pan = Pan((6, -4), (60, 80), scan=Scan(0.25, 0.5 / 59))
     pair = torch.from_numpy(np.stack(pan.views())).permute(0, 3, 1, 2)
     stated = torch.linspace(0.25, 0.75, 60)
     for found, expected in zip(
@@ -70,11 +70,6 @@ def test_a_pair_of_tensors_is_measured_like_its_arrays() -> None:
     ):
         for part, same in zip(found, expected, strict=True):
             np.testing.assert_allclose(part, same, atol=1e-4)
-
-
-def test_scan_is_that_of_the_rows_by_default() -> None:
-    assert scan_of(None, 5) == (0, 0.25)
-    assert scan_of(torch.tensor([0.5, 0.75, 1.0]), 3) == (0.5, 0.25)
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.02, 0.05])
@@ -85,7 +80,7 @@ def test_noise_is_told_from_motion(noise: float) -> None:
         to_luma(view + noise * rng.standard_normal((96, 128, 1)).astype(np.float32))
         for view in clean
     )
-    measurement, _ = measure_motion((t2b, b2t), (0.0, 1 / 95))
+    measurement, _ = measure_motion((t2b, b2t), Scan.of(None, 96))
     found = measure_noise(compare_along_flow(t2b, b2t, measurement), measurement)
     assert found == pytest.approx(noise, rel=0.25, abs=0.004)
 

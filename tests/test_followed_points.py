@@ -11,11 +11,12 @@ from models.flow_dis import to_luma
 from models.followed_points import Difference, FollowedPoints
 from models.image_sampling import SmoothedView
 from models.parallax import Parallax
+from models.scan import Scan
 
 Array = npt.NDArray[np.float32]
 
 SIZE = (120, 160)
-SCAN = (0.0, 1 / (SIZE[0] - 1))
+SCAN = Scan.of(None, SIZE[0])
 HALF_DIAGONAL = 100.0
 STILL = CameraMotion(np.zeros((8, 4)), SIZE, 0.5, RIGID)
 NO_PARALLAX = Parallax.none(SIZE[1])

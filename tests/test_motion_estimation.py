@@ -4,6 +4,7 @@ import pytest
 
 from models.motion_estimation import estimate_motion
 from models.motion_field import cell_centres, sample_frame
+from models.scan import Scan
 from tests.moving_texture import Pan, smooth_texture
 
 Array = npt.NDArray[np.float32]
@@ -23,7 +24,7 @@ def misplacements(pan: Pan, t: float) -> Array:
 
 def test_what_rests_has_no_motion() -> None:
     image = smooth_texture((50, 70))
-    field = estimate_motion(image, image, (0.0, 1 / 49))
+    field = estimate_motion(image, image, Scan.of(None, 50))
     assert field.velocity.shape == (13, 18, 2)
     assert np.abs(field.velocity).max() < 0.01 and not field.parallax.middle.any()
 
@@ -37,7 +38,7 @@ def test_a_pan_is_found_everywhere(velocity: tuple[float, float]) -> None:
 
 
 def test_a_part_of_the_readout_moves_at_the_pace_of_the_whole() -> None:
-    middle = Pan((24, -10), (96, 128), scan=(0.25, 0.5 / 95))
+    middle = Pan((24, -10), (96, 128), scan=Scan(0.25, 0.5 / 95))
     assert np.median(misplacements(middle, 0.5)) < 0.15
     assert np.median(misplacements(middle, 0.3)) < 0.4
 
@@ -49,7 +50,7 @@ def test_an_object_is_told_from_the_camera() -> None:
         for row in range(12, 52):
             left = round(60 + 14 * (0.5 + side * (row / 127 - 0.5) - 0.5))
             image[row, left : left + 40] = view[row, left : left + 40]
-    field = estimate_motion(views[0], views[1], (0.0, 1 / 127))
+    field = estimate_motion(views[0], views[1], Scan.of(None, 128))
     inside, outside = field.velocity[5:11, 17:23], field.velocity[20:, :]
     np.testing.assert_allclose(inside.mean((0, 1)), (14, 0), atol=1)
     assert np.abs(outside).max() < 0.5 and np.abs(field.camera).max() < 0.5
@@ -58,7 +59,7 @@ def test_an_object_is_told_from_the_camera() -> None:
 @pytest.mark.parametrize("size", [(2, 1), (3, 5), (7, 7), (17, 33)])
 def test_noise_of_any_size_gives_finite_motion(size: tuple[int, int]) -> None:
     first, second = np.random.default_rng(0).random((2, *size, 3)).astype(np.float32)
-    field = estimate_motion(first, second, (0.0, 1 / (size[0] - 1)))
+    field = estimate_motion(first, second, Scan.of(None, size[0]))
     for t in (0.0, 1.0):
         for view in sample_frame(field, t, field.velocity):
             assert all(np.isfinite(part).all() for part in view)

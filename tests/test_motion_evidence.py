@@ -10,13 +10,14 @@ from models.flow_measurement import Measurement, measure_motion
 from models.motion_evidence import Evidence, collect_evidence, gather
 from models.motion_field import MotionField
 from models.parallax import Parallax
+from models.scan import Scan
 from tests.moving_texture import smooth_texture
 
 Array = npt.NDArray[np.float32]
 Luma = npt.NDArray[np.uint8]
 
 HEIGHT, WIDTH = 96, 128
-SCAN = (0.0, 1 / (HEIGHT - 1))
+SCAN = Scan.of(None, HEIGHT)
 BOX = slice(8, 40), slice(40, 90)  # rows and columns of what moves by itself
 STEP = 4  # px by which it is further right in b2t
 LATER = BOX[0], slice(BOX[1].start + STEP, BOX[1].stop + STEP)

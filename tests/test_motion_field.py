@@ -13,6 +13,7 @@ from models.motion_field import (
     sample_frame,
 )
 from models.parallax import Parallax
+from models.scan import Scan
 
 Array = npt.NDArray[np.float32]
 
@@ -42,7 +43,7 @@ def uniform_field(
         spread,
         Parallax.none(SIZE[1])._replace(middle=np.array(parallax, np.float32)),
         (measurements[0], measurements[1]),
-        (0.0, 1 / 80),
+        Scan(0, 1 / 80),
     )
 
 

@@ -11,6 +11,7 @@ from models.flow_measurement import compare_along_flow, measure_motion
 from models.motion_estimation import estimate_motion
 from models.motion_field import CELL
 from models.object_motion import find_lost_objects, match_features
+from models.scan import Scan
 from tests.moving_texture import smooth_texture
 
 Array = npt.NDArray[np.float32]
@@ -18,6 +19,7 @@ Luma = npt.NDArray[np.uint8]
 
 SIZE = (240, 320)
 OBJECT = 56
+SCAN = Scan.of(None, SIZE[0])
 PLACE = (150, 60)  # column and row of the object's corner at t = 1/2
 
 
@@ -50,7 +52,7 @@ def views(velocity: Sequence[float], spin: float = 0.0) -> tuple[Array, Array]:
 
 def match(t2b: Luma, b2t: Luma) -> tuple[Array, Array]:
     """Features that match where flow does not, as the motion's estimate finds them."""
-    found = measure_motion((t2b, b2t), (0.0, 1 / (SIZE[0] - 1)))
+    found = measure_motion((t2b, b2t), SCAN)
     brighter = [
         compare_along_flow(*pair, measurement)
         for pair, measurement in zip(((t2b, b2t), (b2t, t2b)), found, strict=True)
@@ -67,7 +69,7 @@ def in_object(values: Array, margin: int = 10) -> Array:
 
 @pytest.mark.parametrize("velocity", [(90, 0), (-80, 20)])
 def test_fast_objects_are_found_where_flow_loses_them(velocity: Sequence[float]) -> None:
-    field = estimate_motion(*views(velocity), (0.0, 1 / (SIZE[0] - 1)))
+    field = estimate_motion(*views(velocity), SCAN)
     error = np.linalg.norm(in_object(field.velocity) - velocity, axis=-1)
     assert np.median(error) < 3
     assert np.abs(field.velocity[-10:]).max() < 1  # the background below rests
@@ -75,13 +77,13 @@ def test_fast_objects_are_found_where_flow_loses_them(velocity: Sequence[float])
 
 def test_large_views_are_searched_at_half_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(object_motion, "_SEARCHED", SIZE[0] * SIZE[1] - 1)
-    field = estimate_motion(*views((90, 0)), (0.0, 1 / (SIZE[0] - 1)))
+    field = estimate_motion(*views((90, 0)), SCAN)
     error = np.linalg.norm(in_object(field.velocity) - (90, 0), axis=-1)
     assert np.median(error) < 3
 
 
 def test_objects_may_turn() -> None:
-    field = estimate_motion(*views((80, 0), spin=0.5), (0.0, 1 / (SIZE[0] - 1)))
+    field = estimate_motion(*views((80, 0), spin=0.5), SCAN)
     found = in_object(field.velocity, margin=14)
     # The left end moves up and the right end down: dvy/dx is the spin.
     slope = np.polyfit(np.arange(found.shape[1]) * CELL, found[..., 1].mean(axis=0), 1)[0]
@@ -91,7 +93,7 @@ def test_objects_may_turn() -> None:
 
 def test_nothing_is_found_where_flow_explains_all() -> None:
     first, second = views((6, 0))
-    field = estimate_motion(first, second, (0.0, 1 / (SIZE[0] - 1)))
+    field = estimate_motion(first, second, SCAN)
     cells = tuple(
         cv2.resize(image, (SIZE[1] // CELL, SIZE[0] // CELL), interpolation=cv2.INTER_AREA)
         for image in (first, second)
@@ -110,4 +112,4 @@ def test_parallax_is_nothing_that_flow_fails_to_explain() -> None:
 
 def test_featureless_and_tiny_views_are_left_alone() -> None:
     plain = np.full((2, 3, 3), 0.5, np.float32)
-    assert not estimate_motion(plain, 1 - plain * 0.5, (0.0, 1.0)).velocity.any()
+    assert not estimate_motion(plain, 1 - plain * 0.5, Scan(0, 1)).velocity.any()

@@ -6,7 +6,7 @@ modelled as a line over x. Away from that row it cannot be told from motion.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +19,12 @@ _GAP = 0.12  # readouts between the exposures compared
 _STRIP = 40  # px wide, in which the parallax is taken to be one
 _LEAST_PIXELS, _LEAST_SHARE = 100, 0.25  # of a strip, and of those to either side of no gap
 _LEAST_PARALLAX, _LEAST_CHANGE = 0.3, 0.4  # px, and px over half the width
-_LEAST_CERTAINTY = 3.0  # standard errors
+_LEAST_SPREAD = 0.02  # px: strips never agree better
 _LEAST_STRIPS, _LEAST_STRIPS_OF_LINE = 4, 12  # in both views together
 _LINE_STEPS = 10
+
+LEAST_CERTAINTY = 3.0
+"""Standard errors from which on what strips say is no accident."""
 
 
 class Parallax(NamedTuple):
@@ -94,6 +97,12 @@ def strip_intercepts(measurement: Measurement) -> Sequence[tuple[float, Array]]:
     return found
 
 
+def standard_error(deviations: npt.NDArray[np.floating[Any]]) -> float:
+    """Of the mean of strips, half of which are independent, by their deviations (N, 2) from it."""
+    spread = max(1.5 * float(np.median(np.hypot(*deviations.T))), _LEAST_SPREAD)
+    return spread / (len(deviations) / 2) ** 0.5
+
+
 def _change(strips: _Strips) -> Array:
     """Change (2,) of the parallax over half the width; zero where that is in doubt."""
     nothing = np.zeros(2, np.float32)
@@ -108,9 +117,7 @@ def _change(strips: _Strips) -> Array:
 
 def _is_certain(value: Array, deviations: Array, *, least: float) -> bool:
     """Whether a mean (2,) of strips that deviate so (N, 2) is large enough, and no accident."""
-    independent = len(deviations) / 2  # both views show the same
-    error = 1.5 * float(np.median(np.hypot(*deviations.T))) / independent**0.5
-    return float(np.hypot(*value)) >= max(least, _LEAST_CERTAINTY * error)
+    return float(np.hypot(*value)) >= max(least, LEAST_CERTAINTY * standard_error(deviations))
 
 
 def _fit_line(place: Array, values: Array, *, steps: int) -> Array:

@@ -26,9 +26,7 @@ _INLIER = 1.0  # px from the similarity within which RANSAC counts a strip as th
 _LEAST_STRIPS, _LEAST_STRIPS_TO_TURN = 4, 12
 _LEAST_AGREEING = 0.6  # share of the strips: of fewer, depth may look like a turn
 _LEAST_CHANGE = 0.4  # px over half the width, below which turn and zoom are in doubt
-_LEAST_CERTAINTY = 3.0  # standard errors
 _LEAST_CORRECTED = 0.25  # px
-_LEAST_SPREAD = 0.02  # px: strips never agree better
 
 
 class Alignment(NamedTuple):
@@ -164,14 +162,8 @@ def fit_alignment(matches: Sequence[Matches], size: tuple[int, int]) -> Alignmen
 def _shift(displacements: Matrix) -> Matrix:
     """Median (2,) of those of strips (N, 2), or zero where that could be an accident."""
     shift: Matrix = np.median(displacements, axis=0)
-    error = _standard_error(displacements - shift)
-    return shift if np.hypot(*shift) > _LEAST_CERTAINTY * error else np.zeros(2)
-
-
-def _standard_error(deviations: Matrix) -> float:
-    """Of the mean of strips (N, 2), half of which are independent: both views show the same."""
-    spread = max(1.5 * float(np.median(np.hypot(*deviations.T))), _LEAST_SPREAD)
-    return spread / (len(deviations) / 2) ** 0.5
+    error = standard_error(displacements - shift)
+    return shift if np.hypot(*shift) > LEAST_CERTAINTY * error else np.zeros(2)
 
 
 def _fit_similarity(first: Matrix, second: Matrix, *, half_width: float) -> Matrix | None:
@@ -188,5 +180,5 @@ def _fit_similarity(first: Matrix, second: Matrix, *, half_width: float) -> Matr
     residual = (second - first @ similarity[:, :2].T - similarity[:, 2])[chosen]
     lever = float(np.std(places)) / half_width
     change = half_width * abs(complex(similarity[0, 0] - 1, similarity[1, 0]))
-    certain = change * lever > _LEAST_CERTAINTY * _standard_error(residual)
+    certain = change * lever > LEAST_CERTAINTY * standard_error(residual)
     return np.asarray(similarity, np.float64) if certain and change > _LEAST_CHANGE else None

@@ -47,8 +47,8 @@ class MotionCues(NamedTuple):
         return torch.cat(self, dim=1)
 
     @classmethod
-    def unpack(cls, packed: Tensor) -> "MotionCues":
-        """The cues of packed ones (B, T, 15, h, w)."""
+    def of_samples(cls, packed: Tensor) -> "MotionCues":
+        """The cues of all frames of B samples, given `packed` of each, (B, T, 15, h, w)."""
         return cls(*packed.flatten(0, 1).split(_CHANNELS, dim=1))
 
 
@@ -57,8 +57,8 @@ def find_motion(pair: Tensor, offsets: Tensor) -> MotionCues:
     """Classical motion of a batch; no gradient flows through it.
 
     Args:
-        pair: (B, 2, 3, H, W) RGB in [0, 1], any size.
-        offsets: (B, 2 * T, H, W) as `Generator.forward` takes them.
+        pair: (B, 2, 3, H, W) RGB in [0, 1], any H >= 2, any W >= 1.
+        offsets: (B, 2 * T, H, W) as `Generator.forward` takes them, or their first column.
     """
     images = pair.float().permute(0, 1, 3, 4, 2).cpu().contiguous().numpy()
     count = offsets.shape[1] // 2

@@ -101,11 +101,12 @@ class Refiner(nn.Module):
         Args:
             pair: (B, 2, 3, H, W).
             offsets: (B, 2 * T, H, W).
-            cues: (B, T, C, h, w) `MotionCues.packed` of these frames; found here by default.
+            cues: (B, T, C, h, w), for each pair `MotionCues.packed` of its frames; found here by
+                default.
         """
         count = max(offsets.shape[1] // 2, 1)
         check_inputs(pair, offsets, count, multiple=1)
-        known = find_motion(pair, offsets) if cues is None else MotionCues.unpack(cues)
+        known = find_motion(pair, offsets) if cues is None else MotionCues.of_samples(cues)
         return self.fuse(self.trace(self.encode(pair), known), (0, 0, *pair.shape[-2:]))
 
     def encode(self, pair: Tensor) -> "Encoded":

@@ -43,28 +43,6 @@ def test_untrained_it_is_the_classical_correction(capture: CapturePair) -> None:
     assert psnr(refined, classical) > 35
 
 
-def test_cues_of_an_exact_pair_agree_with_the_simulator(
-    capture: CapturePair, offsets: Tensor
-) -> None:
-    cues = find_motion(capture.pair[None], offsets)
-    assert capture.truth_flows is not None
-    truth = torch.nn.functional.avg_pool2d(capture.truth_flows.flatten(1, 2), 4)
-    error = (cues.local - truth).unflatten(1, (2, 2)).norm(dim=2)
-    still = truth.unflatten(1, (2, 2)).norm(dim=2)
-    assert error.mean() < 0.3 * still.mean()
-    # Offsets are those of the places the motion leads to: exact on rows exposed at the frame's
-    # own instant, and up to the vertical motion elsewhere.
-    assert torch.allclose(cues.offset[:, 0], offsets[0, :3, ::4, ::4], atol=0.2)
-
-
-def test_time_is_recovered_from_the_offset_maps(capture: CapturePair) -> None:
-    late = offset_maps(capture.scan_time[None], torch.tensor([[0.9, 0.9, 0.9]]))
-    cues = find_motion(capture.pair[None], late.expand(-1, -1, -1, capture.width))
-    # t2b row 115 of 128 is exposed at t = 0.9: there a frame at 0.9 is that input itself.
-    assert cues.local[:, :2, 115 // 4].abs().max() < 1
-    assert (cues.preference[:, 0, 115 // 4] > 3).all()
-
-
 def test_flow_levels_have_the_generators_layout_and_start_at_the_cues(
     capture: CapturePair, offsets: Tensor
 ) -> None:

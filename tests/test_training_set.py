@@ -220,7 +220,7 @@ def test_cues_are_those_of_the_sample_as_it_is_flipped():
     found = find_motion(sample.pair[None], maps.expand(-1, -1, -1, sample.pair.shape[-1]))
     # `t` was rounded to single precision in between.
     torch.testing.assert_close(sample.cues, found.packed, atol=1e-3, rtol=1e-3)
-    parts = MotionCues.unpack(sample.cues[None])
+    parts = MotionCues.of_samples(sample.cues[None])
     assert [part.shape for part in parts] == [part.shape for part in found]
     assert torch.equal(parts.packed, sample.cues)
 

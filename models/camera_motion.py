@@ -17,6 +17,7 @@ import numpy.typing as npt
 from models.camera_path import (
     RIGID,
     SHEARING,
+    SWING_TERMS,
     CameraMotion,
     PathModel,
     half_diagonal,
@@ -68,7 +69,7 @@ def fit_camera_motion(matches: Matches, size: tuple[int, int], reach: float) -> 
         reach: of the exposures, as `swing_basis` takes it.
     """
     used = matches.confidence > 0.1
-    at_rest = CameraMotion(np.zeros_like(RIGID.sizes), size, reach, RIGID)
+    at_rest = CameraMotion(np.zeros((8, 1 + SWING_TERMS)), size, reach, RIGID)
     if np.count_nonzero(used) < _LEAST_MATCHES:
         return at_rest
     equations = _Equations(Matches(*(part[used] for part in matches)), size, reach)

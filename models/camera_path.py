@@ -18,7 +18,7 @@ Floats = TypeVar("Floats", Array, Doubles)
 SWING_TERMS = 3
 """Number of terms of `swing_basis`; the last one is even about t = 1/2."""
 
-_LEAST_PACE = 0.1  # px per readout
+_LEAST_SPEED = 0.1  # px per readout
 _PIECE = 512  # places whose products are summed at once
 _ACROSS = 9  # places along each side whose velocities make the mean one
 _SECOND_TERM = np.float32(1.55)  # makes the second deviation about as large as the first
@@ -29,8 +29,8 @@ class PathModel(NamedTuple):
     """What a camera may do, and how much of it is expected.
 
     Attributes:
-        sizes: (8, 4) standard deviations of the coefficients of a path, in half diagonals and
-            radians; 0 for what the model does not know.
+        sizes: (8, 3) standard deviations of the coefficients of a path, but of the even deviations,
+            in half diagonals and radians; 0 for what the model does not know.
         even_shares: (8,) those of the even deviations, in shares of the root mean square velocity.
     """
 
@@ -40,21 +40,22 @@ class PathModel(NamedTuple):
     @property
     def known(self) -> Bools:
         """(8, 4) which coefficients the model has; K of them."""
-        known: Bools = self.sizes > 0
-        known[:, SWING_TERMS] = self.even_shares > 0
+        known: Bools = self._all_sizes(1) > 0
         return known
 
     def expected(self, velocity: float) -> Doubles:
         """(K,) standard deviations of the known coefficients at a root mean square velocity."""
-        expected = self.sizes.copy()
-        expected[:, SWING_TERMS] = self.even_shares * velocity
-        sizes: Doubles = expected[self.known]
-        return sizes
+        expected: Doubles = self._all_sizes(velocity)[self.known]
+        return expected
+
+    def _all_sizes(self, velocity: float) -> Doubles:
+        """(8, 4) standard deviations of all coefficients."""
+        return np.concatenate((self.sizes, velocity * self.even_shares[:, None]), axis=1)
 
 
-# A row for each of the components of `place_basis`, a column for each term of `time_basis`.
-_SHIFT, _TURN_OR_ZOOM, _TILT = (0.3, 0.05, 0.02, 0.0), (0.3, 0.02, 0.006, 0.0), (0.03, 0, 0, 0)
-_NOTHING, _SHEAR = (0.0,) * 4, (0.05, 0.0, 0.0, 0.0)
+# A row for each of the components of `place_basis`.
+_SHIFT, _TURN_OR_ZOOM, _TILT = (0.3, 0.05, 0.02), (0.3, 0.02, 0.006), (0.03, 0.0, 0.0)
+_NOTHING, _SHEAR = (0.0, 0.0, 0.0), (0.05, 0.0, 0.0)
 _RIGID_ROWS = (_SHIFT,) * 2 + (_TURN_OR_ZOOM,) * 2 + (_TILT,) * 2
 
 RIGID = PathModel(
@@ -90,12 +91,12 @@ class CameraMotion:
         return ((late - early) / (2 * self.reach)).astype(np.float32)
 
     @property
-    def pace(self) -> float:
+    def speed(self) -> float:
         """Root mean square velocity of the picture in half diagonals, not quite zero."""
         y, x = (np.linspace(0, side - 1, _ACROSS) for side in self.size)
         place = normalise(np.stack(np.meshgrid(x, y), axis=-1), self.size)
         velocity = np.einsum("k,ck...->c...", self.path[:, 0], place_basis(place))
-        return float(np.sqrt((velocity**2).sum(0).mean())) + _LEAST_PACE / half_diagonal(self.size)
+        return float(np.sqrt((velocity**2).sum(0).mean())) + _LEAST_SPEED / half_diagonal(self.size)
 
     def swing(self, x: Array, y: Array) -> Array:
         """(..., 2, 3) coefficients of `swing_basis` of the x and y components at pixels (x, y)."""
@@ -116,7 +117,7 @@ class CameraMotion:
             right: (K,) products of slopes and residuals.
         """
         known, path = self.model.known, self.path.copy()
-        prior = self.model.expected(self.pace) ** -2
+        prior = self.model.expected(self.speed) ** -2
         path[known] -= np.linalg.solve(normal + np.diag(prior), right + prior * path[known])
         return replace(self, path=path)
 

@@ -94,7 +94,7 @@ class _Comparison(NamedTuple):
     def covariance_of_rest(self, motion: CameraMotion) -> Doubles:
         """Covariances of the rest, whatever the path may be of those that are expected."""
         path, across, rest = self._blocks()
-        expected = np.diag(motion.model.expected(motion.pace) ** -2)
+        expected = np.diag(motion.model.expected(motion.speed) ** -2)
         precision: Doubles = rest - across.T @ np.linalg.solve(path + expected, across)
         return np.asarray(np.linalg.pinv(precision, hermitian=True), np.float64)
 

@@ -2,9 +2,9 @@
 
 Displacements of a point from instant a to instant b are modelled as
 
-    velocity * (b - a) + swing * (h(b) - h(a)),    h zero at 1/2, the odd ones also at 0 and 1,
+    velocity * (b - a) + swing * (h(b) - h(a)),    h zero at 1/2
 
-`swing` being what a shaking camera adds to uniform motion (`camera_path.swing_basis`). What
+(`camera_path.swing_basis`), `swing` being what a shaking camera adds to uniform motion. What
 is even about 1/2 leaves a faint trace in a pair, since both exposures of a point lie almost
 symmetrically about 1/2: it is known of the camera alone, not of objects.
 
@@ -39,7 +39,7 @@ class MotionField:
     """Motion of everything in a capture.
 
     Attributes:
-        velocity: (h, w, 2) of what each cell shows at t = 1/2.
+        velocity: (h, w, 2) of what each cell shows at t = 1/2, as all that follows in cells.
         camera: (h, w, 2) velocity that the camera's motion alone would give.
         swing: (h, w, 2, N) coefficients of the deviations (`camera_path.swing_basis`).
         parallax: displacement from t2b to b2t at equal instants.

@@ -28,7 +28,7 @@ Array = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 Luma = npt.NDArray[np.uint8]
 
-_WINDOW, _UNMATCHED, _MARGIN = 15, 6.0, 31  # px, grey levels, px around what does not match
+_WINDOW, _UNMATCHED, _MARGIN = 15, 6.0, 15  # px, grey levels, px around what does not match
 _FEATURES, _CONTRAST, _DISTINCT = 1500, 0.02, 0.8
 _SEARCHED = 1920 * 1088  # pixels that features are searched in; larger views are halved
 _KNOWN = 4.0  # px of flow within which a match is no news
@@ -115,7 +115,7 @@ def match_features(
 
 
 def _shrink(image: Luma, factor: int) -> Luma:
-    """Means over squares of `factor` pixels a side, which the search's pyramid takes as a level."""
+    """Means over squares of `factor` pixels a side."""
     if factor == 1:
         return image
     size = (image.shape[1] // factor, image.shape[0] // factor)
@@ -129,7 +129,7 @@ def _unmatched(brighter: Array, measurement: Measurement) -> Luma:
     blurred = cv2.boxFilter(difference, -1, (_WINDOW, _WINDOW))
     lost = ((blurred > _UNMATCHED) | (measurement.confidence < 0.3)).astype(np.uint8)
     specks_gone = cv2.morphologyEx(lost, cv2.MORPH_OPEN, np.ones((7, 7), np.uint8))
-    return cv2.dilate(specks_gone, np.ones((_MARGIN, _MARGIN), np.uint8)).astype(np.uint8)
+    return cv2.dilate(specks_gone, np.ones((2 * _MARGIN + 1,) * 2, np.uint8)).astype(np.uint8)
 
 
 def _news(matched: tuple[Array, Array], field: MotionField) -> _Matches:

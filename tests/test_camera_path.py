@@ -86,8 +86,8 @@ def test_velocity_and_swing_are_those_of_points_not_of_the_camera() -> None:
 
 
 def test_pace_is_the_root_mean_square_velocity() -> None:
-    assert coefficients(shift_y=(0.3, 0, 0, 0)).pace == pytest.approx(0.3 + 0.1 / 50)
-    assert at_rest().pace == pytest.approx(0.1 / 50)
+    assert coefficients(shift_y=(0.3, 0, 0, 0)).speed == pytest.approx(0.3 + 0.1 / 50)
+    assert at_rest().speed == pytest.approx(0.1 / 50)
 
 
 def test_a_step_without_evidence_leads_back_to_rest() -> None:

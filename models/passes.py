@@ -26,6 +26,7 @@ from models.tiling import (
     plan_tiles,
     tiles_of,
 )
+from utils.device import release_memory
 from utils.padding import pad_to_multiple, unpad
 
 
@@ -174,6 +175,8 @@ def _refine(refiner: Refiner, job: _Job) -> Iterator[Pass]:
     maps = time_maps.offset_maps(job.scan[None], job.scan.new_tensor([job.times]))
     with torch.autocast(job.pair.device.type, enabled=False):
         cues = find_motion(job.pair[None], maps)
+    if job.tile is not None:
+        release_memory()  # of large images, nearly a gigabyte
     at_once = frames_at_once(size, job.together) if job.tile is None else 1
     encoded = refiner.encode(job.pair[None])
     for start in range(0, len(job.times), at_once):

@@ -35,12 +35,27 @@ def reuse_memory() -> None:
     Training takes and frees the same large blocks over and over; by default each is given back to
     the system and cleared anew, a tenth of a step's time.
     """
-    if not sys.platform.startswith("linux"):
-        return
-    library = ctypes.CDLL(None)
-    if hasattr(library, "gnu_get_libc_version"):
+    library = _glibc()
+    if library is not None:
         library.mallopt(_MMAP_THRESHOLD, 2**30)
         library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def release_memory() -> None:
+    """Give the system back what is free on the CPU, where the C library is glibc.
+
+    By default it keeps much of what several threads have freed, which others then cannot use.
+    """
+    library = _glibc()
+    if library is not None:
+        library.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "gnu_get_libc_version") else None
 
 
 def _best_available() -> str:

@@ -118,9 +118,9 @@ class FlowNet(nn.Module):
         return FlowPyramid((flows[0], flows[1], flows[2], flows[3]), velocity)
 
     def _flow(self, level: int, scaled_velocity: Tensor) -> Tensor:
-        """Flow of one level, never in half precision."""
+        """Flow of one level, never in half precision, each channel in one piece for the warps."""
         with torch.autocast(scaled_velocity.device.type, enabled=False):
-            return self.get_submodule(f"conv{level}")(scaled_velocity)
+            return self.get_submodule(f"conv{level}")(scaled_velocity).contiguous()
 
 
 class WarpedContextNet(nn.Module):

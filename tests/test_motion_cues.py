@@ -4,8 +4,6 @@ import torch
 from torch import Tensor
 
 from data.capture import CapturePair
-from data.simulator import SceneSettings, draw_scene
-from data.textures import load_textures
 from data.time_maps import offset_maps, scan_time
 from models import motion_cues
 from models.camera_path import SWING_TERMS
@@ -14,16 +12,12 @@ from models.motion_cues import MotionCues, find_motion
 from models.motion_field import MotionField, cell_centres
 from models.parallax import Parallax
 from models.scan import Scan
-
-TIMES = (0.0, 0.25, 1.0)
+from tests.small_scene import TIMES, simulate_small_scene
 
 
 @pytest.fixture(scope="module")
 def capture() -> CapturePair:
-    settings = SceneSettings(
-        height=128, width=160, camera_motion=16, object_motion=10, acceleration=2, max_objects=1
-    )
-    return draw_scene(load_textures(None), settings, 3).capture(TIMES, with_flows=True)
+    return simulate_small_scene()
 
 
 @pytest.fixture(scope="module")

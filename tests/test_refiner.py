@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from data.capture import CapturePair, collate
-from data.simulator import SceneSettings, draw_scene
+from data.simulator import SceneSettings
 from data.textures import load_textures
 from data.time_maps import offset_maps
 from data.training_set import SimulatedTrainingSet, TrainingSetSettings
@@ -13,16 +13,12 @@ from models.correction import correct
 from models.motion_cues import MotionCues, find_motion
 from models.objectives import SupervisedObjective
 from models.refiner import Refiner, _sampled
-
-TIMES = (0.0, 0.25, 1.0)
+from tests.small_scene import TIMES, simulate_small_scene
 
 
 @pytest.fixture(scope="module")
 def capture() -> CapturePair:
-    settings = SceneSettings(
-        height=128, width=160, camera_motion=16, object_motion=10, acceleration=2, max_objects=1
-    )
-    return draw_scene(load_textures(None), settings, 3).capture(TIMES, with_flows=True)
+    return simulate_small_scene()
 
 
 @pytest.fixture(scope="module")

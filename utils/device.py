@@ -1,4 +1,4 @@
-"""Choose the device a script runs on."""
+"""The device a script runs on, and how memory on the CPU is kept."""
 
 import ctypes
 import sys

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from models.capture_report import check_capture, find_posture
 from models.flow_dis import to_luma
+from models.scan import Scan
 from tests.moving_texture import Pan
 from utils.errors import InputError
 
@@ -36,7 +37,7 @@ def test_blur_is_that_of_each_view() -> None:
 
 def test_speed_counts_frame_intervals() -> None:
     scan = 0.25 + torch.arange(128) / 127 / 2
-    pair = as_pair(Pan((30, 0), SIZE, scan=(0.25, 0.5 / 127)))
+    pair = as_pair(Pan((30, 0), SIZE, scan=Scan(0.25, 0.5 / 127)))
     np.testing.assert_allclose(check_capture(pair, scan).velocity, (30, 30), atol=2)
     np.testing.assert_allclose(check_capture(pair).velocity, (15, 15), atol=1)
 

@@ -9,6 +9,7 @@ from models.correction import correct
 from models.correction_flows import correct_classically_with_flows, correct_with_flows
 from models.generator import Generator, GeneratorOutput
 from models.refiner import Refiner
+from models.scan import Scan
 from tests.moving_texture import Pan
 from utils.errors import InputError
 
@@ -91,7 +92,7 @@ def test_the_scan_is_that_of_the_capture() -> None:
     # The rows of a crop: exposed from 0.25 to 0.75.
     height, width = SIZE
     scan = 0.25 + 0.5 * scan_time(height)
-    pan = Pan((12.0, 0.0), SIZE, scan=(0.25, 0.5 / (height - 1)))
+    pan = Pan((12.0, 0.0), SIZE, scan=Scan(0.25, 0.5 / (height - 1)))
     for result in (
         correct_classically_with_flows(pair_of(pan), [0.5], scan_time=scan),
         correct_with_flows(Refiner(width=0.25).eval(), pair_of(pan), [0.5], scan_time=scan),

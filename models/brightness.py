@@ -36,11 +36,12 @@ def fit_line(first: Array, second: Array) -> tuple[float, float]:
             float(np.average((values - mean) ** 2, weights=weight)) ** 0.5
             for values, mean in zip((first, second), means, strict=True)
         ]
-        flat = min(spreads) < _LEAST_CONTRAST
-        if not flat:
+        if min(spreads) >= _LEAST_CONTRAST:
             gain = spreads[1] / spreads[0]
+        elif min(means) >= _BLACK:
+            gain = means[1] / means[0]
         else:
-            gain = 1.0 if min(means) < _BLACK else means[1] / means[0]
+            gain = 1.0
         offset = means[1] - gain * means[0]
         scale = max(scale * _SCALE_DECAY, _LAST_SCALE)
     return gain, offset

@@ -95,7 +95,7 @@ class FollowedPoints:
         height, width = views[0].level.shape
         self._views = views
         self._size = (height, width)
-        self._scans = np.array((scan, scan.reversed), np.float32)
+        self._scans = (scan, scan.reversed)
         self._last = np.array([[width - 1], [height - 1]], np.float32)
         self.diagonal = np.float32(half_diagonal(self._size))
         spacing = spacing_between(self._size, spacing, most)
@@ -137,22 +137,22 @@ class FollowedPoints:
 
     def _expose(self, piece: slice, view: int, motion: CameraMotion, shift: Array) -> _Exposure:
         """Find where a view that is shifted by (2, N) px shows the points, and what."""
-        path, (first, pace) = motion.path.astype(np.float32), self._scans[view]
+        path, scan = motion.path.astype(np.float32), self._scans[view]
         place, points = self._places[view][:, piece], self._points[:, piece]
         velocity = -self.diagonal * np.einsum("k,ckn->cn", path[:, 0], self._basis[..., piece])
-        closing = np.maximum(1 - velocity[1] * pace, SLOWEST_CLOSING)
+        closing = np.maximum(1 - velocity[1] * scan.pace, SLOWEST_CLOSING)
         for _ in range(self._steps):
-            time = time_basis(first + pace * place[1], motion.reach).astype(np.float32).T
+            time = time_basis(scan.at(place[1]), motion.reach).astype(np.float32).T
             back = map_points(path @ time, normalise((place - shift).T, self._size))
             error = self.diagonal * back + self._last / 2 - points
             down = -error[1] / closing
-            place[0] += velocity[0] * pace * down - error[0]
+            place[0] += velocity[0] * scan.pace * down - error[0]
             place[1] += down
         x, y = place.reshape(2, len(place[0]) // self.shape[1], self.shape[1])
         level, slopes = self._views[view].at(x, y)
         along_x, along_y = slopes.reshape(-1, 2).T
         # A point that is moved down is exposed at another instant, and then is elsewhere.
-        along_y = (along_y + velocity[0] * pace * along_x) / closing
+        along_y = (along_y + velocity[0] * scan.pace * along_x) / closing
         return _Exposure(
             value=level.ravel(),
             gradient=self.diagonal * np.stack((along_x, along_y)),

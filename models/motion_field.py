@@ -39,7 +39,7 @@ class MotionField:
     """Motion of everything in a capture.
 
     Attributes:
-        velocity: (h, w, 2) of what each cell shows at t = 1/2, as all that follows in cells.
+        velocity: (h, w, 2) of what each cell shows at t = 1/2.
         camera: (h, w, 2) velocity that the camera's motion alone would give.
         swing: (h, w, 2, N) coefficients of the deviations (`camera_path.swing_basis`).
         parallax: displacement from t2b to b2t at equal instants.
@@ -95,10 +95,11 @@ def sample_frame(
     velocity, swing = _advance(field, t, velocity, (x, y))
     between = field.parallax.at(x)
     views = []
-    for view, measurement in enumerate(field.measurements):
-        side = np.float32(0.5 if view else -0.5)
+    for scan, measurement, side in zip(
+        (field.scan, field.scan.reversed), field.measurements, (-0.5, 0.5), strict=True
+    ):
         start = x + side * between[..., 0], y + side * between[..., 1]
-        exposed = _meet_scan(field, start, (velocity, swing), t, bottom_up=bool(view))
+        exposed = _meet_scan(scan, start, (velocity, swing), t, field.reach)
         mismatch = np.zeros_like(x)
         if with_mismatch:
             mismatch = _mismatch(measurement, exposed, (velocity, swing), field.reach)
@@ -128,23 +129,21 @@ def _advance(
 
 
 def _meet_scan(
-    field: MotionField,
+    scan: Scan,
     start: tuple[Array, Array],
     motion: tuple[Array, Array],
     t: float,
-    *,
-    bottom_up: bool,
+    reach: float,
 ) -> tuple[Array, Array, Array]:
     """Column, row and instant at which points, at `start` at instant t, are exposed."""
     velocity, swing = motion
-    first, pace = field.scan.reversed if bottom_up else field.scan
-    closing = np.maximum(1 - velocity[..., 1] * pace, SLOWEST_CLOSING)
-    until_start = swing_basis(np.float32(t), field.reach)
+    closing = np.maximum(1 - velocity[..., 1] * scan.pace, SLOWEST_CLOSING)
+    until_start = swing_basis(np.float32(t), reach)
     move = np.zeros_like(velocity)
     for _ in range(3):
-        row = (start[1] + move[..., 1] + velocity[..., 1] * (first - t)) / closing
-        instant = first + pace * row
-        move = swung(swing, swing_basis(instant, field.reach) - until_start)
+        row = (start[1] + move[..., 1] + velocity[..., 1] * (scan.first - t)) / closing
+        instant = scan.at(row)
+        move = swung(swing, swing_basis(instant, reach) - until_start)
     column = start[0] + move[..., 0] + velocity[..., 0] * (instant - t)
     return column, row, instant
 

@@ -85,7 +85,7 @@ def test_velocity_and_swing_are_those_of_points_not_of_the_camera() -> None:
     np.testing.assert_allclose(motion.swing(x, y), [(-2, 0, -1), (0, 0, 0)], atol=1e-5)
 
 
-def test_pace_is_the_root_mean_square_velocity() -> None:
+def test_speed_is_the_root_mean_square_velocity() -> None:
     assert coefficients(shift_y=(0.3, 0, 0, 0)).speed == pytest.approx(0.3 + 0.1 / 50)
     assert at_rest().speed == pytest.approx(0.1 / 50)
 

@@ -70,8 +70,13 @@ def own_peak() -> int:
 
     `getrusage` would include the process that started this one.
     """
+    return own_memory("VmHWM")
+
+
+def own_memory(kind: Literal["VmHWM", "VmRSS"] = "VmRSS") -> int:
+    """Bytes that this process holds, by default now (Linux)."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
+    return 1024 * int(next(line.split()[1] for line in lines if line.startswith(f"{kind}:")))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def test(options: EvaluationOptions, processes: Processes) -> None:
     """Make, save and score the frames of every capture, and report the scores."""
     data = options.datasets.test
     captures = RSGOPRO(data.data_root, data.split)
-    strengths = read_strengths(data.data_root)
+    strengths = read_strengths(data.data_root, data.split)
     folder = prepare_output_folder(Path(options.path.root) / options.task)
     plan = plan_evaluation(captures, options, folder)
     method = load_method(options, processes.device)

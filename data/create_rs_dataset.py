@@ -1,4 +1,4 @@
-"""Write an RS-GOPRO folder: `python -m data.create_rs_dataset OUTPUT`.
+"""Write an RS-GOPRO folder, or add to it: `python -m data.create_rs_dataset OUTPUT`.
 
 Captures are simulated, or made from a high-frame-rate video (`--video FILE`) or its frames
 (`--frames-folder DIR`).
@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from data.dataset_arguments import camera_settings, parse_arguments, scene_settings
-from data.dataset_folder import new_dataset, write_capture, write_description
+from data.dataset_folder import new_sequences, read_runs, write_capture, write_description
 from data.frame_interpolation import Flow
 from data.frame_source import FrameSource, open_frames_folder, open_video
 from data.rolling_video import RollingSettings, VideoStatistics, roll_captures
@@ -87,7 +87,7 @@ def write_dataset(
     first: an error leaves nothing behind.
 
     Args:
-        output: folder to make.
+        output: folder to make, or one made before, to which the sequences are added.
         textures: what the scenes show (`data.textures.load_textures`).
         settings: at least one.
         seeds: one per scene.
@@ -96,17 +96,21 @@ def write_dataset(
         about: what else to put in `dataset.json`.
 
     Raises:
-        InputError: `output` exists already or cannot be written.
+        InputError: `output` holds something else, these sequences or scenes of these seeds already,
+            or cannot be written.
     """
+    names = [f"{index:04d}" for index in range(len(seeds))]
     sequences = {}
-    with new_dataset(output) as making:
+    with new_sequences(output, split, names) as making:
+        _check_seeds(output, seeds)
         for index, seed in enumerate(tqdm(seeds, unit="scene", disable=None)):
             setting = settings[index % len(settings)]
             capture = draw_scene(textures, setting, seed).capture(torch.linspace(0, 1, frames))
-            write_capture(making / split / f"{index:04d}", 0, capture)
-            sequences[f"{index:04d}"] = {"seed": seed, **asdict(setting)}
-        description = {"kind": "simulated", **(about or {}), "frames": frames}
-        write_description(making, {**description, "sequences": sequences})
+            write_capture(making / split / names[index], 0, capture)
+            sequences[names[index]] = {"seed": seed, **asdict(setting)}
+        write_description(
+            making, split, sequences, kind="simulated", **(about or {}), frames=frames
+        )
 
 
 def write_recorded(
@@ -124,7 +128,8 @@ def write_recorded(
     `dataset.json` holds all parameters and each capture's first frame. The recording is only read.
 
     Args:
-        output: folder to make, outside the recording.
+        output: folder to make, or one made before, to which the sequence is added; outside the
+            recording.
         source: the recording.
         settings: how captures are laid over it.
         flow: motion between two frames.
@@ -136,15 +141,15 @@ def write_recorded(
         The number of captures.
 
     Raises:
-        InputError: the recording is too short or cannot be read, or `output` exists already, lies
-            inside the recording's folder, or cannot be written.
+        InputError: the recording is too short or cannot be read, or `output` holds something else
+            or this sequence already, lies inside the recording's folder, or cannot be written.
     """
     path = source.path.resolve()
     if path in output.resolve().parents:
         raise InputError(f"{output}: lies inside the recording {source.path}; choose another place")
     statistics = VideoStatistics()
     first_frames: list[int] = []
-    with new_dataset(output) as making:
+    with new_sequences(output, split, [path.stem]) as making:
         frames = (frame.to(device) for frame in source.frames())
         rolled = roll_captures(frames, settings, flow, statistics)
         for first_frame, capture in tqdm(rolled, unit="capture", disable=None):
@@ -153,8 +158,23 @@ def write_recorded(
         _check_recording(source, settings, statistics)
         captures = {f"{i:08d}": {"first_frame": n} for i, n in enumerate(first_frames)}
         description = _describe(source, settings, statistics) | dict(about or {})
-        write_description(making, description | {"captures": captures})
+        write_description(making, split, {path.stem: {"captures": captures}}, **description)
     return len(first_frames)
+
+
+def _check_seeds(output: Path, seeds: Sequence[int]) -> None:
+    """Refuse scenes that the data set has already, be it in another split.
+
+    Raises:
+        InputError: a seed was used before.
+    """
+    for earlier in read_runs(output):
+        for name, settings in earlier.sequences.items():
+            if settings.get("seed") in seeds:
+                raise InputError(
+                    f"--seed {seeds[0]}: {output / earlier.split / name} shows the scene of seed "
+                    f"{settings['seed']} already; choose other seeds"
+                )
 
 
 def _describe(

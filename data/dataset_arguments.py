@@ -49,6 +49,8 @@ def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     _fill(arguments, _SIMULATED, used=not arguments.recorded, by="a video or frames")
     for name in _RANGES:
         setattr(arguments, name, _as_range(name, getattr(arguments, name)))
+    if Path(arguments.split).name != arguments.split:
+        raise InputError(f"--split {arguments.split}: expected the name of a folder")
     _expect(arguments, "count", 1)
     _expect(arguments, "frames", 2)
     _expect(arguments, "seed", 0)
@@ -96,8 +98,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Write an RS-GOPRO folder of captures, simulated or from a fast video.",
         allow_abbrev=False,
     )
-    parser.add_argument("output", type=Path, help="folder to make; it must not exist")
-    parser.add_argument("--split", default="test")
+    parser.add_argument("output", type=Path, help="folder to make, or one made before, to add to")
+    parser.add_argument("--split", default="test", help="train, valid or test (the default)")
     parser.add_argument("--frames", type=int, default=9, help="true frames per capture")
     parser.add_argument("--seed", type=int, default=2_000_000, help="of scenes and noise")
     scenes = parser.add_argument_group("simulated scenes")

@@ -1,17 +1,40 @@
 """Folders of captures in the layout of RS-GOPRO, written whole or not at all."""
 
-import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from data.capture import CapturePair
 from utils.errors import InputError
-from utils.image_io import prepare_output_folder, to_uint8, write_image
+from utils.image_io import prepare_output_folder, replacing, to_uint8, write_image
 from utils.versions import find_versions
+
+_DESCRIPTION = "dataset.json"
+
+
+class Run(BaseModel, extra="allow"):
+    """What `dataset.json` tells of a run that wrote sequences.
+
+    How all of them were made is in further fields.
+
+    Attributes:
+        split: where they are.
+        sequences: how each one was made, by name.
+        versions: of what made them.
+    """
+
+    split: str
+    sequences: dict[str, dict[str, Any]]
+    versions: dict[str, Any]
+
+
+class _Description(BaseModel):
+    runs: list[Run]
 
 
 @contextmanager
@@ -23,16 +46,49 @@ def new_dataset(output: Path) -> Iterator[Path]:
     """
     if output.exists():
         raise InputError(f"{output}: exists already; name a new folder, or remove it first")
-    making = output.with_name(f".making-{output.name}.{os.getpid()}")
-    prepare_output_folder(making)
-    try:
+    with _hidden_folder(output) as making:
         yield making
-        try:
-            making.rename(output)
-        except OSError as error:
-            raise InputError(f"{output}: cannot be written: {error.strerror}") from error
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
+        _move(making, output)
+
+
+@contextmanager
+def new_sequences(dataset: Path, split: str, names: Collection[str]) -> Iterator[Path]:
+    """Offer a folder for sequences of a split; where the block succeeds they are in `dataset`.
+
+    What the block makes there becomes the data set itself if there is none yet. To one that was
+    made here before, the sequences are added once all of them are complete, then their description.
+
+    Args:
+        dataset: the data set's folder.
+        split: name of the folder inside it.
+        names: of the sequences that the block will make in `split`.
+
+    Raises:
+        InputError: `dataset` was not made here, has one of the sequences already, or cannot be
+            written.
+    """
+    if not dataset.exists():
+        with new_dataset(dataset) as making:
+            yield making
+        return
+    if not (dataset / _DESCRIPTION).is_file():
+        raise InputError(
+            f"{dataset}: exists already, without the {_DESCRIPTION} of a data set made here; "
+            "name a new folder, or remove it first"
+        )
+    read_runs(dataset)
+    for name in names:
+        if (dataset / split / name).exists():
+            raise InputError(
+                f"{dataset / split / name}: exists already; choose another --split or folder, "
+                "or remove it first"
+            )
+    with _hidden_folder(dataset) as making:
+        yield making
+        prepare_output_folder(dataset / split)
+        for name in names:
+            _move(making / split / name, dataset / split / name)
+        _write_runs(dataset, [*read_runs(dataset), *read_runs(making)])
 
 
 def write_capture(sequence: Path, index: int, capture: CapturePair) -> None:
@@ -49,14 +105,60 @@ def write_capture(sequence: Path, index: int, capture: CapturePair) -> None:
         write_image(sequence / "GS" / f"{index:08d}_gs_{number:03d}.png", to_uint8(frame))
 
 
-def write_description(dataset: Path, description: Mapping[str, Any]) -> None:
+def write_description(
+    dataset: Path, split: str, sequences: Mapping[str, Mapping[str, Any]], **common: object
+) -> None:
     """Write `dataset.json`: how the captures were made, and by which versions of what.
+
+    Args:
+        dataset: folder that holds the split.
+        split: where the sequences are.
+        sequences: how each one was made, by name.
+        common: how all of them were.
 
     Raises:
         InputError: no space left or no permission.
     """
-    content = {**description, "versions": find_versions()}
+    run = {"split": split, **common, "versions": find_versions(), "sequences": sequences}
+    _write_runs(dataset, [Run.model_validate(run)])
+
+
+def read_runs(dataset: Path) -> list[Run]:
+    """The runs that wrote a data set, as its `dataset.json` tells; none where it has no such file.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    file = dataset / _DESCRIPTION
+    if not file.exists():
+        return []
     try:
-        (dataset / "dataset.json").write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+        return _Description.model_validate_json(file.read_bytes()).runs
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{file}: not a description of a data set as it is made now; make the set again"
+        ) from error
+
+
+def _write_runs(dataset: Path, runs: Sequence[Run]) -> None:
+    text = _Description(runs=list(runs)).model_dump_json(indent=2)
+    with replacing(dataset / _DESCRIPTION) as temporary:
+        temporary.write_text(text + "\n", "utf-8")
+
+
+@contextmanager
+def _hidden_folder(output: Path) -> Iterator[Path]:
+    """A hidden folder beside `output`, removed after the block."""
+    making = output.with_name(f".making-{output.name}.{os.getpid()}")
+    prepare_output_folder(making)
+    try:
+        yield making
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+
+
+def _move(made: Path, target: Path) -> None:
+    try:
+        made.rename(target)
     except OSError as error:
-        raise InputError(f"{dataset}: cannot write there: {error.strerror}") from error
+        raise InputError(f"{target}: cannot be written: {error.strerror}") from error

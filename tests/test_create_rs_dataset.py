@@ -1,6 +1,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,6 +29,11 @@ def call(monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
     main()
 
 
+def describe(dataset: Path) -> list[dict[str, Any]]:
+    runs: list[dict[str, Any]] = json.loads((dataset / "dataset.json").read_text())["runs"]
+    return runs
+
+
 def write_frames_of_scene(folder: Path, count: int = 9) -> None:
     scene = draw_scene(photos(), SceneSettings(48, 64, 8, 8, 1), 3)
     folder.mkdir()
@@ -49,7 +55,7 @@ def test_the_folder_holds_the_simulated_captures(tmp_path: Path) -> None:
         (read.truth, exact.truth),
     ):
         assert float((found - expected).abs().max()) <= 0.5 / 255 + 1e-6
-    described = json.loads((tmp_path / "set" / "dataset.json").read_text())
+    (described,) = describe(tmp_path / "set")
     assert (described["kind"], described["photos"], described["frames"]) == ("simulated", None, 5)
     assert described["versions"]["torch"] == torch.__version__
     sequences = [described["sequences"][name] for name in ("0000", "0001", "0002")]
@@ -57,18 +63,70 @@ def test_the_folder_holds_the_simulated_captures(tmp_path: Path) -> None:
     assert [sequence["strength"] for sequence in sequences] == [0.5, 1.0, 0.5]
 
 
-def test_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
-    with pytest.raises(InputError, match="set: exists already; name a new folder"):
+    with pytest.raises(InputError, match=r"set: exists already, without the dataset.json of a"):
         write_dataset(tmp_path / "set", textures(), SETTINGS, [7])
     assert list(tmp_path.iterdir()) == [tmp_path / "set"]
+    assert list((tmp_path / "set").iterdir()) == []
 
 
-def test_an_error_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_splits_and_sequences_are_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = tmp_path / "set"
+    write_dataset(dataset, textures(), SETTINGS, [7, 8], frames=2)
+    before = (dataset / "test" / "0000" / "RS" / "00000000_rs_t2b.png").read_bytes()
+    write_dataset(dataset, textures(), SETTINGS, [9], split="train", frames=2)
+    write_frames_of_scene(tmp_path / "walk", count=3)
+    words = ("--frames-folder", tmp_path / "walk", "--span", 3, "--frames", 2, "--split", "train")
+    call(monkeypatch, dataset, *words)
+    found = [[pair.name for pair in RSGOPRO(dataset, split).pairs] for split in ("train", "test")]
+    assert found == [["0000/00000000", "walk/00000000"], ["0000/00000000", "0001/00000000"]]
+    assert (dataset / "test" / "0000" / "RS" / "00000000_rs_t2b.png").read_bytes() == before
+    runs = [(run["split"], run["kind"], list(run["sequences"])) for run in describe(dataset)]
+    assert runs == [
+        ("test", "simulated", ["0000", "0001"]),
+        ("train", "simulated", ["0000"]),
+        ("train", "recorded", ["walk"]),
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["set", "walk"]
+
+
+def test_what_a_data_set_has_is_left_alone(tmp_path: Path) -> None:
+    dataset = tmp_path / "set"
+    write_dataset(dataset, textures(), SETTINGS, [7, 8])
+    described = (dataset / "dataset.json").read_bytes()
+    with pytest.raises(InputError, match=r"set/test/0000: exists already; choose another --split"):
+        write_dataset(dataset, textures(), SETTINGS, [9])
+    same = r"--seed 8: \S*set/test/0001 shows the scene of seed 8 already; choose other seeds"
+    with pytest.raises(InputError, match=same):
+        write_dataset(dataset, textures(), SETTINGS, [8, 9], split="train")
+    assert sorted(path.name for path in dataset.iterdir()) == ["dataset.json", "test"]
+    assert (dataset / "dataset.json").read_bytes() == described
+    assert list(tmp_path.iterdir()) == [dataset]
+
+
+def test_an_error_leaves_a_data_set_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = tmp_path / "set"
+    write_dataset(dataset, textures(), SETTINGS, [7])
+    before = sorted(dataset.rglob("*"))
+    fail_to_write_images(monkeypatch)
+    with pytest.raises(InputError, match="no space left"):
+        write_dataset(dataset, textures(), SETTINGS, [8], split="train")
+    assert sorted(dataset.rglob("*")) == before
+    assert list(tmp_path.iterdir()) == [dataset]
+
+
+def fail_to_write_images(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise InputError("no space left")
 
     monkeypatch.setattr("data.dataset_folder.write_image", fail)
+
+
+def test_an_error_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_to_write_images(monkeypatch)
     with pytest.raises(InputError, match="no space left"):
         write_dataset(tmp_path / "set", textures(), SETTINGS, [7])
     assert list(tmp_path.iterdir()) == []
@@ -77,7 +135,7 @@ def test_an_error_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Monk
 def test_scenes_by_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = "--count 2 --size 32x48 --frames 2 --strengths 0.1 0.2 --seed 5 --exposure 0.2"
     call(monkeypatch, tmp_path / "set", *words.split())
-    described = json.loads((tmp_path / "set" / "dataset.json").read_text())
+    (described,) = describe(tmp_path / "set")
     first, second = (described["sequences"][name] for name in ("0000", "0001"))
     assert (first["height"], first["width"], first["exposure"]) == (32, 48, 0.2)
     assert [(each["seed"], each["strength"]) for each in (first, second)] == [(5, 0.1), (6, 0.2)]
@@ -101,12 +159,12 @@ def test_captures_from_a_folder_of_frames(
     assert truth is not None
     for frame, number in zip(truth, (4, 6, 8), strict=True):
         assert torch.equal(frame, read_image(source / f"{number}.png"))
-    described = json.loads((tmp_path / "set" / "dataset.json").read_text())
+    (described,) = describe(tmp_path / "set")
     assert described["source"] == str(source)
     assert (described["size"], described["fps"]) == ([48, 64], None)
     assert (described["span"], described["step"], described["flow"]) == (5, 4, "dis")
     assert described["imaging"]["gamma"] == 2.2
-    assert described["captures"]["00000001"] == {"first_frame": 4}
+    assert described["sequences"]["walk"]["captures"]["00000001"] == {"first_frame": 4}
     assert {file.name: file.stat().st_mtime_ns for file in source.iterdir()} == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["set", "walk"]
 
@@ -117,7 +175,7 @@ def test_captures_from_a_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     write_video(tmp_path / "walk.mp4", frames, fps=240)
     call(monkeypatch, tmp_path / "set", "--video", tmp_path / "walk.mp4", "--span", 5, "--step", 1)
     assert len(RSGOPRO(tmp_path / "set", "test")) == 2
-    described = json.loads((tmp_path / "set" / "dataset.json").read_text())
+    (described,) = describe(tmp_path / "set")
     assert (described["fps"], described["source_frames"]) == (240, 6)
     assert described["readout_seconds"] == pytest.approx(4 / 240)
 

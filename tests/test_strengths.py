@@ -1,31 +1,31 @@
-import json
 from pathlib import Path
 
 import pytest
 
+from data.dataset_folder import write_description
 from utils.errors import InputError
 from utils.strengths import read_strengths
 
 
 def test_strengths_of_simulated_sequences_in_words(tmp_path: Path) -> None:
-    sequences = {
+    sequences: dict[str, dict[str, object]] = {
         "0000": {"strength": 0.25},
         "0001": {"strength": 1.0},
         "0002": {"strength": [0.5, 1]},
     }
-    (tmp_path / "dataset.json").write_text(json.dumps({"sequences": sequences}))
-    assert read_strengths(tmp_path) == {"0000": "0.25", "0001": "1", "0002": "0.5-1"}
+    write_description(tmp_path, "test", sequences)
+    assert read_strengths(tmp_path, "test") == {"0000": "0.25", "0001": "1", "0002": "0.5-1"}
+    assert read_strengths(tmp_path, "train") == {}
 
 
 def test_other_data_sets_tell_none(tmp_path: Path) -> None:
-    assert read_strengths(tmp_path) == {}
-    for description in ({"kind": "recorded"}, {"sequences": {"0000": {"seed": 3}}}):
-        (tmp_path / "dataset.json").write_text(json.dumps(description))
-        assert read_strengths(tmp_path) == {}
+    assert read_strengths(tmp_path, "test") == {}
+    write_description(tmp_path, "test", {"0000": {"seed": 3}}, kind="recorded")
+    assert read_strengths(tmp_path, "test") == {}
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"sequences": 3}', '{"sequences": {"a": 1}}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"runs": 3}', '{"runs": [{"sequences": {"a": 1}}]}'])
 def test_a_damaged_description_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "dataset.json").write_text(text)
     with pytest.raises(InputError, match="dataset.json: not a description of a data set"):
-        read_strengths(tmp_path)
+        read_strengths(tmp_path, "test")

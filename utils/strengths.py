@@ -1,16 +1,16 @@
 """How much simulated captures move, by sequence, as their data set describes it."""
 
-import json
 from pathlib import Path
 
-from utils.errors import InputError
+from data.dataset_folder import read_runs
 
 
-def read_strengths(root: str | Path) -> dict[str, str]:
-    """Strength of the motion in each sequence of a data set, in words for tables.
+def read_strengths(root: str | Path, split: str) -> dict[str, str]:
+    """Strength of the motion in each sequence of a split of a data set, in words for tables.
 
     Args:
         root: folder with the `dataset.json` that `data.create_rs_dataset` writes.
+        split: name of the folder inside it.
 
     Returns:
         Strengths such as "0.5", or "0.5-1" where scenes were drawn from a range; nothing where
@@ -19,16 +19,10 @@ def read_strengths(root: str | Path) -> dict[str, str]:
     Raises:
         InputError: the file cannot be read.
     """
-    file = Path(root) / "dataset.json"
-    if not file.exists():
-        return {}
-    try:
-        sequences = json.loads(file.read_text(encoding="utf-8")).get("sequences", {})
-        strengths = {name: settings.get("strength") for name, settings in sequences.items()}
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"{file}: not a description of a data set; remove or restore it"
-        ) from error
+    runs = [run for run in read_runs(Path(root)) if run.split == split]
+    strengths = {
+        name: settings.get("strength") for run in runs for name, settings in run.sequences.items()
+    }
     return {name: _in_words(value) for name, value in strengths.items() if value is not None}
 
 

@@ -122,19 +122,21 @@ class _Readout:
         self._settings = settings
         self._number = number
         self._light = torch.empty(0)
-        self._images: list[tuple[int, Tensor, float]] = []
+        self._centres: list[
+            Tensor
+        ] = []  # of every row's exposure, in frames of the video, by image
 
     def add(self, index: int, interval: Interval) -> None:
         """Collect what falls into interval number `index`, which follows the last one added."""
-        if not self._images:
+        if not self._centres:
             self._begin(interval)
-        for target, positions, weight in self._images:
-            own = positions.floor().clamp(self.first_interval, self.last_interval)
-            rows = (own == index).nonzero()[:, 0].tolist()
-            if rows:
-                top, bottom = rows[0], rows[-1] + 1
-                light = interval.light(positions[top:bottom] - index, top)
-                self._light[target, :, top:bottom] += weight * light
+        for target, centres in enumerate(self._centres):
+            for positions, weights in self._share(target, centres, index, interval.speed):
+                rows = weights.nonzero()[:, 0].tolist()
+                if rows:
+                    part = slice(rows[0], rows[-1] + 1)
+                    light = interval.light(positions[part] - index, part.start)
+                    self._light[target, :, part] += weights[part, None].to(light) * light
 
     def finish(self) -> CapturePair:
         """The capture, once the last interval is added."""
@@ -151,19 +153,31 @@ class _Readout:
         )
 
     def _begin(self, interval: Interval) -> None:
-        """Lay out the images that are summed up: which one each adds to, its rows' positions."""
-        settings, intervals = self._settings, self._settings.span - 1
+        """Lay out the images to sum up: both scans, then the true frames."""
+        times, intervals = self._settings.times, self._settings.span - 1
         height = interval.first.shape[1]
-        count = max(1, math.ceil(settings.imaging.exposure * intervals * interval.speed))
         s = torch.arange(height, dtype=torch.float64) / (height - 1)
-        for target, scan in enumerate((s, 1 - s)):
-            for instants in settings.imaging.instants(scan, count):
-                positions = self.first_frame + intervals * instants
-                self._images.append((target, positions, 1 / count))
-        for target, instant in enumerate(settings.times, start=2):
-            positions = torch.full_like(s, self.first_frame + intervals * float(instant))
-            self._images.append((target, positions, 1.0))
-        self._light = interval.first.new_zeros((2 + len(settings.times), *interval.first.shape))
+        instants = (s, 1 - s, *(torch.full_like(s, float(instant)) for instant in times))
+        self._centres = [self.first_frame + intervals * instant for instant in instants]
+        self._light = interval.first.new_zeros((len(instants), *interval.first.shape))
+
+    def _share(
+        self, target: int, centres: Tensor, index: int, speed: float
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """What an image takes of interval number `index`: positions (H,) of its rows, and weights.
+
+        Of an exposure it takes as many instants as pixels pass meanwhile. True frames have none.
+        """
+        exposure = self._settings.imaging.exposure * (self._settings.span - 1)
+        if target > 1 or not exposure:
+            own = centres.floor().clamp(self.first_interval, self.last_interval)
+            yield centres, (own == index).double()
+            return
+        begin = (centres - exposure / 2).clamp(min=index)
+        length = ((centres + exposure / 2).clamp(max=index + 1) - begin).clamp(min=0)
+        count = max(1, math.ceil(min(exposure, 1) * speed))
+        for number in range(count):
+            yield begin + (number + 0.5) / count * length, length / (exposure * count)
 
 
 def _counted(frames: Iterable[Tensor], statistics: VideoStatistics) -> Iterator[Tensor]:

@@ -95,10 +95,32 @@ def test_exposure_averages_light_not_values() -> None:
     )
     # Each row integrates one interval's length around its instant; light rises from frame 1 to 2.
     s = torch.arange(4) / 3
-    instants = 1 + s  # one sub-instant: nothing moves
-    light = (instants - 1).clamp(0, 1)
+    begin, end = (1 + s - 0.5).clamp(1, 2), (1 + s + 0.5).clamp(1, 2)
+    light = ((end - 1) ** 2 - (begin - 1) ** 2) / 2 + (s - 0.5).clamp(min=0)
     assert first == 1
     torch.testing.assert_close(capture.t2b[0, :, 0], light.sqrt())
+
+
+def test_motion_is_blurred_whatever_moved_before() -> None:
+    # A bar stands still, then moves by 6 px from frame to frame.
+    places = [0, *range(0, 66, 6)]
+    frames = [torch.zeros(3, 16, 96) for _ in places]
+    for frame, place in zip(frames, places, strict=True):
+        frame[..., 8 + place : 14 + place] = 1
+
+    def moved(first: Tensor, second: Tensor) -> Tensor:
+        flow = first.new_zeros((1, 2, *first.shape[2:]))
+        flow[:, 0] = 6.0 * float((first != second).any())
+        return flow if first.flatten().argmax() < second.flatten().argmax() else -flow
+
+    imaging = Imaging(exposure=0.5, gamma=1.0)
+    settings = RollingSettings(span=5, step=99, times=(0.5,), imaging=imaging)
+    ((_, still),) = list(roll_captures(frames, settings, moved, VideoStatistics()))
+    ((_, moving),) = list(roll_captures(frames[1:], settings, moved, VideoStatistics()))
+    # Where the bar passes in the middle of an exposure of 12 px it is seen half of the time.
+    for capture in (still, moving):
+        assert capture.t2b[0, 8].max() == pytest.approx(0.5, abs=0.02)
+        assert float(capture.t2b[0, 8].sum()) == pytest.approx(6, abs=0.1)
 
 
 def test_captures_follow_each_other_by_the_step() -> None:

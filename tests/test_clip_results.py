@@ -81,11 +81,12 @@ def test_a_shared_instant_is_made_from_the_later_pair() -> None:
 
 
 def test_frames_are_kept_on_request(tmp_path: Path) -> None:
-    make(ClipPlan(clip(2), (0.0, 0.25, 1.0), save_frames=True), tmp_path)
-    names = [clip_frame_name(0, 0), "000000_t0.250.png"]
-    names += ["000001_t0.000.png", "000001_t0.250.png", "000001_t1.000.png"]
+    make(ClipPlan(clip(2), (0.0, 0.25, 0.2502, 1.0), save_frames=True), tmp_path)
+    names = [clip_frame_name(0, 0, 0), "000000_001_t0.250.png", "000000_002_t0.250.png"]
+    names += ["000001_000_t0.000.png", "000001_001_t0.250.png"]
+    names += ["000001_002_t0.250.png", "000001_003_t1.000.png"]
     assert sorted(path.name for path in (tmp_path / "frames").iterdir()) == names
-    image = read_image(tmp_path / "frames" / "000001_t1.000.png") * 255
+    image = read_image(tmp_path / "frames" / "000001_003_t1.000.png") * 255
     assert image.shape == (3, 6, 8) and image.unique().tolist() == [2 * LEVELS]
     make(ClipPlan(clip(2), (0.0, 1.0)), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["video.mp4"]

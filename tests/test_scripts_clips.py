@@ -56,6 +56,19 @@ def test_a_clip_is_checked_and_gets_a_page(
     assert "48 of the video's 61 frames" in page.replace("\\u0027", "'").replace("&#x27;", "'")
 
 
+def test_a_clip_of_odd_sides_gets_a_page(scripts: Scripts) -> None:
+    for number in range(2):
+        for view in ("left", "right"):
+            write_pixels(scripts.folder / view / f"{number}.png", (15, 23))
+    words = ("--t2b", str(scripts.folder / "left"), "--b2t", str(scripts.folder / "right"))
+    words += ("--frames", "2", "--output", str(scripts.folder / "12:30"))
+    scripts.real(*words, "--method", "classical", changes=("viewer=true",))
+    folder = scripts.folder / "12:30" / "left"
+    assert names(folder) == ["index.html", "video.mp4"]
+    assert "23x15 px" in (folder / "index.html").read_text(encoding="utf-8")
+    assert open_video(folder / "video.mp4").size == (16, 24)
+
+
 def test_frames_of_a_clip_are_those_of_its_pairs(scripts: Scripts) -> None:
     for number in range(3):
         for side in ("left", "right"):
@@ -65,9 +78,9 @@ def test_frames_of_a_clip_are_those_of_its_pairs(scripts: Scripts) -> None:
     words = (*timing, "--times", "0,0.5,1")
     folder = scripts.real("--t2b", sides[0], "--b2t", sides[1], *words, "--save-frames")
     single = scripts.real("--t2b", f"{sides[0]}/2.png", "--b2t", f"{sides[1]}/2.png", *words)
-    for instant in ("t0.000", "t0.500", "t1.000"):
-        frame = read_image(folder / "left" / "frames" / f"000002_{instant}.png")
-        [alone] = (single / "2").glob(f"frame_*_{instant}.png")
+    for name in ("000_t0.000", "001_t0.500", "002_t1.000"):
+        frame = read_image(folder / "left" / "frames" / f"000002_{name}.png")
+        alone = single / "2" / f"frame_{name}.png"
         assert frame.shape == (3, 20, 24) and frame.equal(read_image(alone))
     patterns = [f"{side}/*.png" for side in sides]
     again = scripts.real("--t2b", patterns[0], "--b2t", patterns[1], *words)

@@ -31,9 +31,9 @@ from utils.viewer import VIEWER
 FRAMES = "frames"
 
 
-def clip_frame_name(pair: int, instant: float) -> str:
-    """File name of a clip's frame."""
-    return f"{pair:06d}_t{instant:.3f}.png"
+def clip_frame_name(pair: int, number: int, instant: float) -> str:
+    """File name of a frame: its pair's number, and its own within the pair."""
+    return f"{pair:06d}_{number:03d}_t{instant:.3f}.png"
 
 
 def write_clip(
@@ -115,10 +115,11 @@ def _make_frames(
         times = plan.instants(number)
         pair = plan.preparation.apply(capture.pair)
         made = method(pair, times, scan_time=capture.scan_time)
-        for instant, frame in zip(times, plan.stream.timing.restore(made), strict=True):
+        frames = plan.stream.timing.restore(made)
+        for place, (instant, frame) in enumerate(zip(times, frames, strict=True)):
             image = to_uint8(frame)
             if plan.save_frames:
-                write_image(folder / FRAMES / clip_frame_name(number, instant), image)
+                write_image(folder / FRAMES / clip_frame_name(number, place, instant), image)
             yield image
 
 

@@ -30,13 +30,14 @@ def write_clip_viewer(plan: ClipPlan, video: Path, folder: Path) -> None:
     moments = [(pair, t) for pair in range(plan.stream.count) for t in plan.instants(pair)]
     chosen = chosen_frames(len(moments))
     numbers = sorted({moments[frame][0] for frame in chosen})
-    with closing(open_video(video).frames()) as made:
-        frames = [_shrink(frame) for frame in _pick(made, chosen)]
     inputs = []
     with closing(plan.stream.pairs()) as captures:
         for capture in _pick(captures, numbers):
             views = plan.stream.timing.restore(plan.preparation.apply(capture.pair))
+            height, width = views.shape[-2:]
             inputs.append((_shrink(views[0]), _shrink(views[1])))
+    with closing(open_video(video).frames()) as made:  # whose sides are even, as video's have to be
+        frames = [_shrink(frame[:, :height, :width]) for frame in _pick(made, chosen)]
     content = ViewerContent(
         title=plan.stream.name,
         inputs=inputs,

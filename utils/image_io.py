@@ -225,7 +225,7 @@ def _run_ffmpeg(
             yield frame.tobytes()
 
     with replacing(path) as temporary:
-        run_ffmpeg([*source.split(), *options, str(temporary)], chunks())
+        run_ffmpeg([*source.split(), *options, f"file:{temporary}"], chunks())
 
 
 def run_ffmpeg(arguments: Sequence[str], data: Iterable[bytes]) -> None:

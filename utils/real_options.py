@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Annotated, get_args
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field
 
 from data.camera_timing import CameraTiming, Direction
 from models.correction import frame_instants
@@ -16,7 +16,7 @@ from utils.option_files import OptionGroup
 from utils.real_inputs import add_input_arguments
 
 Instant = Annotated[float, Field(ge=0, le=1)]
-
+FrameRate = Annotated[float, Field(ge=0.01, le=1e5)]
 
 _SWITCHES = ("gif", "save_frames", "check", "align", "match_colour", "flow_pictures")
 
@@ -70,7 +70,7 @@ class RealOptions(MethodOptions):
     timing: TimingOptions = TimingOptions()
     frames: FrameCount = 9
     times: Annotated[tuple[Instant, ...], Field(min_length=1)] | None = None
-    fps: PositiveFloat | None = None
+    fps: FrameRate | None = None
     gif: bool = False
     save_frames: bool = False
     check: bool = True

@@ -47,7 +47,7 @@ def join_video_parts(
         codec = "copy" if sound.audio.codec in _IN_MP4 else "aac"
     output = ["-c:v", "copy", "-c:a", codec, *stamps, "-movflags", "+faststart"]
     with replacing(path) as temporary:
-        run_ffmpeg([*pictures, *added, *output, str(temporary)], _read(parts))
+        run_ffmpeg([*pictures, *added, *output, f"file:{temporary}"], _read(parts))
 
 
 def _read(parts: Sequence[Path]) -> Iterator[bytes]:

@@ -21,8 +21,8 @@ from models.flow_measurement import to_pixels
 from models.image_sampling import sample_image
 from models.motion_estimation import estimate_motion
 from models.motion_field import (
+    Exposed,
     MotionField,
-    Sampling,
     cell_centres,
     enlarge_strip,
     sample_frame,
@@ -31,7 +31,7 @@ from models.scan import Scan
 
 Array = npt.NDArray[np.float32]
 
-_LEAST_DISTANCE = 1e-2  # in time: inputs that are closer do not count for more
+_LEAST_DISTANCE = 1e-2  # in readouts: inputs that are closer do not count for more
 _ERROR = 0.05  # of [0, 1] per readout, by which motion errs: noise as large counts as a readout
 _BORDER_FADE = 0.5  # px beyond an input's border over which it loses its weight
 _PIXELS_AT_ONCE = 2**25  # of frames that are being made
@@ -86,22 +86,21 @@ def correct_with_field(
     return torch.from_numpy(frames).permute(0, 3, 1, 2).to(pair.device), field
 
 
-def view_weight(view: Sampling, t: float, size: tuple[int, int], noise: float) -> Array:
-    """Weight (h, w) of a view's samples in the frame at instant `t`; positive.
+def view_weight(view: Exposed, size: tuple[int, int], noise: float) -> Array:
+    """Weight (h, w) of a view's samples in a frame; positive.
 
     The inverse of what they are expected to err by, squared: by motion, in proportion to the time
     from the frame to the exposure, and by noise.
 
     Args:
         view: where the frame's cells were exposed.
-        t: in [0, 1].
         size: (H, W) of the image.
         noise: standard deviation of the view's noise, of [0, 1].
     """
     beyond_x = np.maximum(-view.x, view.x - (size[1] - 1))
     beyond_y = np.maximum(-view.y, view.y - (size[0] - 1))
     outside = np.maximum(np.maximum(beyond_x, beyond_y), 0)
-    closeness = 1 / ((view.instant - t) ** 2 + _LEAST_DISTANCE**2 + (noise / _ERROR) ** 2)
+    closeness = 1 / (view.offset**2 + _LEAST_DISTANCE**2 + (noise / _ERROR) ** 2)
     weight: Array = closeness * np.exp(-np.minimum(outside / _BORDER_FADE, 30))
     return weight
 
@@ -113,7 +112,7 @@ def _render(field: MotionField, continued: Array, t: float, frame: Array) -> Non
     """
     height, width = frame.shape[:2]
     views = sample_frame(field, t, field.velocity, with_mismatch=False)
-    weights = [view_weight(view, t, (height, width), field.noise) for view in views]
+    weights = [view_weight(view, (height, width), field.noise) for view in views]
     share = weights[0] / (weights[0] + weights[1])
     x, y = cell_centres(*share.shape)
     offsets = [np.stack((view.x - x, view.y - y), axis=-1) for view in views]

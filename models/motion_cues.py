@@ -31,7 +31,7 @@ class MotionCues(NamedTuple):
         camera: (N, 4, h, w) by the camera's motion alone.
         mismatch: (N, 4, h, w) how badly flow agrees in t2b and b2t with local, then with camera
             motion, log(1 + px) scaled.
-        offset: (N, 2, h, w) time from the frame to the exposures in t2b and b2t.
+        offset: (N, 2, h, w) frame intervals from the frame to the exposures in t2b and b2t.
         preference: (N, 1, h, w) logit of t2b's share in the classical blend.
     """
 
@@ -90,9 +90,9 @@ def _cues_of_capture(job: tuple[Array, Scan, list[float]]) -> MotionCues:
         local = [part for view in views for part in (view.x - x, view.y - y)]
         camera = [part for view in others for part in (view.x - x, view.y - y)]
         mismatch = [np.log1p(view.mismatch) / np.log1p(_MISMATCH_RANGE) for view in views + others]
-        weights = [view_weight(view, t, size, field.noise) for view in views]
+        weights = [view_weight(view, size, field.noise) for view in views]
         preference = np.log(weights[0] / weights[1]).clip(-_MOST_CERTAIN, _MOST_CERTAIN)
-        offset = [view.instant - t for view in views]
+        offset = [view.offset * np.float32(field.readout) for view in views]
         for cue, part in zip(cues, (local, camera, mismatch, offset, [preference]), strict=True):
             cue[index] = part
     return MotionCues(*map(torch.from_numpy, cues))

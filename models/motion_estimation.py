@@ -56,13 +56,15 @@ def estimate_motion(t2b: Array, b2t: Array, scan: Scan) -> MotionField:
         scan: of t2b.
     """
     views = to_luma(t2b), to_luma(b2t)
+    readout = scan.readout(len(t2b))
+    scan = scan.in_readouts(readout)
     found = measure_motion(views, scan, refined=True)
     with ThreadPoolExecutor(2) as pool:
         brighter = list(pool.map(compare_along_flow, views, views[::-1], found))
         # Beside the rest: it does not need the camera's motion.
         matching = pool.submit(match_features, views, found, brighter)
         still = _find_camera_motion(views, found, scan)
-        still = replace(still, noise=measure_noise(brighter[0], found[0]))
+        still = replace(still, readout=readout, noise=measure_noise(brighter[0], found[0]))
         evidence = collect_evidence(still, views)
         cells = _to_cells(t2b), _to_cells(b2t)
         field = _add_deviations(still, cells, evidence)
@@ -80,7 +82,7 @@ def _find_camera_motion(
     Args:
         views: t2b and b2t.
         measurements: of both, parallax included.
-        scan: of t2b.
+        scan: of t2b, in readouts.
     """
     height, width = measurements[0].own.shape
     columns = np.arange(width, dtype=np.float32)

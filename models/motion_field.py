@@ -8,6 +8,9 @@ Displacements of a point from instant a to instant b are modelled as
 is even about 1/2 leaves a faint trace in a pair, since both exposures of a point lie almost
 symmetrically about 1/2: it is known of the camera alone, not of objects.
 
+Instants a and b are by a clock that counts readouts: how evidence is weighed, and how much objects
+may move, must not depend on how much of a frame interval the readout takes.
+
 Arrays are NumPy float32, vectors (dx, dy) last, in pixels per readout.
 """
 
@@ -43,8 +46,9 @@ class MotionField:
         camera: (h, w, 2) velocity that the camera's motion alone would give.
         swing: (h, w, 2, N) coefficients of the deviations (`camera_path.swing_basis`).
         parallax: displacement from t2b to b2t at equal instants.
-        measurements: of t2b and of b2t.
-        scan: of t2b.
+        measurements: of t2b and of b2t, in readouts.
+        scan: of t2b, in readouts.
+        readout: what a readout takes of a frame interval.
         noise: standard deviation of the noise of either view, of [0, 1].
     """
 
@@ -54,56 +58,59 @@ class MotionField:
     parallax: Parallax
     measurements: tuple[Measurement, Measurement]
     scan: Scan
+    readout: float = 1.0
     noise: float = 0.0
 
     @property
     def reach(self) -> float:
-        """Time from t = 1/2 to the first or last exposure, whichever is longer."""
+        """Readouts from t = 1/2 to the first or last exposure, whichever is longer."""
         return self.scan.reach(self.measurements[0].own.shape[0])
 
 
-class Sampling(NamedTuple):
+class Exposed(NamedTuple):
     """Where a frame's cells were exposed in one view.
 
     Attributes:
         x: (h, w) column in pixels.
         y: (h, w) row in pixels.
-        instant: (h, w) of the exposure.
+        offset: (h, w) readouts from the frame to the exposure.
         mismatch: (h, w) px between the displacement that motion predicts there and the flow seen:
             large where something else covers the point.
     """
 
     x: Array
     y: Array
-    instant: Array
+    offset: Array
     mismatch: Array
 
 
 def sample_frame(
     field: MotionField, t: float, velocity: Array, *, with_mismatch: bool = True
-) -> tuple[Sampling, Sampling]:
+) -> tuple[Exposed, Exposed]:
     """Where each cell of the frame at instant `t` was exposed in t2b and in b2t.
 
     Args:
         field: motion of the capture.
-        t: in [0, 1].
+        t: in [0, 1], frame intervals.
         velocity: (h, w, 2) `field.velocity` or `field.camera`, given at t = 1/2.
         with_mismatch: whether to compare with the measurements; zeros otherwise.
     """
+    instant = 0.5 + (t - 0.5) / field.readout
     rows, columns = velocity.shape[:2]
     x, y = cell_centres(rows, columns)
-    velocity, swing = _advance(field, t, velocity, (x, y))
+    velocity, swing = _advance(field, instant, velocity, (x, y))
     between = field.parallax.at(x)
     views = []
     for scan, measurement, side in zip(
         (field.scan, field.scan.reversed), field.measurements, (-0.5, 0.5), strict=True
     ):
         start = x + side * between[..., 0], y + side * between[..., 1]
-        exposed = _meet_scan(scan, start, (velocity, swing), t, field.reach)
+        exposed = _meet_scan(scan, start, (velocity, swing), instant, field.reach)
         mismatch = np.zeros_like(x)
         if with_mismatch:
             mismatch = _mismatch(measurement, exposed, (velocity, swing), field.reach)
-        views.append(Sampling(*exposed, mismatch))
+        column, row, exposure = exposed
+        views.append(Exposed(column, row, exposure - np.float32(instant), mismatch))
     return views[0], views[1]
 
 

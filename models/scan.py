@@ -44,6 +44,17 @@ class Scan(NamedTuple):
         """Exposure instants of rows, or of places between them; any shape."""
         return np.float32(self.first) + np.float32(self.pace) * row
 
+    def readout(self, height: int) -> float:
+        """Time from the first of `height` exposures to the last, at most 1.
+
+        A second sensor that starts later draws exposures apart; their readout is no longer.
+        """
+        return min(2 * self.reach(height), 1.0)
+
+    def in_readouts(self, readout: float) -> "Scan":
+        """The same scan by a clock that counts readouts, and shows 1/2 at t = 1/2."""
+        return Scan(0.5 + (self.first - 0.5) / readout, self.pace / readout)
+
     def reach(self, height: int) -> float:
         """Time from t = 1/2 to the first or last of `height` exposures, whichever is longer."""
         last = self.first + self.pace * (height - 1)

@@ -12,7 +12,7 @@ from data.simulator import SceneSettings, draw_scene
 from data.time_maps import scan_time
 from models import classical
 from models.classical import correct_classically, view_weight
-from models.motion_field import Sampling
+from models.motion_field import Exposed
 from models.parallax import Parallax
 from tests.moving_texture import Pan, smooth_texture
 from utils.errors import InputError
@@ -171,16 +171,26 @@ def test_any_size_gives_finite_frames_without_warnings(size: tuple[int, int]) ->
     assert frames.isfinite().all() and frames.min() >= 0 and frames.max() <= 1
 
 
+@pytest.mark.parametrize("ratio", [0.5, 0.02])
+def test_how_much_of_an_interval_a_readout_takes_does_not_matter(ratio: float) -> None:
+    pair = simulate(1).pair
+    expected = correct_classically(pair, TIMES)
+    shorter = 0.5 + (scan_time(160) - 0.5) * ratio
+    times = [0.5 + (t - 0.5) * ratio for t in TIMES]
+    frames = correct_classically(pair, times, scan_time=shorter)
+    assert psnr(frames, expected) > 60
+
+
 def test_a_view_counts_by_its_distance_in_time_and_hardly_outside_its_image() -> None:
     x = np.array(((5, 5, 12),), np.float32)
     y = np.zeros_like(x)
-    view = Sampling(x, y, np.array(((0.5, 0.6, 0.6),), np.float32), np.zeros_like(x))
-    weight = view_weight(view, 0.5, (8, 12), noise=0.0)[0]
+    view = Exposed(x, y, np.array(((0.0, -0.1, 0.1),), np.float32), np.zeros_like(x))
+    weight = view_weight(view, (8, 12), noise=0.0)[0]
     # 1 / (0 + 0.01^2), 1 / (0.1^2 + 0.01^2), and that one pixel beyond the last column.
     expected = (1e4, 1 / 0.0101, np.exp(-2) / 0.0101)
     np.testing.assert_allclose(weight, expected, rtol=1e-4)
     # Noise of 0.05 counts like a distance of one readout.
-    noisy = view_weight(view, 0.5, (8, 12), noise=0.05)[0]
+    noisy = view_weight(view, (8, 12), noise=0.05)[0]
     np.testing.assert_allclose(noisy[:2], (1 / 1.0001, 1 / 1.0101), rtol=1e-4)
 
 

@@ -47,6 +47,18 @@ def test_time_is_recovered_from_the_offset_maps(capture: CapturePair) -> None:
     assert (cues.preference[:, 0, 115 // 4] > 3).all()
 
 
+def test_offsets_are_in_frame_intervals_whatever_a_readout_takes(capture: CapturePair) -> None:
+    ratio = 0.25
+    scan = 0.5 + (capture.scan_time - 0.5) * ratio
+    maps = offset_maps(scan[None], 0.5 + (torch.tensor([TIMES]) - 0.5) * ratio)
+    found = find_motion(capture.pair[None], maps)
+    expected = find_motion(
+        capture.pair[None], offset_maps(capture.scan_time[None], torch.tensor([TIMES]))
+    )
+    torch.testing.assert_close(found.offset, ratio * expected.offset, atol=1e-3, rtol=0)
+    torch.testing.assert_close(found.local, expected.local, atol=0.02, rtol=0)
+
+
 def test_local_and_camera_motion_keep_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
     """Flow sees nothing move, the camera's motion is 4 px to the right, the local one 8 px down."""
     height, width, t = 64, 48, 0.25

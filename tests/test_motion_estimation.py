@@ -16,9 +16,8 @@ def misplacements(pan: Pan, t: float) -> Array:
     x, y = cell_centres(*field.velocity.shape[:2])
     found = []
     for view in sample_frame(field, t, field.velocity):
-        elapsed = view.instant - t
-        moved = view.x - x - pan.velocity[0] * elapsed, view.y - y - pan.velocity[1] * elapsed
-        found.append(np.hypot(*moved))
+        off_x, off_y = (view.offset * field.readout * speed for speed in pan.velocity)
+        found.append(np.hypot(view.x - x - off_x, view.y - y - off_y))
     return np.stack(found)
 
 

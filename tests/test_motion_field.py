@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -59,11 +61,24 @@ def test_points_are_exposed_where_they_meet_the_scan(t: float) -> None:
     x, y = cell_centres(*t2b.x.shape)
     # Row y - 10 (s - t) is read at s = row / 80, and in b2t at s = 1 - row / 80.
     for view, instant in ((t2b, (y + 10 * t) / 90), (b2t, (80 - y - 10 * t) / 70)):
-        np.testing.assert_allclose(view.instant, instant, atol=1e-5)
+        np.testing.assert_allclose(view.offset, instant - t, atol=1e-5)
         np.testing.assert_allclose(view.x, x + 6 * (instant - t), atol=1e-3)
         np.testing.assert_allclose(view.y, y - 10 * (instant - t), atol=1e-3)
     inside = (t2b.y > 0) & (t2b.y < 80) & (t2b.x > 0) & (t2b.x < 59)
     assert t2b.mismatch[inside].max() < 1e-3 and b2t.mismatch[inside].max() < 1e-3
+
+
+def test_motion_is_counted_in_readouts() -> None:
+    field = uniform_field((6, -10))
+    short = replace(field, readout=0.25)
+    for t, instant in ((0.0, -1.5), (0.375, 0.0), (0.5, 0.5), (0.625, 1.0)):
+        for own, other in zip(
+            sample_frame(short, t, field.velocity),
+            sample_frame(field, instant, field.velocity),
+            strict=True,
+        ):
+            for found, expected in zip(own, other, strict=True):
+                np.testing.assert_array_equal(found, expected)
 
 
 def test_views_stand_half_the_parallax_off_to_either_side() -> None:
@@ -81,7 +96,7 @@ def test_swing_displaces_between_the_middle_and_the_ends() -> None:
     field = uniform_field((0, 0), swing=((16, 0, 0), (0, 0, -1)))
     t2b, _ = sample_frame(field, 0.5, field.velocity)
     x, y = cell_centres(*t2b.x.shape)
-    e = np.clip(t2b.instant - 0.5, -0.5, 0.5)
+    e = np.clip(t2b.offset, -0.5, 0.5)
     np.testing.assert_allclose(t2b.x, x + 16 * (e - 4 * e**3), atol=1e-3)
     np.testing.assert_allclose(t2b.y, y - (np.cos(np.pi * e) - 1), atol=5e-3)
 
@@ -92,7 +107,7 @@ def test_mismatch_is_the_distance_between_flow_and_motion() -> None:
     rows, columns = t2b.x.shape
     middle = np.s_[2 : rows - 3, 2 : columns - 3]
     # Over the gap 1 - 2 s, motion by (8, 8) px per readout predicts what flow does not show.
-    expected = np.hypot(8, 8) * np.abs(1 - 2 * t2b.instant)
+    expected = np.hypot(8, 8) * np.abs(2 * t2b.offset)
     np.testing.assert_allclose(t2b.mismatch[middle], expected[middle], atol=0.05)
     assert b2t.mismatch[middle].max() > 5
 

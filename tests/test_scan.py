@@ -27,6 +27,14 @@ def test_instants_stay_in_single_precision() -> None:
     assert Scan.of(None, 7).at(np.arange(7, dtype=np.float32)).dtype == np.float32
 
 
+def test_a_clock_counts_readouts_from_the_middle() -> None:
+    scan = Scan(0.375, 0.0625)
+    assert scan.readout(5) == scan.reversed.readout(5) == 0.25
+    assert scan.in_readouts(0.25) == Scan(0, 0.25)
+    late = Scan(0.25, 0.25)  # where sensors start one after the other, exposures are far apart
+    assert late.readout(5) == 1 and late.in_readouts(1) == late
+
+
 @pytest.mark.parametrize(
     ("scan", "reach"), [(Scan(0, 0.25), 0.5), (Scan(0.25, 0.125), 0.25), (Scan(0.25, 0.25), 0.75)]
 )

@@ -5,15 +5,14 @@ Tiles begin at multiples of 32, as the networks' grids do, and keep the scan tim
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Literal, NamedTuple
 
-import torch
 from torch import Tensor
 
 from models.generator import SIZE_MULTIPLE
 from models.networks import Corrector
 from models.refiner import Refiner
+from utils.free_memory import free_memory
 from utils.padding import round_up
 
 TileSize = Literal["auto"] | int | None
@@ -125,20 +124,6 @@ def estimate_memory(
 def frames_at_once(size: tuple[int, int], together: int) -> int:
     """How many frames of (H, W) are made as one batch of at most `together` pixels."""
     return max(1, together // (size[0] * size[1]))
-
-
-def free_memory(device: torch.device) -> float | None:
-    """Bytes that a process can still take; None where nobody knows."""
-    if device.type == "cuda":
-        return float(torch.cuda.mem_get_info(device)[0])
-    if device.type != "cpu":
-        return None
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    values = {name: rest.split()[0] for name, rest in (line.split(":", 1) for line in lines)}
-    return 1024.0 * float(values["MemAvailable"]) if "MemAvailable" in values else None
 
 
 class TilePlan(NamedTuple):

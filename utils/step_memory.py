@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from models.precision import is_lower
-from models.tiling import free_memory
 from utils.errors import InputError
 from utils.experiment import Experiment
 from utils.flow_options import FlowTrainingOptions
+from utils.free_memory import free_memory
 from utils.options import TrainingOptions
 
 _GIGABYTE = 1e9

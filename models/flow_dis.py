@@ -1,6 +1,7 @@
 """DIS optical flow (Kroeger et al., ECCV 2016) by OpenCV: flow that needs no weight file."""
 
 import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -70,12 +71,39 @@ def _luma_images(images: Tensor) -> list[npt.NDArray[np.uint8]]:
     return [to_luma(image) for image in images.float().permute(0, 2, 3, 1).cpu().numpy()]
 
 
+class _OpenCVThreads:
+    """Who needs OpenCV to have one thread, and how many it had before."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._before = 0
+
+    def take(self) -> None:
+        with self._lock:
+            if not self._users:
+                self._before = cv2.getNumThreads()
+                cv2.setNumThreads(1)
+            self._users += 1
+
+    def give_back(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                cv2.setNumThreads(self._before)
+
+
+_THREADS = _OpenCVThreads()
+
+
 @contextmanager
 def single_threaded_opencv() -> Iterator[None]:
-    """Keep OpenCV from starting its thread pool: data-loading workers forked after that hang."""
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
+    """Keep OpenCV from starting its thread pool: data-loading workers forked after that hang.
+
+    The setting is the process's: it lasts until the last of the threads in such a block leaves it.
+    """
+    _THREADS.take()
     try:
         yield
     finally:
-        cv2.setNumThreads(threads)
+        _THREADS.give_back()

@@ -1,13 +1,14 @@
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from models.flow_dis import DISFlow
+from models.flow_dis import DISFlow, single_threaded_opencv
 
 
 def texture(height, width, *, seed=0):
@@ -71,11 +72,24 @@ def test_thread_count_of_opencv_is_left_as_it_was():
     assert cv2.getNumThreads() == before
 
 
+def test_opencv_has_one_thread_until_the_last_user_leaves():
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    first, second = ExitStack(), ExitStack()  # of two threads, which overlap
+    first.enter_context(single_threaded_opencv())
+    second.enter_context(single_threaded_opencv())
+    first.close()
+    assert cv2.getNumThreads() == 1
+    second.close()
+    assert cv2.getNumThreads() == 3
+    cv2.setNumThreads(before)
+
+
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads as Linux does")
 def test_leaves_no_threads_for_forked_workers_to_wait_for():
     program = """
 import os, time, cv2, torch
-from models.flow_dis import DISFlow
+from models.flow_dis import DISFlow, single_threaded_opencv
 cv2.setNumThreads(4)
 torch.set_num_threads(1)
 images = torch.rand(2, 3, 256, 256)

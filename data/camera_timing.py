@@ -18,6 +18,7 @@ Direction = Literal["t2b", "b2t", "l2r", "r2l"]
 
 _OPPOSITE: dict[Direction, Direction] = {"t2b": "b2t", "b2t": "t2b", "l2r": "r2l", "r2l": "l2r"}
 _FORWARD = ("t2b", "l2r")
+_SHORTEST = 1e-3  # readout ratio
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class CameraTiming:
     1/2, and 1 is the 0 of the next pair of a video. Frames are at mid-exposure of the rows.
 
     Attributes:
-        readout_ratio: readout time / frame interval, in (0, 1]. Instants before the first and after
-            the last row are extrapolated.
+        readout_ratio: readout time / frame interval, in [0.001, 1]. Instants before the first and
+            after the last row are extrapolated.
         start_offset: readouts by which the second sensor starts after the first, in (-1, 1).
         exposure: time during which a row of the first and of the second sensor collects light, in
             readouts; a row is read at its end. Only their difference moves anything: the sensor
@@ -48,10 +49,10 @@ class CameraTiming:
         Raises:
             InputError: a value is out of range, or the directions are not opposite.
         """
-        if not 0 < self.readout_ratio <= 1:
+        if not _SHORTEST <= self.readout_ratio <= 1:
             raise InputError(
                 f"readout ratio {self.readout_ratio:g}: expected readout time / frame interval, "
-                "above 0 and at most 1"
+                f"from {_SHORTEST:g}, below which there is nothing to correct, to 1"
             )
         if not -1 < self.start_offset < 1:
             raise InputError(

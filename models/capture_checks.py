@@ -31,15 +31,19 @@ def check_times(times: Sequence[float]) -> None:
     Raises:
         ValueError: there are none, or one lies outside.
     """
-    if not times or not all(0 <= instant <= 1 for instant in times):
+    if not len(times) or not all(0 <= instant <= 1 for instant in times):
         raise ValueError(f"expected instants in [0, 1], got {list(times)}")
 
 
 def check_scan(scan_time: Tensor, height: int) -> None:
-    """Make sure that there is one exposure time per row.
+    """Make sure that there is one exposure time per row, and that rows are read in turn.
 
     Raises:
-        ValueError: another shape than (height,).
+        ValueError: another shape than (height,), a time that is no number, or no time between the
+            first row and the last.
     """
     if scan_time.shape != (height,):
         raise ValueError(f"scan_time must be ({height},), got {tuple(scan_time.shape)}")
+    if not scan_time.isfinite().all() or scan_time[0] == scan_time[-1]:
+        ends = f"{float(scan_time[0]):g} to {float(scan_time[-1]):g}"
+        raise ValueError(f"scan_time must be times of rows that are read in turn, got {ends}")

@@ -50,7 +50,8 @@ def correct_classically(
     Args:
         pair: (2, 3, H, W) RGB in [0, 1]: t2b, b2t; any H >= 2, any W >= 1.
         times: instants in [0, 1], in any order.
-        scan_time: (H,) exposure time of each t2b row; a readout of exactly these H rows by default.
+        scan_time: (H,) exposure time of each t2b row, evenly spaced; a readout of exactly these H
+            rows by default.
 
     Returns:
         (T, 3, H, W) float32 in [0, 1] on the pair's device.

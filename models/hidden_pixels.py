@@ -16,7 +16,7 @@ def hide_pixels(pair: Tensor, share: float) -> tuple[Tensor, Tensor]:
     """Replace random pixels, each by one of the 24 around it.
 
     Args:
-        pair: (B, 2, 3, H, W), at least 3 rows and columns.
+        pair: (B, 2, 3, H, W), at least 4 rows and columns.
         share: of the pixels to hide, 0 to 1; drawn from the global random state.
 
     Returns:

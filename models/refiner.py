@@ -94,9 +94,10 @@ class Refiner(nn.Module):
     def forward(self, pair: Tensor, offsets: Tensor, cues: Tensor | None = None) -> GeneratorOutput:
         """Correct a batch of pairs; arguments and result as of `Generator.forward`.
 
-        T and the size may be any; flows have half the size, rounded up. Each frame is made by
-        itself: it does not matter which others are asked for. The four flow levels are those of the
-        classical motion, of both rounds of its correction, and of the last refinement.
+        T may be any, and any size of two rows or more; flows have half the size, rounded up. Each
+        frame is made by itself: it does not matter which others are asked for. The four flow levels
+        are those of the classical motion, of both rounds of its correction, and of the last
+        refinement.
 
         Args:
             pair: (B, 2, 3, H, W).

@@ -27,7 +27,8 @@ class Scan(NamedTuple):
         """That of t2b.
 
         Args:
-            scan_time: (H,) exposure time of each row; a readout of exactly these by default.
+            scan_time: (H,) exposure time of each row, evenly spaced; a readout of exactly these by
+                default.
             height: H.
         """
         scan = time_maps.scan_time(height) if scan_time is None else scan_time

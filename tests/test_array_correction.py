@@ -40,7 +40,7 @@ def test_equals_the_method_on_tensors() -> None:
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
 def test_frames_have_the_type_of_the_inputs(dtype: str) -> None:
     first, _ = pair(dtype)
-    frames = load_correction("classical")(first, first, [0.5])
+    frames = load_correction("classical")(first, first, np.array([0.5]))
     assert frames.dtype == np.dtype(dtype) and frames.shape == (1, 24, 40, 3)
     tolerance = {"uint8": 0, "uint16": 1}.get(dtype, 1e-6)
     np.testing.assert_allclose(frames[0].astype(float), first.astype(float), atol=tolerance)

@@ -126,7 +126,7 @@ def test_sensors_that_read_columns() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"readout_ratio": 0.0}, "readout ratio 0: expected .* above 0 and at most 1"),
+        ({"readout_ratio": 1e-4}, "readout ratio 0.0001: expected .* from 0.001, below which"),
         ({"readout_ratio": 1.5}, "readout ratio 1.5"),
         ({"start_offset": 1.0}, "start offset 1: .*--offset shifts by whole frames"),
         ({"exposure": (0.0, 1.2)}, "exposure 0,1.2: expected readouts from 0 to 1"),

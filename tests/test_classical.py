@@ -217,3 +217,6 @@ def test_impossible_arguments_are_refused() -> None:
             correct_classically(pair, times)
     with pytest.raises(ValueError, match=r"scan_time must be \(8,\), got \(9,\)"):
         correct_classically(pair, [0.5], scan_time=scan_time(9))
+    for scan in (torch.full((8,), 0.5), torch.full((8,), torch.nan)):
+        with pytest.raises(ValueError, match=r"rows that are read in turn, got (0.5|nan) to"):
+            correct_classically(pair, [0.5], scan_time=scan)

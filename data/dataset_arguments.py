@@ -8,6 +8,7 @@ from pathlib import Path
 
 from data.simulator import Range, SceneSettings
 from utils.errors import InputError
+from utils.option_files import plain_name
 
 DIFFICULTIES = {
     "easy": (0.25, 0.5),
@@ -49,8 +50,10 @@ def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     _fill(arguments, _SIMULATED, used=not arguments.recorded, by="a video or frames")
     for name in _RANGES:
         setattr(arguments, name, _as_range(name, getattr(arguments, name)))
-    if Path(arguments.split).name != arguments.split:
-        raise InputError(f"--split {arguments.split}: expected the name of a folder")
+    try:
+        plain_name(arguments.split)
+    except ValueError as error:
+        raise InputError(f"--split: {error}") from error
     _expect(arguments, "count", 1)
     _expect(arguments, "frames", 2)
     _expect(arguments, "seed", 0)

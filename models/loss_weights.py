@@ -14,6 +14,9 @@ TERMS = MappingProxyType(
 )
 """Terms that each objective offers (`models.objectives`, `models.flow_losses`)."""
 
+_OF_IMAGES = ("Charbonnier", "Perceptual")
+"""Of them those without which a cycle has nothing to compare."""
+
 
 def parse_loss(text: str, objective: str) -> dict[str, float]:
     """Weights of loss terms by name.
@@ -23,7 +26,8 @@ def parse_loss(text: str, objective: str) -> dict[str, float]:
         objective: whose terms may be named, a key of `TERMS`.
 
     Raises:
-        InputError: a term cannot be read, is unknown, repeated or has a negative weight.
+        InputError: a term cannot be read, is unknown, repeated or has a negative weight, or no term
+            compares images where the objective rebuilds them.
     """
     weights: dict[str, float] = {}
     for term in text.split("|"):
@@ -36,6 +40,8 @@ def parse_loss(text: str, objective: str) -> dict[str, float]:
         if name in weights:
             raise InputError(f"loss {text!r}: {name} is given twice; keep one")
         weights[name] = _non_negative(factor, text)
+    if objective in ("cycle", "distillation") and not any(name in weights for name in _OF_IMAGES):
+        raise InputError(f"loss {text!r}: {objective} needs {' or '.join(_OF_IMAGES)}")
     return weights
 
 

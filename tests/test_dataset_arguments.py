@@ -50,7 +50,8 @@ def test_recordings_have_arguments_of_their_own():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--split ../train", "--split ../train: expected the name of a folder"),
+        ("--split ../train", "--split: expected a folder name without separators, got '../train'"),
+        ("--split ..", "--split: expected a folder name without separators, got '..'"),
         ("--count 0", "--count 0: expected at least 1"),
         ("--frames 1", "--frames 1: expected at least 2"),
         ("--seed -1", "--seed -1: expected at least 0"),

@@ -194,6 +194,8 @@ def test_flow_colours_by_hand() -> None:
         (["train.level_weights=[1,2]"], "'train.level_weights'"),
         (["train.finest_level=5", "train.level_weights=[0,0,1,1,1]"], "expected one above 0"),
         (["netF.matching=distance"], "must be 'product' or 'cosine', got \"distance\""),
+        (["train.accumulation_steps=3"], "train.accumulation_steps (1 x 3), got 2"),
+        (["datasets.train.scene.gamma=3"], "scene.gamma': global-shutter frames are ideal"),
         (["train.iteration=3"], "did you mean 'train.iterations'?"),
         (["path.pretrained_rsg=none.pth"], "none.pth: expected a weight file, got no such file"),
         (["datasets.train.data_root=none"], "none: expected a folder of photos"),

@@ -95,8 +95,3 @@ def test_accumulated_gradients_are_those_of_the_batch(tmp_path) -> None:
         weights.append(torch.cat([weight.grad.flatten() for weight in run.generator.parameters()]))
         assert not result.skipped
     torch.testing.assert_close(weights[0], weights[1], rtol=1e-3, atol=1e-6)
-
-
-def test_parts_must_share_the_batch(tmp_path) -> None:
-    with pytest.raises(ValueError, match=r"train.accumulation_steps: expected a divisor"):
-        tiny_options(tmp_path, accumulation_steps=3)

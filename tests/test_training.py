@@ -146,6 +146,20 @@ def test_resume_path_goes_on_from_another_task(tmp_path: Path, unbroken) -> None
     assert same_weights(train(options, resume=str(source)), unbroken[1])
 
 
+def test_resume_path_keeps_its_own_best_weights(tmp_path: Path, unbroken) -> None:
+    valid = {"dataset_type": "simulated", "count": 1, "scene": {"height": 64, "width": 64}}
+    first = tiny_options(tmp_path, task="first", iterations=2, checkpoint_test=2)
+    content = first.model_dump(mode="json")
+    content["datasets"]["valid"] = valid
+    first = TrainingOptions.model_validate_json(json.dumps(content))
+    train(first)
+    content |= {"task": "second"}
+    content["train"] |= {"iterations": 3, "G_optimizer_lr": 0.1}
+    second = TrainingOptions.model_validate_json(json.dumps(content))
+    train(second, resume=str(latest(folder_of(first) / "checkpoints")))
+    assert (folder_of(second) / "checkpoints" / "best.safetensors").exists()
+
+
 def test_resume_path_does_not_mix_runs(tmp_path: Path, unbroken) -> None:
     options = tiny_options(tmp_path, iterations=2)
     train(options)
@@ -264,6 +278,12 @@ def test_training_starts_from_pretrained_weights(tmp_path: Path, unbroken) -> No
     trained = train(tiny_options(tmp_path, pretrained=weights, **still))
     for name, weight in trained.state_dict().items():
         torch.testing.assert_close(weight, unbroken[1].state_dict()[name], rtol=1e-6, atol=1e-6)
+
+
+def test_parts_must_share_the_batch(tmp_path: Path) -> None:
+    expected = r"a multiple of the number of processes times train.accumulation_steps \(1 x 3\)"
+    with pytest.raises(InputError, match=expected):
+        train(tiny_options(tmp_path, accumulation_steps=3))
 
 
 def test_a_file_in_the_way_of_the_output_folder(tmp_path: Path) -> None:

@@ -15,9 +15,19 @@ from pydantic import (
 )
 from typing_extensions import Self
 
-from utils.option_files import OptionGroup
+from utils.option_files import FolderName, OptionGroup, changed
 
 DatasetType = Literal["rs_gopro", "captures", "simulated"]
+
+_ONLY_FOR: dict[str, DatasetType] = {
+    "split": "rs_gopro",
+    "procedural_textures": "simulated",
+    "scene": "simulated",
+    "flows": "simulated",
+    "sensor_rows": "simulated",
+    "seed": "simulated",
+}
+"""Options that other types of data make nothing of."""
 
 GRID = 32  # the generator halves its input five times
 
@@ -103,14 +113,12 @@ class DataOptions(OptionGroup):
 
     @model_validator(mode="after")
     def _fits_the_type(self) -> Self:
-        if self.dataset_type != "simulated":
-            if self.data_root is None and not self._shares_a_folder:
-                raise ValueError(
-                    f"data_root: expected a folder for '{self.dataset_type}', got null"
-                )
-            for key in ("procedural_textures", "scene"):
-                if key in self.model_fields_set:
-                    raise ValueError(f"{key}: only for 'simulated' data, not '{self.dataset_type}'")
+        needs_folder = self.dataset_type != "simulated" and not self._shares_a_folder
+        if needs_folder and self.data_root is None:
+            raise ValueError(f"data_root: expected a folder for '{self.dataset_type}', got null")
+        for key, owner in _ONLY_FOR.items():
+            if self.dataset_type != owner and changed(self, key):
+                raise ValueError(f"{key}: only for '{owner}' data, not '{self.dataset_type}'")
         return self
 
 
@@ -125,7 +133,7 @@ class TrainingDataOptions(DataOptions):
     take longer to make than to learn from. A multiple of batch size times workers.
     """
 
-    split: str = "train"
+    split: FolderName = "train"
     patch_size: Annotated[int | tuple[int, int], BeforeValidator(_as_patch)] = 256
     times: Literal["released", "continuous"] = "released"
     augment: bool = True
@@ -156,9 +164,6 @@ class TrainingDataOptions(DataOptions):
                     f"[{low:g}, {high:g}]; expected at most {min(room) if square else list(room)}"
                 )
         self._check_repetition()
-        for key in ("flows", "sensor_rows"):
-            if self.dataset_type != "simulated" and key in self.model_fields_set:
-                raise ValueError(f"{key}: only for 'simulated' data, not '{self.dataset_type}'")
         return self
 
     def _check_repetition(self) -> None:
@@ -178,7 +183,7 @@ class ValidationDataOptions(DataOptions):
     folder, in natural order of names, is held out of training and validated on.
     """
 
-    split: str = "valid"
+    split: FolderName = "valid"
     count: PositiveInt | None = None
     every: Annotated[int, Field(ge=2)] | None = None
     seed: NonNegativeInt = 1_000_000

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, Field, model_validator
 
 from models.precision import Precision
-from utils.option_files import DeviceName, OptionGroup, TaskName
+from utils.option_files import DeviceName, FolderName, OptionGroup
 
 ProtocolName = Literal["released", "full", "ifed"]
 """A key of `utils.metrics.PROTOCOLS`."""
@@ -55,7 +55,7 @@ class MethodOptions(OptionGroup):
         mirrored scene running backwards: better, in twice the time.
     """
 
-    task: TaskName
+    task: FolderName
     device: DeviceName = "auto"
     method: MethodName = "network"
     precision: Precision = "float32"
@@ -77,7 +77,7 @@ class BenchmarkOptions(OptionGroup):
     """The captures to score: `data_root`/`split`/SEQ/RS and GS."""
 
     data_root: str
-    split: str = "test"
+    split: FolderName = "test"
 
 
 class BenchmarkDatasets(OptionGroup):

@@ -57,9 +57,10 @@ def open_experiment(
             over and moves aside what the folder holds; a path goes on from that checkpoint.
 
     Raises:
-        InputError: the folder cannot be written, or the checkpoint is missing or would mix two
-            runs in one folder.
+        InputError: the batch cannot be shared equally, the folder cannot be written, or the
+            checkpoint is missing or would mix two runs in one folder.
     """
+    _check_parts(options, processes)
     folder = Path(options.path.root) / options.task
     moved, checkpoint, versions = None, None, find_versions()
     if processes.is_main:
@@ -76,6 +77,21 @@ def open_experiment(
         yield Experiment(options, processes, folder, checkpoint, versions, log)
     finally:
         close_log()
+
+
+def _check_parts(options: TrainingOptions | FlowTrainingOptions, processes: Processes) -> None:
+    """Make sure that every process can take its share of a batch in equal parts.
+
+    Raises:
+        InputError: it cannot.
+    """
+    batch = options.datasets.train.dataloader_batch_size
+    parts = options.train.accumulation_steps
+    if batch % (processes.world_size * parts):
+        raise InputError(
+            f"datasets.train.dataloader_batch_size: expected a multiple of the number of processes "
+            f"times train.accumulation_steps ({processes.world_size} x {parts}), got {batch}"
+        )
 
 
 def _choose_checkpoint(folder: Path, resume: str) -> Path | None:

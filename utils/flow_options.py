@@ -9,13 +9,14 @@ from models.flow_pwc import SIZE_MULTIPLE
 from models.loss_weights import parse_loss
 from utils.data_options import DataOptions
 from utils.errors import InputError
-from utils.option_files import DeviceName, OptionGroup, TaskName
+from utils.option_files import DeviceName, FolderName, OptionGroup, changed
 from utils.options import LoopOptions
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Side = Annotated[PositiveInt, Field(multiple_of=SIZE_MULTIPLE)]
 _Size = tuple[_Side, _Side]
 _LEVELS = 5  # of the network that have a flow
+_OF_CAMERAS = ("exposure", "gamma", "shot_noise", "read_noise", "view_difference", "parallax")
 
 
 class FlowPathOptions(OptionGroup):
@@ -26,9 +27,19 @@ class FlowPathOptions(OptionGroup):
 
 
 class FlowDataOptions(DataOptions):
-    """Simulated scenes; see `utils.data_options.DataOptions`."""
+    """Simulated scenes; see `utils.data_options.DataOptions`.
+
+    Their frames are ideal; noise and differences of brightness are drawn for each crop.
+    """
 
     dataset_type: Literal["simulated"] = "simulated"
+
+    @model_validator(mode="after")
+    def _has_ideal_cameras(self) -> Self:
+        for key in _OF_CAMERAS:
+            if changed(self.scene, key):
+                raise ValueError(f"scene.{key}: global-shutter frames are ideal; leave it out")
+        return self
 
 
 class FlowTrainingDataOptions(FlowDataOptions):
@@ -117,7 +128,7 @@ class FlowStepOptions(LoopOptions):
 class FlowTrainingOptions(OptionGroup):
     """Everything that flow training needs."""
 
-    task: TaskName
+    task: FolderName
     seed: NonNegativeInt = 0
     device: DeviceName = "auto"
     path: FlowPathOptions = FlowPathOptions()

@@ -16,20 +16,30 @@ from utils.errors import InputError
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
 
-def _plain_name(name: str) -> str:
+def plain_name(name: str) -> str:
+    """The name of a folder, checked.
+
+    Raises:
+        ValueError: it is empty, or leads elsewhere.
+    """
     if not name or name in (".", "..") or "/" in name or "\\" in name:
         raise ValueError(f"expected a folder name without separators, got {name!r}")
     return name
 
 
-TaskName = Annotated[str, AfterValidator(_plain_name)]
-"""The name of a run's folder."""
+FolderName = Annotated[str, AfterValidator(plain_name)]
 
 
 class OptionGroup(BaseModel):
     """A frozen group of options: unknown keys, wrong types and non-finite numbers are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def changed(options: OptionGroup, key: str) -> bool:
+    """Whether a group has such an option, and it is not as it is by default."""
+    fields = type(options).model_fields
+    return key in fields and bool(getattr(options, key) != fields[key].default)
 
 
 OptionsType = TypeVar("OptionsType", bound=OptionGroup)

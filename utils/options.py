@@ -23,7 +23,7 @@ from utils.data_options import (
     ValidationDataOptions,
 )
 from utils.errors import InputError
-from utils.option_files import DeviceName, OptionGroup, TaskName, load_options
+from utils.option_files import DeviceName, FolderName, OptionGroup, load_options
 
 __all__ = [
     "DataOptions",
@@ -39,6 +39,8 @@ __all__ = [
     "ValidationDataOptions",
     "load_options",
 ]
+
+_LEAST_HIDDEN = 0.01  # share of the pixels
 
 
 class DatasetOptions(OptionGroup):
@@ -73,6 +75,12 @@ class GeneratorOptions(OptionGroup):
     n_feats: PositiveInt = 32
     width: PositiveFloat = 1.0
     channels: Literal["rgb", "bgr"] = "rgb"
+
+    @model_validator(mode="after")
+    def _fits_the_type(self) -> Self:
+        if self.net_type == "refiner" and self.channels != "rgb":
+            raise ValueError(f"channels: 'refiner' works on 'rgb', got '{self.channels}'")
+        return self
 
 
 class LoopOptions(OptionGroup):
@@ -142,6 +150,11 @@ class StepOptions(LoopOptions):
             raise ValueError(f"G_lossfn_type: {error}") from error
         if self.hidden_share and self.objective == "supervised":
             raise ValueError("hidden_share: only for 'cycle' and 'distillation', got 'supervised'")
+        if 0 < self.hidden_share < _LEAST_HIDDEN:
+            raise ValueError(
+                f"hidden_share: expected 0 or at least {_LEAST_HIDDEN:g}, for every crop to have "
+                f"hidden pixels, got {self.hidden_share:g}"
+            )
         if self.hidden_share and "Perceptual" in self.loss_weights:
             raise ValueError(
                 "hidden_share: single pixels have no Perceptual distance; leave one of them out"
@@ -152,7 +165,7 @@ class StepOptions(LoopOptions):
 class TrainingOptions(OptionGroup):
     """Everything a training run needs; `options/train_stage1.json` shows it filled in."""
 
-    task: TaskName
+    task: FolderName
     seed: NonNegativeInt = 0
     device: DeviceName = "auto"
     path: PathOptions
@@ -172,17 +185,7 @@ class TrainingOptions(OptionGroup):
         if "Flow" in self.train.loss_weights and not self.datasets.train.flows:
             raise ValueError("datasets.train.flows: the term 'Flow' needs exact flows, got false")
         self._check_held_out()
-        self._check_parts()
         return self
-
-    def _check_parts(self) -> None:
-        """A batch can be taken in equal parts."""
-        batch, parts = self.datasets.train.dataloader_batch_size, self.train.accumulation_steps
-        if batch % parts:
-            raise ValueError(
-                f"train.accumulation_steps: expected a divisor of "
-                f"datasets.train.dataloader_batch_size ({batch}), got {parts}"
-            )
 
     def _check_held_out(self) -> None:
         """Captures are held out of captures."""
@@ -210,8 +213,10 @@ class TrainingOptions(OptionGroup):
             )
 
     def _check_border(self) -> None:
-        """The student's crop is a positive multiple of the generator's grid."""
+        """There is a border, and the student's crop is a positive multiple of the grid."""
         border = self.train.border
+        if not border:
+            raise ValueError("train.border: 'distillation' needs a border, got 0")
         for side in self.datasets.train.patch:
             inner = side - 2 * border
             if inner <= 0 or inner % GRID:

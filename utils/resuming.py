@@ -65,6 +65,8 @@ def restore(training: Training) -> None:
     for group, weight_decay in zip(training.optimizer.param_groups, decay, strict=True):
         group["weight_decay"] = weight_decay
     training.progress = Progress(**state.progress)
+    if path.parent.resolve() != experiment.checkpoints.resolve():
+        training.progress.best = None  # those weights are in the other run's folder
     rank, device = experiment.processes.rank, experiment.processes.device
     if rank < len(state.random):
         restore_random_state(state.random[rank], device)

@@ -34,7 +34,7 @@ class Run(BaseModel, extra="allow"):
 
 
 class _Description(BaseModel):
-    runs: list[Run]
+    runs: list[Run] = []
 
 
 @contextmanager
@@ -71,12 +71,11 @@ def new_sequences(dataset: Path, split: str, names: Collection[str]) -> Iterator
         with new_dataset(dataset) as making:
             yield making
         return
-    if not (dataset / _DESCRIPTION).is_file():
+    if not read_runs(dataset):
         raise InputError(
-            f"{dataset}: exists already, without the {_DESCRIPTION} of a data set made here; "
+            f"{dataset}: exists already, and {_DESCRIPTION} tells of no sequences made there; "
             "name a new folder, or remove it first"
         )
-    read_runs(dataset)
     for name in names:
         if (dataset / split / name).exists():
             raise InputError(
@@ -85,10 +84,11 @@ def new_sequences(dataset: Path, split: str, names: Collection[str]) -> Iterator
             )
     with _hidden_folder(dataset) as making:
         yield making
+        runs = [*read_runs(dataset), *read_runs(making)]
         prepare_output_folder(dataset / split)
         for name in names:
             _move(making / split / name, dataset / split / name)
-        _write_runs(dataset, [*read_runs(dataset), *read_runs(making)])
+        _write_runs(dataset, runs)
 
 
 def write_capture(sequence: Path, index: int, capture: CapturePair) -> None:
@@ -124,7 +124,10 @@ def write_description(
 
 
 def read_runs(dataset: Path) -> list[Run]:
-    """The runs that wrote a data set, as its `dataset.json` tells; none where it has no such file.
+    """The runs that wrote what a data set has, as its `dataset.json` tells.
+
+    Returns:
+        Nothing where there is no such file, or another program's.
 
     Raises:
         InputError: the file cannot be read.
@@ -133,11 +136,17 @@ def read_runs(dataset: Path) -> list[Run]:
     if not file.exists():
         return []
     try:
-        return _Description.model_validate_json(file.read_bytes()).runs
+        runs = _Description.model_validate_json(file.read_bytes()).runs
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{file}: not a description of a data set as it is made now; make the set again"
+            f"{file}: not a description of a data set; remove or restore it"
         ) from error
+    for run in runs:
+        folder = dataset / run.split
+        run.sequences = {
+            name: made for name, made in run.sequences.items() if (folder / name).exists()
+        }
+    return [run for run in runs if run.sequences]
 
 
 def _write_runs(dataset: Path, runs: Sequence[Run]) -> None:

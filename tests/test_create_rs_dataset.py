@@ -1,4 +1,5 @@
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def test_the_folder_holds_the_simulated_captures(tmp_path: Path) -> None:
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
-    with pytest.raises(InputError, match=r"set: exists already, without the dataset.json of a"):
+    with pytest.raises(InputError, match=r"set: exists already, and dataset.json tells of no"):
         write_dataset(tmp_path / "set", textures(), SETTINGS, [7])
     assert list(tmp_path.iterdir()) == [tmp_path / "set"]
     assert list((tmp_path / "set").iterdir()) == []
@@ -89,6 +90,16 @@ def test_splits_and_sequences_are_added(tmp_path: Path, monkeypatch: pytest.Monk
         ("train", "recorded", ["walk"]),
     ]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["set", "walk"]
+
+
+def test_what_was_removed_can_be_made_again(tmp_path: Path) -> None:
+    dataset = tmp_path / "set"
+    write_dataset(dataset, textures(), SETTINGS, [7])
+    write_dataset(dataset, textures(), SETTINGS, [8], split="train")
+    shutil.rmtree(dataset / "test")
+    write_dataset(dataset, textures(), SETTINGS, [7, 9])
+    runs = [(run["split"], list(run["sequences"])) for run in describe(dataset)]
+    assert runs == [("train", ["0000"]), ("test", ["0000", "0001"])]
 
 
 def test_what_a_data_set_has_is_left_alone(tmp_path: Path) -> None:

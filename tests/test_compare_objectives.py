@@ -113,5 +113,7 @@ def test_results_of_other_options_are_not_mixed_in(
     monkeypatch.setattr(subprocess, "run", trainer([]))
     comparison.train(named("stage1"))
     changes = [f"path.root={comparison.root}", *TINY, "seed=2"]
-    with pytest.raises(InputError, match=r"stage1: was trained with other options \(seed\)"):
+    with pytest.raises(InputError, match=r"stage1: was made with other options \(seed\)"):
         Comparison(FILE, changes, scenes=1).train(named("stage1"))
+    with pytest.raises(InputError, match=r"start: was made with other options \(seed\)"):
+        Comparison(FILE, changes, scenes=1).prepare_start()

@@ -32,7 +32,7 @@ from utils.comparison import (
 from utils.comparison_variants import START, SUPERVISED, VARIANTS, Variant, choose_variants
 from utils.curves import plot_lines
 from utils.errors import InputError
-from utils.image_io import prepare_output_folder
+from utils.image_io import prepare_output_folder, replacing
 from utils.options import TrainingOptions, load_options
 from utils.random_state import seed_everything
 from utils.records import read_records
@@ -42,6 +42,7 @@ from utils.training_data import build_validation_set
 WEIGHTS = "generator.safetensors"
 MEAN = "mean"
 
+_OPTIONS = "options.json"
 _TEST_SEED = 2_000_000  # of the scenes that are scored; validation starts at 1,000,000
 
 
@@ -99,15 +100,21 @@ class Comparison:
         self.root = Path(self._options.path.root)
 
     def prepare_start(self) -> None:
-        """Write the weights that all variants start from.
+        """Write the weights that all variants start from, unless that was done.
 
         Raises:
-            InputError: the folder cannot be written, or weights to start from do not fit.
+            InputError: the folder cannot be written or is another comparison's, or weights to start
+                from do not fit.
         """
-        path = prepare_output_folder(self.root / START) / WEIGHTS
-        if not path.exists():
-            seed_everything(self._options.seed)
-            save_weights(path, build_generator(self._options))
+        folder = prepare_output_folder(self.root / START)
+        if (folder / WEIGHTS).exists():
+            _expect_options(folder, self._options)
+            return
+        seed_everything(self._options.seed)
+        generator = build_generator(self._options)
+        with replacing(folder / _OPTIONS) as temporary:
+            temporary.write_text(self._options.model_dump_json(indent=2), encoding="utf-8")
+        save_weights(folder / WEIGHTS, generator)
 
     def overrides(self, variant: Variant) -> list[str]:
         """What changes the option file into a variant."""
@@ -191,13 +198,14 @@ class Comparison:
 
 
 def _expect_options(folder: Path, options: TrainingOptions) -> None:
-    """Check that finished training had the options that are asked for now."""
-    trained = json.loads((folder / "options.json").read_text(encoding="utf-8"))
+    """Check that what is finished had the options that are asked for now."""
+    file = folder / _OPTIONS
+    trained = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     wanted = options.model_dump(mode="json")
     groups = [name for name in wanted if trained.get(name) != wanted[name]]
     if groups:
         raise InputError(
-            f"{folder}: was trained with other options ({', '.join(groups)}); choose another "
+            f"{folder}: was made with other options ({', '.join(groups)}); choose another "
             "path.root, or remove the folder"
         )
 

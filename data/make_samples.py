@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from data.simulator import SceneSettings, draw_scene
 from data.textures import BUNDLED_PHOTOS, load_textures
-from utils.image_io import to_uint8, write_image
+from utils.command_line import run
+from utils.image_io import prepare_output_folder, to_uint8, write_image
 
 
 class Sample(NamedTuple):
@@ -26,12 +27,16 @@ SETTINGS = SceneSettings(
 
 
 def make_samples(folder: Path) -> None:
-    """Write `NAME/0_t2b.png` and `NAME/0_b2t.png` for every sample into `folder`."""
+    """Write `NAME/0_t2b.png` and `NAME/0_b2t.png` for every sample into `folder`.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
     photos = dict(zip(BUNDLED_PHOTOS, load_textures(None), strict=True))
     for name, sample in SAMPLES.items():
         scene = draw_scene([photos[photo] for photo in sample.photos], SETTINGS, sample.seed)
         capture = scene.capture([], name=name)
-        (folder / name).mkdir(parents=True, exist_ok=True)
+        prepare_output_folder(folder / name)
         write_image(folder / name / "0_t2b.png", to_uint8(capture.t2b))
         write_image(folder / name / "0_b2t.png", to_uint8(capture.b2t))
 
@@ -45,4 +50,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

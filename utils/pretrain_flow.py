@@ -73,6 +73,9 @@ def main() -> None:
     parser.add_argument("--width", type=float, default=0.5, help="of the generator")
     parser.add_argument("--seed", type=int, default=3, help="0 was seen to stay on the plateau")
     arguments = parser.parse_args()
+    if arguments.width <= 0 or arguments.seed < 0:
+        given = f"--width {arguments.width:g} --seed {arguments.seed}"
+        raise InputError(f"{given}: expected a width above 0 and a seed of at least 0")
     torch.manual_seed(arguments.seed)
     generator = Generator(width=arguments.width)
     pretrain(generator, load_textures(arguments.photos), LESSONS, arguments.seed)

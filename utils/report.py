@@ -78,7 +78,7 @@ def format_tables(scores: Sequence[FrameScore], strengths: Mapping[str, str]) ->
                 _group_table("strength", methods, _strength_of(strengths)),
             ]
         sections += [
-            f"By place, PSNR (the border is {BAND} px wide):",
+            f"By place, PSNR (the border is {BAND} px wide, of small images a quarter):",
             _place_table(methods),
             *_remarks(methods),
         ]

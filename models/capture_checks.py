@@ -1,4 +1,4 @@
-"""What every way to correct a capture expects of its inputs."""
+"""What every way to correct a capture, or to find flow, expects of its inputs."""
 
 from collections.abc import Sequence
 
@@ -47,3 +47,14 @@ def check_scan(scan_time: Tensor, height: int) -> None:
     if not scan_time.isfinite().all() or scan_time[0] == scan_time[-1]:
         ends = f"{float(scan_time[0]):g} to {float(scan_time[-1]):g}"
         raise ValueError(f"scan_time must be times of rows that are read in turn, got {ends}")
+
+
+def check_frames(first: Tensor, second: Tensor) -> None:
+    """Make sure that flow can be asked for.
+
+    Raises:
+        ValueError: the images are not of one shape (B, 3, H, W).
+    """
+    if first.ndim != 4 or first.shape[1] != 3 or first.shape != second.shape:
+        got = f"{tuple(first.shape)} and {tuple(second.shape)}"
+        raise ValueError(f"images must both be (B, 3, H, W), got {got}")

@@ -8,12 +8,12 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from models.classical import correct_with_field
 from models.correction import IN_FLOAT32
 from models.flow_dis import single_threaded_opencv
+from models.generator_layers import resize_flow
 from models.motion_field import MotionField, cell_centres, enlarge_cells, sample_frame
 from models.networks import Corrector
 from models.passes import Pass, Running, run_passes
@@ -66,7 +66,8 @@ def correct_with_flows(
         for frame, flow, t in zip(made.frames, made.flows, made.times, strict=True):
             for index in (index for index, wanted in enumerate(times) if wanted == t):
                 made.tile.paste(frames[index], frame)
-                made.tile.paste(flows[index], _enlarge(flow.float(), frame.shape[-2:]))
+                full = resize_flow(flow.float(), 2)
+                made.tile.paste(flows[index], full[..., : frame.shape[-2], : frame.shape[-1]])
 
     run_passes(generator, pair, (times, scan_time), running=running, take=take)
     return CorrectionWithFlows(frames, flows)
@@ -85,12 +86,6 @@ def correct_classically_with_flows(
     with single_threaded_opencv(), ThreadPoolExecutor(os.cpu_count()) as pool:
         flows = list(pool.map(lambda t: _classical_flow(field, t, pair.shape[-2:]), times))
     return CorrectionWithFlows(frames, torch.from_numpy(np.stack(flows)).to(pair.device))
-
-
-def _enlarge(flow: Tensor, size: Sequence[int]) -> Tensor:
-    """(2, 2, h, w) in pixels of the half-size grid to (2, 2, H, W) in pixels."""
-    full = F.interpolate(flow, scale_factor=2, mode="bilinear", align_corners=False) * 2
-    return full[..., : size[0], : size[1]]
 
 
 def _classical_flow(field: MotionField, t: float, size: Sequence[int]) -> Array:

@@ -12,7 +12,13 @@ _STRIPS = (128, 16)
 and on a CPU: narrow strips compare less in vain, wide ones take fewer products."""
 
 
-def correlation(first: Tensor, second: Tensor, radius: int = 4) -> Tensor:
+RADIUS = 4
+"""Pixels that the networks' cost volumes reach to each side."""
+
+COST_CHANNELS = (2 * RADIUS + 1) ** 2
+
+
+def correlation(first: Tensor, second: Tensor, radius: int = RADIUS) -> Tensor:
     """Correlate `first` with `second` displaced by up to `radius` pixels in x and y.
 
     out(p)[dx, dy] = mean over channels of first(p) * second(p + (dx, dy)), zero outside `second`.

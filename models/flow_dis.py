@@ -12,6 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from models.capture_checks import check_frames
+
 _LEAST_SIDE = 16
 """Below this an 8-pixel patch no longer fits the half-size image on which the search ends: OpenCV
 then reads outside it, and refuses only what is below 12."""
@@ -37,9 +39,7 @@ class DISFlow(nn.Module):
         Raises:
             ValueError: the images are not of one shape (B, 3, H, W).
         """
-        if first.ndim != 4 or first.shape[1] != 3 or first.shape != second.shape:
-            got = f"{tuple(first.shape)} and {tuple(second.shape)}"
-            raise ValueError(f"images must both be (B, 3, H, W), got {got}")
+        check_frames(first, second)
         with single_threaded_opencv(), ThreadPoolExecutor(os.cpu_count()) as pool:
             flows = list(pool.map(search_flow, _luma_images(first), _luma_images(second)))
         return torch.from_numpy(np.stack(flows)).permute(0, 3, 1, 2).to(first)

@@ -19,8 +19,8 @@ def initialise(network: PWCNet) -> None:
 
     Convolutions start as Kaiming et al. advise for leaky rectifiers; the first features are those
     of deviations from grey, so that cosines between them tell matches apart. A level enlarges the
-    coarser one's flow bilinearly, hands it on, and adds next to nothing; so does the refiner. All
-    levels can then learn at once, each what those before it leave to be found.
+    coarser one's flow bilinearly, hands it on, and adds next to nothing; so does the context net.
+    All levels can then learn at once, each what those before it leave to be found.
     """
     for name, parameter in network.named_parameters():
         if name.endswith("weight"):

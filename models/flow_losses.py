@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from data.flow_training_set import FlowSample
+from models.correlation import RADIUS
 from models.flow_pwc_blocks import FlowLevel
 from models.objectives import Loss, weigh
 
 _EPSILON = 0.01  # px by which an endpoint error is rounded off at zero
-_RADIUS = 4  # of the cost volumes
-_SIDE = 2 * _RADIUS + 1
+_SIDE = 2 * RADIUS + 1  # of the cost volumes
 _SHARPNESS = 20.0  # factor from costs to the logarithms of odds
 
 
@@ -92,7 +92,7 @@ def matching(levels: Sequence[FlowLevel], truth: Tensor, visible: Tensor) -> Ten
     for level in levels:
         cell = truth.shape[-1] // level.flow.shape[-1]
         target = shrink_flow(truth, visible, cell)
-        left = (target.flow - level.start.detach()) / cell + _RADIUS
+        left = (target.flow - level.start.detach()) / cell + RADIUS
         covered = ((left > 0) & (left < _SIDE - 1)).all(dim=1, keepdim=True)
         known = (covered & (target.weight > 0.99)).float()
         odds = torch.log_softmax(_SHARPNESS * level.costs.float(), dim=1)

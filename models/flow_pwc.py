@@ -12,13 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.capture_checks import check_frames
 from models.flow_pwc_blocks import (
     FLOW_SCALE,
+    ContextNet,
     Decoder,
     Extractor,
     FlowLevel,
     Matching,
-    Refiner,
     describe_level,
 )
 from models.warping import Sampling
@@ -60,7 +61,7 @@ class PWCNet(nn.Module):
         self.moduleFou = Decoder(4, sampling, matching)
         self.moduleFiv = Decoder(5, sampling, matching)
         self.moduleSix = Decoder(6, sampling, matching)
-        self.moduleRefiner = Refiner()
+        self.moduleRefiner = ContextNet()
 
     @property
     def architecture(self) -> dict[str, str]:
@@ -84,9 +85,7 @@ class PWCNet(nn.Module):
         Raises:
             ValueError: the images are not of one shape (B, 3, H, W).
         """
-        if first.ndim != 4 or first.shape[1] != 3 or first.shape != second.shape:
-            got = f"{tuple(first.shape)} and {tuple(second.shape)}"
-            raise ValueError(f"images must both be (B, 3, H, W), got {got}")
+        check_frames(first, second)
         pyramid = []
         for features in self._features(torch.cat((first, second))):
             of_first, of_second = features.chunk(2)

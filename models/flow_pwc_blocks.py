@@ -1,4 +1,4 @@
-"""The parts of PWC-Net: feature pyramid, decoders of the levels, refiner."""
+"""The parts of PWC-Net: feature pyramid, decoders of the levels, context network."""
 
 from typing import Literal, NamedTuple
 
@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.correlation import correlation
+from models.correlation import COST_CHANNELS, correlation
 from models.warping import Sampling, backward_warp
 
 Matching = Literal["product", "cosine"]
@@ -16,14 +16,12 @@ which does not depend on contrast and tells matches apart before anything is lea
 FLOW_SCALE = 20.0
 """The network works on flows in units of this many pixels."""
 
-_RADIUS = 4
-_COST_CHANNELS = (2 * _RADIUS + 1) ** 2
 _LEVELS = ("One", "Two", "Thr", "Fou", "Fiv", "Six")
 _PYRAMID_CHANNELS = (16, 32, 64, 96, 128, 196)
 _DENSE_CHANNELS = (128, 128, 96, 64, 32)
 _LEAST_POWER = 1e-6  # of features, below which they count as nothing
-_REFINER_CHANNELS = (128, 128, 128, 96, 64, 32)
-_REFINER_DILATIONS = (1, 2, 4, 8, 16, 1)
+_CONTEXT_CHANNELS = (128, 128, 128, 96, 64, 32)
+_CONTEXT_DILATIONS = (1, 2, 4, 8, 16, 1)
 
 
 class FlowLevel(NamedTuple):
@@ -118,18 +116,21 @@ class Decoder(nn.Module):
         """Activated cost volume (B, 81, h, w) of two feature maps."""
         if self.matching == "cosine":
             first, second = _normalise(first), _normalise(second)
-        return F.leaky_relu(correlation(first, second, _RADIUS), 0.1)
+        return F.leaky_relu(correlation(first, second), 0.1)
 
 
-class Refiner(nn.Module):
-    """Dilated convolutions over the finest decoder's features: a correction to its flow."""
+class ContextNet(nn.Module):
+    """Dilated convolutions over the finest decoder's features: a correction to its flow.
+
+    The paper's context network; `moduleRefiner` in the released weights.
+    """
 
     def __init__(self) -> None:
         """Build seven layers, the last without activation."""
         super().__init__()
         layers: list[nn.Module] = []
         channels = decoder_channels(2) + sum(_DENSE_CHANNELS)
-        for width, dilation in zip(_REFINER_CHANNELS, _REFINER_DILATIONS, strict=True):
+        for width, dilation in zip(_CONTEXT_CHANNELS, _CONTEXT_DILATIONS, strict=True):
             layers += _convolution(channels, width, dilation=dilation)
             channels = width
         self.moduleMain = nn.Sequential(*layers, nn.Conv2d(channels, 2, 3, padding=1))
@@ -146,13 +147,13 @@ def decoder_channels(level: int) -> int:
     The coarsest sees the cost volume alone, the others also the first features, the upsampled flow
     and two upsampled feature channels.
     """
-    return _COST_CHANNELS if level == 6 else _COST_CHANNELS + _PYRAMID_CHANNELS[level - 1] + 4
+    return COST_CHANNELS if level == 6 else COST_CHANNELS + _PYRAMID_CHANNELS[level - 1] + 4
 
 
 def describe_level(flow: Tensor, features: Tensor) -> FlowLevel:
     """What a decoder found, in its own units: its result and what that was made of."""
     inputs = features[:, sum(_DENSE_CHANNELS) :]
-    costs, others = inputs[:, :_COST_CHANNELS], inputs[:, _COST_CHANNELS:]
+    costs, others = inputs[:, :COST_CHANNELS], inputs[:, COST_CHANNELS:]
     start = others[:, -4:-2] if others.shape[1] else torch.zeros_like(flow)
     return FlowLevel(flow, start, costs)
 

@@ -15,6 +15,7 @@ from torchvision.models.optical_flow import (
     raft_small,
 )
 
+from models.capture_checks import check_frames
 from models.weight_files import download_state, load_strictly
 from utils.padding import round_up
 
@@ -70,9 +71,7 @@ class RAFTFlow(nn.Module):
         Raises:
             ValueError: the images are not of one shape (B, 3, H, W).
         """
-        if first.ndim != 4 or first.shape[1] != 3 or first.shape != second.shape:
-            got = f"{tuple(first.shape)} and {tuple(second.shape)}"
-            raise ValueError(f"images must both be (B, 3, H, W), got {got}")
+        check_frames(first, second)
         height, width = first.shape[-2:]
         # Its matching costs are sums over hundreds of products: half precision is too coarse.
         with torch.autocast(first.device.type, enabled=False):

@@ -11,7 +11,7 @@ from models.generator_blocks import (
     SynthesisNet,
     WarpedContextNet,
 )
-from models.generator_layers import resize_flow, warp_to_frames
+from models.generator_layers import resize_flow, scaled, warp_to_frames
 from models.warping import Canvas, prepare_canvas
 
 Channels = Literal["rgb", "bgr"]
@@ -90,8 +90,8 @@ class Generator(nn.Module):
         self.n_feats = n_feats
         self.width = width
         self.channels: Channels = channels
-        features = _scaled(n_feats, width)
-        c0, c1, c2, c3 = (_scaled(channels, width) for channels in _BLOCK_CHANNELS)
+        features = scaled(n_feats, width)
+        c0, c1, c2, c3 = (scaled(channels, width) for channels in _BLOCK_CHANNELS)
         self.flow_net = FlowNet(num_frames, (c0, c1, c2, c3))
         self.warped_context_net = WarpedContextNet(num_frames, features)
         self.ife_net = SynthesisNet(num_frames, features)
@@ -197,8 +197,3 @@ def _initialise(module: nn.Module) -> None:
                 module.weight.mul_((fan_torch / fan_in) ** 0.5)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
-
-
-def _scaled(channels: int, width: float) -> int:
-    """`channels * width` rounded to a multiple of 8, at least 8."""
-    return max(8, round(channels * width / 8) * 8)

@@ -12,6 +12,11 @@ _STRIP = 1 << 21
 """Values of a strip of joined inputs: 8 MB, which a processor's cache holds."""
 
 
+def scaled(channels: int, scale: float) -> int:
+    """`channels * scale` rounded to a multiple of 8, at least 8."""
+    return max(8, round(channels * scale / 8) * 8)
+
+
 def conv(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
     """Convolution that keeps the size (up to its stride), then PReLU."""
     padding = (kernel - 1) // 2

@@ -12,13 +12,8 @@ import numpy.typing as npt
 from torch import Tensor
 
 from models.flow_dis import single_threaded_opencv, to_luma
-from models.flow_measurement import (
-    Measurement,
-    measure_motion,
-    measure_pair,
-    to_pixels,
-)
-from models.rig_alignment import Alignment, fit_alignment, match_strips
+from models.flow_measurement import Measurement, measure_motion, to_pixels
+from models.rig_alignment import Alignment
 from models.scan import Scan
 
 Array = npt.NDArray[np.float32]
@@ -75,34 +70,18 @@ class ReadoutOrder(NamedTuple):
         return "as stated" if self.agreement > 0 else "swapped"
 
 
-def check_order(pair: Tensor, next_pair: Tensor, scan_time: Tensor | None = None) -> ReadoutOrder:
-    """Compare the motion within a capture with that to the next one of the same video.
-
-    Args:
-        pair: (2, 3, H, W) RGB in [0, 1]: t2b, b2t.
-        next_pair: (2, 3, H, W) one frame interval later.
-        scan_time: (H,) exposure time of each t2b row in frame intervals; a readout of exactly these
-            rows, which takes all of the interval, by default.
-    """
-    scan = Scan.of(scan_time, pair.shape[-2])
-    measurements = measure_pair(pair, scan_time)
-    size = (pair.shape[-2], pair.shape[-1])
-    alignment = fit_alignment([match_strips(measurements, scan)], size)
-    return compare_motion(measurements, alignment, pair, next_pair)
-
-
 def compare_motion(
     measurements: tuple[Measurement, Measurement],
     alignment: Alignment,
     pair: Tensor,
     next_pair: Tensor,
 ) -> ReadoutOrder:
-    """As `check_order`, given what is known of the pair.
+    """Compare the motion within a capture with that to the next one of the same video.
 
     Args:
         measurements: of t2b and b2t, parallax included.
         alignment: of the two cameras.
-        pair: (2, 3, H, W).
+        pair: (2, 3, H, W) RGB in [0, 1]: t2b, b2t.
         next_pair: (2, 3, H, W) one frame interval later.
     """
     sums, found, medians = np.zeros(3), [], []

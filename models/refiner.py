@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from models.continuation import MARGIN, continue_images
 from models.generator import SIZE_MULTIPLE, Channels, GeneratorOutput, check_inputs
+from models.generator_layers import resize, scaled
 from models.motion_cues import MotionCues, find_motion
 from models.motion_field import CELL
 from models.refiner_blocks import (
@@ -26,7 +27,6 @@ from models.refiner_blocks import (
     FusionNet,
     MatchingNet,
     UNet,
-    enlarge,
     zeroed,
 )
 from models.warping import Corner, backward_warp, bicubic_warp
@@ -78,14 +78,14 @@ class Refiner(nn.Module):
         self.channels: Channels = channels
         scale = width * n_feats / 32
         encoded, hidden, fused, matched = (
-            _scaled(count, scale) for count in (_ENCODED, _HIDDEN, _FUSED, _MATCHED)
+            scaled(count, scale) for count in (_ENCODED, _HIDDEN, _FUSED, _MATCHED)
         )
         self.encoder = nn.Sequential(
             nn.Conv2d(3 * CELL**2, encoded, 1),
             nn.LeakyReLU(SLOPE),
             nn.Conv2d(encoded, encoded, 3, padding=1),
         )
-        widths = [_scaled(count, scale) for count in _BASE_CHANNELS]
+        widths = [scaled(count, scale) for count in _BASE_CHANNELS]
         self.matching_net = MatchingNet(encoded, matched, levels=len(widths) - 1)
         self.motion_net = UNet(2 * encoded + _CUE_CHANNELS, widths, hidden)
         self.motion_head = zeroed(nn.Conv2d(hidden, 7, 3, padding=1))
@@ -139,9 +139,9 @@ class Refiner(nn.Module):
         top, left, bottom, right = part
         motion = traced.within(part)
         change = self.fusion_net(self._prepare_fusion(motion, (top, left)))
-        flow = enlarge(motion.displacements[-1], 2) + _VELOCITY_SCALE * change.displacement
+        flow = resize(motion.displacements[-1], 2) + _VELOCITY_SCALE * change.displacement
         frames = self._blend(motion, flow, change, (top, left))
-        levels = [enlarge(level, 2) / 2 for level in (motion.cues.local, *motion.displacements)]
+        levels = [resize(level, 2) / 2 for level in (motion.cues.local, *motion.displacements)]
         levels.append(flow / 2)
         height, width = bottom - top, right - left
         flows = [
@@ -196,7 +196,7 @@ class Refiner(nn.Module):
     def _prepare_fusion(self, motion: "Traced", corner: Corner) -> Tensor:
         """What the fusion network sees at half size, of a part at `corner` (top, left)."""
         top, left = ((MARGIN + start) // 2 for start in corner)
-        flow = enlarge(motion.displacements[-1], 2) / 2
+        flow = resize(motion.displacements[-1], 2) / 2
         height, width = motion.continued.shape[-2:]
         rows, columns = _sampled(flow, (top, left), (height // 2, width // 2), MARGIN // 2)
         seen = motion.continued[..., _doubled(rows), _doubled(columns)]
@@ -205,20 +205,20 @@ class Refiner(nn.Module):
             (halves[:, 0], halves[:, 1]), flow, (top - rows.start, left - columns.start)
         )
         first, second = warped.chunk(2, dim=1)
-        preference = enlarge((motion.cues.preference + motion.preference) / 8, 2)
-        offset = enlarge(motion.cues.offset, 2)
-        hidden = enlarge(motion.hidden, 2)
+        preference = resize((motion.cues.preference + motion.preference) / 8, 2)
+        offset = resize(motion.cues.offset, 2)
+        hidden = resize(motion.hidden, 2)
         return torch.cat((hidden, warped, first - second, preference, offset), dim=1)
 
     def _blend(self, motion: "Traced", flow: Tensor, change: Change, corner: Corner) -> Tensor:
         """Frames (N, 3, h, w) from both inputs, sampled along half-size flow in pixels."""
-        full = enlarge(flow, 2)
+        full = resize(flow, 2)
         start = (MARGIN + corner[0], MARGIN + corner[1])
         first, second = (
             bicubic_warp(motion.continued[:, view], full[:, 2 * view : 2 * view + 2], start)
             for view in (0, 1)
         )
-        preference = enlarge(motion.cues.preference, CELL) + change.preference.to(first.dtype)
+        preference = resize(motion.cues.preference, CELL) + change.preference.to(first.dtype)
         share = torch.sigmoid(preference)
         frames = share * first + (1 - share) * second + change.residual.to(first.dtype)
         return frames.clamp(0, 1)
@@ -322,7 +322,3 @@ def _sampled(
 
 def _doubled(pixels: slice) -> slice:
     return slice(2 * pixels.start, 2 * pixels.stop)
-
-
-def _scaled(channels: int, scale: float) -> int:
-    return max(8, round(channels * scale / 8) * 8)

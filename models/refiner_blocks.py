@@ -7,10 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.correlation import correlation
+from models.correlation import COST_CHANNELS, correlation
+from models.generator_layers import resize
 
-_RADIUS = 4  # of the cost volumes
-_COSTS = (2 * _RADIUS + 1) ** 2
 _BLOCK = 16  # channels that oneDNN convolves at once
 SLOPE = 0.1
 """Of leaky rectifiers below zero."""
@@ -45,7 +44,7 @@ class MatchingNet(nn.Module):
         for down in self.down:
             views = down(views)
             of_first, of_second = F.normalize(views.float(), dim=1).chunk(2)
-            costs.append(views.shape[1] * correlation(of_first, of_second, _RADIUS))
+            costs.append(views.shape[1] * correlation(of_first, of_second))
         return costs
 
 
@@ -64,7 +63,7 @@ class UNet(nn.Module):
             _conv(shallow, deep, stride=2)
             for shallow, deep in zip(widths[:-1], widths[1:], strict=True)
         )
-        self.compare = nn.ModuleList(_conv(deep + _COSTS, deep) for deep in widths[1:])
+        self.compare = nn.ModuleList(_conv(deep + COST_CHANNELS, deep) for deep in widths[1:])
         targets = [outputs, *widths[1:-1]]
         self.up = nn.ModuleList(
             _convs(below + skip, target, count=1)
@@ -81,7 +80,7 @@ class UNet(nn.Module):
             levels.append(compare(torch.cat((shallow, cost.to(shallow.dtype)), dim=1)))
         value = levels.pop()
         for up in reversed(list(self.up)):
-            value = up(torch.cat((enlarge(value, 2), levels.pop()), dim=1))
+            value = up(torch.cat((resize(value, 2), levels.pop()), dim=1))
         return value
 
 
@@ -121,11 +120,6 @@ class FusionNet(nn.Module):
         change = self.head(self.body(image))
         full = F.pixel_shuffle(change[:, 4:], 2)
         return Change(change[:, :4].float(), full[:, :1], full[:, 1:])
-
-
-def enlarge(image: Tensor, factor: int) -> Tensor:
-    """Bilinearly, to so many times the size."""
-    return F.interpolate(image, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
 def _convs(inputs: int, outputs: int, *, stride: int = 1, count: int = 2) -> nn.Sequential:

@@ -1,4 +1,4 @@
-"""Backward warping: the project's only image sampler, its border rule explicit.
+"""Backward warping: how the networks sample images, its border rule explicit.
 
 Two rules, because published weights depend on the second:
 

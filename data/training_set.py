@@ -64,7 +64,7 @@ class TrainingSetSettings:
         return self.patch_size
 
 
-class Captures(Protocol):
+class CaptureFolder(Protocol):
     """What a folder of captures offers to training: `RSGOPRO`, `RealPairs`."""
 
     def __len__(self) -> int:
@@ -80,7 +80,7 @@ class Captures(Protocol):
 class FolderTrainingSet(Dataset[TrainingSample]):
     """Crops of captures on disk; every epoch takes each capture in turn, in an order of its own."""
 
-    def __init__(self, captures: Captures, settings: TrainingSetSettings) -> None:
+    def __init__(self, captures: CaptureFolder, settings: TrainingSetSettings) -> None:
         """Check that the captures have what the settings ask for.
 
         Raises:

@@ -20,13 +20,14 @@ from utils.distributed import Processes
 from utils.errors import InputError
 from utils.experiment import open_experiment
 from utils.flow_options import FlowTrainingOptions
+from utils.flow_pictures import flow_pictures
 from utils.flow_training import (
     build_flow_network,
     build_flow_objective,
     build_flow_training_set,
     build_flow_validation_set,
-    colour_flow,
     fit_flow,
+    preview_flow,
     save_pwc,
 )
 from utils.options import load_options
@@ -173,11 +174,18 @@ def test_it_starts_from_pretrained_weights_of_the_same_matching(tmp_path: Path, 
         build_flow_network(options(tmp_path, pretrained=tmp_path / "product.safetensors"))
 
 
-def test_flow_colours_by_hand() -> None:
-    flow = torch.tensor([[[4.0, 0.0, -2.0]], [[0.0, 0.0, 0.0]]])
-    shown = colour_flow(flow, 4.0)
-    expected = [[1.0, 1.0, 0.5], [0.0, 1.0, 1.0], [0.0, 1.0, 1.0]]  # red, white, pale cyan
-    torch.testing.assert_close(shown[:, 0], torch.tensor(expected))
+def test_the_preview_shows_frames_and_flows() -> None:
+    network = PWCNet()
+    sample = build_flow_training_set(options(Path()))[0]
+    batch = FlowSample(*(part[None] for part in sample))
+    strip = preview_flow(network, batch)
+    height, width = sample.first.shape[1:]
+    assert strip.shape == (3, height, 4 * width) and strip.min() >= 0 and strip.max() <= 1
+    torch.testing.assert_close(strip[..., :width], sample.first)
+    longest = float(sample.flow.norm(dim=0).max())
+    (truth,) = flow_pictures(sample.flow[None], longest)
+    expected = torch.from_numpy(truth).permute(2, 0, 1) / 255
+    torch.testing.assert_close(strip[..., 3 * width :], expected)
 
 
 @pytest.mark.parametrize(

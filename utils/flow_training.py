@@ -3,8 +3,6 @@
 from functools import partial
 from pathlib import Path
 
-import cv2
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +14,7 @@ from models.flow_pwc import PWCNet, load_pwc
 from utils.checkpoint import expect_architecture, write_state
 from utils.experiment import Experiment
 from utils.flow_options import FlowTrainingOptions
+from utils.flow_pictures import flow_pictures
 from utils.flow_scores import mean_scores, score_pair
 from utils.training_data import load_scene_textures, scene_settings
 from utils.training_loop import Subject, run_training
@@ -173,19 +172,6 @@ def preview_flow(network: PWCNet, batch: FlowSample) -> Tensor:
     flow: Tensor = network(batch.first[:1], batch.second[:1])
     longest = float(batch.flow[0].norm(dim=0).max())
     images = [batch.first[0].cpu(), batch.second[0].cpu()]
-    images += [colour_flow(shown.cpu(), longest) for shown in (flow[0], batch.flow[0])]
+    pictures = flow_pictures(torch.stack((flow[0].float(), batch.flow[0])), max(longest, 1e-6))
+    images += [torch.from_numpy(picture).permute(2, 0, 1) / 255 for picture in pictures]
     return torch.cat(images, dim=-1).float()
-
-
-def colour_flow(flow: Tensor, longest: float) -> Tensor:
-    """A flow (2, H, W) as an image (3, H, W): direction as hue, length as saturation.
-
-    Args:
-        flow: in pixels.
-        longest: length that is shown fully saturated.
-    """
-    x, y = flow.float().numpy()
-    hue = (np.degrees(np.arctan2(y, x)) % 360).astype(np.float32)
-    saturation = np.clip(np.hypot(x, y) / max(longest, 1e-6), 0, 1).astype(np.float32)
-    hsv = np.stack((hue, saturation, np.ones_like(hue)), axis=-1)
-    return torch.from_numpy(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)).permute(2, 0, 1)

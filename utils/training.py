@@ -12,7 +12,7 @@ from models.recomputation import recompute
 from utils.checkpoint import Architecture, expect_architecture, load_generator, save_weights
 from utils.experiment import Experiment
 from utils.options import PathOptions, StepOptions, TrainingOptions
-from utils.training_data import Captures
+from utils.training_data import ValidationCaptures
 from utils.training_loop import Subject, run_training
 from utils.validation import preview, validate
 
@@ -39,7 +39,7 @@ def fit(
     objective: nn.Module,
     training_set: Dataset[TrainingSample],
     *,
-    validation_set: Captures | None,
+    validation_set: ValidationCaptures | None,
     experiment: Experiment,
 ) -> None:
     """Train a generator as `utils.training_loop.run_training` does.

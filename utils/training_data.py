@@ -21,7 +21,7 @@ from utils.options import DataOptions, TrainingOptions
 _FRAMES = 9  # true frames of a simulated validation capture, as in RS-GOPRO
 
 
-class Captures(Protocol):
+class ValidationCaptures(Protocol):
     """Captures to validate on."""
 
     def __len__(self) -> int:
@@ -97,7 +97,7 @@ def _draw_training_set(options: TrainingOptions) -> Dataset[TrainingSample]:
     return training_set
 
 
-def build_validation_set(options: TrainingOptions) -> Captures | None:
+def build_validation_set(options: TrainingOptions) -> ValidationCaptures | None:
     """The captures to validate on, if the options name any.
 
     Raises:

@@ -17,7 +17,7 @@ from utils.distributed import Processes
 from utils.errors import InputError
 from utils.image_io import to_uint8
 from utils.metrics import mean_psnr, psnr
-from utils.training_data import Captures
+from utils.training_data import ValidationCaptures
 
 _BRIGHTENING = 4.0  # of the map of disagreement
 _HIDING_SEED = 0
@@ -42,7 +42,7 @@ class Validation(NamedTuple):
 
 @torch.no_grad()
 def validate(
-    generator: Corrector, objective: nn.Module, captures: Captures, processes: Processes
+    generator: Corrector, objective: nn.Module, captures: ValidationCaptures, processes: Processes
 ) -> Validation:
     """Score a generator on captures, shared among the processes.
 

@@ -144,7 +144,8 @@ def open_pattern(pattern: str) -> FrameSource:
         if match and Path(name).suffix.lower() in IMAGE_SUFFIXES:
             files.append(("/".join(match.groups()), Path(name)))
     if not files:
-        raise InputError(f"{pattern}: fits no image; expected a pattern such as 'left/*.png'")
+        expected = "expected one such as 'left/*.png', or the name of a video"
+        raise InputError(f"{pattern}: fits no image; {expected}")
     return open_images(Path(pattern), files[0][1].resolve().parent.name, files)
 
 

@@ -226,7 +226,9 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["train_flow", "train_flow_cpu", "train_flow_cpu_coarse"])
+@pytest.mark.parametrize(
+    "name", ["train_flow", "train_flow_cpu", "train_flow_cpu_again", "train_flow_cpu_coarse"]
+)
 def test_option_files(name: str) -> None:
     chosen = load_options(ROOT / "options" / f"{name}.json", [], FlowTrainingOptions)
     assert chosen.datasets.valid is not None

@@ -193,8 +193,11 @@ def test_changed_options_are_logged(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("disturbance", ["nan_loss", "infinite_gradient"])
 def test_non_finite_steps_are_skipped_logged_and_counted(tmp_path: Path, disturbance: str) -> None:
-    options = tiny_options(tmp_path, iterations=3, checkpoint_save=1, checkpoint_print=1)
+    options = tiny_options(tmp_path, iterations=2, checkpoint_save=1, checkpoint_print=1)
     train(options, objective=Disturbed(options, **{disturbance: {1}}))
+    content = options.model_dump(mode="json")
+    content["train"]["iterations"] = 3
+    train(TrainingOptions.model_validate_json(json.dumps(content)))
     states = [
         load_training(folder_of(options) / "checkpoints" / f"step_{step:08d}.pt")
         for step in (1, 2, 3)
@@ -223,8 +226,29 @@ def test_ten_skips_in_a_row_stop_and_keep_the_last_checkpoint(tmp_path: Path) ->
     assert "step 13: stopped after 10 steps in a row without a finite loss" in str(caught.value)
     newest = latest(folder_of(options) / "checkpoints")
     assert newest is not None
-    assert str(newest) in str(caught.value)
+    assert newest.name == "step_00000002.pt"  # none of steps without a finite loss
+    assert f"start again: from {newest}, the last one before, or" in str(caught.value)
     assert all(weight.isfinite().all() for weight in load_training(newest).generator.values())
+
+
+def test_what_was_stopped_goes_on_where_the_cause_is_gone(tmp_path: Path) -> None:
+    options = tiny_options(tmp_path, iterations=14, checkpoint_save=2, checkpoint_test=30)
+    with pytest.raises(InputError, match="step 13: stopped"):
+        train(options, objective=Disturbed(options, nan_loss=set(range(3, 30))))
+    train(options)
+    assert (folder_of(options) / "generator.safetensors").exists()
+
+
+def test_a_damaged_checkpoint_is_named_with_the_cure(tmp_path: Path) -> None:
+    options = tiny_options(tmp_path, iterations=2, checkpoint_save=1)
+    train(options)
+    newest = latest(folder_of(options) / "checkpoints")
+    assert newest is not None
+    newest.write_bytes(newest.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"step_00000002.pt.*; remove it to go on from the one"):
+        train(options)
+    newest.unlink()
+    train(options)
 
 
 def test_stage_2_resumes_with_its_teacher(tmp_path: Path, unbroken) -> None:

@@ -56,7 +56,12 @@ def restore(training: Training) -> None:
     path = experiment.checkpoint
     if path is None:
         return
-    state = load_training(path)
+    try:
+        state = load_training(path)
+    except InputError as error:
+        others = sorted(experiment.checkpoints.glob("step_*.pt"))
+        cure = "remove it to go on from the one before" if len(others) > 1 else "--resume never"
+        raise InputError(f"{error}; {cure}") from error
     expect_architecture(state.architecture, training.architecture, path)
     load_strictly(training.generator, state.generator, path)
     _restore_teacher(training, state, path)
@@ -64,7 +69,7 @@ def restore(training: Training) -> None:
     training.optimizer.load_state_dict(state.optimizer)
     for group, weight_decay in zip(training.optimizer.param_groups, decay, strict=True):
         group["weight_decay"] = weight_decay
-    training.progress = Progress(**state.progress)
+    training.progress = Progress(**state.progress | {"skipped_in_a_row": 0})
     if path.parent.resolve() != experiment.checkpoints.resolve():
         training.progress.best = None  # those weights are in the other run's folder
     rank, device = experiment.processes.rank, experiment.processes.device

@@ -139,11 +139,14 @@ def _run(
         if progress.skipped_in_a_row >= MOST_SKIPPED_IN_A_ROW:
             raise InputError(_explain_skips(training))
         finished = progress.step == options.iterations
-        if progress.step % options.checkpoint_test == 0 or finished:
+        # Weights without a finite loss may be ruined: they are not to be kept, nor gone on from.
+        sound = not progress.skipped_in_a_row
+        if (sound and progress.step % options.checkpoint_test == 0) or finished:
             if training.experiment.processes.is_main:
                 reporter.image(progress.step, subject.preview(batch))
             _validate(subject, training, reporter)
-        if progress.step % options.checkpoint_save == 0 or finished or result.stop_signal:
+        due = sound and progress.step % options.checkpoint_save == 0
+        if due or finished or result.stop_signal:
             save(training)
         if result.stop_signal and not finished:
             _stop(training, result.stop_signal)
@@ -188,8 +191,10 @@ def _stop(training: Training, number: int) -> None:
 
 def _explain_skips(training: Training) -> str:
     checkpoint = latest(training.experiment.checkpoints)
-    kept = f"{checkpoint} is kept" if checkpoint else "there is no checkpoint yet"
+    cure = "lower train.G_optimizer_lr or check the data, and start again"
+    if checkpoint is not None:
+        cure += f": from {checkpoint}, the last one before, or from the beginning (--resume never)"
     return (
         f"step {training.progress.step}: stopped after {MOST_SKIPPED_IN_A_ROW} steps in a row "
-        f"without a finite loss and gradient; {kept}; lower train.G_optimizer_lr or check the data"
+        f"without a finite loss and gradient; {cure}"
     )

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.classical import correct_classically
 from models.networks import Corrector
-from models.passes import Pass, Running, run_passes
+from models.passes import Pass, Running, expect_numbers, run_passes
 
 IN_FLOAT32 = Running()
 """The default: results that can be compared with published ones, in tiles only where needed."""
@@ -67,7 +67,7 @@ def correct(
         (T, 3, H, W) float32 in [0, 1] on the generator's device.
 
     Raises:
-        InputError: the images have a single row.
+        InputError: the images have a single row, or the weights make no pictures of them.
         ValueError: no instants, an instant outside [0, 1], or another shape than stated.
     """
     device = next(generator.parameters()).device
@@ -79,6 +79,7 @@ def correct(
                 made.tile.paste(frames[index], frame)
 
     run_passes(generator, pair, (times, scan_time), running=running, take=take)
+    expect_numbers(frames)
     return frames
 
 

@@ -16,7 +16,7 @@ from models.flow_dis import single_threaded_opencv
 from models.generator_layers import resize_flow
 from models.motion_field import MotionField, cell_centres, enlarge_cells, sample_frame
 from models.networks import Corrector
-from models.passes import Pass, Running, run_passes
+from models.passes import Pass, Running, expect_numbers, run_passes
 
 Array = npt.NDArray[np.float32]
 
@@ -70,6 +70,7 @@ def correct_with_flows(
                 made.tile.paste(flows[index], full[..., : frame.shape[-2], : frame.shape[-1]])
 
     run_passes(generator, pair, (times, scan_time), running=running, take=take)
+    expect_numbers(frames)
     return CorrectionWithFlows(frames, flows)
 
 

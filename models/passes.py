@@ -27,6 +27,7 @@ from models.tiling import (
     tiles_of,
 )
 from utils.device import release_memory
+from utils.errors import InputError
 from utils.padding import pad_to_multiple, unpad
 
 
@@ -124,6 +125,19 @@ def run_passes(
                 raise
         sys.stderr.write(f"{size[1]}x{size[0]}: out of memory, again in tiles of {FALLBACK_TILE}\n")
         _take_all(network, job._replace(tile=FALLBACK_TILE, together=0), take)
+
+
+def expect_numbers(frames: Tensor) -> None:
+    """Make sure that a network's frames are pictures.
+
+    Raises:
+        InputError: some values are no numbers.
+    """
+    if frames.isnan().any():
+        raise InputError(
+            "the network's frames are no numbers: its weights are damaged, or their training "
+            "diverged; use others"
+        )
 
 
 def padded_scan(scan_time: Tensor | None, height: int, rows: int) -> Tensor:

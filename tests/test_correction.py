@@ -1,3 +1,4 @@
+import copy
 from collections.abc import Sequence
 
 import pytest
@@ -99,6 +100,14 @@ def test_a_given_scan_is_continued_at_its_own_pace(tiny: Generator) -> None:
     torch.testing.assert_close(whole, correct(tiny, pair, [0.25]))
     with pytest.raises(ValueError, match=r"scan_time must be \(10,\)"):
         correct(tiny, pair, [0.25], scan_time=scan_time(11))
+
+
+def test_weights_that_make_no_pictures_are_refused(tiny: Generator) -> None:
+    damaged = copy.deepcopy(tiny)
+    with torch.no_grad():
+        next(damaged.parameters()).fill_(torch.nan)
+    with pytest.raises(InputError, match="the network's frames are no numbers: its weights are"):
+        correct(damaged, random_pair(32, 64), [0.5])
 
 
 def test_equals_the_generator_where_no_padding_is_needed(tiny: Generator) -> None:

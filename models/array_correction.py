@@ -91,6 +91,8 @@ def load_correction(
 
 def _to_tensor(name: str, image: Images) -> Tensor:
     """(3, H, W) float32 in [0, 1]."""
+    if not isinstance(image, np.ndarray):
+        raise InputError(f"{name} image: expected a NumPy array, got {type(image).__name__}")
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype.name not in _LARGEST:
         raise InputError(
             f"{name} image: expected (H, W, 3) RGB of {', '.join(_LARGEST)}, "

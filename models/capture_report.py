@@ -41,6 +41,8 @@ _TURNS: dict[Posture, tuple[int, int]] = {
     "turned by 180 degrees": (-1, -1),
 }
 
+_TRANSPOSED: dict[Posture, Posture] = {"upside down": "mirrored", "mirrored": "upside down"}
+
 
 class CaptureReport(NamedTuple):
     """Measured figures of one capture.
@@ -66,6 +68,16 @@ class CaptureReport(NamedTuple):
     velocity: tuple[float, float]
     displacement: float
     order: ReadoutOrder | None
+
+    @property
+    def transposed(self) -> "CaptureReport":
+        """That of the same views with rows and columns exchanged."""
+        return self._replace(
+            size=(self.size[1], self.size[0]),
+            posture=_TRANSPOSED.get(self.posture, self.posture),
+            alignment=self.alignment.transposed,
+            order=None if self.order is None else self.order.transposed,
+        )
 
 
 def check_capture(

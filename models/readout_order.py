@@ -49,6 +49,12 @@ class ReadoutOrder(NamedTuple):
     onwards: tuple[tuple[float, float], tuple[float, float]]
 
     @property
+    def transposed(self) -> "ReadoutOrder":
+        """That of the same views with rows and columns exchanged."""
+        first, second = self.onwards
+        return self._replace(onwards=(first[::-1], second[::-1]))
+
+    @property
     def pace(self) -> float:
         """Motion found over motion expected: 1 if all is as stated.
 

@@ -46,6 +46,11 @@ class Alignment(NamedTuple):
     spread: float = 0.0
     strips: int = 0
 
+    @property
+    def transposed(self) -> "Alignment":
+        """That of the same views with rows and columns exchanged."""
+        return self._replace(shift=(self.shift[1], self.shift[0]), angle=-self.angle)
+
     def matrix(self, size: tuple[int, int], *, share: float = 1.0) -> Matrix:
         """(2, 3) map of pixels of t2b to those of b2t, or a share of the way in between.
 

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -17,7 +18,7 @@ from utils.real_options import RealOptions
 SETTINGS = SceneSettings(height=160, width=240, camera_motion=10, max_objects=0, parallax=(5, -3))
 
 
-def options(**changes: bool) -> RealOptions:
+def options(**changes: object) -> RealOptions:
     return RealOptions.model_validate(
         {
             "task": "test",
@@ -51,6 +52,23 @@ def test_nothing_is_done_unless_asked_for(capsys: pytest.CaptureFixture[str]) ->
     assert check_single(shown, options()) == Preparation()
     assert capsys.readouterr().out.startswith("scene: capture check\n  size       240x160\n")
     assert torch.equal(Preparation().apply(shown.pair), shown.pair)
+
+
+def test_figures_are_of_the_views_as_the_sensors_stand(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    figures = []
+    for directions in (("t2b", "b2t"), ("l2r", "r2l")):
+        # As it is for correction, which reads rows; the sensors' columns are these.
+        check_single(capture(), options(timing={"directions": directions}))
+        said = capsys.readouterr().out
+        size, *shift = re.findall(r"size +(\S+)|(\S+) px further (\S+?),? ", said)[:3]
+        figures.append((size[0], [(float(length), side) for _, length, side in shift]))
+    upright, sideways = figures
+    assert upright[0] == "240x160" and sideways[0] == "160x240"
+    (x, right), (y, up) = upright[1]
+    assert (right, up) == ("right", "up") and x > y
+    assert sideways[1] == [(y, "left"), (x, "down")]
 
 
 @pytest.mark.parametrize("count", [None, 1, 3])

@@ -88,6 +88,8 @@ def _show(report: CaptureReport, name: str, options: RealOptions) -> None:
     if options.check:
         given = {"--align": options.align, "--match-colour": options.match_colour}
         asked = [flag for flag, is_given in given.items() if is_given]
+        if options.timing.camera_timing().is_transposed:
+            report = report.transposed  # as the sensors stand
         sys.stdout.write(f"{format_report(report, name, asked=asked)}\n")
 
 

@@ -90,6 +90,12 @@ def test_other_arrays_are_refused(first: np.ndarray, second: np.ndarray, message
         load_correction("classical")(first, second, [0.5])
 
 
+def test_what_is_no_array_is_refused() -> None:
+    for image in (torch.zeros(4, 5, 3), [[0]], "left.png"):
+        with pytest.raises(InputError, match="first image: expected a NumPy array, got (T|l|s)"):
+            load_correction("classical")(image, image, [0.5])  # type: ignore[arg-type]
+
+
 def test_the_readmes_five_lines(tmp_path: Path) -> None:
     assert README_EXAMPLE.strip() in Path("README.md").read_text(encoding="utf-8")
     capture = str(SAMPLES[0]).removesuffix("_t2b.png")

@@ -1,5 +1,7 @@
 """Arguments shared by the scripts, and errors as one line."""
 
+import os
+import subprocess
 import sys
 
 import pytest
@@ -54,6 +56,43 @@ def test_bad_input_is_one_line_and_status_1(capsys) -> None:
         run(main)
     assert caught.value.code == 1
     assert capsys.readouterr().err == "error: a.png: no such image\n"
+
+
+PROGRAM = """
+import sys
+from utils.command_line import run
+from utils.errors import InputError
+
+def main():
+    for _ in range(int(sys.argv[1])):
+        print("w\u00fcrzburg" * 1000)
+    raise InputError("stra\u00dfe.png: no such image")
+
+run(main)
+"""
+
+
+def test_names_beyond_the_terminal_s_characters_are_escaped() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "1"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == "error: stra\\xdfe.png: no such image\n"
+    assert done.stdout.startswith("w\\xfcrzburg")
+
+
+def test_readers_may_leave_early() -> None:
+    words = [sys.executable, "-c", PROGRAM, "1000"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.read(1)
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (1, b"")
 
 
 def test_interrupt_is_status_130(capsys) -> None:

@@ -1,6 +1,8 @@
 """What the scripts share: their arguments, and errors shown as one line."""
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Callable
 
@@ -58,8 +60,16 @@ def add_resume_argument(parser: argparse.ArgumentParser) -> None:
 
 def run(main: Callable[[], None]) -> None:
     """Call a script's `main` and turn bad input into one line on stderr and exit status 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names may have any characters
     try:
         main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Nobody reads on. What is left in the buffer would raise it again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except InputError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(1)

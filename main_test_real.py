@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from data.capture import CapturePair
@@ -22,6 +22,7 @@ from utils.real_inputs import chosen_input, find_captures, open_clip
 from utils.real_options import (
     RealOptions,
     add_capture_arguments,
+    bundled_files,
     chosen_instants,
     option_overrides,
 )
@@ -36,7 +37,10 @@ def main() -> None:
     arguments = parse_arguments(
         str(__doc__), extra=add_capture_arguments, default_options=str(OPTIONS)
     )
-    options = load_options(arguments.opt, option_overrides(arguments), RealOptions)
+    changes = option_overrides(arguments)
+    if Path(arguments.opt) == OPTIONS:
+        changes = [*bundled_files(OPTIONS), *changes]
+    options = load_options(arguments.opt, changes, RealOptions)
     chosen = chosen_input(arguments)
     with process_group(options.device, launched=arguments.dist == "True") as processes:
         if chosen is not None and chosen.is_clip:
@@ -53,12 +57,15 @@ def correct_captures(
     arguments: argparse.Namespace,
     processes: Processes,
 ) -> None:
-    """Check and correct this process's share of the captures and say where the results are."""
+    """Check and correct this process's share of the captures and say where the results are.
+
+    Raises:
+        InputError: some captures could not be corrected; the others are.
+    """
     timing = options.timing.camera_timing()
     own = range(processes.rank, len(captures), processes.world_size)
     if arguments.check:
-        for index in own:
-            check_single(apply_timing(captures[index], timing), options)
+        _for_each(own, lambda index: check_single(apply_timing(captures[index], timing), options))
         return
     times = chosen_instants(options, arguments)
     show = Presentation(
@@ -71,7 +78,8 @@ def correct_captures(
     )
     folder = prepare_output_folder(arguments.output or Path(options.path.root) / options.task)
     method = load_method(options, processes.device)
-    for index in own:
+
+    def correct_one(index: int) -> None:
         capture = apply_timing(captures[index], timing)
         prepared = check_single(capture, options).apply_to(capture)
         place = folder / capture.name
@@ -80,6 +88,8 @@ def correct_captures(
             f"{capture.name}: {len(times)} frames in {place}, video in {place / VIDEO}"
             f"{_say_viewer(place, options)}\n"
         )
+
+    _for_each(own, correct_one)
 
 
 def correct_clip(
@@ -120,6 +130,25 @@ def correct_clip(
             f"{stream.name}: {plan.frame_count} frames of {stream.count} pairs at "
             f"{plan.video_fps:.5g} per second in {place / VIDEO}{_say_viewer(place, options)}\n"
         )
+
+
+def _for_each(captures: Sequence[int], work: Callable[[int], object]) -> None:
+    """Do the work for every capture; where there are several, one that fails stops no other.
+
+    Raises:
+        InputError: it failed for some.
+    """
+    failures = 0
+    for capture in captures:
+        try:
+            work(capture)
+        except InputError as error:
+            if len(captures) == 1:
+                raise
+            sys.stderr.write(f"error: {error}\n")
+            failures += 1
+    if failures:
+        raise InputError(f"{failures} of {len(captures)} captures failed, as said above")
 
 
 def _say_viewer(folder: Path, options: RealOptions) -> str:

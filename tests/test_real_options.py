@@ -9,6 +9,7 @@ from utils.option_files import load_options
 from utils.real_options import (
     RealOptions,
     add_capture_arguments,
+    bundled_files,
     chosen_instants,
     option_overrides,
 )
@@ -30,6 +31,18 @@ def load(*words: str) -> RealOptions:
 def instants(*arguments: str, changes: tuple[str, ...] = ()) -> tuple[float, ...]:
     options = load_options(OPTIONS / "test_real.json", changes, RealOptions)
     return chosen_instants(options, parse(*arguments))
+
+
+def test_bundled_files_are_found_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = OPTIONS / "test_real.json"
+    monkeypatch.chdir(OPTIONS.parent)
+    assert bundled_files(file) == []
+    monkeypatch.chdir(tmp_path)
+    options = load_options(file, bundled_files(file), RealOptions)
+    assert Path(str(options.path.pretrained_netG)).is_file()
+    assert Path(options.datasets.test.data_root).is_dir()
 
 
 def test_bundled_options_are_valid() -> None:

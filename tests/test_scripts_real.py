@@ -180,6 +180,23 @@ def test_bad_captures_are_refused(scripts: Scripts) -> None:
     assert not (scripts.folder / "results/test_real/0").exists()
 
 
+def test_one_bad_capture_stops_no_other(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("0", "1", "2"):
+        _, b2t = scripts.pair(name)
+        if name == "1":
+            Path(b2t).write_bytes(Path(b2t).read_bytes()[:60])
+    for words in (("--frames", "2"), ("--check",)):
+        with pytest.raises(InputError, match="^1 of 3 captures failed, as said above$"):
+            scripts.real(*words)
+        said = capsys.readouterr()
+        assert said.err.startswith("error: ") and "1_b2t.png: damaged" in said.err
+    folder = scripts.folder / "results/test_real"
+    assert sorted(path.name for path in folder.iterdir()) == ["0", "2"]
+    assert "2: capture check" in said.out
+
+
 @pytest.mark.parametrize("given", ["t2b", "b2t"])
 def test_one_image_without_the_other_is_refused(scripts: Scripts, given: str) -> None:
     missing = "b2t" if given == "t2b" else "t2b"

@@ -4,6 +4,7 @@ import argparse
 import json
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, get_args
 
 from pydantic import Field
@@ -12,7 +13,7 @@ from data.camera_timing import CameraTiming, Direction
 from models.correction import frame_instants
 from utils.errors import InputError
 from utils.evaluation_options import FrameCount, MethodOptions, add_method_argument, overrides
-from utils.option_files import OptionGroup
+from utils.option_files import OptionGroup, load_options
 from utils.real_inputs import add_input_arguments
 
 Instant = Annotated[float, Field(ge=0, le=1)]
@@ -106,6 +107,18 @@ def option_overrides(arguments: argparse.Namespace) -> list[str]:
         changes.append(f"timing.directions={_parse_directions(arguments.directions)}")
     changes += [f"{name}=true" for name in _SWITCHES if getattr(arguments, name)]
     return changes
+
+
+def bundled_files(option_file: Path) -> list[str]:
+    """Overrides that find what our own option file names wherever the program is called from."""
+    root, named = option_file.parents[1], load_options(option_file, [], RealOptions)
+    files = {
+        "path.pretrained_netG": named.path.pretrained_netG,
+        "datasets.test.data_root": named.datasets.test.data_root,
+    }
+    if Path.cwd() == root:
+        return []
+    return [f"{key}={json.dumps(str(root / name))}" for key, name in files.items() if name]
 
 
 def chosen_instants(options: RealOptions, arguments: argparse.Namespace) -> tuple[float, ...]:

@@ -22,7 +22,9 @@ from utils.image_io import to_uint8, write_image
 def main() -> None:
     """Read the command line and write the captures."""
     arguments = parse_arguments()
-    count = extract_captures(open_stream(arguments), arguments.output, step=arguments.step)
+    stream = open_stream(arguments)
+    sys.stderr.write("".join(f"{note}\n" for note in stream.notes))
+    count = extract_captures(stream, arguments.output, step=arguments.step)
     sys.stdout.write(f"{count} captures are in {arguments.output}\n")
 
 

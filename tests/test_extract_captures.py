@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from data.extract_captures import extract_captures, open_stream, parse_arguments
+from data.extract_captures import extract_captures, main, open_stream, parse_arguments
 from data.real_pairs import RealPairs
 from tests.capture_folders import as_image, random_pixels, write_pixels
+from tests.clips import write_clip_video
 from utils.errors import InputError
 
 
@@ -28,6 +29,18 @@ def test_every_second_pair_becomes_a_capture(tmp_path: Path, views: list[str]) -
     expected = as_image(random_pixels("2.png", (6, 8)))
     assert torch.equal(captures[1].t2b, expected)
     assert torch.equal(captures[1].b2t, expected)
+
+
+def test_what_the_user_should_know_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left, right = (write_clip_video(tmp_path / f"{n}.mp4", n) for n in (4, 3))
+    words = [str(tmp_path / "captures"), "--t2b", str(left), "--b2t", str(right)]
+    monkeypatch.setattr("sys.argv", ["extract_captures", *words])
+    main()
+    said = capsys.readouterr()
+    assert said.out == f"1 captures are in {tmp_path / 'captures'}\n"
+    assert f"{left} has 4 frames, {right} 3; the common part is used: 3 pairs\n" in said.err
 
 
 def test_both_views_in_one_picture(tmp_path: Path) -> None:

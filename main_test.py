@@ -9,14 +9,15 @@ from utils.command_line import parse_arguments, run
 from utils.distributed import Processes, process_group
 from utils.evaluation import choose_methods, evaluate, plan_evaluation
 from utils.evaluation_options import EvaluationOptions, add_method_argument, overrides
-from utils.example import write_example
+from utils.example import EXAMPLE, write_example
 from utils.image_io import prepare_output_folder
 from utils.methods import load_method
 from utils.option_files import load_options
-from utils.plots import plot_scores
-from utils.report import REPORT, format_tables, write_report
+from utils.plots import PLOTS, plot_scores
+from utils.report import REPORT, format_tables, remove_report, write_report
 from utils.scores import FrameScore
 from utils.strengths import read_strengths
+from utils.viewer import VIEWER
 
 
 def main() -> None:
@@ -39,6 +40,7 @@ def test(options: EvaluationOptions, processes: Processes) -> None:
     scores = evaluate(captures, methods, plan, processes)
     if not processes.is_main:
         return
+    remove_report(folder, PLOTS, EXAMPLE, VIEWER)
     if scores:
         pictures = plot_scores(folder, scores)
         pictures |= write_example(folder, captures, method=method, plan=plan)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -110,6 +111,18 @@ def test_without_truth_frames_are_saved_and_the_reason_is_given(
         "frames/seq/00000000/frame_000_t0.000.png",
         "frames/seq/00000000/frame_001_t1.000.png",
     ]
+
+
+def test_an_earlier_report_does_not_stand_beside_other_frames(scripts: Scripts) -> None:
+    write_rs_gopro(scripts.benchmark, split="test", frames=3, size=(52, 60))
+    folder = scripts.test('protocols=["full", "released"]', "baselines=false")
+    assert any(path.name.startswith("released") for path in (folder / "plots").iterdir())
+    scripts.test('protocols=["full"]', "baselines=false")
+    assert not any(path.name.startswith("released") for path in (folder / "plots").iterdir())
+    shutil.rmtree(scripts.benchmark)
+    write_rs_gopro(scripts.benchmark, split="test", frames=0, size=(52, 60))
+    scripts.test("frames=3")
+    assert [path.name for path in folder.iterdir()] == ["frames"]
 
 
 def test_a_frame_count_that_does_not_match_is_refused(scripts: Scripts) -> None:

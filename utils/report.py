@@ -4,16 +4,20 @@ import csv
 import io
 import json
 import math
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from utils.errors import InputError
 from utils.evaluation_options import EvaluationOptions
 from utils.image_io import replacing
 from utils.metrics import BAND, PROTOCOLS
 from utils.scores import FrameScore, Summary, group_scores, summarise, summarise_bands
 
 REPORT = "report.md"
+
+_TABLES = ("scores.csv", "scores.json")
 
 
 def write_report(
@@ -46,10 +50,24 @@ def write_report(
         link = f"[{title}]({file})"
         sections += [f"## {title}", link if file.endswith(".html") else f"!{link}"]
     _write(folder / REPORT, "\n\n".join(sections) + "\n")
-    _write(folder / "scores.csv", _as_csv(scores))
+    _write(folder / _TABLES[0], _as_csv(scores))
     protocols = summarise_all(scores, strengths)
     content = {"options": options.model_dump(mode="json"), "protocols": protocols}
-    _write(folder / "scores.json", json.dumps(content, indent=2, allow_nan=False) + "\n")
+    _write(folder / _TABLES[1], json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def remove_report(folder: Path, *others: str) -> None:
+    """Remove an earlier report from a folder, and the pictures and folders that go along with it.
+
+    Raises:
+        InputError: no permission.
+    """
+    try:
+        for name in (REPORT, *_TABLES, *others):
+            path = folder / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot remove an earlier report: {error.strerror}") from error
 
 
 def format_tables(scores: Sequence[FrameScore], strengths: Mapping[str, str]) -> str:

@@ -106,6 +106,18 @@ def roll_captures(
             yield RolledCapture(readout.first_frame, readout.finish())
 
 
+class _Exposure(NamedTuple):
+    """When the rows of an image are exposed.
+
+    Attributes:
+        centres: (H,) middle of each row's exposure, in frames of the video.
+        length: of each, in intervals between frames; 0 for true frames, which are sharp.
+    """
+
+    centres: Tensor
+    length: float
+
+
 class _Readout:
     """A capture that collects its light.
 
@@ -122,16 +134,14 @@ class _Readout:
         self._settings = settings
         self._number = number
         self._light = torch.empty(0)
-        self._centres: list[
-            Tensor
-        ] = []  # of every row's exposure, in frames of the video, by image
+        self._exposures: list[_Exposure] = []
 
     def add(self, index: int, interval: Interval) -> None:
         """Collect what falls into interval number `index`, which follows the last one added."""
-        if not self._centres:
+        if not self._exposures:
             self._begin(interval)
-        for target, centres in enumerate(self._centres):
-            for positions, weights in self._share(target, centres, index, interval.speed):
+        for target, exposure in enumerate(self._exposures):
+            for positions, weights in self._share(exposure, index, interval.speed):
                 rows = weights.nonzero()[:, 0].tolist()
                 if rows:
                     part = slice(rows[0], rows[-1] + 1)
@@ -157,27 +167,31 @@ class _Readout:
         times, intervals = self._settings.times, self._settings.span - 1
         height = interval.first.shape[1]
         s = torch.arange(height, dtype=torch.float64) / (height - 1)
-        instants = (s, 1 - s, *(torch.full_like(s, float(instant)) for instant in times))
-        self._centres = [self.first_frame + intervals * instant for instant in instants]
-        self._light = interval.first.new_zeros((len(instants), *interval.first.shape))
+        length = self._settings.imaging.exposure * intervals
+        rows = [(s, length), (1 - s, length)]
+        rows += [(torch.full_like(s, float(instant)), 0.0) for instant in times]
+        self._exposures = [
+            _Exposure(self.first_frame + intervals * instants, length) for instants, length in rows
+        ]
+        self._light = interval.first.new_zeros((len(rows), *interval.first.shape))
 
     def _share(
-        self, target: int, centres: Tensor, index: int, speed: float
+        self, exposure: _Exposure, index: int, speed: float
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """What an image takes of interval number `index`: positions (H,) of its rows, and weights.
 
-        Of an exposure it takes as many instants as pixels pass meanwhile. True frames have none.
+        Of an exposure it takes as many instants as pixels pass meanwhile.
         """
-        exposure = self._settings.imaging.exposure * (self._settings.span - 1)
-        if target > 1 or not exposure:
+        centres, whole = exposure
+        if not whole:
             own = centres.floor().clamp(self.first_interval, self.last_interval)
             yield centres, (own == index).double()
             return
-        begin = (centres - exposure / 2).clamp(min=index)
-        length = ((centres + exposure / 2).clamp(max=index + 1) - begin).clamp(min=0)
-        count = max(1, math.ceil(min(exposure, 1) * speed))
+        begin = (centres - whole / 2).clamp(min=index)
+        length = ((centres + whole / 2).clamp(max=index + 1) - begin).clamp(min=0)
+        count = max(1, math.ceil(min(whole, 1) * speed))
         for number in range(count):
-            yield begin + (number + 0.5) / count * length, length / (exposure * count)
+            yield begin + (number + 0.5) / count * length, length / (whole * count)
 
 
 def _counted(frames: Iterable[Tensor], statistics: VideoStatistics) -> Iterator[Tensor]:

@@ -11,7 +11,6 @@ _STRIPS = (128, 16)
 """Columns that are compared with all columns within reach at once, by one matrix product, on a GPU
 and on a CPU: narrow strips compare less in vain, wide ones take fewer products."""
 
-
 RADIUS = 4
 """Pixels that the networks' cost volumes reach to each side."""
 

@@ -186,6 +186,9 @@ def test_the_preview_shows_frames_and_flows() -> None:
     (truth,) = flow_pictures(sample.flow[None], longest)
     expected = torch.from_numpy(truth).permute(2, 0, 1) / 255
     torch.testing.assert_close(strip[..., 3 * width :], expected)
+    with torch.no_grad():
+        next(network.parameters()).fill_(torch.nan)
+    assert preview_flow(network, batch).isfinite().all()  # of a network that diverged
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,7 @@ def test_wrong_values_name_key_and_cure(file: Path, override: str, message: str)
             ["train.objective=supervised", "datasets.train.dataset_type=captures"],
             "needs true frames",
         ),
-        (['datasets.train.scene={"height": 64}'], "only for 'simulated' data, not 'rs_gopro'"),
+        (["datasets.train.scene={}"], "only for 'simulated' data, not 'rs_gopro'"),
         (["datasets.valid.seed=4"], "seed': only for 'simulated' data, not 'rs_gopro'"),
         (["datasets.train.split=../x"], "expected a folder name without separators, got '../x'"),
         (["netG.net_type=refiner", "netG.channels=bgr"], "'refiner' works on 'rgb', got 'bgr'"),

@@ -32,7 +32,8 @@ from utils.comparison import (
 from utils.comparison_variants import START, SUPERVISED, VARIANTS, Variant, choose_variants
 from utils.curves import plot_lines
 from utils.errors import InputError
-from utils.image_io import prepare_output_folder, replacing
+from utils.experiment import write_json
+from utils.image_io import prepare_output_folder
 from utils.options import TrainingOptions, load_options
 from utils.random_state import seed_everything
 from utils.records import read_records
@@ -112,8 +113,7 @@ class Comparison:
             return
         seed_everything(self._options.seed)
         generator = build_generator(self._options)
-        with replacing(folder / _OPTIONS) as temporary:
-            temporary.write_text(self._options.model_dump_json(indent=2), encoding="utf-8")
+        write_json(folder / _OPTIONS, self._options.model_dump(mode="json"))
         save_weights(folder / WEIGHTS, generator)
 
     def overrides(self, variant: Variant) -> list[str]:

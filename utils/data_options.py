@@ -19,15 +19,8 @@ from utils.option_files import FolderName, OptionGroup, changed
 
 DatasetType = Literal["rs_gopro", "captures", "simulated"]
 
-_ONLY_FOR: dict[str, DatasetType] = {
-    "split": "rs_gopro",
-    "procedural_textures": "simulated",
-    "scene": "simulated",
-    "flows": "simulated",
-    "sensor_rows": "simulated",
-    "seed": "simulated",
-}
-"""Options that other types of data make nothing of."""
+_OF_SCENES = ("procedural_textures", "scene", "flows", "sensor_rows")
+"""Options that captures on disk make nothing of."""
 
 GRID = 32  # the generator halves its input five times
 
@@ -116,7 +109,10 @@ class DataOptions(OptionGroup):
         needs_folder = self.dataset_type != "simulated" and not self._shares_a_folder
         if needs_folder and self.data_root is None:
             raise ValueError(f"data_root: expected a folder for '{self.dataset_type}', got null")
-        for key, owner in _ONLY_FOR.items():
+        for key in _OF_SCENES:
+            if self.dataset_type != "simulated" and key in self.model_fields_set:
+                raise ValueError(f"{key}: only for 'simulated' data, not '{self.dataset_type}'")
+        for key, owner in (("split", "rs_gopro"), ("seed", "simulated")):
             if self.dataset_type != owner and changed(self, key):
                 raise ValueError(f"{key}: only for '{owner}' data, not '{self.dataset_type}'")
         return self

@@ -67,8 +67,8 @@ def open_experiment(
         moved = _move_aside(folder) if resume == "never" else None
         checkpoint = _choose_checkpoint(folder, resume)
         prepare_output_folder(folder / "checkpoints")
-        _write_json(folder / "options.json", options.model_dump(mode="json"))
-        _write_json(folder / "versions.json", versions)
+        write_json(folder / "options.json", options.model_dump(mode="json"))
+        write_json(folder / "versions.json", versions)
     checkpoint = processes.from_main(checkpoint)
     log = open_log(folder / "train.log" if processes.is_main else None, quiet=not processes.is_main)
     if moved is not None:
@@ -128,6 +128,11 @@ def _move_aside(folder: Path) -> Path | None:
         raise InputError(f"{folder}: cannot be moved to {kept}: {error.strerror}") from error
 
 
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file whole or not at all.
+
+    Raises:
+        InputError: no space left or no permission.
+    """
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -172,6 +172,8 @@ def preview_flow(network: PWCNet, batch: FlowSample) -> Tensor:
     flow: Tensor = network(batch.first[:1], batch.second[:1])
     longest = float(batch.flow[0].norm(dim=0).max())
     images = [batch.first[0].cpu(), batch.second[0].cpu()]
-    pictures = flow_pictures(torch.stack((flow[0].float(), batch.flow[0])), max(longest, 1e-6))
+    pictures = flow_pictures(
+        torch.stack((flow[0].float().nan_to_num(), batch.flow[0])), max(longest, 1e-6)
+    )
     images += [torch.from_numpy(picture).permute(2, 0, 1) / 255 for picture in pictures]
     return torch.cat(images, dim=-1).float()

@@ -111,13 +111,14 @@ def option_overrides(arguments: argparse.Namespace) -> list[str]:
 
 def bundled_files(option_file: Path) -> list[str]:
     """Overrides that find what our own option file names wherever the program is called from."""
-    root, named = option_file.parents[1], load_options(option_file, [], RealOptions)
+    root = option_file.parents[1]
+    if Path.cwd() == root:
+        return []
+    named = load_options(option_file, [], RealOptions)
     files = {
         "path.pretrained_netG": named.path.pretrained_netG,
         "datasets.test.data_root": named.datasets.test.data_root,
     }
-    if Path.cwd() == root:
-        return []
     return [f"{key}={json.dumps(str(root / name))}" for key, name in files.items() if name]
 
 

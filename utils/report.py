@@ -17,7 +17,7 @@ from utils.scores import FrameScore, Summary, group_scores, summarise, summarise
 
 REPORT = "report.md"
 
-_TABLES = ("scores.csv", "scores.json")
+_CSV, _JSON = "scores.csv", "scores.json"
 
 
 def write_report(
@@ -50,10 +50,10 @@ def write_report(
         link = f"[{title}]({file})"
         sections += [f"## {title}", link if file.endswith(".html") else f"!{link}"]
     _write(folder / REPORT, "\n\n".join(sections) + "\n")
-    _write(folder / _TABLES[0], _as_csv(scores))
+    _write(folder / _CSV, _as_csv(scores))
     protocols = summarise_all(scores, strengths)
     content = {"options": options.model_dump(mode="json"), "protocols": protocols}
-    _write(folder / _TABLES[1], json.dumps(content, indent=2, allow_nan=False) + "\n")
+    _write(folder / _JSON, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def remove_report(folder: Path, *others: str) -> None:
@@ -63,9 +63,11 @@ def remove_report(folder: Path, *others: str) -> None:
         InputError: no permission.
     """
     try:
-        for name in (REPORT, *_TABLES, *others):
-            path = folder / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        for path in (folder / name for name in (REPORT, _CSV, _JSON, *others)):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: cannot remove an earlier report: {error.strerror}") from error
 

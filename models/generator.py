@@ -116,7 +116,10 @@ class Generator(nn.Module):
         if self.channels == "bgr":
             pair = pair.flip(2)
         levels = self.warped_context_net.encode(pair.flatten(0, 1))
-        context = (prepare_canvas(level.to(pair.dtype).unflatten(0, (-1, 2))) for level in levels)
+        context = (
+            prepare_canvas(level.to(pair.dtype).unflatten(0, (-1, 2)), exact=False)
+            for level in levels
+        )
         return EncodedPairs(pair, prepare_canvas(pair), tuple(context))
 
     def decode(
@@ -156,7 +159,7 @@ class Generator(nn.Module):
         from_b2t = torch.stack([warped[self.num_frames + frame] for frame in chosen], dim=1)
         # Sigmoids near 1/2 need more than bfloat16.
         share = torch.sigmoid(mask.to(from_t2b.dtype))
-        change = 2 * torch.sigmoid(residual.to(from_t2b.dtype)) - 1
+        change = torch.tanh(residual.to(from_t2b.dtype) / 2)  # 2 sigmoid(r) - 1
         return (torch.lerp(from_b2t, from_t2b, share) + change).clamp(0, 1)
 
 

@@ -16,6 +16,7 @@ from models.generator_layers import (
     conv,
     convolve_parts,
     deconv,
+    enlarge_where_read,
     join,
     resize,
     resize_flow,
@@ -110,8 +111,8 @@ class FlowNet(nn.Module):
         velocity = self.get_submodule("block0")(*small) * offsets_half
         flows = [self._flow(0, velocity)]
         for level, scale in enumerate(BLOCK_SCALES[1:], start=1):
-            flow = resize_flow(flows[-1], 2)
-            small = [resize(part, 1 / scale) for part in (offsets, flow)]
+            flow = enlarge_where_read(flows[-1], scale)
+            small = [resize(offsets, 1 / scale), resize(flow, 1 / min(scale, 2))]
             warped = warp_to_frames(canvas, flow, scale)
             velocity = velocity + self.get_submodule(f"block{level}")(*warped, *small)
             flows.append(self._flow(level, velocity * offsets_half))

@@ -88,31 +88,49 @@ def convolve_parts(layer: nn.Module, parts: Sequence[Tensor]) -> Tensor:
     return torch.cat(strips, dim=-2)
 
 
+def enlarge_where_read(flow: Tensor, shrink: int) -> Tensor:
+    """`resize_flow(flow, 2)`, but only what a resize of it to 1 / `shrink` reads.
+
+    Args:
+        flow: (B, C, H / 2, W / 2), its sides even.
+        shrink: 1, 2 or 4.
+
+    Returns:
+        (B, C, H, W), or for a shrink of 4 the middle two of every four rows and columns, joined:
+        (B, C, H / 2, W / 2). Halved, that is the flow resized to 1/4.
+    """
+    if shrink <= 2:
+        return resize_flow(flow, 2)
+    return 2 * _quarter_points(_quarter_points(flow, -2), -1)
+
+
 def warp_to_frames(images: Canvas, flows: Tensor, shrink: int = 1) -> list[Tensor]:
     """Warp each image by each of its own flows, and make it smaller.
 
     Args:
         images: of (B, N, C, H, W), or of a single capture for all B.
-        flows: (B, N * T * 2, H, W), the T flows of the first image first.
-        shrink: 1, 2, 4 or 8; what the resize does not read is not sampled.
+        flows: (B, N * T * 2, ...) as `enlarge_where_read` gives them, the T flows of the first
+            image first.
+        shrink: 1, 2 or 4.
 
     Returns:
         N * T of (B, C, H / shrink, W / shrink), in the order of the flows.
     """
-    places = sampling_places(images, _what_resizing_reads(pixel_centres(flows), shrink))
-    flow = _what_resizing_reads(flows, shrink).unflatten(1, (images.ground.shape[1], -1, 2))
+    pixels = pixel_centres(flows)
+    if shrink == 4:
+        pixels = 2 * pixels + 1 - pixels % 2  # 1, 2, 5, 6, 9, ...
+    places = sampling_places(images, pixels)
     grounds = images.ground.expand(flows.shape[0], -1, -1, -1, -1).unbind(1)
+    by_image = flows.unflatten(1, (len(grounds), -1, 2))
     return [
-        resize(warp_canvas(images._replace(ground=ground), one, places), 1 if shrink == 1 else 0.5)
-        for ground, own in zip(grounds, flow.unbind(1), strict=True)
-        for one in own.unbind(1)
+        resize(warp_canvas(images._replace(ground=ground), flow, places), 1 / min(shrink, 2))
+        for ground, own in zip(grounds, by_image.unbind(1), strict=True)
+        for flow in own.unbind(1)
     ]
 
 
-def _what_resizing_reads(maps: Tensor, shrink: int) -> Tensor:
-    """The middle two of every `shrink` rows and columns: a bilinear resize reads no others."""
-    if shrink <= 2:
-        return maps
-    middle = slice(shrink // 2 - 1, shrink // 2 + 1)
-    columns = maps.unflatten(-1, (-1, shrink))[..., middle].flatten(-2)
-    return columns.unflatten(-2, (-1, shrink))[..., middle, :].flatten(-3, -2)
+def _quarter_points(maps: Tensor, dim: int) -> Tensor:
+    """Of every two values along a dimension (from the end) those a quarter of the way between."""
+    first, second = maps.unflatten(dim, (-1, 2)).unbind(dim)
+    between = [torch.lerp(first, second, way) for way in (0.25, 0.75)]
+    return torch.stack(between, dim).flatten(dim - 1, dim)

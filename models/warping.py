@@ -26,22 +26,21 @@ _FULLY_INSIDE = 0.999
 
 
 class Canvas(NamedTuple):
-    """Images on a ground whose sides are powers of two, ready to be sampled many times.
+    """Images ready to be sampled many times.
 
     `grid_sample` takes normalised coordinates, and rounding them moves whole-pixel samples off
-    their pixel. On such a ground the way there and back is exact.
+    their pixel, by about 1e-5 px. On a ground whose sides are powers of two the way there and back
+    is exact.
 
     Attributes:
-        ground: (..., C, H', W'), the images at its top left.
+        ground: (..., C, H', W'), the images at its top left, their border's colours beyond them.
         scale: (2, 1, 1) steps of the normalised coordinates x and y from pixel to pixel.
-        first: (2, 1, 1) normalised coordinates of the images' first pixel.
-        last: (2, 1, 1) of their last pixel.
+        first: (2, 1, 1) normalised coordinates of the first pixel.
     """
 
     ground: Tensor
     scale: Tensor
     first: Tensor
-    last: Tensor
 
 
 class Warped(NamedTuple):
@@ -116,20 +115,19 @@ def bicubic_warp(image: Tensor, flow: Tensor, corner: Corner | None = None) -> T
     return sampled.to(image.dtype)
 
 
-def prepare_canvas(images: Tensor) -> Canvas:
-    """Lay images (..., C, H, W), float32 or better, out for `warp_canvas`."""
-    height, width = images.shape[-2:]
-    missing = (0, _power_of_two(width) - width, 0, _power_of_two(height) - height)
-    ground = F.pad(images, missing)
+def prepare_canvas(images: Tensor, *, exact: bool = True) -> Canvas:
+    """Lay images (..., C, H, W), float32 or better, out for `warp_canvas`.
+
+    Args:
+        images: to be sampled.
+        exact: whether whole-pixel samples are to be pixels to the bit.
+    """
+    ground = _extended(_extended(images, -1), -2) if exact else images
     # Not new_tensor, which would fix the size of a program that is exported for any; and a GPU need
     # not have finished what it does before it is given them.
-    sides, ends = (
-        torch.tensor(sizes, dtype=ground.dtype).to(ground.device, non_blocking=True)[:, None, None]
-        for sizes in (ground.shape[:-3:-1], (width, height))
-    )
-    scale = 2 / sides
-    first = scale / 2 - 1
-    return Canvas(ground, scale, first, first + (ends - 1) * scale)
+    sides = torch.tensor(ground.shape[:-3:-1], dtype=ground.dtype)
+    scale = 2 / sides.to(ground.device, non_blocking=True)[:, None, None]
+    return Canvas(ground, scale, scale / 2 - 1)
 
 
 def pixel_centres(like: Tensor, corner: Corner = (0, 0)) -> Tensor:
@@ -143,7 +141,7 @@ def pixel_centres(like: Tensor, corner: Corner = (0, 0)) -> Tensor:
 
 
 def sampling_places(canvas: Canvas, pixels: Tensor) -> Tensor:
-    """Where `grid_sample` finds pixels (2, h, w) of a canvas; exact: sides are powers of two."""
+    """Where `grid_sample` finds pixels (2, h, w) of a canvas."""
     return torch.addcmul(canvas.first, pixels, canvas.scale)
 
 
@@ -160,10 +158,9 @@ def warp_canvas(canvas: Canvas, flow: Tensor, places: Tensor | None = None) -> T
         (B, C, h, w).
     """
     places = sampling_places(canvas, pixel_centres(flow)) if places is None else places
-    grid = torch.addcmul(places, flow, canvas.scale)
-    grid = grid.clamp(canvas.first, canvas.last).permute(0, 2, 3, 1)
+    grid = torch.addcmul(places, flow, canvas.scale).permute(0, 2, 3, 1)
     return F.grid_sample(
-        canvas.ground, grid, mode="bilinear", padding_mode="zeros", align_corners=False
+        canvas.ground, grid, mode="bilinear", padding_mode="border", align_corners=False
     )
 
 
@@ -205,11 +202,20 @@ def _sample_points(flow: Tensor, corner: Corner) -> tuple[Tensor, Tensor]:
     return x + flow[:, 0], y + flow[:, 1]
 
 
-def _power_of_two(size: int) -> int:
-    """The least power of two that is at least `size`; `size` in a program exported for any."""
+def _extended(images: Tensor, dim: int) -> Tensor:
+    """Images whose last row or column comes again up to the next power of two.
+
+    Not in a program that is exported for any size.
+    """
+    size = images.shape[dim]
     if isinstance(size, torch.SymInt):
-        return size  # samples are off by rounding then, about 1e-5 px
-    return 1 << (size - 1).bit_length()
+        return images
+    missing = (1 << (size - 1).bit_length()) - size
+    if not missing:
+        return images
+    last = images.narrow(dim, size - 1, 1)
+    repeats = [missing if axis == images.ndim + dim else -1 for axis in range(images.ndim)]
+    return torch.cat((images, last.expand(repeats)), dim)
 
 
 def _check_shapes(image: Tensor, flow: Tensor, corner: Corner | None) -> None:

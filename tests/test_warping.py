@@ -3,9 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from models.warping import backward_warp, bicubic_warp
+from models.warping import backward_warp, bicubic_warp, prepare_canvas
 
 REFERENCES = Path(__file__).parent / "references"
 
@@ -44,6 +45,21 @@ def test_aligned_interpolates_bilinearly() -> None:
     )
     torch.testing.assert_close(warped[0, 0], expected)
     assert valid[0, 0].tolist() == [[1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 0]]
+
+
+def test_far_outside_flow_has_no_gradient() -> None:
+    image = torch.rand(1, 1, 5, 6, dtype=torch.float64)
+    flow = constant_flow(40.3, -70.2, 5, 6).double().clone().requires_grad_()
+    backward_warp(image, flow).warped.square().sum().backward()
+    assert flow.grad is not None and not flow.grad.any()
+
+
+def test_canvas_goes_on_with_the_border_up_to_powers_of_two() -> None:
+    image = torch.rand(2, 3, 5, 6)
+    ground = prepare_canvas(image).ground
+    assert ground.shape == (2, 3, 8, 8)
+    assert torch.equal(ground, F.pad(image, (0, 2, 0, 3), mode="replicate"))
+    assert prepare_canvas(image, exact=False).ground is image
 
 
 def test_aligned_zero_padding_blanks_what_lies_outside() -> None:

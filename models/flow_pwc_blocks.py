@@ -109,7 +109,9 @@ class Decoder(nn.Module):
         flow = self.moduleUpflow(above[0])
         features = self.moduleUpfeat(above[1])
         displacement = flow * self.pixels_per_unit
-        warped = backward_warp(second, displacement, self.sampling, padding="zeros").warped
+        warped = backward_warp(
+            second, displacement, self.sampling, padding="zeros", exact=False
+        ).warped
         return torch.cat((self._compare(first, warped), first, flow, features), dim=1)
 
     def _compare(self, first: Tensor, second: Tensor) -> Tensor:

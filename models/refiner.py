@@ -294,7 +294,7 @@ def _repeat(images: Tensor, count: int) -> Tensor:
 def _warp_views(views: Sequence[Tensor], flow: Tensor, corner: Corner | None = None) -> Tensor:
     """Both views warped by their half of (N, 4, h, w) flow from `corner` on, t2b's first."""
     warped = [
-        backward_warp(view, part, corner=corner).warped
+        backward_warp(view, part, corner=corner, exact=False).warped
         for view, part in zip(views, flow.chunk(2, dim=1), strict=True)
     ]
     return torch.cat(warped, dim=1)

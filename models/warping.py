@@ -62,6 +62,7 @@ def backward_warp(
     *,
     padding: Padding = "border",
     corner: Corner | None = None,
+    exact: bool = True,
 ) -> Warped:
     """Sample `image` bilinearly at every pixel plus its flow: out(p) = image(p + flow(p)).
 
@@ -73,6 +74,8 @@ def backward_warp(
             `"released"`: always zero where not fully inside; the padding only tells what bilinear
             neighbours outside the image count as at points that pass the 0.999 test.
         corner: where the flow of a part of the image begins.
+        exact: whether `"aligned"` whole-pixel flow gives pixels to the bit; not doing so is faster
+            unless sides are powers of two, and off by about 1e-5 px.
 
     Raises:
         ValueError: the shapes do not fit, or the rule is unknown.
@@ -82,8 +85,11 @@ def backward_warp(
         raise ValueError(f"sampling must be 'aligned' or 'released', got {sampling!r}")
     # Half precision cannot count pixels beyond a few hundred: coordinates are float32 or better.
     dtype = torch.promote_types(torch.promote_types(image.dtype, flow.dtype), torch.float32)
-    sample = _sample_aligned if sampling == "aligned" else _sample_released
-    warped, valid = sample(image.to(dtype), flow.to(dtype), padding, corner or (0, 0))
+    precise, flow, corner = image.to(dtype), flow.to(dtype), corner or (0, 0)
+    if sampling == "aligned":
+        warped, valid = _sample_aligned(precise, flow, padding, corner, exact=exact)
+    else:
+        warped, valid = _sample_released(precise, flow, padding, corner)
     return Warped(warped.to(image.dtype), valid.to(image.dtype))
 
 
@@ -165,13 +171,13 @@ def warp_canvas(canvas: Canvas, flow: Tensor, places: Tensor | None = None) -> T
 
 
 def _sample_aligned(
-    image: Tensor, flow: Tensor, padding: Padding, corner: Corner
+    image: Tensor, flow: Tensor, padding: Padding, corner: Corner, *, exact: bool
 ) -> tuple[Tensor, Tensor]:
     height, width = image.shape[-2:]
     pixels = pixel_centres(flow, corner)
     x, y = (pixels + flow).unbind(1)
     valid = ((x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1))[:, None]
-    canvas = prepare_canvas(image)
+    canvas = prepare_canvas(image, exact=exact)
     warped = warp_canvas(canvas, flow, sampling_places(canvas, pixels))
     if padding == "zeros":
         warped = warped * valid

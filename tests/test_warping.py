@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.warping import backward_warp, bicubic_warp, prepare_canvas
+from models.warping import Padding, backward_warp, bicubic_warp, prepare_canvas
 
 REFERENCES = Path(__file__).parent / "references"
 
@@ -60,6 +60,17 @@ def test_canvas_goes_on_with_the_border_up_to_powers_of_two() -> None:
     assert ground.shape == (2, 3, 8, 8)
     assert torch.equal(ground, F.pad(image, (0, 2, 0, 3), mode="replicate"))
     assert prepare_canvas(image, exact=False).ground is image
+
+
+@pytest.mark.parametrize("padding", ["border", "zeros"])
+def test_inexact_sampling_is_off_by_rounding_alone(padding: Padding) -> None:
+    generator = torch.Generator().manual_seed(7)
+    image = torch.rand(1, 3, 37, 29, generator=generator)
+    flow = 20 * torch.randn(1, 2, 37, 29, generator=generator)
+    exact = backward_warp(image, flow, padding=padding)
+    fast = backward_warp(image, flow, padding=padding, exact=False)
+    torch.testing.assert_close(fast.warped, exact.warped, rtol=0, atol=1e-4)
+    assert torch.equal(fast.valid, exact.valid)
 
 
 def test_aligned_zero_padding_blanks_what_lies_outside() -> None:

@@ -8,7 +8,6 @@ them at three scales show what does not fit, and where it would. Untrained it is
 correction. `netG.net_type: "refiner"` chooses it.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 
 from models.continuation import MARGIN, continue_images
 from models.generator import SIZE_MULTIPLE, Channels, GeneratorOutput, check_inputs
-from models.generator_layers import resize, scaled
+from models.generator_layers import join, resize, scaled
 from models.motion_cues import MotionCues, find_motion
 from models.motion_field import CELL
 from models.refiner_blocks import (
@@ -113,21 +112,23 @@ class Refiner(nn.Module):
     def encode(self, pair: Tensor) -> "Encoded":
         """What does not depend on the frame, of pairs (B, 2, 3, H, W)."""
         continued = continue_images(pair)
+        even = continued[..., : continued.shape[-2] // 2 * 2, : continued.shape[-1] // 2 * 2]
+        halves = F.pixel_unshuffle(even, 2)
         rows, columns = (
             slice(MARGIN, MARGIN + round_up(side, SIZE_MULTIPLE)) for side in pair.shape[-2:]
         )
         images = continued[..., rows, columns].flatten(0, 1)
         features = self.encoder(F.pixel_unshuffle(images, CELL))
         views = torch.cat((F.avg_pool2d(images, CELL), features), dim=1)
-        return Encoded(continued, views.unflatten(0, (-1, 2)))
+        return Encoded(continued, halves, views.unflatten(0, (-1, 2)))
 
     def trace(self, encoded: "Encoded", cues: MotionCues) -> "Traced":
         """The motion of whole frames of B pairs by cues of B * T frames."""
         # After the motion's estimate, which rows made up to fill the network's grid would mislead.
         cues = MotionCues(*(pad_to_multiple(cue, SIZE_MULTIPLE // CELL) for cue in cues))
         count = cues.local.shape[0] // encoded.views.shape[0]
-        continued, views = (_repeat(part, count) for part in encoded)
-        return Traced(continued, count, cues, *self._correct(views.unbind(1), cues))
+        continued, halves, views = (_repeat(part, count) for part in encoded)
+        return Traced(continued, halves, count, cues, *self._correct(views.unbind(1), cues))
 
     def fuse(self, traced: "Traced", part: tuple[int, int, int, int]) -> GeneratorOutput:
         """Frames of a part of the image, from all of both inputs.
@@ -191,24 +192,19 @@ class Refiner(nn.Module):
             cues.preference / 8,
         )
         costs = self.matching_net(*(view[:, 3:] for view in warped.chunk(2, dim=1)))
-        return self.motion_net.first(torch.cat(given, dim=1)), costs
+        return self.motion_net.first(join(given)), costs
 
     def _prepare_fusion(self, motion: "Traced", corner: Corner) -> Tensor:
         """What the fusion network sees at half size, of a part at `corner` (top, left)."""
-        top, left = ((MARGIN + start) // 2 for start in corner)
-        flow = resize(motion.displacements[-1], 2) / 2
-        height, width = motion.continued.shape[-2:]
-        rows, columns = _sampled(flow, (top, left), (height // 2, width // 2), MARGIN // 2)
-        seen = motion.continued[..., _doubled(rows), _doubled(columns)]
-        halves = F.pixel_unshuffle(seen.flatten(0, 1), 2).unflatten(0, (-1, 2))
+        start = ((MARGIN + corner[0]) // 2, (MARGIN + corner[1]) // 2)
         warped = _warp_views(
-            (halves[:, 0], halves[:, 1]), flow, (top - rows.start, left - columns.start)
+            motion.halves.unbind(1), resize(motion.displacements[-1], 2) / 2, start
         )
         first, second = warped.chunk(2, dim=1)
         preference = resize((motion.cues.preference + motion.preference) / 8, 2)
         offset = resize(motion.cues.offset, 2)
         hidden = resize(motion.hidden, 2)
-        return torch.cat((hidden, warped, first - second, preference, offset), dim=1)
+        return join((hidden, warped, first - second, preference, offset))
 
     def _blend(self, motion: "Traced", flow: Tensor, change: Change, corner: Corner) -> Tensor:
         """Frames (N, 3, h, w) from both inputs, sampled along half-size flow in pixels."""
@@ -233,10 +229,12 @@ class Encoded(NamedTuple):
 
     Attributes:
         continued: (B, 2, 3, H', W') colours, continued on each side.
+        halves: (B, 2, 12, H' / 2, W' / 2) the same, of every 2x2 pixels one.
         views: (B, 2, 3 + C, h, w) colours and features in cells, of multiples of 32 pixels.
     """
 
     continued: Tensor
+    halves: Tensor
     views: Tensor
 
 
@@ -245,6 +243,7 @@ class Traced(NamedTuple):
 
     Attributes:
         continued: (N, 2, 3, H', W') inputs of each frame, always whole, continued on each side.
+        halves: (N, 2, 12, H' / 2, W' / 2) the same, of every 2x2 pixels one.
         instants: T.
         cues: in cells, as all that follows.
         displacements: (N, 4, h, w) to t2b and b2t after each round.
@@ -253,6 +252,7 @@ class Traced(NamedTuple):
     """
 
     continued: Tensor
+    halves: Tensor
     instants: int
     cues: MotionCues
     displacements: tuple[Tensor, Tensor]
@@ -298,27 +298,3 @@ def _warp_views(views: Sequence[Tensor], flow: Tensor, corner: Corner | None = N
         for view, part in zip(views, flow.chunk(2, dim=1), strict=True)
     ]
     return torch.cat(warped, dim=1)
-
-
-def _sampled(
-    flow: Tensor, corner: Corner, size: tuple[int, int], margin: int
-) -> tuple[slice, slice]:
-    """Rows and columns of an image (H, W) that flow (N, 4, h, w) from `corner` on leads to.
-
-    All of them where the flow is of all inside the margin: a GPU need not be waited for then.
-    """
-    slices = []
-    for channels, start, length, whole in zip(
-        (flow[:, 1::2], flow[:, ::2]), corner, flow.shape[-2:], size, strict=True
-    ):
-        if length >= whole - 2 * margin:
-            slices.append(slice(0, whole))
-            continue
-        low, high = (float(bound) for bound in channels.aminmax())
-        first = min(max(start + math.floor(low), 0), whole - 1)
-        slices.append(slice(first, max(min(start + length + math.ceil(high), whole), 1)))
-    return slices[0], slices[1]
-
-
-def _doubled(pixels: slice) -> slice:
-    return slice(2 * pixels.start, 2 * pixels.stop)

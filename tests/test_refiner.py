@@ -12,7 +12,7 @@ from models.classical import correct_classically
 from models.correction import correct
 from models.motion_cues import MotionCues, find_motion
 from models.objectives import SupervisedObjective
-from models.refiner import Refiner, _sampled
+from models.refiner import Refiner
 from tests.small_scene import TIMES, simulate_small_scene
 
 
@@ -108,18 +108,6 @@ def test_wrong_arguments_are_refused(capture: CapturePair, offsets: Tensor) -> N
         Refiner(width=0.25)(capture.pair[None], offsets[:, :5])
     with pytest.raises(ValueError, match=r"offsets must be \(1, 6, 120, 160\)"):
         Refiner(width=0.25)(capture.pair[None, ..., :120, :], offsets)
-
-
-def test_a_part_is_sampled_from_where_its_motion_leads_however_far() -> None:
-    """Displacements that lead out of the part, and out of the image."""
-    flow = torch.zeros(1, 4, 8, 8)
-    assert _sampled(flow, (8, 16), (32, 64), 0) == (slice(8, 16), slice(16, 24))
-    flow[0, 0, 3, 3], flow[0, 3, 2, 2] = 5.5, -3.5
-    assert _sampled(flow, (8, 16), (32, 64), 0) == (slice(4, 16), slice(16, 30))
-    flow[:, ::2], flow[:, 1::2] = 1e4, -1e4
-    assert _sampled(flow, (8, 16), (32, 64), 0) == (slice(0, 1), slice(63, 64))
-    assert _sampled(flow, (0, 0), (8, 8), 0) == (slice(0, 8), slice(0, 8))
-    assert _sampled(flow, (2, 2), (12, 12), 2) == (slice(0, 12), slice(0, 12))
 
 
 def test_parts_equal_the_whole_under_large_motion(capture: CapturePair) -> None:

@@ -33,8 +33,9 @@ def test_the_command_line_chooses_the_method_after_all_else() -> None:
     ("change", "message"),
     [
         ('protocols=["released", "strict"]', "'released', 'full' or 'ifed'"),
+        ('protocols=["strict"]', "--set: 'protocols.0' must be 'released', 'full' or 'ifed', got"),
         ('protocols=["full", "full"]', "expected each protocol once"),
-        ("protocols=[]", "'protocols'"),
+        ("protocols=[]", "--set: 'protocols': Tuple should have at least 1 item"),
         ("datasets.test.data_root=null", "'datasets.test.data_root' must be a valid string"),
     ],
 )

@@ -64,8 +64,9 @@ def load_options(
     try:
         return model.model_validate_json(json.dumps(options))
     except ValidationError as error:
-        problems = (_describe(problem, model) for problem in error.errors(include_url=False))
-        lines = [f"{_source(key, overridden, file)}: {message}" for key, message in problems]
+        problems = _by_key(error.errors(include_url=False), options)
+        described = (_describe(found, model, key) for key, found in problems.items())
+        lines = [f"{_source(key, overridden, file)}: {message}" for key, message in described]
         raise InputError("\n".join(lines)) from None
 
 
@@ -127,30 +128,66 @@ def _parse_value(text: str) -> Any:  # noqa: ANN401
 
 
 def _source(key: str, overridden: Sequence[str], file: Path) -> str:
-    """Where the value of `key` came from: the command line or the file."""
-    return "--set" if key in overridden else file.name
+    """Where the value of `key`, or part of it, came from: the command line or the file."""
+    group = f"{key}."
+    given = any(group.startswith(f"{name}.") or name.startswith(group) for name in overridden)
+    return "--set" if given else file.name
 
 
-def _describe(problem: ErrorDetails, model: type[OptionGroup]) -> tuple[str, str]:
-    """(key, one-line message) of a problem found by pydantic."""
-    key = ".".join(str(part) for part in problem["loc"])
-    kind, got = problem["type"], json.dumps(problem["input"])
+def _by_key(
+    problems: Sequence[ErrorDetails], options: Mapping[str, Any]
+) -> dict[str, list[ErrorDetails]]:
+    """Problems found by pydantic, by the key that they are of.
+
+    A value that may be of several types has a problem of each, its place ending in the type's name.
+    """
+    found: dict[str, list[ErrorDetails]] = {}
+    for problem in problems:
+        place: list[str] = []
+        value: Any = options
+        for part in problem["loc"]:
+            if isinstance(value, Mapping):
+                value = value.get(str(part))
+            elif isinstance(value, list) and isinstance(part, int):
+                value = value[part]
+            else:
+                continue
+            place.append(str(part))
+        found.setdefault(".".join(place), []).append(problem)
+    # Of a list without its wrong items pydantic says that it is too short.
+    return {
+        key: own
+        for key, own in found.items()
+        if own[0]["type"] != "too_short" or not any(name.startswith(f"{key}.") for name in found)
+    }
+
+
+def _describe(
+    problems: Sequence[ErrorDetails], model: type[OptionGroup], key: str
+) -> tuple[str, str]:
+    """(key, one-line message) of what is wrong with a value."""
+    # Our own check of a value says all there is to say.
+    own = [problem for problem in problems if problem["type"] == "value_error"]
+    first = (own or problems)[0]
+    kind, got = first["type"], json.dumps(first["input"])
     if kind == "extra_forbidden":
         return key, f"unknown key '{key}'; {_suggest(key, model)}"
     if kind == "missing":
         return key, f"missing key '{key}'"
     if kind in ("model_type", "model_attributes_type"):
         return key, f"'{key}' must be a group {{...}} of keys, got {got}"
-    if kind == "value_error":
+    if own:
         # A check over a whole group begins its message with the key it means, within that group.
-        message = problem["msg"].removeprefix("Value error, ")
+        message = first["msg"].removeprefix("Value error, ")
         inner, separator, rest = message.partition(": ")
-        if separator and isinstance(problem["input"], Mapping):
+        if separator and isinstance(first["input"], Mapping):
             key = f"{key}.{inner}" if key else inner
             return key, f"'{key}': {rest}"
         return key, f"'{key}': {message}"
-    message = problem["msg"].replace("Input should be", "must be")
-    return key, f"'{key}' {message}, got {got}"
+    wanted = [problem["msg"].removeprefix("Input should be ") for problem in problems]
+    if wanted[0] == first["msg"]:
+        return key, f"'{key}': {first['msg']}, got {got}"
+    return key, f"'{key}' must be {' or '.join(wanted)}, got {got}"
 
 
 def _suggest(key: str, model: type[OptionGroup]) -> str:

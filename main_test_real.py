@@ -74,6 +74,7 @@ def correct_captures(
         gif=options.gif,
         viewer=options.viewer,
         flow_pictures=options.flow_pictures,
+        frame_bits=options.frame_bits,
         timing=timing,
     )
     folder = prepare_output_folder(arguments.output or Path(options.path.root) / options.task)
@@ -113,6 +114,7 @@ def correct_clip(
         chosen_instants(options, arguments),
         options.fps,
         save_frames=options.save_frames,
+        frame_bits=options.frame_bits,
         preparation=preparation,
         viewer=options.viewer,
     )

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 import torch
 from torch import Tensor
@@ -88,6 +89,9 @@ def test_frames_are_kept_on_request(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "frames").iterdir()) == names
     image = read_image(tmp_path / "frames" / "000001_003_t1.000.png") * 255
     assert image.shape == (3, 6, 8) and image.unique().tolist() == [2 * LEVELS]
+    make(ClipPlan(clip(2), (0.0, 1.0), save_frames=True, frame_bits=16), tmp_path)
+    kept = cv2.imread(str(tmp_path / "frames" / "000000_000_t0.000.png"), cv2.IMREAD_UNCHANGED)
+    assert kept.dtype == "uint16"
     make(ClipPlan(clip(2), (0.0, 1.0)), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["video.mp4"]
 

@@ -16,6 +16,7 @@ from utils.image_io import (
     read_image,
     replacing,
     to_uint8,
+    to_uint16,
     write_gif,
     write_image,
     write_video,
@@ -126,6 +127,15 @@ def test_to_uint8_rounds_and_clamps():
     assert array[1, :, 2].tolist() == [0, 0, 0, 1, 255, 255]
 
 
+def test_sixteen_bits_read_back(tmp_path):
+    image = torch.tensor([-1.0, 0.3 / 65535, 0.7 / 65535, 0.3, 1.5]).expand(3, 2, 5)
+    array = to_uint16(image)
+    assert array[1, :, 2].tolist() == [0, 0, 1, 19660, 65535]  # 0.3 in float32 is below 19660.5
+    for name in ("image.png", "image.tif"):
+        write_image(tmp_path / name, array)
+        assert (read_image(tmp_path / name) - image.clamp(0, 1)).abs().max() < 0.51 / 65535
+
+
 def test_written_images_read_back(tmp_path):
     write_image(tmp_path / "image.png", PIXELS)
     image = read_image(tmp_path / "image.png")
@@ -135,7 +145,9 @@ def test_written_images_read_back(tmp_path):
 
 
 def test_written_arrays_are_checked(tmp_path):
-    with pytest.raises(ValueError, match=r"expected \(H, W, 3\) uint8, got \(7, 5\) uint8"):
+    with pytest.raises(
+        ValueError, match=r"expected \(H, W, 3\) uint8 or uint16, got \(7, 5\) uint8"
+    ):
         write_image(tmp_path / "image.png", PIXELS[..., 0])
 
 

@@ -44,6 +44,18 @@ def test_every_capture_gets_frames_video_and_sheet(
     )
 
 
+def test_frames_have_eight_bits_or_sixteen(scripts: Scripts) -> None:
+    scripts.pair("0", size=(40, 56))
+    frames = []
+    for bits in (8, 16):
+        folder = scripts.real("--frames", "2", changes=(f"frame_bits={bits}",)) / "0"
+        frames.append(cv2.imread(str(folder / "frame_000_t0.000.png"), cv2.IMREAD_UNCHANGED))
+    coarse, fine = frames
+    assert coarse.dtype == "uint8" and fine.dtype == "uint16"
+    assert abs(fine / 257.0 - coarse).max() <= 0.51
+    assert (fine % 257).any()
+
+
 def test_captures_are_checked_first_or_only_checked(
     scripts: Scripts, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from utils.frame_files import remove_earlier, write_frames
 from utils.image_io import (
     prepare_output_folder,
     to_uint8,
+    to_uint16,
     write_gif,
     write_image,
     write_video,
@@ -45,6 +47,7 @@ class Presentation:
         gif: whether to write a GIF, too.
         viewer: whether to write a page to look at all this with.
         flow_pictures: whether to write the flow fields as a sheet of pictures.
+        frame_bits: of each colour of the frames' image files.
         timing: of the sensors, whose way to stand frames and inputs are brought back to.
     """
 
@@ -53,6 +56,7 @@ class Presentation:
     gif: bool = False
     viewer: bool = True
     flow_pictures: bool = False
+    frame_bits: Literal[8, 16] = 8
     timing: CameraTiming = CameraTiming()
 
 
@@ -68,12 +72,14 @@ def write_results(
         InputError: the images cannot be corrected, or the results cannot be written.
     """
     made, flows = _correct(capture, method, show)
-    frames = [to_uint8(frame) for frame in show.timing.restore(made)]
+    restored = show.timing.restore(made)
+    frames = [to_uint8(frame) for frame in restored]
     t2b, b2t = (to_uint8(image) for image in show.timing.restore(capture.pair))
     prepare_output_folder(folder)
     with tempfile.TemporaryDirectory(prefix=".making-", dir=folder) as name:
         making = Path(name)
-        write_frames(making, frames, show.times)
+        deep = show.frame_bits == 16
+        write_frames(making, list(map(to_uint16, restored)) if deep else frames, show.times)
         sheet = draw_contact_sheet(
             t2b, b2t, frames, show.times, directions=show.timing.oriented_directions
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from data.capture_streams import CaptureStream
 from utils.capture_results import DEFAULT_FPS
@@ -24,6 +24,7 @@ class ClipPlan:
         times: instants of each pair's frames in [0, 1], in order of time, at least one.
         fps: frames per second of the video; the speed of the stream by default, if that is known.
         save_frames: whether to keep the frames as PNG, too.
+        frame_bits: of each colour of these.
         preparation: what is done to each pair first.
         viewer: whether to write a page that shows some of the frames.
     """
@@ -32,6 +33,7 @@ class ClipPlan:
     times: tuple[float, ...]
     fps: float | None = None
     save_frames: bool = False
+    frame_bits: Literal[8, 16] = 8
     preparation: Preparation = Preparation()
     viewer: bool = False
 
@@ -112,6 +114,7 @@ def describe_clip(plan: ClipPlan) -> dict[str, Any]:
         "times": plan.times,
         "fps": plan.video_fps,
         "save_frames": plan.save_frames,
+        "frame_bits": plan.frame_bits,
         "preparation": plan.preparation.describe(),
         "pairs_per_part": PAIRS_PER_PART,
     }

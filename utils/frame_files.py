@@ -3,6 +3,9 @@
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from utils.image_io import read_image, to_uint8, write_image
 from utils.metrics import Image
 
@@ -12,7 +15,9 @@ def frame_name(number: int, instant: float) -> str:
     return f"frame_{number:03d}_t{instant:.3f}.png"
 
 
-def write_frames(folder: Path, frames: Sequence[Image], times: Sequence[float]) -> None:
+def write_frames(
+    folder: Path, frames: Sequence[Image | NDArray[np.uint16]], times: Sequence[float]
+) -> None:
     """Write frames into an existing folder, named by number and instant; they replace others.
 
     Raises:

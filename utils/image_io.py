@@ -53,14 +53,24 @@ def to_uint8(image: Tensor) -> NDArray[np.uint8]:
     return levels.permute(1, 2, 0).contiguous().cpu().numpy()
 
 
-def write_image(path: str | Path, image: NDArray[np.uint8]) -> None:
+def to_uint16(image: Tensor) -> NDArray[np.uint16]:
+    """`to_uint8` in steps of 1/65535."""
+    levels = (image.detach().float().clamp(0, 1) * 65535).round().to(torch.int32)
+    return levels.permute(1, 2, 0).cpu().numpy().astype(np.uint16)
+
+
+def write_image(path: str | Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
     """Write an (H, W, 3) RGB image, format by suffix; `path` is replaced whole or left alone.
+
+    Args:
+        path: the file; PNG and TIFF hold 16 bit.
+        image: uint8 or uint16.
 
     Raises:
         ValueError: `image` has another shape or type.
         InputError: no space left, no permission, or the folder does not exist.
     """
-    _check_frame(image)
+    _check_frame(image, "uint8", "uint16")
     target = Path(path)
     _, encoded = cv2.imencode(target.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     with replacing(target) as temporary:
@@ -187,9 +197,10 @@ def _is_whole_png(data: bytes) -> bool:
     return True
 
 
-def _check_frame(frame: NDArray[np.uint8]) -> None:
-    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
-        raise ValueError(f"expected (H, W, 3) uint8, got {frame.shape} {frame.dtype}")
+def _check_frame(frame: NDArray[Any], *types: str) -> None:
+    if frame.dtype.name not in types or frame.ndim != 3 or frame.shape[2] != 3:
+        expected = " or ".join(types)
+        raise ValueError(f"expected (H, W, 3) {expected}, got {frame.shape} {frame.dtype}")
 
 
 def _write_h264(
@@ -214,7 +225,7 @@ def _run_ffmpeg(
     first = next(coming, None)
     if first is None:
         raise ValueError("expected frames of one shape, got none")
-    _check_frame(first)
+    _check_frame(first, "uint8")
     height, width = first.shape[:2]
     source = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {fps} -i -"
 

@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
@@ -60,6 +60,7 @@ class RealOptions(MethodOptions):
         that is known, and all else at 9.
     `gif`: whether to write a GIF of a single capture, too.
     `save_frames`: whether to keep a clip's frames as PNG, too; those of single captures always are.
+    `frame_bits`: of each colour of frames written as PNG; videos and the page have 8.
     `check`: whether to check each capture first and print what is found.
     `align`, `match_colour`: whether to undo a misalignment of the cameras, and a difference in
         colour, that the check measures.
@@ -74,6 +75,7 @@ class RealOptions(MethodOptions):
     fps: FrameRate | None = None
     gif: bool = False
     save_frames: bool = False
+    frame_bits: Literal[8, 16] = 8
     check: bool = True
     align: bool = False
     match_colour: bool = False

@@ -135,7 +135,7 @@ class FolderTrainingSet(Dataset[TrainingSample]):
 
 
 class SimulatedTrainingSet(Dataset[TrainingSample]):
-    """Crops of simulated scenes, a new scene for every sample; only the crop is rendered."""
+    """Crops of simulated scenes, `crops_per_scene` of each; only the crops are rendered."""
 
     def __init__(
         self, textures: Sequence[Tensor], scene: SceneSettings, settings: TrainingSetSettings

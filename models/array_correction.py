@@ -72,7 +72,7 @@ class ArrayCorrector:
 def load_correction(
     weights: str | Path = BUNDLED_WEIGHTS, *, device: str = "auto", self_ensemble: bool = False
 ) -> ArrayCorrector:
-    """What makes frames of arrays.
+    """Load a correction that takes and gives NumPy images.
 
     Args:
         weights: a weight file, ours or a released one; "classical" for the correction that needs

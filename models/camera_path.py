@@ -29,9 +29,9 @@ class PathModel(NamedTuple):
     """What a camera may do, and how much of it is expected.
 
     Attributes:
-        sizes: (8, 3) standard deviations of the coefficients of a path, but of the even deviations,
-            in half diagonals and radians; 0 for what the model does not know.
-        even_shares: (8,) those of the even deviations, in shares of the root mean square velocity.
+        sizes: (8, 3) standard deviations expected of each uniform and odd coefficient, in half
+            diagonals and radians; 0 fixes a coefficient at zero.
+        even_shares: (8,) the same of the even ones, in shares of the root mean square velocity.
     """
 
     sizes: Doubles

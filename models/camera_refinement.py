@@ -161,7 +161,7 @@ def _certain_parallax(
 
 
 def _corrected(parallax: Parallax, unknowns: Doubles) -> Parallax:
-    """With so much (0 or 2,) added to the middle; of (4,), the rest to the change."""
+    """Parallax plus a correction: none of (0,), `middle` of (2,), `middle` and `change` of (4,)."""
     middle, change = (
         np.pad(unknowns, (0, _OF_LINE - len(unknowns))).reshape(2, 2).astype(np.float32)
     )

@@ -54,7 +54,7 @@ class CaptureReport(NamedTuple):
         blur: px of the edges of t2b and of b2t (`sharpness.edge_blur`).
         colours: of b2t against t2b.
         alignment: of the two cameras.
-        velocity: median and 95th percentile of the speed, px per frame interval.
+        speed: median and 95th percentile of the speed, px per frame interval.
         displacement: px, that 1 % of the image exceeds, apart from the alignment.
         order: comparison with the next capture, if that was given.
     """
@@ -65,7 +65,7 @@ class CaptureReport(NamedTuple):
     blur: tuple[float | None, float | None]
     colours: ColourDifference
     alignment: Alignment
-    velocity: tuple[float, float]
+    speed: tuple[float, float]
     displacement: float
     order: ReadoutOrder | None
 
@@ -106,7 +106,7 @@ def check_capture(
     alignment = fit_alignment([match_strips(measurements, Scan.of(scan_time, size[0]))], size)
     t2b, b2t = (to_luma(image) for image in to_pixels(pair))
     views = t2b.astype(np.float32), b2t.astype(np.float32)
-    velocity, displacement = _measure_motion(measurements[0], alignment, views)
+    speed, displacement = _measure_motion(measurements[0], alignment, views)
     matched = float(np.mean([(part.confidence > 0.5).mean() for part in measurements]))
     return CaptureReport(
         size,
@@ -115,7 +115,7 @@ def check_capture(
         (edge_blur(t2b), edge_blur(b2t)),
         fit_colours([match_points(pair, measurements[0])]),
         alignment,
-        velocity,
+        speed,
         displacement,
         None if next_pair is None else compare_motion(measurements, alignment, pair, next_pair),
     )

@@ -43,7 +43,7 @@ def correlation(first: Tensor, second: Tensor, radius: int = RADIUS) -> Tensor:
 
 
 class _CostVolume(torch.autograd.Function):
-    """Products of matrices of pixels and channels, and theirs in the backward pass.
+    """Cost volume by products of matrices, strip by strip, with a backward pass of its own.
 
     Each product gives the costs of a strip's pixels with more columns than are within reach; the
     band that is wanted is taken from it. Only the features are kept for the backward pass.

@@ -23,7 +23,7 @@ def sample_image(values: Array, x: Array, y: Array, interpolation: int = cv2.INT
 
 
 def spacing_between(size: tuple[int, int], least: int, most: int) -> int:
-    """Px between the points of a grid on an image (H, W): `least`, or more for `most` points."""
+    """Pixels between the points of a grid: `least`, or so many that (H, W) has `most` points."""
     return max(least, math.ceil(math.sqrt(size[0] * size[1] / most)))
 
 

@@ -17,9 +17,13 @@ from models.scan import Scan
 
 Array = npt.NDArray[np.float32]
 
-_MOST_CERTAIN = 8.0  # logit
-_MISMATCH_RANGE = 4.0  # px
-_CHANNELS = (4, 4, 4, 2, 1)  # of the cues, in order
+LARGEST_PREFERENCE = 8.0
+"""Logit at which the preference for a view is clipped."""
+
+CUE_CHANNELS = (4, 4, 4, 2, 1)
+"""Channels of the cues, in their order."""
+
+_MISMATCH_RANGE = 4.0  # px that count as 1
 
 
 class MotionCues(NamedTuple):
@@ -49,7 +53,7 @@ class MotionCues(NamedTuple):
     @classmethod
     def of_samples(cls, packed: Tensor) -> "MotionCues":
         """The cues of all frames of B samples, given `packed` of each, (B, T, 15, h, w)."""
-        return cls(*packed.flatten(0, 1).split(_CHANNELS, dim=1))
+        return cls(*packed.flatten(0, 1).split(CUE_CHANNELS, dim=1))
 
 
 @torch.no_grad()
@@ -82,7 +86,7 @@ def _cues_of_capture(job: tuple[Array, Scan, list[float]]) -> MotionCues:
     field = estimate_motion(images[0], images[1], scan)
     size = (images.shape[1], images.shape[2])
     shape = field.velocity.shape[:2]
-    cues = [np.empty((len(times), channels, *shape), np.float32) for channels in _CHANNELS]
+    cues = [np.empty((len(times), channels, *shape), np.float32) for channels in CUE_CHANNELS]
     for index, t in enumerate(times):
         views = sample_frame(field, t, field.velocity)
         others = sample_frame(field, t, field.camera)
@@ -91,7 +95,7 @@ def _cues_of_capture(job: tuple[Array, Scan, list[float]]) -> MotionCues:
         camera = [part for view in others for part in (view.x - x, view.y - y)]
         mismatch = [np.log1p(view.mismatch) / np.log1p(_MISMATCH_RANGE) for view in views + others]
         weights = [view_weight(view, size, field.noise) for view in views]
-        preference = np.log(weights[0] / weights[1]).clip(-_MOST_CERTAIN, _MOST_CERTAIN)
+        preference = np.log(weights[0] / weights[1]).clip(-LARGEST_PREFERENCE, LARGEST_PREFERENCE)
         offset = [view.offset * np.float32(field.readout) for view in views]
         for cue, part in zip(cues, (local, camera, mismatch, offset, [preference]), strict=True):
             cue[index] = part

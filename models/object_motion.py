@@ -28,17 +28,31 @@ Array = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 Luma = npt.NDArray[np.uint8]
 
-_WINDOW, _UNMATCHED, _MARGIN = 15, 6.0, 15  # px, grey levels, px around what does not match
-_FEATURES, _CONTRAST, _DISTINCT = 1500, 0.02, 0.8
+# Where flow explains nothing:
+_WINDOW = 15  # px over which the difference of the warped views is averaged
+_UNMATCHED = 6.0  # grey levels of it, and
+_DOUBTED = 0.3  # confidence of flow below which
+_SPECK = 7  # px: smaller places are passed over
+_MARGIN = 15  # px around the others in which features are searched
+# Features:
+_FEATURES = 1500  # of a view at most
+_CONTRAST = 0.02  # SIFT's threshold: half of its default, for dark objects
+_DISTINCT = 0.8  # Lowe's ratio: a match must be so much nearer than the second best
 _SEARCHED = 1920 * 1088  # pixels that features are searched in; larger views are halved
-_KNOWN = 4.0  # px of flow within which a match is no news
+_KNOWN = 4.0  # px of flow within which a match tells nothing new
 _LEAST_GAP = 0.1  # readouts over which a match moves
-_TOLERANCE, _LEAST_MATCHES, _MOST_OBJECTS = 8.0, 5, 6  # px per readout
-_RADIUS, _REACH = 220.0, 80  # px from an object's middle to its matches, and beyond its matches
+# Objects:
+_TOLERANCE = 8.0  # px per readout by which a match may leave the similarity
+_LEAST_MATCHES = 5  # of an object; any two fit a similarity
+_MOST_OBJECTS = 6
+_RADIUS = 220.0  # px from an object's middle to its matches
+_REACH = 80  # px beyond its matches where it may show
 _MOST_TURN = 1.5  # radians, or doublings, per readout
-_CELL_WINDOW, _CLEARLY, _LEAST_GAIN = 5, 0.7, 1.0  # cells; share and grey levels of disagreement
-# Grey levels of difference: any larger one counts as much, and nothing seen as twice that.
-_WORST = 60.0
+# Where an object is taken to be:
+_CELL_WINDOW = 5  # cells over which disagreement is averaged
+_CLEARLY = 0.7  # share of the disagreement of all that is known, and
+_LEAST_GAIN = 1.0  # grey levels less, below which its motion is better
+_WORST = 60.0  # grey levels: larger differences count as much, and nothing seen as twice that
 
 
 class _Matches(NamedTuple):
@@ -64,8 +78,8 @@ def find_lost_objects(
     known = (_disagreement(field, velocity, cells) for velocity in (field.velocity, field.camera))
     least = np.minimum(*known) * _CLEARLY - _LEAST_GAIN
     velocity, found = np.zeros_like(field.velocity), np.zeros(least.shape, bool)
-    for matches in _group(_news(matched, field)):
-        candidate = _extend(matches, least.shape)
+    for matches in _by_object(_unexplained(matched, field)):
+        candidate = _similarity_velocity(matches, least.shape)
         disagreement = _disagreement(field, candidate, cells)
         better = (disagreement < least) & _neighbourhood(matches, least.shape)
         least = np.where(better, disagreement, least)
@@ -127,12 +141,12 @@ def _unmatched(brighter: Array, measurement: Measurement) -> Luma:
     """Mask (H, W) of where flow explains nothing, with a margin: 1, else 0."""
     difference = np.minimum(np.abs(brighter), _WORST)
     blurred = cv2.boxFilter(difference, -1, (_WINDOW, _WINDOW))
-    lost = ((blurred > _UNMATCHED) | (measurement.confidence < 0.3)).astype(np.uint8)
-    specks_gone = cv2.morphologyEx(lost, cv2.MORPH_OPEN, np.ones((7, 7), np.uint8))
+    lost = ((blurred > _UNMATCHED) | (measurement.confidence < _DOUBTED)).astype(np.uint8)
+    specks_gone = cv2.morphologyEx(lost, cv2.MORPH_OPEN, np.ones((_SPECK, _SPECK), np.uint8))
     return cv2.dilate(specks_gone, np.ones((2 * _MARGIN + 1,) * 2, np.uint8)).astype(np.uint8)
 
 
-def _news(matched: tuple[Array, Array], field: MotionField) -> _Matches:
+def _unexplained(matched: tuple[Array, Array], field: MotionField) -> _Matches:
     """The matches that move otherwise than the field says."""
     t2b, b2t = matched
     own = field.scan.at(t2b[:, 1])
@@ -149,7 +163,7 @@ def _news(matched: tuple[Array, Array], field: MotionField) -> _Matches:
     return _Matches(place[new], velocity[new])
 
 
-def _group(matches: _Matches) -> Iterator[_Matches]:
+def _by_object(matches: _Matches) -> Iterator[_Matches]:
     """Sets of neighbouring matches that share the velocity field of a similarity."""
     for _ in range(_MOST_OBJECTS):
         if len(matches.place) < _LEAST_MATCHES:
@@ -171,7 +185,7 @@ def _group(matches: _Matches) -> Iterator[_Matches]:
         matches = _Matches(matches.place[~agreeing], matches.velocity[~agreeing])
 
 
-def _extend(matches: _Matches, size: tuple[int, ...]) -> Array:
+def _similarity_velocity(matches: _Matches, size: tuple[int, ...]) -> Array:
     """Velocities (h, w, 2) everywhere of the similarity that fits an object's matches."""
     place, velocity = matches
     middle = place.mean(axis=0)

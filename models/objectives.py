@@ -101,7 +101,7 @@ class CycleObjective(nn.Module):
     def judge(
         self, output: GeneratorOutput, batch: TrainingSample, hidden: Tensor | None = None
     ) -> Loss:
-        """Loss of the generator's output for what it saw of the batch, all of it but for `hidden`.
+        """Cycle loss of the generator's output; with `hidden`, images count at these pixels only.
 
         The flows and features of a sample take more memory than its frames took to make, so on a
         CPU, where large batches are no faster, each sample is differentiated at once.
@@ -112,7 +112,7 @@ class CycleObjective(nn.Module):
         def image_loss(part: Tensor, place: slice) -> Tensor:
             own = TrainingSample(batch.pair[place], batch.scan_time[place], batch.t[place])
             unseen = None if hidden is None else hidden[place]
-            loss = weigh(self.weights, self._image_terms(part, own, unseen))
+            loss = weigh(self.weights, self._cycle_terms(part, own, unseen))
             share = len(part) / len(frames)
             for name, value in loss.terms.items():
                 terms[name] = terms.get(name, torch.zeros_like(value)) + value * share
@@ -124,7 +124,7 @@ class CycleObjective(nn.Module):
             return images
         return add(images, weigh(self.weights, {"Variation": flow_variation(output.flows)}))
 
-    def _image_terms(
+    def _cycle_terms(
         self, frames: Tensor, batch: TrainingSample, hidden: Tensor | None
     ) -> dict[str, Tensor]:
         """Unweighted terms of the inputs rebuilt from frames (B, 3, 3, H, W)."""

@@ -20,6 +20,8 @@ _STRIP = 40  # px wide, in which the parallax is taken to be one
 _LEAST_PIXELS, _LEAST_SHARE = 100, 0.25  # of a strip, and of those to either side of no gap
 _LEAST_PARALLAX, _LEAST_CHANGE = 0.3, 0.4  # px, and px over half the width
 _LEAST_SPREAD = 0.02  # px: strips never agree better
+_SPREAD_OF_MEDIAN = 1.5  # root mean square of deviations over their median, with some outliers
+_LEAST_RESIDUAL = 0.3  # px: strips nearer to the line have all the same weight
 _LEAST_STRIPS, _LEAST_STRIPS_OF_LINE = 4, 12  # in both views together
 _LINE_STEPS = 10
 
@@ -98,8 +100,11 @@ def strip_intercepts(measurement: Measurement) -> Sequence[tuple[float, Array]]:
 
 
 def standard_error(deviations: npt.NDArray[np.floating[Any]]) -> float:
-    """Of the mean of strips, half of which are independent, by their deviations (N, 2) from it."""
-    spread = max(1.5 * float(np.median(np.hypot(*deviations.T))), _LEAST_SPREAD)
+    """Standard error of the mean over N strips, from their deviations (N, 2) from it.
+
+    Neighbours overlap: N / 2 count as independent.
+    """
+    spread = max(_SPREAD_OF_MEDIAN * float(np.median(np.hypot(*deviations.T))), _LEAST_SPREAD)
     return spread / (len(deviations) / 2) ** 0.5
 
 
@@ -128,5 +133,5 @@ def _fit_line(place: Array, values: Array, *, steps: int) -> Array:
         weighted = terms * weight[:, None]
         line = np.linalg.solve(weighted.T @ terms + 1e-6 * np.eye(2), weighted.T @ values)
         residual = np.hypot(*(values - terms @ line).T)
-        weight = 1 / np.maximum(residual, 0.3)
+        weight = 1 / np.maximum(residual, _LEAST_RESIDUAL)
     return np.asarray(line, np.float32)

@@ -14,7 +14,7 @@ from models.generator import SIZE_MULTIPLE, Generator
 from models.motion_cues import MotionCues, find_motion
 from models.networks import Corrector
 from models.precision import Precision, autocast
-from models.refiner import Refiner, Traced
+from models.refiner import RefinedMotion, Refiner
 from models.tiling import (
     FALLBACK_TILE,
     GENERATOR_MARGIN,
@@ -197,13 +197,13 @@ def _refine(refiner: Refiner, job: _Job) -> Iterator[Pass]:
         chosen = slice(start, start + at_once)
         part = job._replace(times=job.times[chosen])
         chosen_cues = MotionCues(*(cue[chosen] for cue in cues))
-        yield from _fuse(refiner, part, refiner.trace(encoded, chosen_cues))
+        yield from _fuse(refiner, part, refiner.refine_motion(encoded, chosen_cues))
 
 
-def _fuse(refiner: Refiner, job: _Job, traced: Traced) -> Iterator[Pass]:
-    """The frames traced here; nothing of them is kept while the next ones are."""
+def _fuse(refiner: Refiner, job: _Job, motion: RefinedMotion) -> Iterator[Pass]:
+    """The frames of this motion; nothing of them is kept while the next ones are."""
     for place in tiles_of(_size(job.pair), job.tile, REFINER_MARGIN):
-        made = refiner.fuse(traced, place.seen)
+        made = refiner.fuse(motion, place.seen)
         flows = made.flows[-1][0].unflatten(0, (2, len(job.times), 2)).transpose(0, 1)
         yield Pass(job.times, made.frames[0], flows, place)
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from models.continuation import MARGIN, continue_images
 from models.generator import SIZE_MULTIPLE, Channels, GeneratorOutput, check_inputs
 from models.generator_layers import join, resize, scaled
-from models.motion_cues import MotionCues, find_motion
+from models.motion_cues import CUE_CHANNELS, LARGEST_PREFERENCE, MotionCues, find_motion
 from models.motion_field import CELL
 from models.refiner_blocks import (
     SLOPE,
@@ -35,6 +35,11 @@ _BASE_CHANNELS = (96, 128, 192, 192)
 _ENCODED, _HIDDEN, _FUSED, _MATCHED = 48, 48, 48, 48
 _ROUNDS = 2  # of looking where the motion known so far leads, and correcting it
 _VELOCITY_SCALE = 32.0  # px per readout, and px, that count as 1 inside the network
+_FIRST_LOGIT = (
+    -4.0
+)  # of the camera's share in the motion: an untrained network leaves 98 % as it is
+_GIVEN_CHANNELS = 2 * 2 * 3 + sum(CUE_CHANNELS)  # both views warped by both motions, and the cues
+_FUSION_CHANNELS = 3 * 12 + 1 + 2  # both halved views, their difference, preference and offsets
 
 
 class Refiner(nn.Module):
@@ -86,7 +91,7 @@ class Refiner(nn.Module):
         )
         widths = [scaled(count, scale) for count in _BASE_CHANNELS]
         self.matching_net = MatchingNet(encoded, matched, levels=len(widths) - 1)
-        self.motion_net = UNet(2 * encoded + _CUE_CHANNELS, widths, hidden)
+        self.motion_net = UNet(2 * encoded + _GIVEN_CHANNELS, widths, hidden)
         self.motion_head = zeroed(nn.Conv2d(hidden, 7, 3, padding=1))
         self.fusion_net = FusionNet(hidden + _FUSION_CHANNELS, fused)
 
@@ -107,7 +112,7 @@ class Refiner(nn.Module):
         count = max(offsets.shape[1] // 2, 1)
         check_inputs(pair, offsets, count, multiple=1)
         known = find_motion(pair, offsets) if cues is None else MotionCues.of_samples(cues)
-        return self.fuse(self.trace(self.encode(pair), known), (0, 0, *pair.shape[-2:]))
+        return self.fuse(self.refine_motion(self.encode(pair), known), (0, 0, *pair.shape[-2:]))
 
     def encode(self, pair: Tensor) -> "Encoded":
         """What does not depend on the frame, of pairs (B, 2, 3, H, W)."""
@@ -122,15 +127,15 @@ class Refiner(nn.Module):
         views = torch.cat((F.avg_pool2d(images, CELL), features), dim=1)
         return Encoded(continued, halves, views.unflatten(0, (-1, 2)))
 
-    def trace(self, encoded: "Encoded", cues: MotionCues) -> "Traced":
+    def refine_motion(self, encoded: "Encoded", cues: MotionCues) -> "RefinedMotion":
         """The motion of whole frames of B pairs by cues of B * T frames."""
         # After the motion's estimate, which rows made up to fill the network's grid would mislead.
         cues = MotionCues(*(pad_to_multiple(cue, SIZE_MULTIPLE // CELL) for cue in cues))
         count = cues.local.shape[0] // encoded.views.shape[0]
         continued, halves, views = (_repeat(part, count) for part in encoded)
-        return Traced(continued, halves, count, cues, *self._correct(views.unbind(1), cues))
+        return RefinedMotion(continued, halves, count, cues, *self._correct(views.unbind(1), cues))
 
-    def fuse(self, traced: "Traced", part: tuple[int, int, int, int]) -> GeneratorOutput:
+    def fuse(self, traced: "RefinedMotion", part: tuple[int, int, int, int]) -> GeneratorOutput:
         """Frames of a part of the image, from all of both inputs.
 
         Args:
@@ -162,7 +167,7 @@ class Refiner(nn.Module):
         """Correct the displacements of each cell, twice, by the same weights.
 
         Returns:
-            Displacements after each round, features, and preference as `Traced` has them.
+            Displacements after each round, features, and preference as `RefinedMotion` has them.
         """
         by_camera = _warp_views([view[:, :3] for view in views], cues.camera / CELL)
         displacement, found = cues.local, []
@@ -170,7 +175,8 @@ class Refiner(nn.Module):
             hidden = self.motion_net(*self._compare(views, by_camera, displacement, cues))
             motion = self.motion_head(hidden).to(displacement.dtype)
             # Where nothing speaks for an object of its own, the camera's motion is the better one.
-            displacement = torch.lerp(displacement, cues.camera, torch.sigmoid(motion[:, :1] - 4))
+            share = torch.sigmoid(motion[:, :1] + _FIRST_LOGIT)
+            displacement = torch.lerp(displacement, cues.camera, share)
             # A gate of its own: most cells are right already, and want no change at all.
             change = torch.sigmoid(motion[:, 1:2]) * _displace(motion[:, 2:6], cues.offset)
             displacement = displacement + _VELOCITY_SCALE * change
@@ -189,24 +195,26 @@ class Refiner(nn.Module):
             displacement / _VELOCITY_SCALE,
             cues.mismatch,
             cues.offset,
-            cues.preference / 8,
+            cues.preference / LARGEST_PREFERENCE,
         )
         costs = self.matching_net(*(view[:, 3:] for view in warped.chunk(2, dim=1)))
         return self.motion_net.first(join(given)), costs
 
-    def _prepare_fusion(self, motion: "Traced", corner: Corner) -> Tensor:
+    def _prepare_fusion(self, motion: "RefinedMotion", corner: Corner) -> Tensor:
         """What the fusion network sees at half size, of a part at `corner` (top, left)."""
         start = ((MARGIN + corner[0]) // 2, (MARGIN + corner[1]) // 2)
         warped = _warp_views(
             motion.halves.unbind(1), resize(motion.displacements[-1], 2) / 2, start
         )
         first, second = warped.chunk(2, dim=1)
-        preference = resize((motion.cues.preference + motion.preference) / 8, 2)
+        preference = resize((motion.cues.preference + motion.preference) / LARGEST_PREFERENCE, 2)
         offset = resize(motion.cues.offset, 2)
         hidden = resize(motion.hidden, 2)
         return join((hidden, warped, first - second, preference, offset))
 
-    def _blend(self, motion: "Traced", flow: Tensor, change: Change, corner: Corner) -> Tensor:
+    def _blend(
+        self, motion: "RefinedMotion", flow: Tensor, change: Change, corner: Corner
+    ) -> Tensor:
         """Frames (N, 3, h, w) from both inputs, sampled along half-size flow in pixels."""
         full = resize(flow, 2)
         start = (MARGIN + corner[0], MARGIN + corner[1])
@@ -218,10 +226,6 @@ class Refiner(nn.Module):
         share = torch.sigmoid(preference)
         frames = share * first + (1 - share) * second + change.residual.to(first.dtype)
         return frames.clamp(0, 1)
-
-
-_CUE_CHANNELS = 2 * 3 * 2 + 4 + 4 + 4 + 2 + 1
-_FUSION_CHANNELS = 3 * 12 + 1 + 2
 
 
 class Encoded(NamedTuple):
@@ -238,7 +242,7 @@ class Encoded(NamedTuple):
     views: Tensor
 
 
-class Traced(NamedTuple):
+class RefinedMotion(NamedTuple):
     """Motion of N = B * T frames, from which any part of them can be made.
 
     Attributes:
@@ -259,7 +263,7 @@ class Traced(NamedTuple):
     hidden: Tensor
     preference: Tensor
 
-    def within(self, part: tuple[int, int, int, int]) -> "Traced":
+    def within(self, part: tuple[int, int, int, int]) -> "RefinedMotion":
         """The motion of a part (top, left, bottom, right), up to the next multiples of 32."""
         top, left, bottom, right = part
         rows, columns = (

@@ -24,7 +24,7 @@ class Scan(NamedTuple):
 
     @classmethod
     def of(cls, scan_time: Tensor | None, height: int) -> "Scan":
-        """That of t2b.
+        """The scan of the t2b view, by its first and last row.
 
         Args:
             scan_time: (H,) exposure time of each row, evenly spaced; a readout of exactly these by

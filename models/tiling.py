@@ -36,7 +36,7 @@ _TILES = range(1024, 255, -128)  # that are tried, the first that fits is taken
 _GIGABYTE = 1e9
 _PROCESS = 0.54e9  # PyTorch, on a CPU
 _GENERATOR_PIXEL = 1100  # bytes of a pass, with what the allocator cannot give back
-_TRACED_PIXEL, _FUSED_PIXEL = 290, 90  # of each frame of a refiner's pass
+_REFINED_PIXEL, _FUSED_PIXEL = 290, 90  # of each frame of a refiner's pass
 _MOTION_PIXEL = 290  # of the classical motion, once
 
 
@@ -114,8 +114,8 @@ def estimate_memory(
     if isinstance(network, Refiner):
         at_once = min(frames, frames_at_once(size, PIXELS_TOGETHER[on_cpu])) if tile is None else 1
         fused = at_once * pixels if tile is None else (tile + 2 * REFINER_MARGIN) ** 2
-        traced = (_MOTION_PIXEL + _TRACED_PIXEL * at_once) * pixels
-        return held + traced + _FUSED_PIXEL * fused
+        moved = (_MOTION_PIXEL + _REFINED_PIXEL * at_once) * pixels
+        return held + moved + _FUSED_PIXEL * fused
     seen = pixels if tile is None else (tile + 2 * GENERATOR_MARGIN) ** 2
     together = min(PIXELS_TOGETHER[on_cpu], max(1, frames - 2) * seen)
     return held + 2 * weights + _GENERATOR_PIXEL * max(seen, together)

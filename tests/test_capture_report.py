@@ -22,7 +22,7 @@ def test_figures_of_a_pan() -> None:
     report = check_capture(as_pair(Pan((9, -12), SIZE, parallax=(5, -2))))
     assert report.size == SIZE and report.posture == "upright" and report.order is None
     assert report.matched > 0.8
-    np.testing.assert_allclose(report.velocity, (15, 15), atol=1.5)
+    np.testing.assert_allclose(report.speed, (15, 15), atol=1.5)
     np.testing.assert_allclose(report.alignment.shift, (5, -2), atol=0.1)
     np.testing.assert_allclose(report.colours.at_grey, (0, 0, 0), atol=0.01)
 
@@ -38,8 +38,8 @@ def test_blur_is_that_of_each_view() -> None:
 def test_speed_counts_frame_intervals() -> None:
     scan = 0.25 + torch.arange(128) / 127 / 2
     pair = as_pair(Pan((30, 0), SIZE, scan=Scan(0.25, 0.5 / 127)))
-    np.testing.assert_allclose(check_capture(pair, scan).velocity, (30, 30), atol=2)
-    np.testing.assert_allclose(check_capture(pair).velocity, (15, 15), atol=1)
+    np.testing.assert_allclose(check_capture(pair, scan).speed, (30, 30), atol=2)
+    np.testing.assert_allclose(check_capture(pair).speed, (15, 15), atol=1)
 
 
 def test_a_pair_at_rest_is_displaced_by_next_to_nothing() -> None:
@@ -55,7 +55,7 @@ def test_an_object_in_a_scene_at_rest_moves() -> None:
     moving = as_pair(Pan((20, 0), SIZE))
     pair[..., 10:50, 60:100] = moving[..., 10:50, 60:100]
     report = check_capture(pair)
-    assert report.displacement > 3 and report.velocity[0] < 0.5
+    assert report.displacement > 3 and report.speed[0] < 0.5
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_the_next_capture_gives_the_order() -> None:
 def test_any_size_gives_finite_figures(size: tuple[int, int]) -> None:
     pair = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
     report = check_capture(pair, next_pair=pair.flip(0))
-    assert np.isfinite([report.matched, report.displacement, *report.velocity]).all()
+    assert np.isfinite([report.matched, report.displacement, *report.speed]).all()
     assert np.isfinite(report.order[:4] if report.order else ()).all()
 
 

@@ -16,7 +16,7 @@ GOOD = CaptureReport(
     blur=(0.8, 0.9),
     colours=ColourDifference(),
     alignment=Alignment((0.25, -0.31), spread=0.1, strips=40),
-    velocity=(12.3, 31.0),
+    speed=(12.3, 31.0),
     displacement=24.0,
     order=None,
 )

@@ -117,9 +117,9 @@ def test_parts_equal_the_whole_under_large_motion(capture: CapturePair) -> None:
     pair, cells = capture.pair[None], (1, 4, 32, 40)
     cues = MotionCues(60 * torch.randn(cells), *(torch.randn(1, c, 32, 40) for c in (4, 4, 2, 1)))
     with torch.no_grad():
-        traced = network.trace(network.encode(pair), cues)
-        whole = network.fuse(traced, (0, 0, 128, 160))
-        part = network.fuse(traced, (32, 64, 128, 144))
+        motion = network.refine_motion(network.encode(pair), cues)
+        whole = network.fuse(motion, (0, 0, 128, 160))
+        part = network.fuse(motion, (32, 64, 128, 144))
     inner = (..., slice(32, 96), slice(32, 48))
     torch.testing.assert_close(
         part.frames[inner], whole.frames[..., 32:, 64:144][inner], rtol=0, atol=1e-5

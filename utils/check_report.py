@@ -24,7 +24,7 @@ def format_report(report: CaptureReport, name: str, *, asked: Collection[str] = 
     """
     height, width = report.size
     t2b, b2t = ("no edges to tell" if blur is None else f"{blur:.1f} px" for blur in report.blur)
-    middle, most = report.velocity
+    middle, most = report.speed
     figures = {
         "size": f"{width}x{height}",
         "sharpness": f"blur of the edges: t2b {t2b}, b2t {b2t}",

@@ -37,7 +37,7 @@ class OptionGroup(BaseModel):
 
 
 def changed(options: OptionGroup, key: str) -> bool:
-    """Whether a group has such an option, and it is not as it is by default."""
+    """Whether a group has the option `key`, and its value differs from the default."""
     fields = type(options).model_fields
     return key in fields and bool(getattr(options, key) != fields[key].default)
 

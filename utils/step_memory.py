@@ -26,7 +26,7 @@ _CURES = (
 
 
 def announce_step(network: nn.Module, experiment: Experiment) -> None:
-    """Log about how much memory a step needs, and how much is free.
+    """Log about how much memory a step needs, and how much is free; not of the flow network.
 
     Raises:
         InputError: it needs more than that.

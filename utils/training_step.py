@@ -141,7 +141,7 @@ def _differentiate(training: Training, batch: Sample) -> dict[str, Tensor]:
 
 
 def _gradients_kept_apart(network: nn.Module, apart: bool) -> AbstractContextManager[None]:
-    """Within it processes do not average their gradients, if they are to be kept apart."""
+    """DDP's `no_sync` if gradients are to be kept apart: for all but the last accumulated part."""
     if apart and isinstance(network, DistributedDataParallel):
         return cast(AbstractContextManager[None], network.no_sync())
     return nullcontext()

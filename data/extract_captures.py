@@ -11,18 +11,18 @@ from pathlib import Path
 from tqdm import tqdm
 
 from data.camera_timing import CameraTiming
-from data.capture_streams import CaptureStream, pair_views, split_views
+from data.capture_streams import CaptureStream
 from data.dataset_folder import new_dataset
-from data.frame_source import open_source
 from utils.command_line import run
 from utils.errors import InputError
 from utils.image_io import to_uint8, write_image
+from utils.real_inputs import add_input_arguments, chosen_input, open_clip
 
 
 def main() -> None:
     """Read the command line and write the captures."""
     arguments = parse_arguments()
-    stream = open_stream(arguments)
+    stream = named_clip(arguments)
     sys.stderr.write("".join(f"{note}\n" for note in stream.notes))
     count = extract_captures(stream, arguments.output, step=arguments.step)
     sys.stdout.write(f"{count} captures are in {arguments.output}\n")
@@ -53,19 +53,6 @@ def extract_captures(stream: CaptureStream, output: Path, *, step: int = 1) -> i
     return count
 
 
-def open_stream(arguments: argparse.Namespace) -> CaptureStream:
-    """Open the clip that the command line names.
-
-    Raises:
-        InputError: it cannot be read, or its parts do not belong together.
-    """
-    first = open_source(arguments.t2b)
-    if arguments.layout is not None:
-        return split_views(first, arguments.layout, CameraTiming())
-    second = open_source(arguments.b2t)
-    return pair_views(first, second, CameraTiming(), offset=arguments.offset)
-
-
 def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse and check the command line.
 
@@ -81,21 +68,27 @@ def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     parser.add_argument("output", type=Path, help="folder to make; it must not exist")
-    parser.add_argument(
-        "--t2b", required=True, metavar="CLIP", help="video, folder or pattern of images"
-    )
-    parser.add_argument("--b2t", metavar="CLIP", help="the other view")
-    parser.add_argument(
-        "--layout", choices=("lr", "tb"), help="instead of --b2t: one clip shows both views"
-    )
-    parser.add_argument("--offset", type=int, default=0, help="frames that b2t is behind (0)")
+    add_input_arguments(parser.add_argument_group("clip"))
     parser.add_argument("--step", type=int, default=10, help="take one pair of so many (10)")
     arguments = parser.parse_args(words)
-    if (arguments.b2t is None) == (arguments.layout is None):
-        raise InputError("expected --b2t CLIP, or --layout lr or tb where --t2b shows both views")
     if arguments.step < 1:
         raise InputError(f"--step {arguments.step}: expected at least 1")
     return arguments
+
+
+def named_clip(arguments: argparse.Namespace) -> CaptureStream:
+    """Open the clip that the command line names.
+
+    Raises:
+        InputError: it names none, or the clip cannot be read.
+    """
+    chosen = chosen_input(arguments)
+    if chosen is None or not chosen.is_clip:
+        got = "nothing" if chosen is None else f"the image {chosen.first}"
+        raise InputError(
+            f"expected a clip, --t2b CLIP --b2t CLIP or --input CLIP --layout lr or tb, got {got}"
+        )
+    return open_clip(chosen, CameraTiming())
 
 
 if __name__ == "__main__":

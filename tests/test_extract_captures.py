@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from data.extract_captures import extract_captures, main, open_stream, parse_arguments
+from data.extract_captures import extract_captures, main, named_clip, parse_arguments
 from data.real_pairs import RealPairs
 from tests.capture_folders import as_image, random_pixels, write_pixels
 from tests.clips import write_clip_video
@@ -23,7 +23,7 @@ def views(tmp_path: Path) -> list[str]:
 
 def test_every_second_pair_becomes_a_capture(tmp_path: Path, views: list[str]) -> None:
     arguments = parse_arguments([str(tmp_path / "captures"), *views, "--step", "2"])
-    assert extract_captures(open_stream(arguments), arguments.output, step=arguments.step) == 3
+    assert extract_captures(named_clip(arguments), arguments.output, step=arguments.step) == 3
     captures = RealPairs(tmp_path / "captures")
     assert captures.names == ["000000", "000002", "000004"]
     expected = as_image(random_pixels("2.png", (6, 8)))
@@ -45,9 +45,9 @@ def test_what_the_user_should_know_is_said(
 
 def test_both_views_in_one_picture(tmp_path: Path) -> None:
     write_pixels(tmp_path / "both" / "0.png", (6, 16))
-    words = [str(tmp_path / "captures"), "--t2b", str(tmp_path / "both"), "--layout", "lr"]
+    words = [str(tmp_path / "captures"), "--input", str(tmp_path / "both"), "--layout", "lr"]
     arguments = parse_arguments(words)
-    assert extract_captures(open_stream(arguments), arguments.output) == 1
+    assert extract_captures(named_clip(arguments), arguments.output) == 1
     picture = as_image(random_pixels("0.png", (6, 16)))
     assert torch.equal(RealPairs(tmp_path / "captures")[0].pair, torch.stack(picture.chunk(2, 2)))
 
@@ -55,19 +55,21 @@ def test_both_views_in_one_picture(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--t2b", "x"], "expected --b2t CLIP, or --layout lr or tb"),
-        (["--t2b", "x", "--b2t", "y", "--layout", "lr"], "expected --b2t CLIP, or --layout"),
+        ([], "expected a clip, --t2b CLIP --b2t CLIP or .* got nothing"),
+        (["--t2b", "x.png", "--b2t", "y.png"], "expected a clip, .* got the image x.png"),
+        (["--t2b", "x"], "--t2b without --b2t"),
+        (["--input", "x", "--layout", "lr", "--offset", "1"], "--offset: only for --t2b"),
         (["--t2b", "x", "--b2t", "y", "--step", "0"], "--step 0: expected at least 1"),
     ],
 )
 def test_arguments_that_do_not_agree(words: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        parse_arguments(["out", *words])
+        named_clip(parse_arguments(["out", *words]))
 
 
 def test_an_unreadable_image_leaves_nothing(tmp_path: Path, views: list[str]) -> None:
     (tmp_path / "right" / "3.png").write_bytes(b"no image")
     arguments = parse_arguments([str(tmp_path / "captures"), *views])
     with pytest.raises(InputError, match=r"3\.png"):
-        extract_captures(open_stream(arguments), arguments.output)
+        extract_captures(named_clip(arguments), arguments.output)
     assert not [path for path in tmp_path.iterdir() if "captures" in path.name]

@@ -20,7 +20,7 @@ from utils.real_inputs import (
 
 def choose(*words: str) -> ChosenInput | None:
     parser = argparse.ArgumentParser()
-    add_input_arguments(parser)
+    add_input_arguments(parser.add_argument_group("input"))
     return chosen_input(parser.parse_args(words))
 
 

@@ -1,4 +1,4 @@
-"""What `main_test_real.py` corrects: a folder of captures, one capture, or a clip."""
+"""What the command line names: a folder of captures, one capture, or a clip."""
 
 import argparse
 from collections.abc import Sequence
@@ -35,10 +35,9 @@ class ChosenInput:
         return not is_image(self.first)
 
 
-def add_input_arguments(parser: argparse.ArgumentParser) -> None:
+def add_input_arguments(inputs: argparse._ArgumentGroup) -> None:
     """Add what names one capture or a clip."""
     source = "image, video, folder of images, or quoted pattern such as 'left/*.png'"
-    inputs = parser.add_argument_group("input, by default all captures of datasets.test.data_root")
     inputs.add_argument("--t2b", metavar="PATH", help=f"first view, read top to bottom: {source}")
     inputs.add_argument(
         "--b2t", metavar="PATH", help="second view, read bottom to top, of the same kind"

@@ -86,7 +86,8 @@ class RealOptions(MethodOptions):
 def add_capture_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `main_test_real.py` takes besides an option file."""
     add_method_argument(parser)
-    add_input_arguments(parser)
+    by_default = "input, by default all captures of datasets.test.data_root"
+    add_input_arguments(parser.add_argument_group(by_default))
     _add_timing_arguments(parser.add_argument_group("timing of the sensors (timing.*)"))
     _add_check_arguments(parser.add_argument_group("capture check"))
     _add_result_arguments(parser.add_argument_group("results"))

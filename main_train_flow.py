@@ -11,7 +11,7 @@ from utils.flow_training import (
     build_flow_validation_set,
     fit_flow,
 )
-from utils.options import load_options
+from utils.option_files import load_options
 from utils.random_state import seed_everything
 
 

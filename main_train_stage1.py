@@ -4,7 +4,8 @@ from models.objectives import build_objective
 from utils.command_line import add_resume_argument, parse_arguments, run
 from utils.distributed import process_group
 from utils.experiment import open_experiment
-from utils.options import TrainingOptions, expect_objective, load_options
+from utils.option_files import load_options
+from utils.options import TrainingOptions, expect_objective
 from utils.random_state import seed_everything
 from utils.training import build_generator, fit
 from utils.training_data import build_training_set, build_validation_set

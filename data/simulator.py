@@ -20,8 +20,6 @@ from data.textures import cut_window
 from data.trajectories import Motion, draw_camera_motion, draw_object_motion, shift_and_scale
 from utils.errors import InputError
 
-__all__ = ["Range", "Scene", "SceneSettings", "draw_imaging", "draw_scene"]
-
 _REFERENCE_AREA = 540 * 960  # frame for which sizes of objects are stated, px
 _OBJECT_SIZES = (80.0, 260.0)  # px across
 _LARGEST_REDUCTION = 3  # of photos that are larger than what they fill

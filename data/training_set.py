@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from data.capture import CapturePair, TrainingSample
-from data.simulator import Scene, SceneSettings, draw_scene
+from data.scene import Scene
+from data.simulator import SceneSettings, draw_scene
 from data.time_maps import offset_maps
 from data.transforms import crop, flip_horizontal, flip_vertical, reverse_time
 from models.motion_cues import find_motion

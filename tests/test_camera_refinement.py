@@ -9,7 +9,8 @@ import skimage.data
 import torch
 
 from data.capture import CapturePair
-from data.simulator import Scene, SceneSettings, draw_scene
+from data.scene import Scene
+from data.simulator import SceneSettings, draw_scene
 from data.trajectories import Motion
 from models.camera_path import RIGID, CameraMotion
 from models.camera_refinement import refine_camera_motion

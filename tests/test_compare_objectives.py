@@ -11,7 +11,8 @@ from utils.checkpoint import load_generator
 from utils.compare_objectives import MEAN, WEIGHTS, Comparison
 from utils.comparison_variants import START, VARIANTS, Variant
 from utils.errors import InputError
-from utils.options import TrainingOptions, load_options
+from utils.option_files import load_options
+from utils.options import TrainingOptions
 
 FILE = "options/claim.json"
 SCENE = {"height": 96, "width": 96, "camera_motion": 4, "object_motion": 4, "max_objects": 1}

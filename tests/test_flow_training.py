@@ -30,7 +30,7 @@ from utils.flow_training import (
     preview_flow,
     save_pwc,
 )
-from utils.options import load_options
+from utils.option_files import load_options
 from utils.random_state import seed_everything
 from utils.records import read_records
 

@@ -2,14 +2,20 @@
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from data.simulator import SceneSettings
+from utils.data_options import SceneOptions
 from utils.errors import InputError
-from utils.options import SceneOptions, TrainingOptions, load_options
+from utils.evaluation_options import EvaluationOptions
+from utils.flow_options import FlowTrainingOptions
+from utils.option_files import OptionGroup, load_options
+from utils.options import TrainingOptions
+from utils.real_options import RealOptions
 
 OPTIONS = Path(__file__).parents[1] / "options"
 TRAINING_FILES = (
@@ -287,3 +293,18 @@ def test_unreadable_files(tmp_path: Path) -> None:
     binary = tmp_path / "binary.json"
     binary.write_bytes(b"\xff\xfe\x00")
     assert problem(binary) == f"{binary}: cannot read the option file: not UTF-8 text"
+
+
+def option_groups(group: type[OptionGroup] = OptionGroup) -> Iterator[type[OptionGroup]]:
+    for derived in group.__subclasses__():
+        if derived.__module__.startswith("utils."):
+            yield derived
+        yield from option_groups(derived)
+
+
+def test_every_option_is_explained_where_it_is_defined() -> None:
+    groups = list(option_groups())
+    assert {TrainingOptions, FlowTrainingOptions, EvaluationOptions, RealOptions} <= {*groups}
+    for group in groups:
+        for name in set(group.__annotations__) & set(group.model_fields):
+            assert f"`{name}`" in str(group.__doc__), f"{group.__name__}: {name}"

@@ -12,7 +12,8 @@ from torch import Tensor
 import data.make_samples
 from data.layers import Layer
 from data.make_samples import SAMPLES, make_samples
-from data.simulator import Scene, SceneSettings, draw_scene
+from data.scene import Scene
+from data.simulator import SceneSettings, draw_scene
 from data.time_maps import scan_time
 from data.trajectories import Motion, shift_and_scale
 from utils.errors import InputError

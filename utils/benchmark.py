@@ -73,7 +73,7 @@ def format_report(tables: Mapping[str, Sequence[Row]]) -> str:
         f"{describe_machine()}.",
         f"Python {versions['python']}, PyTorch {versions['torch']}.\n",
         "Times drift: ratios are to the plain path (`tests/plain_generator.py`) in the same run,",
-        "least times of runs in turn.\n",
+        "least times of runs in turn. `docs/BENCHMARK_NOTES.md` says what the figures mean.\n",
     ]
     for title, rows in tables.items():
         parts += [*_format_table(title, rows), ""]

@@ -92,8 +92,8 @@ def _measure_refiner() -> list[Row]:
     whole = _cost(lambda: correct(refiner, pair, _NINE, running=running), rounds=3)
     motion = _cost(lambda: find_motion(pair[None], maps), rounds=3)
     return [
-        Row("nine frames, refiner, precision auto", _describe(whole)),
-        Row("... of which motion, on the CPU", f"{motion.milliseconds:.0f} ms"),
+        Row("nine frames, refiner (width 1.0), precision auto", _describe(whole)),
+        Row("... of which classical motion, on the CPU", f"{motion.milliseconds:.0f} ms"),
     ]
 
 

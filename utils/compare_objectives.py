@@ -34,7 +34,8 @@ from utils.curves import plot_lines
 from utils.errors import InputError
 from utils.experiment import write_json
 from utils.image_io import prepare_output_folder
-from utils.options import TrainingOptions, load_options
+from utils.option_files import load_options
+from utils.options import TrainingOptions
 from utils.random_state import seed_everything
 from utils.records import read_records
 from utils.training import build_generator

@@ -51,8 +51,14 @@ def _as_patch(value: object) -> object:
 class SceneOptions(OptionGroup):
     """How simulated scenes look and move (`data.simulator.SceneSettings`).
 
-    Motions are in pixels over one readout at strength 1. `strength`, `exposure`, `shot_noise` and
-    `read_noise` are numbers or ranges [low, high] drawn from per scene.
+    `height`, `width`: of the frames. `max_objects`: cut-outs that move before the background.
+    `camera_motion`, `object_motion`, `acceleration`: largest displacements, in pixels over one
+    readout at strength 1.
+    `strength`, `exposure` (in readouts), `shot_noise`, `read_noise`: numbers, or ranges [low, high]
+    drawn from per scene.
+    `gamma`: of the images; noise and exposure are of linear light.
+    `view_difference`: largest difference between the gains of the views.
+    `parallax`: displacement (dx, dy) from t2b to b2t in pixels.
     """
 
     height: Annotated[int, Field(ge=GRID)] = 540
@@ -119,8 +125,13 @@ class DataOptions(OptionGroup):
 
 
 class TrainingDataOptions(DataOptions):
-    """The crops to train on. The batch size is global: it is shared among all processes.
+    """The crops to train on.
 
+    `split`: folder of "rs_gopro" data. `augment`: whether crops are flipped, and time is reversed,
+    at random.
+    `times`: instants of the frames, "released" (the paper's seven) or "continuous".
+    `dataloader_batch_size`: of all processes together, which share it.
+    `dataloader_num_workers`: of each process.
     `patch_size`: one number for square crops, or [rows, columns].
     `crops_per_scene` consecutive samples show one scene or capture, which is made or read once.
     Only for simulated scenes: `flows` adds exact displacements to the samples (the loss `Flow`);
@@ -175,6 +186,7 @@ class TrainingDataOptions(DataOptions):
 class ValidationDataOptions(DataOptions):
     """The captures to validate on; `count` takes the first so many, null takes all.
 
+    `split`: folder of "rs_gopro" data. `seed`: of simulated scenes; training has others.
     `every` n, only for "captures" and instead of `data_root`: every n-th capture of the training
     folder, in natural order of names, is held out of training and validated on.
     """

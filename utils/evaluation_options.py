@@ -46,6 +46,7 @@ class WeightPathOptions(OptionGroup):
 class MethodOptions(OptionGroup):
     """What both scripts have in common: where results go, and what makes the frames.
 
+    `task`, `path`: results go to `path.root`/`task`. `device`: "auto" takes a GPU if there is one.
     `method`: "network" takes `path.pretrained_netG`; "classical" needs no weights and reads none.
     `precision`: of a network's convolutions; "auto" takes bfloat16 where the hardware has it. The
         default is float32: scores are compared with published ones.
@@ -81,7 +82,7 @@ class BenchmarkOptions(OptionGroup):
 
 
 class BenchmarkDatasets(OptionGroup):
-    """The data of `main_test.py`."""
+    """The data of `main_test.py`: `test`."""
 
     test: BenchmarkOptions
 
@@ -89,6 +90,8 @@ class BenchmarkDatasets(OptionGroup):
 class EvaluationOptions(MethodOptions):
     """Options of `main_test.py`; `options/test.json` shows them filled in.
 
+    `datasets`: the captures to score.
+    `protocols`: how to score them; one table each (`utils.metrics.PROTOCOLS`).
     `frames`: how many frames to make; null makes as many as there are true frames, and 9 where
         there is no truth. Stated, it must agree with the truth.
     `baselines`: whether to score the classical correction, the inputs as they are, and their mean,

@@ -27,7 +27,7 @@ class FlowPathOptions(OptionGroup):
 
 
 class FlowDataOptions(DataOptions):
-    """Simulated scenes; see `utils.data_options.DataOptions`.
+    """Simulated scenes (`dataset_type`); see `utils.data_options.DataOptions`.
 
     Their frames are ideal; noise and differences of brightness are drawn for each crop.
     """
@@ -45,10 +45,14 @@ class FlowDataOptions(DataOptions):
 class FlowTrainingDataOptions(FlowDataOptions):
     """The crops to train on (`data.flow_training_set.FlowSetSettings`).
 
+    `augment`: whether they are flipped and change in brightness. `crops_per_scene` show one scene.
+    `dataloader_batch_size`: of all processes together, which share it.
+    `dataloader_num_workers`: of each process.
+
     `patch_sizes`: [rows, columns] to choose from for each step, multiples of 64. Networks that see
     one size alone fail on others.
     The motion of the scenes grows from `first_strength` of theirs to all of it over the first
-    `ramp_steps` steps. The batch size is global: it is shared among all processes.
+    `ramp_steps` steps.
     """
 
     patch_sizes: Annotated[list[_Size], Field(min_length=1)] = [(256, 256)]
@@ -71,21 +75,21 @@ class FlowTrainingDataOptions(FlowDataOptions):
 
 
 class FlowValidationDataOptions(FlowDataOptions):
-    """The first `count` pairs of whole frames to validate on."""
+    """The first `count` pairs of whole frames to validate on, of scenes by `seed`."""
 
     count: PositiveInt
     seed: NonNegativeInt = 1_000_000
 
 
 class FlowDatasetOptions(OptionGroup):
-    """Training data, and validation data if any."""
+    """Data: `train`, and `valid` if the run is to be validated."""
 
     train: FlowTrainingDataOptions
     valid: FlowValidationDataOptions | None = None
 
 
 class FlowNetworkOptions(OptionGroup):
-    """How PWC-Net compares features (`models.flow_pwc_blocks.Matching`).
+    """`matching`: how PWC-Net compares features (`models.flow_pwc_blocks.Matching`).
 
     "product" is the paper's; "cosine" learns much sooner, and its weight files say so.
     """
@@ -96,6 +100,7 @@ class FlowNetworkOptions(OptionGroup):
 class FlowStepOptions(LoopOptions):
     """Loss of the flow network (`models.flow_losses.FlowObjective`), and the loop.
 
+    `G_lossfn_type`: weighted terms such as "1*Endpoint|0.1*Matching".
     `finest_level`: levels from the 6th to this one are trained; those beyond stay as they are.
     `level_weights`: of the levels' endpoint errors, coarsest first.
     `error_exponent`: of the endpoint errors. `hidden_weight`: of pixels not seen in both frames.
@@ -126,7 +131,11 @@ class FlowStepOptions(LoopOptions):
 
 
 class FlowTrainingOptions(OptionGroup):
-    """Everything that flow training needs."""
+    """Everything that flow training needs.
+
+    `task`, `seed`, `device`: name of the run, its randomness, what computes.
+    `path`, `datasets`, `netF`, `train`: groups of their own.
+    """
 
     task: FolderName
     seed: NonNegativeInt = 0

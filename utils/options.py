@@ -17,34 +17,17 @@ from models.networks import NetType
 from models.precision import Precision
 from utils.data_options import (
     GRID,
-    DataOptions,
-    SceneOptions,
     TrainingDataOptions,
     ValidationDataOptions,
 )
 from utils.errors import InputError
-from utils.option_files import DeviceName, FolderName, OptionGroup, load_options
-
-__all__ = [
-    "DataOptions",
-    "DeviceName",
-    "GeneratorOptions",
-    "LoopOptions",
-    "OptionGroup",
-    "PathOptions",
-    "SceneOptions",
-    "StepOptions",
-    "TrainingDataOptions",
-    "TrainingOptions",
-    "ValidationDataOptions",
-    "load_options",
-]
+from utils.option_files import DeviceName, FolderName, OptionGroup
 
 _LEAST_HIDDEN = 0.01  # share of the pixels
 
 
 class DatasetOptions(OptionGroup):
-    """Training data, and validation data if any."""
+    """Data: `train`, and `valid` if the run is to be validated."""
 
     train: TrainingDataOptions
     valid: ValidationDataOptions | None = None
@@ -66,9 +49,11 @@ class PathOptions(OptionGroup):
 
 
 class GeneratorOptions(OptionGroup):
-    """Kind and size of the network (width 1.0 is the released one) and its channel order.
+    """Kind and size of the network.
 
     `net_type`: "generator" is the released network, "refiner" starts from the classical correction.
+    `n_feats`, `width`: scale its channels together; 32 and 1.0 are the released ones.
+    `channels`: their order inside, "rgb", or "bgr" as in released weights.
     """
 
     net_type: NetType = "generator"
@@ -84,8 +69,16 @@ class GeneratorOptions(OptionGroup):
 
 
 class LoopOptions(OptionGroup):
-    """Optimiser, schedule, and how often to print, save and validate (in steps).
+    """Optimiser, schedule, and what happens every so many steps.
 
+    `iterations`: steps in all, those before a checkpoint included.
+    `G_optimizer_lr`, `G_optimizer_wd`, `G_optimizer_clipgrad`: AdamW's learning rate and weight
+    decay, and the norm that gradients are clipped to.
+    `G_scheduler_periods`, `G_scheduler_eta_min`: the rate falls along half a cosine to this least
+    one within so many steps, and begins anew then.
+    `checkpoint_print`, `checkpoint_save`, `checkpoint_test`: after how many steps to log the
+    losses, to save, and to validate.
+    `keep_last`: so many checkpoints are kept.
     `precision`: of what the network and its objective compute; "auto" is bfloat16 where the
     hardware computes with it, which elsewhere takes many times as long.
     `warmup_steps`: the learning rate rises linearly over so many steps.
@@ -122,6 +115,11 @@ class LoopOptions(OptionGroup):
 class StepOptions(LoopOptions):
     """Objective of the generator, and the loop that minimises it.
 
+    `objective`: "cycle" is stage 1, "distillation" stage 2, "supervised" learns from true frames.
+    `G_lossfn_type`: weighted terms such as "1*Charbonnier|0.1*Perceptual|0.1*Variation".
+    `sampling`: where the distortion samples, "aligned", or "released" with the half-pixel shift of
+    the authors' code.
+    `flow_gradients`: whether gradients reach the frames through the flow between them, too.
     `border` (stage 2): rows and columns the teacher sees beyond the student's crop, on each side.
     `hidden_share`: share of the pixels that the generator does not see and has to rebuild; 0 is the
     paper's, 0.1 keeps it from copying noise. Not with `Perceptual`, which needs whole images.
@@ -163,7 +161,13 @@ class StepOptions(LoopOptions):
 
 
 class TrainingOptions(OptionGroup):
-    """Everything a training run needs; `options/train_stage1.json` shows it filled in."""
+    """Everything a training run needs; `options/train_stage1.json` shows it filled in.
+
+    `task`: name of the run, and of its folder.
+    `seed`: of initial weights, crops and simulated scenes.
+    `device`: "auto" takes a GPU if there is one.
+    `path`, `datasets`, `netG`, `train`: groups of their own.
+    """
 
     task: FolderName
     seed: NonNegativeInt = 0

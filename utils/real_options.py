@@ -29,13 +29,19 @@ class CaptureFolderOptions(OptionGroup):
 
 
 class CaptureDatasets(OptionGroup):
-    """The data of `main_test_real.py`."""
+    """The data of `main_test_real.py`: `test`."""
 
     test: CaptureFolderOptions
 
 
 class TimingOptions(OptionGroup):
-    """Timing of the two sensors, see `data.camera_timing.CameraTiming`."""
+    """Timing of the two sensors, as of `data.camera_timing.CameraTiming`.
+
+    `readout_ratio`: readout time / frame interval.
+    `start_offset`: readouts by which the second sensor starts later.
+    `exposure`: readouts during which a row of each sensor collects light.
+    `directions`: how each sensor is read: t2b, b2t, l2r or r2l.
+    """
 
     readout_ratio: float = 1.0
     start_offset: float = 0.0
@@ -54,6 +60,7 @@ class TimingOptions(OptionGroup):
 class RealOptions(MethodOptions):
     """Options of `main_test_real.py`; `options/test_real.json` shows them filled in.
 
+    `datasets`, `timing`: the captures, unless the command line names others, and their sensors.
     `frames`: how many frames of each pair, evenly spaced from t = 0 to t = 1.
     `times`: their instants instead, in [0, 1].
     `fps`: frames per second of video and GIF; null shows clips at the speed of their source, if

@@ -15,8 +15,9 @@ from data.rs_gopro import RSGOPRO
 from data.simulator import SceneSettings, draw_scene
 from data.textures import load_textures
 from data.training_set import FolderTrainingSet, SimulatedTrainingSet, TrainingSetSettings
+from utils.data_options import DataOptions
 from utils.errors import InputError
-from utils.options import DataOptions, TrainingOptions
+from utils.options import TrainingOptions
 
 _FRAMES = 9  # true frames of a simulated validation capture, as in RS-GOPRO
 

@@ -9,6 +9,8 @@ import torch
 from data.camera_timing import CameraTiming
 from models import ArrayCorrector, load_correction
 from models.classical import correct_classically
+from models.correction import correct
+from utils.checkpoint import load_generator
 from utils.errors import InputError
 from utils.image_io import read_image, to_uint8
 
@@ -48,7 +50,10 @@ def test_frames_have_the_type_of_the_inputs(dtype: str) -> None:
 
 def test_bundled_weights_are_the_default() -> None:
     frames = load_correction(device="cpu")(*pair("float32"), [0, 0.3])
-    assert frames.shape == (2, 24, 40, 3) and 0 <= frames.min() <= frames.max() <= 1
+    bundled = load_generator("pretrained/drsc_light.safetensors")
+    images = torch.from_numpy(np.stack(pair("float32"))).permute(0, 3, 1, 2)
+    expected = correct(bundled, images, [0, 0.3]).permute(0, 2, 3, 1).numpy()
+    np.testing.assert_allclose(frames, expected, atol=1e-6)
 
 
 def test_a_self_ensemble_averages_both_ways() -> None:

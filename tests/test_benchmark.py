@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from utils.benchmark import format_report
-from utils.benchmark_rows import Row, count_operations, least_times, matrix_rate
+from utils.benchmark_rows import Row, count_operations, least_times
 
 
 def test_least_times_takes_turns() -> None:
@@ -11,10 +11,6 @@ def test_least_times_takes_turns() -> None:
     times = least_times([lambda: order.append("a"), lambda: order.append("b")], 2)
     assert order == ["a", "b", "a", "b"]
     assert len(times) == 2 and all(0 <= seconds < 1 for seconds in times)
-
-
-def test_matrix_rate_is_positive() -> None:
-    assert matrix_rate(torch.float32) > 1e8
 
 
 def test_operations_of_convolutions_are_counted_forth_and_back() -> None:

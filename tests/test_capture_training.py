@@ -139,7 +139,10 @@ def test_shipped_options_fine_tune_the_bundled_weights_in_both_stages(
         words = [script.__file__, "--opt", f"options/{name}.json", "--set", *common, *more]
         monkeypatch.setattr(sys, "argv", words)
         script.main()
-        assert (tmp_path / name / "generator.safetensors").exists()
+        trained = load_generator(tmp_path / name / "generator.safetensors")
+        assert not same_weights(
+            trained, load_generator("pretrained/drsc_light_generator.safetensors")
+        )
 
 
 @pytest.mark.parametrize(

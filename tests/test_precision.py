@@ -20,5 +20,4 @@ def test_auto_follows_the_hardware(
 
 
 def test_only_processors_and_gpus_are_asked() -> None:
-    assert isinstance(computes_bfloat16(CPU), bool)
     assert not computes_bfloat16(torch.device("meta"))

@@ -157,7 +157,9 @@ def test_resume_path_keeps_its_own_best_weights(tmp_path: Path, unbroken) -> Non
     content["train"] |= {"iterations": 3, "G_optimizer_lr": 0.1}
     second = TrainingOptions.model_validate_json(json.dumps(content))
     train(second, resume=str(latest(folder_of(first) / "checkpoints")))
-    assert (folder_of(second) / "checkpoints" / "best.safetensors").exists()
+    folder = folder_of(second)
+    best = load_generator(folder / "checkpoints" / "best.safetensors")
+    assert same_weights(best, load_generator(folder / "generator.safetensors"))
 
 
 def test_resume_path_does_not_mix_runs(tmp_path: Path, unbroken) -> None:

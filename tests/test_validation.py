@@ -139,5 +139,8 @@ def test_strip_with_rebuilt_inputs() -> None:
 
 def test_strip_of_stage_2_shows_what_the_student_sees() -> None:
     objective = DistillationObjective(cycle(), Grey(0.3), 16)
-    strip = preview(Grey(0.5), objective, batch())
+    seen = batch()
+    seen.pair[:, :, :, 16:-16, 16:-16] += 0.05
+    strip = preview(Grey(0.5), objective, seen)
     assert strip.shape == (3, 32, 8 * 32)
+    assert levels(strip, 32) == [0.15, 0.95, 0.5, 0.5, 0.5, 0.5, 0.5, 1.0]

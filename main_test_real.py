@@ -1,33 +1,18 @@
 """Correct real dual captures: frames, video and contact sheet of each, or one video of a clip."""
 
-import argparse
-import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from data.capture import CapturePair
-from data.capture_streams import CaptureStream, apply_timing
-from data.real_pairs import RealPairs
-from utils.capture_results import DEFAULT_FPS, VIDEO, Presentation, write_results
-from utils.clip_plan import ClipPlan, describe_clip
-from utils.clip_results import write_clip
 from utils.command_line import parse_arguments, run
-from utils.distributed import Processes, process_group
-from utils.errors import InputError
-from utils.image_io import prepare_output_folder
-from utils.methods import identify_method, load_method
+from utils.distributed import process_group
 from utils.option_files import load_options
-from utils.preparation import Preparation, check_clip, check_single
 from utils.real_inputs import chosen_input, find_captures, open_clip
 from utils.real_options import (
     RealOptions,
     add_capture_arguments,
     bundled_files,
-    chosen_instants,
     option_overrides,
 )
-from utils.unfinished_clip import HIDDEN, UnfinishedClip, open_unfinished
-from utils.viewer import VIEWER
+from utils.real_runs import correct_captures, correct_clip
 
 OPTIONS = Path(__file__).parent / "options" / "test_real.json"
 
@@ -49,112 +34,6 @@ def main() -> None:
         else:
             captures = find_captures(chosen, options.datasets.test.data_root)
             correct_captures(captures, options, arguments, processes)
-
-
-def correct_captures(
-    captures: Sequence[CapturePair] | RealPairs,
-    options: RealOptions,
-    arguments: argparse.Namespace,
-    processes: Processes,
-) -> None:
-    """Check and correct this process's share of the captures and say where the results are.
-
-    Raises:
-        InputError: some captures could not be corrected; the others are.
-    """
-    timing = options.timing.camera_timing()
-    own = range(processes.rank, len(captures), processes.world_size)
-    if arguments.check:
-        _for_each(own, lambda index: check_single(apply_timing(captures[index], timing), options))
-        return
-    times = chosen_instants(options, arguments)
-    show = Presentation(
-        times,
-        options.fps or DEFAULT_FPS,
-        gif=options.gif,
-        viewer=options.viewer,
-        flow_pictures=options.flow_pictures,
-        frame_bits=options.frame_bits,
-        timing=timing,
-    )
-    folder = prepare_output_folder(arguments.output or Path(options.path.root) / options.task)
-    method = load_method(options, processes.device)
-
-    def correct_one(index: int) -> None:
-        capture = apply_timing(captures[index], timing)
-        prepared = check_single(capture, options).apply_to(capture)
-        place = folder / capture.name
-        write_results(prepared, method, show, place)
-        sys.stdout.write(
-            f"{capture.name}: {len(times)} frames in {place}, video in {place / VIDEO}"
-            f"{_say_viewer(place, options)}\n"
-        )
-
-    _for_each(own, correct_one)
-
-
-def correct_clip(
-    stream: CaptureStream,
-    options: RealOptions,
-    arguments: argparse.Namespace,
-    processes: Processes,
-) -> None:
-    """Check and correct a clip, or the rest of it, and say where the video is."""
-    for name in ("gif", "flow_pictures"):
-        if getattr(options, name):
-            raise InputError(f"{name}: only for single captures; a clip becomes a video")
-    preparation = processes.from_main(
-        check_clip(stream, options) if processes.is_main else Preparation()
-    )
-    if arguments.check:
-        return
-    method = load_method(options, processes.device)
-    plan = ClipPlan(
-        stream,
-        chosen_instants(options, arguments),
-        options.fps,
-        save_frames=options.save_frames,
-        frame_bits=options.frame_bits,
-        preparation=preparation,
-        viewer=options.viewer,
-    )
-    root = arguments.output or Path(options.path.root) / options.task
-    place = prepare_output_folder(Path(root) / stream.name)
-    unfinished = UnfinishedClip(place / HIDDEN, plan.part_count)
-    if processes.is_main:
-        sys.stderr.write("".join(f"{note}\n" for note in plan.notes))
-        about = identify_method(options) | describe_clip(plan)
-        open_unfinished(unfinished, about, restart=arguments.restart)
-    processes.gather(None)  # the folder is ready
-    write_clip(plan, method.correct, unfinished, processes)
-    if processes.is_main:
-        sys.stdout.write(
-            f"{stream.name}: {plan.frame_count} frames of {stream.count} pairs at "
-            f"{plan.video_fps:.5g} per second in {place / VIDEO}{_say_viewer(place, options)}\n"
-        )
-
-
-def _for_each(captures: Sequence[int], work: Callable[[int], object]) -> None:
-    """Do the work for every capture; where there are several, one that fails stops no other.
-
-    Raises:
-        InputError: it failed for some.
-    """
-    failures = 0
-    for capture in captures:
-        try:
-            work(capture)
-        except InputError as error:
-            if len(captures) == 1:
-                raise
-            sys.stderr.write(f"error: {error}\n")
-            failures += 1
-    if failures:
-        raise InputError(f"{failures} of {len(captures)} captures failed, as said above")
-
-
-def _say_viewer(folder: Path, options: RealOptions) -> str:
-    return f", to look at in {folder / VIEWER}" if options.viewer else ""
 
 
 if __name__ == "__main__":

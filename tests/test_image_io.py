@@ -15,8 +15,8 @@ from utils.image_io import (
     prepare_output_folder,
     read_image,
     replacing,
+    to_levels,
     to_uint8,
-    to_uint16,
     write_gif,
     write_image,
     write_video,
@@ -129,7 +129,7 @@ def test_to_uint8_rounds_and_clamps():
 
 def test_sixteen_bits_read_back(tmp_path):
     image = torch.tensor([-1.0, 0.3 / 65535, 0.7 / 65535, 0.3, 1.5]).expand(3, 2, 5)
-    array = to_uint16(image)
+    array = to_levels(image, 16)
     assert array[1, :, 2].tolist() == [0, 0, 1, 19660, 65535]  # 0.3 in float32 is below 19660.5
     for name in ("image.png", "image.tif"):
         write_image(tmp_path / name, array)

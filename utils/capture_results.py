@@ -16,8 +16,8 @@ from utils.flow_pictures import draw_flow_sheet, show_flows
 from utils.frame_files import remove_earlier, write_frames
 from utils.image_io import (
     prepare_output_folder,
+    to_levels,
     to_uint8,
-    to_uint16,
     write_gif,
     write_image,
     write_video,
@@ -78,8 +78,8 @@ def write_results(
     prepare_output_folder(folder)
     with tempfile.TemporaryDirectory(prefix=".making-", dir=folder) as name:
         making = Path(name)
-        deep = show.frame_bits == 16
-        write_frames(making, list(map(to_uint16, restored)) if deep else frames, show.times)
+        stored = [to_levels(frame, show.frame_bits) for frame in restored]
+        write_frames(making, stored, show.times)
         sheet = draw_contact_sheet(
             t2b, b2t, frames, show.times, directions=show.timing.oriented_directions
         )

@@ -22,7 +22,7 @@ from utils.clip_plan import PAIRS_PER_PART, ClipPlan
 from utils.clip_viewer import write_clip_viewer
 from utils.distributed import Processes
 from utils.errors import InputError
-from utils.image_io import prepare_output_folder, to_uint8, to_uint16, write_image, write_video_part
+from utils.image_io import prepare_output_folder, to_levels, to_uint8, write_image, write_video_part
 from utils.metrics import Image
 from utils.unfinished_clip import UnfinishedClip
 from utils.video_joining import join_video_parts
@@ -119,7 +119,7 @@ def _make_frames(
         for place, (instant, frame) in enumerate(zip(times, frames, strict=True)):
             image = to_uint8(frame)
             if plan.save_frames:
-                kept = to_uint16(frame) if plan.frame_bits == 16 else image
+                kept = to_levels(frame, plan.frame_bits)
                 write_image(folder / FRAMES / clip_frame_name(number, place, instant), kept)
             yield image
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import imageio_ffmpeg
@@ -53,8 +53,10 @@ def to_uint8(image: Tensor) -> NDArray[np.uint8]:
     return levels.permute(1, 2, 0).contiguous().cpu().numpy()
 
 
-def to_uint16(image: Tensor) -> NDArray[np.uint16]:
-    """`to_uint8` in steps of 1/65535."""
+def to_levels(image: Tensor, bits: Literal[8, 16]) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """`to_uint8`, or the same in steps of 1/65535."""
+    if bits == 8:
+        return to_uint8(image)
     levels = (image.detach().float().clamp(0, 1) * 65535).round().to(torch.int32)
     return levels.permute(1, 2, 0).cpu().numpy().astype(np.uint16)
 

@@ -1,13 +1,12 @@
 """Stage 1: train the generator to rebuild both rolling-shutter inputs, or on true frames."""
 
-from models.objectives import build_objective
 from utils.command_line import add_resume_argument, parse_arguments, run
 from utils.distributed import process_group
 from utils.experiment import open_experiment
 from utils.option_files import load_options
 from utils.options import TrainingOptions, expect_objective
 from utils.random_state import seed_everything
-from utils.training import build_generator, fit
+from utils.training import build_generator, build_objective, fit
 from utils.training_data import build_training_set, build_validation_set
 
 

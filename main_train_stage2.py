@@ -1,13 +1,12 @@
 """Stage 2: go on from stage 1 with a frozen teacher who sees beyond the crop."""
 
-from models.objectives import build_objective
 from utils.command_line import add_resume_argument, parse_arguments, run
 from utils.distributed import process_group
 from utils.experiment import open_experiment
 from utils.option_files import load_options
 from utils.options import TrainingOptions, expect_objective
 from utils.random_state import seed_everything
-from utils.training import build_generator, fit
+from utils.training import build_generator, build_objective, fit
 from utils.training_data import build_training_set, build_validation_set
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from data.flow_training_set import FlowSample
 from models.correlation import RADIUS
 from models.flow_pwc_blocks import FlowLevel
-from models.objectives import Loss, weigh
+from models.losses import Loss, weigh
 
 _EPSILON = 0.01  # px by which an endpoint error is rounded off at zero
 _SIDE = 2 * RADIUS + 1  # of the cost volumes

@@ -142,19 +142,17 @@ class PWCNet(nn.Module):
         return found
 
 
-def load_pwc(
-    path: str | Path, sampling: Sampling = "aligned", *, channels: ChannelOrder | None = None
-) -> PWCNet:
+def load_pwc(path: str | Path, sampling: Sampling = "aligned") -> PWCNet:
     """Load PWC-Net weights, frozen: in evaluation mode, its parameters without gradient.
 
-    Gradient still flows through the network to its images.
+    Gradient still flows through the network to its images. Weights expect the channel order that
+    the file says; where it says nothing, "rgb" of a `.safetensors` file and "bgr" of any other, a
+    released one.
 
     Args:
         path: a `.safetensors`, `.pth` or `.pytorch` file. Names may be of the older style
             (`moduleExtractor...`) or the newer (`netExtractor...`), after any common prefix.
         sampling: rule of the feature warps: "released" is what released weights were run with.
-        channels: the order that the weights expect. By default what the file says; where it says
-            nothing, "rgb" for a `.safetensors` file and "bgr" for any other, a released one.
 
     Raises:
         InputError: the file cannot be used (see `read_state`) or holds another network.
@@ -162,8 +160,7 @@ def load_pwc(
     state, stated = read_state(path), read_architecture(path)
     matching: Matching = _one_of(("product", "cosine"), stated.get("matching", "product"), path)
     default = "rgb" if Path(path).suffix == ".safetensors" else "bgr"
-    expected = channels or stated.get("channels", default)
-    order: ChannelOrder = _one_of(("rgb", "bgr"), expected, path)
+    order: ChannelOrder = _one_of(("rgb", "bgr"), stated.get("channels", default), path)
     network = PWCNet(sampling, channels=order, matching=matching)
     load_strictly(network, released_names(state), path)
     return network.eval().requires_grad_(False)

@@ -25,7 +25,6 @@ from models.generator_layers import (
 from models.warping import (
     Canvas,
     pixel_centres,
-    prepare_canvas,
     sampling_places,
     warp_canvas,
 )
@@ -94,15 +93,14 @@ class FlowNet(nn.Module):
             pointwise = nn.Conv2d(4 * num_frames, 4 * num_frames, 1)
             self.add_module(f"conv{level}", nn.Sequential(pointwise))
 
-    def forward(self, pair: Tensor, offsets: Tensor, canvas: Canvas | None = None) -> FlowPyramid:
+    def forward(self, pair: Tensor, offsets: Tensor, canvas: Canvas) -> FlowPyramid:
         """Estimate the flows.
 
         Args:
             pair: (B, 2, 3, H, W), or a single capture for all B.
             offsets: (B, 2 * T, H, W) signed times from each frame to the pixels' exposures.
-            canvas: of the pair; made of it by default.
+            canvas: of the pair.
         """
-        canvas = prepare_canvas(pair) if canvas is None else canvas
         offsets_half = resize(offsets, 0.5).repeat_interleave(2, dim=1)
         images = pair.flatten(1, 2).expand(offsets.shape[0], -1, -1, -1)
         # The released weights were trained with an in-place product: block 0's output enters

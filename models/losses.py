@@ -1,7 +1,8 @@
-"""Loss terms as plain functions (paper, section 3)."""
+"""Loss terms as plain functions (paper, section 3), and their weighted sum."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,30 @@ _VGG_DEPTH = 15
 
 _PIXELS_TOGETHER = (2**20, 2**17)
 """Pixels that VGG-19 looks at together on a GPU and on a CPU: 1.2 kB of activations each."""
+
+
+class Loss(NamedTuple):
+    """A total to differentiate and what it is made of.
+
+    Attributes:
+        total: () sum of the terms.
+        terms: weighted terms by name, detached.
+    """
+
+    total: Tensor
+    terms: dict[str, Tensor]
+
+
+def weigh(weights: Mapping[str, float], terms: Mapping[str, Tensor]) -> Loss:
+    """The terms by their weights, and their sum."""
+    weighted = {name: weights[name] * value for name, value in terms.items()}
+    total = torch.stack(list(weighted.values())).sum()
+    return Loss(total, {name: value.detach() for name, value in weighted.items()})
+
+
+def add(first: Loss, second: Loss) -> Loss:
+    """The sum of two losses of different terms."""
+    return Loss(first.total + second.total, first.terms | second.terms)
 
 
 def charbonnier(estimate: Tensor, target: Tensor) -> Tensor:

@@ -7,7 +7,6 @@
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,29 +15,23 @@ from data.capture import TrainingSample
 from data.time_maps import offset_maps
 from models.distortion import Rebuilt, rebuild
 from models.early_gradients import sum_of_parts
-from models.flow_networks import flows_between, load_flow
+from models.flow_networks import flows_between
 from models.generator import GeneratorOutput
 from models.hidden_pixels import hide_pixels
-from models.losses import charbonnier, decibels, flow_endpoint, flow_variation, load_perceptual
+from models.losses import (
+    Loss,
+    add,
+    charbonnier,
+    decibels,
+    flow_endpoint,
+    flow_variation,
+    weigh,
+)
 from models.motion_field import CELL
 from models.warping import Sampling
-from utils.checkpoint import load_generator
-from utils.options import TrainingOptions
 
 _FLOW_ORDER = ((0, 2), (2, 0), (0, 1), (1, 0), (1, 2), (2, 1))
 """Frames (0 -> 1, 1 -> 0, 0 -> t, t -> 0, t -> 1, 1 -> t) by their place among (0, t, 1)."""
-
-
-class Loss(NamedTuple):
-    """A total to differentiate and what it is made of.
-
-    Attributes:
-        total: () sum of the terms.
-        terms: weighted terms by name, detached.
-    """
-
-    total: Tensor
-    terms: dict[str, Tensor]
 
 
 def correct_batch(generator: nn.Module, batch: TrainingSample) -> GeneratorOutput:
@@ -242,32 +235,6 @@ class SupervisedObjective(nn.Module):
         return weigh(self.weights, terms)
 
 
-def build_objective(options: TrainingOptions, device: torch.device) -> nn.Module:
-    """The objective that the options describe, its frozen networks loaded, on `device`.
-
-    Raises:
-        InputError: a file with weights is missing or holds something else.
-    """
-    step, path = options.train, options.path
-    perceptual = None
-    if "Perceptual" in step.loss_weights and path.perceptual_weights is not None:
-        perceptual = load_perceptual(path.perceptual_weights)
-    if step.objective == "supervised":
-        return SupervisedObjective(step.loss_weights, perceptual=perceptual).to(device)
-    cycle = CycleObjective(
-        step.loss_weights,
-        flow=load_flow(str(path.pretrained_rsg), step.sampling),
-        perceptual=perceptual,
-        sampling=step.sampling,
-        flow_gradients=step.flow_gradients,
-        hidden_share=step.hidden_share,
-    )
-    if step.objective == "cycle":
-        return cycle.to(device)
-    teacher = load_generator(str(path.pretrained_netG))
-    return DistillationObjective(cycle, teacher, step.border).to(device)
-
-
 def _image_terms(
     weights: Mapping[str, float], perceptual: nn.Module | None, images: Tensor, target: Tensor
 ) -> dict[str, Tensor]:
@@ -280,18 +247,6 @@ def _image_terms(
     if perceptual is not None:
         terms["Perceptual"] = perceptual(images, target)
     return terms
-
-
-def weigh(weights: Mapping[str, float], terms: Mapping[str, Tensor]) -> Loss:
-    """The terms by their weights, and their sum."""
-    weighted = {name: weights[name] * value for name, value in terms.items()}
-    total = torch.stack(list(weighted.values())).sum()
-    return Loss(total, {name: value.detach() for name, value in weighted.items()})
-
-
-def add(first: Loss, second: Loss) -> Loss:
-    """The sum of two losses of different terms."""
-    return Loss(first.total + second.total, first.terms | second.terms)
 
 
 def _needed(perceptual: nn.Module | None, weights: Mapping[str, float]) -> nn.Module | None:

@@ -151,19 +151,17 @@ def sampling_places(canvas: Canvas, pixels: Tensor) -> Tensor:
     return torch.addcmul(canvas.first, pixels, canvas.scale)
 
 
-def warp_canvas(canvas: Canvas, flow: Tensor, places: Tensor | None = None) -> Tensor:
+def warp_canvas(canvas: Canvas, flow: Tensor, places: Tensor) -> Tensor:
     """`backward_warp` by the rule `"aligned"`, border colours beyond the border.
 
     Args:
         canvas: of (B, C, H, W).
         flow: (B, 2, h, w) displacements (dx, dy) in pixels, in the canvas's dtype.
-        places: (2, h, w) `sampling_places` of the pixels where they apply, the same for all warps;
-            by default of all pixels, with (h, w) = (H, W).
+        places: (2, h, w) `sampling_places` of the pixels where they apply, the same for all warps.
 
     Returns:
         (B, C, h, w).
     """
-    places = sampling_places(canvas, pixel_centres(flow)) if places is None else places
     grid = torch.addcmul(places, flow, canvas.scale).permute(0, 2, 3, 1)
     return F.grid_sample(
         canvas.ground, grid, mode="bilinear", padding_mode="border", align_corners=False

@@ -13,14 +13,14 @@ from torch import nn
 import main_train_stage1
 import main_train_stage2
 from data.capture import TrainingSample
-from models.objectives import Loss, build_objective
+from models.losses import Loss
 from tests.capture_folders import write_pixels
 from tests.tiny_training import same_weights, tiny_options, train
 from utils.checkpoint import load_generator, save_weights
 from utils.command_line import run
 from utils.options import TrainingOptions
 from utils.records import read_records
-from utils.training import build_generator
+from utils.training import build_generator, build_objective
 from utils.validation import Validation
 
 ROOT = Path(__file__).parents[1]

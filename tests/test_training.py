@@ -10,12 +10,14 @@ import torch
 from torch import nn
 
 from data.capture import TrainingSample
-from models.objectives import CycleObjective, Loss, build_objective
+from models.losses import Loss
+from models.objectives import CycleObjective
 from tests.tiny_training import same_weights, tiny_options, train
 from utils.checkpoint import latest, load_generator, load_training, save_weights
 from utils.errors import InputError
 from utils.options import TrainingOptions
 from utils.records import read_records
+from utils.training import build_objective
 
 CPU = torch.device("cpu")
 

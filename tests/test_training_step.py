@@ -8,7 +8,8 @@ from torch import nn
 
 from data.capture import TrainingSample
 from models.generator import Generator
-from models.objectives import Loss, correct_batch
+from models.losses import Loss
+from models.objectives import correct_batch
 from tests.tiny_training import tiny_options
 from utils.distributed import Processes
 from utils.experiment import Experiment

@@ -10,12 +10,11 @@ import torch
 from torch import nn
 
 from models.generator import Generator
-from models.objectives import build_objective
 from utils.distributed import Processes
 from utils.experiment import open_experiment
 from utils.options import TrainingOptions
 from utils.random_state import seed_everything
-from utils.training import build_generator, fit
+from utils.training import build_generator, build_objective, fit
 from utils.training_data import build_training_set, build_validation_set
 
 SCENE = {"height": 64, "width": 64, "camera_motion": 4, "object_motion": 4, "max_objects": 1}

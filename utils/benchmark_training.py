@@ -215,18 +215,12 @@ def _report_pace(rank: int) -> None:
 
 
 def main() -> None:
-    """Print the rows, or do what another process of this module asked for."""
-    arguments = sys.argv[1:]
-    if arguments[:1] == ["peak"]:
-        _report_peak(next(kind for kind in _BARS if kind == arguments[1]))
-    elif arguments[:1] == ["pace"]:
-        _report_pace(int(arguments[1]))
+    """Measure what takes a process of its own, for another process of this module."""
+    task, argument = sys.argv[1:]
+    if task == "peak":
+        _report_peak(next(kind for kind in _BARS if kind == argument))
     else:
-        if "--one-thread" in arguments:
-            torch.set_num_threads(1)
-        reuse_memory()
-        for row in measure(quick="--quick" in arguments):
-            sys.stdout.write(f"{row.what}: {row.measured} {row.bar}\n")
+        _report_pace(int(argument))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,17 @@
-"""Training of the generator: the network, and how the loop reports on it."""
+"""Training of the generator: network, objective, and how the loop reports on them."""
 
 from dataclasses import asdict
 from functools import partial
 
+import torch
 from torch import nn
 from torch.utils.data import Dataset
 
 from data.capture import TrainingSample
+from models.flow_networks import load_flow
+from models.losses import load_perceptual
 from models.networks import Corrector
+from models.objectives import CycleObjective, DistillationObjective, SupervisedObjective
 from models.recomputation import recompute
 from utils.checkpoint import Architecture, expect_architecture, load_generator, save_weights
 from utils.experiment import Experiment
@@ -32,6 +36,32 @@ def build_generator(options: TrainingOptions) -> Corrector:
         expect_architecture(found, expected, options.path.pretrained_netG)
         generator.load_state_dict(pretrained.state_dict())
     return generator
+
+
+def build_objective(options: TrainingOptions, device: torch.device) -> nn.Module:
+    """The objective that the options describe, its frozen networks loaded, on `device`.
+
+    Raises:
+        InputError: a file with weights is missing or holds something else.
+    """
+    step, path = options.train, options.path
+    perceptual = None
+    if "Perceptual" in step.loss_weights and path.perceptual_weights is not None:
+        perceptual = load_perceptual(path.perceptual_weights)
+    if step.objective == "supervised":
+        return SupervisedObjective(step.loss_weights, perceptual=perceptual).to(device)
+    cycle = CycleObjective(
+        step.loss_weights,
+        flow=load_flow(str(path.pretrained_rsg), step.sampling),
+        perceptual=perceptual,
+        sampling=step.sampling,
+        flow_gradients=step.flow_gradients,
+        hidden_share=step.hidden_share,
+    )
+    if step.objective == "cycle":
+        return cycle.to(device)
+    teacher = load_generator(str(path.pretrained_netG))
+    return DistillationObjective(cycle, teacher, step.border).to(device)
 
 
 def fit(

@@ -1,7 +1,8 @@
 """Captures from real cameras: two image files per capture, without truth, of any size."""
 
+import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from torch.utils.data import Dataset
@@ -117,8 +118,29 @@ def _paired_files(root: Path) -> dict[str, dict[str, Path]]:
 
 def _captured_images(root: Path) -> Iterable[tuple[Path, str, str]]:
     """Path, capture name and direction of every image of a capture."""
-    for path in sorted(root.rglob("*")):
+    for path in sorted(_visible_files(root)):
         match = _STEM.fullmatch(path.stem)
-        if match and path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
+        if match and path.suffix.lower() in IMAGE_SUFFIXES:
             relative = path.parent.relative_to(root) / match["name"]
             yield path, relative.as_posix(), match["direction"]
+
+
+def _visible_files(root: Path) -> Iterator[Path]:
+    """Files at any depth, also behind links; not hidden ones, nor those of hidden folders.
+
+    Raises:
+        InputError: a folder cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"{error.filename}: cannot be read: {error.strerror}") from error
+
+    seen: set[str] = set()
+    for folder, folders, files in os.walk(root, followlinks=True, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        real = os.path.realpath(folder)
+        if real in seen:  # by a link that leads up
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (Path(folder) / name for name in files if not name.startswith("."))

@@ -162,5 +162,9 @@ def _read_bilinearly(volume: Tensor, position: Tensor) -> Tensor:
 
 
 def _weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Mean of values by weights of the same shape; 0 where nothing weighs."""
-    return (values * weights).sum() / weights.sum().clamp(min=1e-6)
+    """Mean over samples (B, ...) of their means by weights of the same shape; 0 where none weighs.
+
+    Each sample counts alike, so that a batch may be shared by parts and processes.
+    """
+    total, weight = ((part.flatten(1).sum(1)) for part in (values * weights, weights))
+    return (total / weight.clamp(min=1e-6)).mean()

@@ -114,7 +114,7 @@ def bicubic_warp(image: Tensor, flow: Tensor, corner: Corner | None = None) -> T
     x, y = _sample_points(flow.float(), corner or (0, 0))
     grid_x = (2 * x.clamp(0, width - 1) + 1) / width - 1
     grid_y = (2 * y.clamp(0, height - 1) + 1) / height - 1
-    grid = torch.stack((grid_x, grid_y), dim=-1)
+    grid = _numbers(torch.stack((grid_x, grid_y), dim=-1), image)
     sampled = F.grid_sample(
         image.float(), grid, mode="bicubic", padding_mode="border", align_corners=False
     )
@@ -163,6 +163,7 @@ def warp_canvas(canvas: Canvas, flow: Tensor, places: Tensor) -> Tensor:
         (B, C, h, w).
     """
     grid = torch.addcmul(places, flow, canvas.scale).permute(0, 2, 3, 1)
+    grid = _numbers(grid, canvas.ground)
     return F.grid_sample(
         canvas.ground, grid, mode="bilinear", padding_mode="border", align_corners=False
     )
@@ -189,7 +190,7 @@ def _sample_released(
     x, y = _sample_points(flow, corner)
     grid_x = 2 * x / max(width - 1, 1) - 1
     grid_y = 2 * y / max(height - 1, 1) - 1
-    grid = torch.stack((grid_x, grid_y), dim=-1)
+    grid = _numbers(torch.stack((grid_x, grid_y), dim=-1), image)
     warped = F.grid_sample(image, grid, mode="bilinear", padding_mode=padding, align_corners=False)
     with torch.no_grad():
         ones = image.new_ones(image.shape[0], 1, height, width)
@@ -204,6 +205,17 @@ def _sample_points(flow: Tensor, corner: Corner) -> tuple[Tensor, Tensor]:
     """Coordinates of every pixel plus its flow: x and y, each (B, H, W)."""
     x, y = pixel_centres(flow, corner)
     return x + flow[:, 0], y + flow[:, 1]
+
+
+def _numbers(grid: Tensor, image: Tensor) -> Tensor:
+    """A grid without NaN, where gradients are wanted.
+
+    In the backward pass on a CPU `grid_sample` writes to where NaN is no place (PyTorch 2.11), and
+    a training that diverges would end in a segmentation fault.
+    """
+    if torch.is_grad_enabled() and (grid.requires_grad or image.requires_grad):
+        return grid.nan_to_num(nan=0.0, posinf=torch.inf, neginf=-torch.inf)
+    return grid
 
 
 def _extended(images: Tensor, dim: int) -> Tensor:

@@ -92,6 +92,8 @@ def test_frames_are_kept_on_request(tmp_path: Path) -> None:
     make(ClipPlan(clip(2), (0.0, 1.0), save_frames=True, frame_bits=16), tmp_path)
     kept = cv2.imread(str(tmp_path / "frames" / "000000_000_t0.000.png"), cv2.IMREAD_UNCHANGED)
     assert kept.dtype == "uint16"
+    for name in ("index.html", "contact_sheet.png", "frame_000_t0.000.png"):
+        (tmp_path / name).write_text("of a single capture")
     make(ClipPlan(clip(2), (0.0, 1.0)), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["video.mp4"]
 
@@ -115,8 +117,8 @@ def test_an_interrupted_clip_goes_on(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert unfinished.missing == [1, 2]
     said = capsys.readouterr().err.splitlines()[-1]
     assert said == (
-        f"clip: stopped; 8 of 20 pairs are kept in {unfinished.folder}: the same command goes on "
-        "from there"
+        f"clip: stopped; 8 of 20 pairs are kept in {unfinished.folder}: the same command on the "
+        "same files goes on from there"
     )
     make(plan, folder)
     for path in (tmp_path / "whole").rglob("*.*"):
@@ -130,8 +132,8 @@ def test_damage_keeps_what_is_finished(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         make(plan, tmp_path)
     assert str(error.value) == (
-        f"left.mp4: damaged; 16 of 20 pairs are kept in {tmp_path / HIDDEN}: the same command goes "
-        "on from there"
+        f"left.mp4: damaged; 16 of 20 pairs are kept in {tmp_path / HIDDEN}: the same command on "
+        "the same files goes on from there"
     )
     with pytest.raises(InputError, match="^left.mp4: damaged$"):
         make(ClipPlan(clip(5, fails_at=2), (0.0, 1.0)), tmp_path / "other")

@@ -94,6 +94,21 @@ class Levels(nn.Module):
         return level(constant(0, 0, 1)), level(constant(0, 0, 2))
 
 
+def test_samples_count_alike_however_much_of_them_is_seen() -> None:
+    """So that parts of a batch, and processes, may share it."""
+    visible = torch.ones(2, 1, 4, 4)
+    visible[0, :, :3] = 0
+    flow = torch.cat((constant(3, 4, 4), constant(6, 8, 4)))
+    images = torch.zeros(2, 3, 4, 4)
+    objective = FlowObjective(
+        {"Endpoint": 1.0}, down_to=5, level_weights=(0, 1, 1, 1, 1), hidden_weight=0.25
+    )
+    whole = FlowSample(images, images, flow, visible)
+    parts = [FlowSample(*(part[index : index + 1] for part in whole)) for index in (0, 1)]
+    alone = [float(objective(Levels(), part).total) for part in parts]
+    assert float(objective(Levels(), whole).total) == pytest.approx(sum(alone) / 2)
+
+
 def test_objective_weighs_terms_and_hidden_pixels() -> None:
     flow = constant(3, 4, 4)
     flow[..., :2, :] *= 2  # the upper half moves by 10 px

@@ -68,6 +68,14 @@ def test_iteration_ends(tmp_path):
     assert [capture.name for capture in RealPairs(tmp_path)] == ["0", "1"]
 
 
+def test_linked_folders_count_and_hidden_ones_do_not(tmp_path):
+    write_captures(tmp_path / "disk", "0")
+    write_captures(tmp_path / "root" / ".making-caps.7", "000000")
+    (tmp_path / "root" / "scene").symlink_to(tmp_path / "disk")
+    (tmp_path / "disk" / "up").symlink_to(tmp_path / "root")
+    assert RealPairs(tmp_path / "root").names == ["scene/0"]
+
+
 def test_missing_folder(tmp_path):
     with pytest.raises(InputError, match="nowhere: no such folder of captures"):
         RealPairs(tmp_path / "nowhere")

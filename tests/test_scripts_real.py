@@ -3,9 +3,10 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import pytest
@@ -21,11 +22,24 @@ from utils.errors import InputError
 from utils.image_io import read_image, to_uint8
 from utils.preparation import Preparation
 
+T = TypeVar("T")
 
-@contextmanager
-def second_of_two(device: str, *, launched: bool) -> Iterator[Processes]:
-    """Stands for `utils.distributed.process_group` in the second of two processes."""
-    yield Processes(torch.device(device), rank=1, world_size=2)
+
+class OneOfTwo(Processes):
+    """One of two processes, the other of which reports the same."""
+
+    def gather(self, item: T) -> list[T]:
+        return [item, item]
+
+
+def one_of_two(rank: int) -> Callable[..., AbstractContextManager[Processes]]:
+    """Stands for `utils.distributed.process_group` in one of two processes."""
+
+    @contextmanager
+    def join(device: str, *, launched: bool) -> Iterator[Processes]:
+        yield OneOfTwo(torch.device(device), rank=rank, world_size=2)
+
+    return join
 
 
 def test_every_capture_gets_frames_video_and_sheet(
@@ -162,9 +176,26 @@ def test_real_captures_are_shared_among_processes(
 ) -> None:
     for name in ("0", "1", "2"):
         scripts.pair(name)
-    monkeypatch.setattr(main_test_real, "process_group", second_of_two)
+    monkeypatch.setattr(main_test_real, "process_group", one_of_two(1))
     folder = scripts.real("--frames", "2")
     assert {path.name for path in folder.iterdir()} == {"1"}
+
+
+def test_no_process_fails_before_all_are_done(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A launcher ends all processes as soon as one fails."""
+    for name in ("0", "1", "2", "3"):
+        t2b, _ = scripts.pair(name)
+        if name in "01":
+            Path(t2b).write_bytes(b"no image")
+    monkeypatch.setattr(main_test_real, "process_group", one_of_two(1))
+    folder = scripts.real("--frames", "2")
+    assert {path.name for path in folder.iterdir()} == {"3"}
+    assert "1_t2b.png: damaged" in capsys.readouterr().err
+    monkeypatch.setattr(main_test_real, "process_group", one_of_two(0))
+    with pytest.raises(InputError, match="^2 of 4 captures failed, as said above$"):
+        scripts.real("--frames", "2")
 
 
 def test_bad_captures_are_refused(scripts: Scripts) -> None:

@@ -15,7 +15,7 @@ from tests.tiny_training import tiny_options, train
 from utils.distributed import Processes
 from utils.errors import InputError
 from utils.experiment import Experiment
-from utils.step_memory import announce_step, estimate_step
+from utils.step_memory import announce_step, estimate_step, explain_exhaustion
 from utils.training_step import take_step
 
 
@@ -69,6 +69,12 @@ def test_running_out_of_memory_is_one_line(tmp_path, error) -> None:
 
     with pytest.raises(InputError, match=r"out of memory in a training step: lower .*patch_size"):
         train(tiny_options(tmp_path), objective=Greedy())
+
+
+def test_a_killed_loader_worker_is_explained() -> None:
+    lost = RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+    assert "a loader worker was killed" in str(explain_exhaustion(lost))
+    assert explain_exhaustion(RuntimeError("shapes differ")) is None
 
 
 def test_parts_of_a_batch_are_its_samples() -> None:

@@ -1,20 +1,26 @@
 """The training loop: resuming, skipping, stopping, and what it leaves behind."""
 
+import itertools
 import json
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 from data.capture import TrainingSample
+from data.training_loader import training_loader
 from models.losses import Loss
 from models.objectives import CycleObjective
 from tests.tiny_training import same_weights, tiny_options, train
 from utils.checkpoint import latest, load_generator, load_training, save_weights
+from utils.distributed import Processes
 from utils.errors import InputError
+from utils.experiment import open_experiment
 from utils.options import TrainingOptions
 from utils.records import read_records
 from utils.training import build_objective
@@ -233,6 +239,67 @@ def test_ten_skips_in_a_row_stop_and_keep_the_last_checkpoint(tmp_path: Path) ->
     assert newest.name == "step_00000002.pt"  # none of steps without a finite loss
     assert f"start again: from {newest}, the last one before, or" in str(caught.value)
     assert all(weight.isfinite().all() for weight in load_training(newest).generator.values())
+
+
+def test_a_run_that_ends_without_finite_losses_has_failed(tmp_path: Path) -> None:
+    options = tiny_options(tmp_path, iterations=6)
+    with pytest.raises(InputError, match="step 6: stopped after 3 steps in a row without a finite"):
+        train(options, objective=Disturbed(options, nan_loss={3, 4, 5}))
+    folder = folder_of(options)
+    newest = latest(folder / "checkpoints")
+    assert newest is not None and newest.name == "step_00000002.pt"
+    assert not (folder / "generator.safetensors").exists()
+
+
+def test_a_stop_saves_no_step_without_a_finite_loss(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = tiny_options(tmp_path, iterations=9)
+    with pytest.raises(SystemExit):
+        train(options, objective=Disturbed(options, nan_loss={2, 3}, terminate={3}))
+    newest = latest(folder_of(options) / "checkpoints")
+    assert newest is not None and newest.name == "step_00000002.pt"
+    said = f"this step had no finite loss and was not saved; --resume auto goes on from {newest}"
+    assert said in capsys.readouterr().err
+
+
+def test_a_sample_that_cannot_be_read_loses_no_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def three_batches(*given: Any, **named: Any) -> Iterator[TrainingSample]:
+        yield from itertools.islice(training_loader(*given, **named), 3)
+        raise InputError("0_t2b.png: damaged")
+
+    options = tiny_options(tmp_path, checkpoint_save=100)
+    monkeypatch.setattr("utils.training_loop.training_loader", three_batches)
+    with pytest.raises(InputError, match="^0_t2b.png: damaged$"):
+        train(options)
+    newest = latest(folder_of(options) / "checkpoints")
+    assert newest is not None and newest.name == "step_00000003.pt"
+
+
+def test_a_checkpoint_that_does_not_fit_changes_no_record(tmp_path: Path) -> None:
+    options = tiny_options(tmp_path, iterations=1)
+    train(options)
+    record = folder_of(options) / "options.json"
+    before = record.read_bytes()
+    with pytest.raises(InputError, match="weights of another network: expected width"):
+        train(tiny_options(tmp_path, width=0.08, iterations=2))
+    assert record.read_bytes() == before
+
+
+@pytest.mark.parametrize("terms", ["1*Flow", "1*Variation|1*Flow"])
+def test_several_processes_need_a_term_that_trains_all_weights(tmp_path: Path, terms: str) -> None:
+    options = tiny_options(tmp_path)
+    content = options.model_dump(mode="json")
+    content["train"]["G_lossfn_type"] = terms
+    content["datasets"]["train"]["flows"] = True
+    options = TrainingOptions.model_validate_json(json.dumps(content))
+    with (
+        pytest.raises(InputError, match="expected Charbonnier or Decibels or Perceptual among"),
+        open_experiment(options, Processes(CPU, 0, 2), resume="auto"),
+    ):
+        pass
 
 
 def test_what_was_stopped_goes_on_where_the_cause_is_gone(tmp_path: Path) -> None:

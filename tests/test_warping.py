@@ -54,6 +54,20 @@ def test_far_outside_flow_has_no_gradient() -> None:
     assert flow.grad is not None and not flow.grad.any()
 
 
+@pytest.mark.parametrize("sampling", ["aligned", "released"])
+def test_flow_that_is_no_number_ends_no_process(sampling: str) -> None:
+    image = torch.rand(1, 3, 64, 64)
+    flow = torch.zeros(1, 2, 64, 64)
+    flow[0, 0, 5, 7] = float("nan")
+    for warp in (
+        lambda f: backward_warp(image, f, sampling).warped,
+        lambda f: bicubic_warp(image, f),
+    ):
+        moved = flow.clone().requires_grad_()
+        warp(moved).sum().backward()
+        assert moved.grad is not None and moved.grad[0, 1, 0, 0].isfinite()
+
+
 def test_canvas_goes_on_with_the_border_up_to_powers_of_two() -> None:
     image = torch.rand(2, 3, 5, 6)
     ground = prepare_canvas(image).ground

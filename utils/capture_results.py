@@ -66,7 +66,7 @@ def write_results(
     """Correct a capture and write all that is asked for into `folder`.
 
     Everything is made in a hidden folder inside first, so an error leaves earlier results as they
-    were. Of these, what is not made again is removed; other files are left alone.
+    were. Of these and of a clip's, what is not made again is removed; other files are left alone.
 
     Raises:
         InputError: the images cannot be corrected, or the results cannot be written.

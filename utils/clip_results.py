@@ -17,18 +17,17 @@ from tqdm import tqdm
 
 from data.capture import CapturePair
 from models.correction import Method
-from utils.capture_results import VIDEO
+from utils.capture_results import RESULTS, VIDEO
 from utils.clip_plan import PAIRS_PER_PART, ClipPlan
 from utils.clip_viewer import write_clip_viewer
 from utils.distributed import Processes
 from utils.errors import InputError
+from utils.frame_files import FRAMES, remove_earlier
 from utils.image_io import prepare_output_folder, to_levels, to_uint8, write_image, write_video_part
 from utils.metrics import Image
 from utils.unfinished_clip import UnfinishedClip
 from utils.video_joining import join_video_parts
 from utils.viewer import VIEWER
-
-FRAMES = "frames"
 
 
 def clip_frame_name(pair: int, number: int, instant: float) -> str:
@@ -98,12 +97,13 @@ def _put_together(plan: ClipPlan, unfinished: UnfinishedClip) -> None:
         os.replace(video, folder / VIDEO)
         if plan.viewer:
             os.replace(unfinished.folder / VIEWER, folder / VIEWER)
-        if made.exists() or not plan.save_frames:
-            shutil.rmtree(folder / FRAMES, ignore_errors=True)
         if made.exists():
+            shutil.rmtree(folder / FRAMES, ignore_errors=True)
             made.rename(folder / FRAMES)
     except OSError as error:
         raise InputError(f"{folder}: cannot replace earlier results: {error.strerror}") from error
+    kept = [VIDEO, *([VIEWER] if plan.viewer else []), *([FRAMES] if plan.save_frames else [])]
+    remove_earlier(folder, RESULTS, kept=kept)
     shutil.rmtree(unfinished.folder, ignore_errors=True)
 
 
@@ -137,4 +137,4 @@ def _say_kept(plan: ClipPlan, unfinished: UnfinishedClip) -> str:
     done = unfinished.count - len(unfinished.missing)
     pairs = min(done * PAIRS_PER_PART, plan.stream.count)
     kept = f"{pairs} of {plan.stream.count} pairs are kept in {unfinished.folder}"
-    return f"; {kept}: the same command goes on from there" if done else ""
+    return f"; {kept}: the same command on the same files goes on from there" if done else ""

@@ -3,8 +3,10 @@
 import argparse
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 from utils.errors import InputError
 
@@ -63,6 +65,7 @@ def run(main: Callable[[], None]) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names may have any characters
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         main()
         sys.stdout.flush()
@@ -76,6 +79,11 @@ def run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(130)
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    """End as on any error: what is half written is removed."""
+    sys.exit(128 + number)
 
 
 def _accept_launcher_arguments(parser: argparse.ArgumentParser) -> None:

@@ -129,7 +129,8 @@ class TrainingDataOptions(DataOptions):
 
     `split`: folder of "rs_gopro" data. `augment`: whether crops are flipped, and time is reversed,
     at random.
-    `times`: instants of the frames, "released" (the paper's seven) or "continuous".
+    `times`: instants of the frames, "released" (the paper's seven) or "continuous"; learning from
+    true frames of "rs_gopro" data, theirs.
     `dataloader_batch_size`: of all processes together, which share it.
     `dataloader_num_workers`: of each process.
     `patch_size`: one number for square crops, or [rows, columns].

@@ -1,6 +1,7 @@
 """Several processes training one generator: launch, averages, and who writes files."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,7 +79,8 @@ def process_group(device: str, *, launched: bool = False) -> Iterator[Processes]
         launched: the command line says that there is a launcher (`--dist True`).
 
     Raises:
-        InputError: the device is not there or cannot be shared, or there is no launcher.
+        InputError: the device is not there or cannot be shared, there is no launcher, or another
+            process failed.
     """
     if launched and "WORLD_SIZE" not in os.environ:
         raise InputError("--dist True: no launcher found; start with torchrun --nproc_per_node=N")
@@ -94,5 +96,9 @@ def process_group(device: str, *, launched: bool = False) -> Iterator[Processes]
     dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     try:
         yield Processes(chosen, dist.get_rank(), world_size)
+    except RuntimeError as error:
+        if not re.search(r"onnection (closed|reset)|Broken pipe", str(error)):
+            raise
+        raise InputError("stopped, because another process failed: its message says why") from error
     finally:
         dist.destroy_process_group()

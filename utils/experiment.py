@@ -43,12 +43,21 @@ class Experiment:
         """The folder of the training checkpoints and the best weights."""
         return self.folder / "checkpoints"
 
+    def record_options(self) -> None:
+        """Write the options and versions now in force; not before a checkpoint is accepted.
+
+        Raises:
+            InputError: no space left or no permission.
+        """
+        write_json(self.folder / "options.json", self.options.model_dump(mode="json"))
+        write_json(self.folder / "versions.json", self.versions)
+
 
 @contextmanager
 def open_experiment(
     options: TrainingOptions | FlowTrainingOptions, processes: Processes, *, resume: str
 ) -> Iterator[Experiment]:
-    """Prepare `path.root`/`task`: sub-folders, log, copies of the options and versions.
+    """Prepare `path.root`/`task`: sub-folders and log.
 
     Args:
         options: names the folder.
@@ -61,14 +70,13 @@ def open_experiment(
             checkpoint is missing or would mix two runs in one folder.
     """
     _check_parts(options, processes)
+    _check_terms(options, processes)
     folder = Path(options.path.root) / options.task
     moved, checkpoint, versions = None, None, find_versions()
     if processes.is_main:
         moved = _move_aside(folder) if resume == "never" else None
         checkpoint = _choose_checkpoint(folder, resume)
         prepare_output_folder(folder / "checkpoints")
-        write_json(folder / "options.json", options.model_dump(mode="json"))
-        write_json(folder / "versions.json", versions)
     checkpoint = processes.from_main(checkpoint)
     log = open_log(folder / "train.log" if processes.is_main else None, quiet=not processes.is_main)
     if moved is not None:
@@ -91,6 +99,22 @@ def _check_parts(options: TrainingOptions | FlowTrainingOptions, processes: Proc
         raise InputError(
             f"datasets.train.dataloader_batch_size: expected a multiple of the number of processes "
             f"times train.accumulation_steps ({processes.world_size} x {parts}), got {batch}"
+        )
+
+
+def _check_terms(options: TrainingOptions | FlowTrainingOptions, processes: Processes) -> None:
+    """Make sure that every weight has a gradient: processes wait for each other's.
+
+    Raises:
+        InputError: no term of the loss needs the whole network.
+    """
+    needed: tuple[str, ...] = ("Charbonnier", "Decibels", "Perceptual")
+    if isinstance(options, FlowTrainingOptions):
+        needed = ("Endpoint",)
+    if processes.world_size > 1 and not set(needed) & set(options.train.loss_weights):
+        raise InputError(
+            f"train.G_lossfn_type: expected {' or '.join(needed)} among its terms where several "
+            f"processes train, got {options.train.G_lossfn_type!r}"
         )
 
 

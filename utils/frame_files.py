@@ -1,5 +1,6 @@
 """Frames of one capture as image files of a folder."""
 
+import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -8,6 +9,9 @@ from numpy.typing import NDArray
 
 from utils.image_io import read_image, to_uint8, write_image
 from utils.metrics import Image
+
+FRAMES = "frames"
+"""Folder of a clip's frames."""
 
 
 def frame_name(number: int, instant: float) -> str:
@@ -40,7 +44,12 @@ def read_frames(folder: Path, times: Sequence[float]) -> list[Image]:
 
 
 def remove_earlier(folder: Path, names: Collection[str], *, kept: Collection[str]) -> None:
-    """Remove frames and the files `names` that an earlier run made and this one did not."""
+    """Remove frames and the files `names` that an earlier run made and this one did not.
+
+    `kept` may have the folder of a clip's frames among its names.
+    """
+    if FRAMES not in kept:
+        shutil.rmtree(folder / FRAMES, ignore_errors=True)
     for path in (*folder.glob("frame_[0-9]*_t*.png"), *(folder / name for name in names)):
         if path.name not in kept:
             path.unlink(missing_ok=True)

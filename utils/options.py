@@ -117,14 +117,14 @@ class StepOptions(LoopOptions):
 
     `objective`: "cycle" is stage 1, "distillation" stage 2, "supervised" learns from true frames.
     `G_lossfn_type`: weighted terms such as "1*Charbonnier|0.1*Perceptual|0.1*Variation".
-    `sampling`: where the distortion samples, "aligned", or "released" with the half-pixel shift of
-    the authors' code.
-    `flow_gradients`: whether gradients reach the frames through the flow between them, too.
+    `sampling`, not of "supervised": where the distortion samples, "aligned", or "released" with the
+    half-pixel shift of the authors' code.
+    `flow_gradients`, likewise: whether gradients reach the frames through the flow, too.
     `border` (stage 2): rows and columns the teacher sees beyond the student's crop, on each side.
     `hidden_share`: share of the pixels that the generator does not see and has to rebuild; 0 is the
     paper's, 0.1 keeps it from copying noise. Not with `Perceptual`, which needs whole images.
-    `gradient_checkpointing`: what the generator's blocks compute is made again going backwards
-    instead of kept: less memory, more time.
+    `gradient_checkpointing`: what the blocks of net_type "generator" compute is made again going
+    backwards instead of kept: less memory, more time.
     """
 
     objective: Literal["cycle", "distillation", "supervised"]
@@ -203,6 +203,8 @@ class TrainingOptions(OptionGroup):
     def _check_networks(self) -> None:
         """Every network the objective asks for has its weights named."""
         objective = self.train.objective
+        if self.train.gradient_checkpointing and self.netG.net_type == "refiner":
+            raise ValueError("train.gradient_checkpointing: only for 'generator', got 'refiner'")
         if objective != "supervised" and self.path.pretrained_rsg is None:
             raise ValueError(
                 f"path.pretrained_rsg: '{objective}' needs a PWC-Net file, \"raft_small\", "

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from data.capture import CapturePair
@@ -33,9 +34,12 @@ def correct_captures(
         InputError: some captures could not be corrected; the others are.
     """
     timing = options.timing.camera_timing()
-    own = range(processes.rank, len(captures), processes.world_size)
     if arguments.check:
-        _for_each(own, lambda index: check_single(apply_timing(captures[index], timing), options))
+
+        def check_one(index: int) -> None:
+            check_single(apply_timing(captures[index], timing), options)
+
+        _for_each(len(captures), check_one, processes)
         return
     times = chosen_instants(options, arguments)
     show = Presentation(
@@ -60,7 +64,7 @@ def correct_captures(
             f"{_say_viewer(place, options)}\n"
         )
 
-    _for_each(own, correct_one)
+    _for_each(len(captures), correct_one, processes)
 
 
 def correct_clip(
@@ -77,26 +81,27 @@ def correct_clip(
     for name in ("gif", "flow_pictures"):
         if getattr(options, name):
             raise InputError(f"{name}: only for single captures; a clip becomes a video")
-    preparation = processes.from_main(
-        check_clip(stream, options) if processes.is_main else Preparation()
-    )
-    if arguments.check:
-        return
-    method = load_method(options, processes.device)
     plan = ClipPlan(
         stream,
         chosen_instants(options, arguments),
         options.fps,
         save_frames=options.save_frames,
         frame_bits=options.frame_bits,
-        preparation=preparation,
         viewer=options.viewer,
     )
+    if processes.is_main:
+        sys.stderr.write("".join(f"{note}\n" for note in plan.notes))
+    preparation = processes.from_main(
+        check_clip(stream, options) if processes.is_main else Preparation()
+    )
+    if arguments.check:
+        return
+    plan = replace(plan, preparation=preparation)
+    method = load_method(options, processes.device)
     root = arguments.output or Path(options.path.root) / options.task
     place = prepare_output_folder(Path(root) / stream.name)
     unfinished = UnfinishedClip(place / HIDDEN, plan.part_count)
     if processes.is_main:
-        sys.stderr.write("".join(f"{note}\n" for note in plan.notes))
         about = identify_method(options) | describe_clip(plan)
         open_unfinished(unfinished, about, restart=arguments.restart)
     processes.gather(None)  # the folder is ready
@@ -108,23 +113,25 @@ def correct_clip(
         )
 
 
-def _for_each(captures: Sequence[int], work: Callable[[int], object]) -> None:
-    """Do the work for every capture; where there are several, one that fails stops no other.
+def _for_each(count: int, work: Callable[[int], None], processes: Processes) -> None:
+    """Do the work for this process's share of so many captures; one that fails stops no other.
 
     Raises:
-        InputError: it failed for some.
+        InputError: in the main process, it failed for some, whoever had them.
     """
     failures = 0
-    for capture in captures:
+    for capture in range(processes.rank, count, processes.world_size):
         try:
             work(capture)
         except InputError as error:
-            if len(captures) == 1:
+            if count == 1:
                 raise
             sys.stderr.write(f"error: {error}\n")
             failures += 1
-    if failures:
-        raise InputError(f"{failures} of {len(captures)} captures failed, as said above")
+    # A launcher ends all processes as soon as one fails: none may before all are done.
+    failures = sum(processes.gather(failures))
+    if failures and processes.is_main:
+        raise InputError(f"{failures} of {count} captures failed, as said above")
 
 
 def _say_viewer(folder: Path, options: RealOptions) -> str:

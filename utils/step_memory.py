@@ -14,8 +14,9 @@ from utils.options import TrainingOptions
 
 _GIGABYTE = 1e9
 _OPTIMISED = 12  # bytes beside each weight: its gradient and AdamW's two moments
-# Measured peaks per pixel of a crop in float32, with the generator of width 1.0.
-_GENERATOR_PIXEL, _RECOMPUTED_PIXEL = 3_600, 2_300
+# Measured peaks per pixel of a crop in float32: what any width takes, and what grows with it.
+_GENERATOR_PIXEL, _RECOMPUTED_PIXEL = (2_100, 1_500), (1_800, 500)
+_REFINER_PIXEL = (2_100, 2_000)
 _JUDGED_PIXEL = 17_000  # flows by PWC-Net or RAFT, rebuilt inputs, features of VGG-19
 _LOWER_PRECISION = 0.75  # of that in bfloat16
 
@@ -62,8 +63,7 @@ def estimate_step(options: TrainingOptions, network: nn.Module, *, world_size: i
     if step.objective == "distillation":
         rows, columns = rows - 2 * step.border, columns - 2 * step.border
     samples = max(1, data.dataloader_batch_size // (world_size * step.accumulation_steps))
-    pixel = _RECOMPUTED_PIXEL if step.gradient_checkpointing else _GENERATOR_PIXEL
-    made, judged = pixel * options.netG.width * samples, 0
+    made, judged = _activations_per_pixel(options) * samples, 0
     if step.objective != "supervised" and options.path.pretrained_rsg != "dis":
         judged = _JUDGED_PIXEL * (1 if device.type == "cpu" else samples)
     share = _LOWER_PRECISION if is_lower(step.precision, device) else 1.0
@@ -72,11 +72,24 @@ def estimate_step(options: TrainingOptions, network: nn.Module, *, world_size: i
     return weights + activations
 
 
-def explain_exhaustion() -> str:
-    """One line for a run that found no more memory."""
-    return f"out of memory in a training step: {_CURES}"
+def _activations_per_pixel(options: TrainingOptions) -> float:
+    """Bytes that the network keeps of a pixel in float32."""
+    fixed, growing = _GENERATOR_PIXEL
+    if options.netG.net_type == "refiner":
+        fixed, growing = _REFINER_PIXEL
+    elif options.train.gradient_checkpointing:
+        fixed, growing = _RECOMPUTED_PIXEL
+    return fixed + growing * options.netG.width
 
 
-def is_exhaustion(error: RuntimeError) -> bool:
-    """Whether an error says that memory ran out, of a GPU or the CPU."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+def explain_exhaustion(error: RuntimeError) -> str | None:
+    """One line for an error that says that memory ran out; None for other errors."""
+    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        return f"out of memory in a training step: {_CURES}"
+    if "DataLoader worker" in str(error):
+        return (
+            "a loader worker was killed, as happens when memory runs out: lower "
+            "datasets.train.dataloader_num_workers or dataloader_batch_size, or give a container "
+            "more shared memory (--shm-size)"
+        )
+    return None

@@ -27,7 +27,7 @@ from utils.experiment import Experiment
 from utils.records import read_records
 from utils.reporting import Reporter
 from utils.resuming import restore, save
-from utils.step_memory import announce_step, explain_exhaustion, is_exhaustion
+from utils.step_memory import announce_step, explain_exhaustion
 from utils.stopping import StopRequest, stop_requests
 from utils.training_step import Training, take_step
 from utils.validation import Validation
@@ -87,9 +87,9 @@ def run_training(
             try:
                 _run(subject, training, training_set, reporter)
             except RuntimeError as error:
-                if not is_exhaustion(error):
+                if (reason := explain_exhaustion(error)) is None:
                     raise
-                raise InputError(explain_exhaustion()) from error
+                raise InputError(reason) from error
     if experiment.processes.is_main:
         subject.write(experiment.folder / subject.file)
         records = read_records(experiment.folder / "metrics.jsonl")
@@ -118,6 +118,8 @@ def _prepare(
         network, wrapped, objective, optimizer, experiment, stop, architecture=subject.architecture
     )
     restore(training)
+    if processes.is_main:
+        experiment.record_options()
     return training
 
 
@@ -133,20 +135,21 @@ def _run(
     if subject.is_pretrained and progress.step == 0:
         _validate(subject, training, reporter)
     while progress.step < options.iterations:
-        batch = to_device(next(batches), training.experiment.processes.device)
+        batch = to_device(_next_batch(batches, training), training.experiment.processes.device)
         result = take_step(training, batch)
         reporter.step(progress, result)
-        if progress.skipped_in_a_row >= MOST_SKIPPED_IN_A_ROW:
-            raise InputError(_explain_skips(training))
         finished = progress.step == options.iterations
         # Weights without a finite loss may be ruined: they are not to be kept, nor gone on from.
         sound = not progress.skipped_in_a_row
+        # A last sample may be at fault; two in a row are not.
+        if progress.skipped_in_a_row >= (2 if finished else MOST_SKIPPED_IN_A_ROW):
+            raise InputError(_explain_skips(training))
         if (sound and progress.step % options.checkpoint_test == 0) or finished:
             if training.experiment.processes.is_main:
                 reporter.image(progress.step, subject.preview(batch))
             _validate(subject, training, reporter)
-        due = sound and progress.step % options.checkpoint_save == 0
-        if due or finished or result.stop_signal:
+        due = finished or result.stop_signal or progress.step % options.checkpoint_save == 0
+        if due and (sound or finished):
             save(training)
         if result.stop_signal and not finished:
             _stop(training, result.stop_signal)
@@ -166,6 +169,24 @@ def _batches(training: Training, training_set: Dataset[Sample]) -> Iterator[Samp
     )
 
 
+def _next_batch(batches: Iterator[Sample], training: Training) -> Sample:
+    """The next batch; where it cannot be read, what was learned so far is saved first.
+
+    Of several processes the others are in the midst of a step: they cannot save with this one.
+
+    Raises:
+        InputError: a sample cannot be read.
+    """
+    try:
+        return next(batches)
+    except InputError:
+        progress = training.progress
+        alone = training.experiment.processes.world_size == 1
+        if alone and progress.step and not progress.skipped_in_a_row:
+            save(training)
+        raise
+
+
 def _validate(subject: Subject[Sample], training: Training, reporter: Reporter) -> None:
     """Score the network, and keep its weights if they are the best so far."""
     if subject.validate is None:
@@ -181,10 +202,13 @@ def _validate(subject: Subject[Sample], training: Training, reporter: Reporter) 
 
 def _stop(training: Training, number: int) -> None:
     """Say how to go on, and exit."""
+    how = "the same command with --resume auto goes on from there"
+    if training.progress.skipped_in_a_row:
+        checkpoint = latest(training.experiment.checkpoints)
+        how = "this step had no finite loss and was not saved"
+        how += f"; --resume auto goes on from {checkpoint}" if checkpoint is not None else ""
     training.experiment.log.warning(
-        "stopped by %s after step %d; the same command with --resume auto goes on from there",
-        signal.Signals(number).name,
-        training.progress.step,
+        "stopped by %s after step %d; %s", signal.Signals(number).name, training.progress.step, how
     )
     sys.exit(128 + number)
 
@@ -195,6 +219,6 @@ def _explain_skips(training: Training) -> str:
     if checkpoint is not None:
         cure += f": from {checkpoint}, the last one before, or from the beginning (--resume never)"
     return (
-        f"step {training.progress.step}: stopped after {MOST_SKIPPED_IN_A_ROW} steps in a row "
-        f"without a finite loss and gradient; {cure}"
+        f"step {training.progress.step}: stopped after {training.progress.skipped_in_a_row} steps "
+        f"in a row without a finite loss and gradient; {cure}"
     )

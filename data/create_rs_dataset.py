@@ -144,21 +144,23 @@ def write_recorded(
         InputError: the recording is too short or cannot be read, or `output` holds something else
             or this sequence already, lies inside the recording's folder, or cannot be written.
     """
-    path = source.path.resolve()
-    if path in output.resolve().parents:
+    if source.path.resolve() in output.resolve().parents:
         raise InputError(f"{output}: lies inside the recording {source.path}; choose another place")
+    if source.size[0] < 2:
+        raise InputError(f"{source.path}: a rolling shutter needs at least 2 rows, got 1")
+    name = source.name.lstrip(".") or "recording"  # hidden sequences are not read
     statistics = VideoStatistics()
     first_frames: list[int] = []
-    with new_sequences(output, split, [path.stem]) as making:
+    with new_sequences(output, split, [name]) as making:
         frames = (frame.to(device) for frame in source.frames())
         rolled = roll_captures(frames, settings, flow, statistics)
         for first_frame, capture in tqdm(rolled, unit="capture", disable=None):
-            write_capture(making / split / path.stem, len(first_frames), capture)
+            write_capture(making / split / name, len(first_frames), capture)
             first_frames.append(first_frame)
         _check_recording(source, settings, statistics)
         captures = {f"{i:08d}": {"first_frame": n} for i, n in enumerate(first_frames)}
         description = _describe(source, settings, statistics) | dict(about or {})
-        write_description(making, split, {path.stem: {"captures": captures}}, **description)
+        write_description(making, split, {name: {"captures": captures}}, **description)
     return len(first_frames)
 
 

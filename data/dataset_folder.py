@@ -158,7 +158,8 @@ def _write_runs(dataset: Path, runs: Sequence[Run]) -> None:
 @contextmanager
 def _hidden_folder(output: Path) -> Iterator[Path]:
     """A hidden folder beside `output`, removed after the block."""
-    making = output.with_name(f".making-{output.name}.{os.getpid()}")
+    place = output.resolve()
+    making = place.with_name(f".making-{place.name}.{os.getpid()}")
     prepare_output_folder(making)
     try:
         yield making

@@ -16,7 +16,13 @@ from data.dataset_folder import new_dataset
 from utils.command_line import run
 from utils.errors import InputError
 from utils.image_io import to_uint8, write_image
-from utils.real_inputs import add_input_arguments, chosen_input, open_clip
+from utils.real_inputs import (
+    add_directions_argument,
+    add_input_arguments,
+    chosen_input,
+    open_clip,
+    parse_directions,
+)
 
 
 def main() -> None:
@@ -30,6 +36,8 @@ def main() -> None:
 
 def extract_captures(stream: CaptureStream, output: Path, *, step: int = 1) -> int:
     """Write every `step`-th pair of a clip as NUMBER_t2b.png and NUMBER_b2t.png.
+
+    Images stand as training takes them: the first is read top to bottom, whatever the sensors do.
 
     Args:
         stream: the clip; a pair's number counts from its first one.
@@ -68,7 +76,9 @@ def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     parser.add_argument("output", type=Path, help="folder to make; it must not exist")
-    add_input_arguments(parser.add_argument_group("clip"))
+    clip = parser.add_argument_group("clip")
+    add_input_arguments(clip)
+    add_directions_argument(clip)
     parser.add_argument("--step", type=int, default=10, help="take one pair of so many (10)")
     arguments = parser.parse_args(words)
     if arguments.step < 1:
@@ -88,7 +98,10 @@ def named_clip(arguments: argparse.Namespace) -> CaptureStream:
         raise InputError(
             f"expected a clip, --t2b CLIP --b2t CLIP or --input CLIP --layout lr or tb, got {got}"
         )
-    return open_clip(chosen, CameraTiming())
+    timing = CameraTiming()
+    if arguments.directions is not None:
+        timing = CameraTiming(directions=parse_directions(arguments.directions))
+    return open_clip(chosen, timing)
 
 
 if __name__ == "__main__":

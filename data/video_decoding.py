@@ -25,6 +25,7 @@ from utils.errors import InputError
 
 _LIST_FRAMES = "-fps_mode passthrough -enc_time_base demux -f framecrc"
 _TO_RGB = "scale=in_color_matrix=auto:in_range=auto:flags=bicubic+accurate_rnd+full_chroma_int"
+_ROUNDED = 8  # intervals of which rounded ones are never all alike
 _UNEVEN = 0.2  # share of the usual interval between frames, beyond the rounding to ticks
 _CUT_SHORT = re.compile(r"ended prematurely|partial file")
 
@@ -68,6 +69,8 @@ def survey_video(video: Path) -> VideoFacts:
         messages = _read(log)
     no_pictures = "matches no streams" in messages
     if (status != 0 and not no_pictures) or _CUT_SHORT.search(messages):
+        if status < 0:
+            messages = f"[fatal] ffmpeg itself was ended by signal {-status}"
         raise _undecodable(video, listed.count, messages)
     if listed.count == 0:
         raise InputError(f"{video}: holds no frame; expected a video such as .mp4, .mov or .avi")
@@ -130,8 +133,11 @@ class _FrameList:
             return None
         ticks = self.last - self.first
         rate = (self.count - 1) / (ticks * self.tick)
-        usual = round(rate), Fraction(1000 * round(rate * 1001 / 1000), 1001)
-        return float(next((one for one in usual if abs(one - rate) * ticks < rate), rate))
+        if len(self.intervals) == 1 and self.count > _ROUNDED:
+            return float(rate)
+        usual = Fraction(round(rate)), Fraction(1000 * round(rate * 1001 / 1000), 1001)
+        nearest = min(usual, key=lambda one: abs(one - rate))
+        return float(nearest if abs(nearest - rate) * ticks < rate else rate)
 
 
 def _read_list(lines: Iterable[str]) -> _FrameList:

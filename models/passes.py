@@ -30,6 +30,8 @@ from utils.device import release_memory
 from utils.errors import InputError
 from utils.padding import pad_to_multiple, unpad
 
+_FRAMES_OF_A_PASS = 3
+
 
 @dataclass(frozen=True)
 class Running:
@@ -101,9 +103,14 @@ def run_passes(
         take: given every pass once, or again from the start.
 
     Raises:
-        InputError: the images have a single row.
+        InputError: the images have a single row, or the generator makes other than three frames.
         ValueError: no instants, an instant outside [0, 1], or another shape than stated.
     """
+    if isinstance(network, Generator) and network.num_frames != _FRAMES_OF_A_PASS:
+        raise InputError(
+            f"weights of a generator that makes {network.num_frames} frames in a pass; expected "
+            f"{_FRAMES_OF_A_PASS}, at 0, t and 1"
+        )
     times, scan_time = when
     size = check_size(pair)
     check_times(times)

@@ -180,6 +180,30 @@ def test_captures_from_a_folder_of_frames(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["set", "walk"]
 
 
+def test_sequences_are_named_after_their_recording_and_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("take.1", "take.2", ".hid"):
+        write_frames_of_scene(tmp_path / name, count=5)
+        call(monkeypatch, "set", "--frames-folder", name, "--span", 5, "--frames", 2)
+    assert sorted(path.name for path in (tmp_path / "set" / "test").iterdir()) == [
+        "hid",
+        "take.1",
+        "take.2",
+    ]
+    monkeypatch.chdir(tmp_path / "set")
+    call(monkeypatch, ".", "--split", "more", "--seed", 9, "--count", 1, "--size", "32x48")
+    assert (tmp_path / "set" / "more").is_dir()
+
+
+def test_frames_of_one_row_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(5):
+        write_pixels(tmp_path / "line" / f"{number}.png", (1, 8))
+    with pytest.raises(InputError, match="line: a rolling shutter needs at least 2 rows, got 1"):
+        call(monkeypatch, tmp_path / "set", "--frames-folder", tmp_path / "line", "--span", 5)
+
+
 def test_captures_from_a_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_frames_of_scene(tmp_path / "walk", count=6)
     frames = [to_uint8(read_image(tmp_path / "walk" / f"{number}.png")) for number in range(6)]

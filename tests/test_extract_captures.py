@@ -52,6 +52,13 @@ def test_both_views_in_one_picture(tmp_path: Path) -> None:
     assert torch.equal(RealPairs(tmp_path / "captures")[0].pair, torch.stack(picture.chunk(2, 2)))
 
 
+def test_sensors_that_are_read_sideways_are_turned(tmp_path: Path, views: list[str]) -> None:
+    arguments = parse_arguments([str(tmp_path / "captures"), *views, "--directions", "l2r,r2l"])
+    assert extract_captures(named_clip(arguments), arguments.output) == 5
+    expected = as_image(random_pixels("0.png", (6, 8)))
+    assert torch.equal(RealPairs(tmp_path / "captures")[0].t2b, expected.transpose(1, 2))
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

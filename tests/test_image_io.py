@@ -73,6 +73,17 @@ def test_smallest_images(tmp_path, size):
     assert torch.equal(read_image(tmp_path / "image.png"), as_image(pixels))
 
 
+@pytest.mark.parametrize(("maximum", "kind"), [(127, "u1"), (1023, ">u2"), (4095, ">u2")])
+def test_netpbm_values_are_shares_of_the_stated_maximum(tmp_path, maximum, kind):
+    """Machine-vision cameras write 10 and 12 bits so."""
+    levels = np.array([[0, maximum // 2, maximum]], kind)
+    for magic, values in ((b"P5", levels), (b"P6", np.repeat(levels[..., None], 3, axis=2))):
+        path = tmp_path / "image.pnm.ppm"
+        path.write_bytes(magic + b"\n# a comment\n3 1\n%d\n" % maximum + values.tobytes())
+        image = read_image(path)
+        assert torch.equal(image[1, 0], torch.tensor([0, maximum // 2 / maximum, 1]))
+
+
 def test_missing_image(tmp_path):
     with pytest.raises(InputError, match=r"nothing.png: no such image"):
         read_image(tmp_path / "nothing.png")

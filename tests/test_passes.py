@@ -13,6 +13,7 @@ from models.refiner import Refiner
 from tests.formula_weights import fill_by_formula
 from tests.plain_generator import plain_correct
 from utils.checkpoint import load_generator
+from utils.errors import InputError
 
 WHOLE = Running(tile=None)
 
@@ -71,6 +72,12 @@ def test_a_batch_of_a_refiners_frames_likewise(
     torch.testing.assert_close(
         correct(refiner, part, times, running=WHOLE), alone, rtol=0, atol=1e-5
     )
+
+
+def test_generators_of_other_frame_counts_are_refused(pair: Tensor) -> None:
+    five = Generator(num_frames=5, n_feats=8, width=0.05)
+    with pytest.raises(InputError, match="makes 5 frames in a pass; expected 3"):
+        correct(five, pair, [0.5])
 
 
 def test_bfloat16_is_within_50_db(light: Generator, pair: Tensor) -> None:

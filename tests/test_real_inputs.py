@@ -56,6 +56,11 @@ def test_arguments_that_do_not_go_together(words: str, message: str) -> None:
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
+def test_an_empty_path_is_no_folder() -> None:
+    with pytest.raises(InputError, match="expected a path, got an empty one"):
+        choose("--t2b", "", "--b2t", "")
+
+
 def test_captures_and_clips_are_opened(tmp_path: Path) -> None:
     for name in ("0_t2b.png", "0_b2t.png"):
         write_pixels(tmp_path / name, (4, 6))

@@ -1,5 +1,6 @@
 """What is found out about videos, and their frames."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,18 @@ def test_rates_are_told_in_spite_of_coarse_timestamps(tmp_path: Path, suffix: st
     video = tmp_path / f"clip.{suffix}"
     ffmpeg(*["-f", "lavfi", "-i", "testsrc=s=32x16:r=60:d=0.3", "-pix_fmt", "yuv420p"], video)
     assert survey_video(video).fps == 60
+
+
+@pytest.mark.parametrize(
+    ("suffix", "rate"), [("avi", "25/2"), ("mkv", "30000/1001"), ("mkv", "30")]
+)
+def test_rates_of_short_videos_are_the_nearest_usual_ones(
+    tmp_path: Path, suffix: str, rate: str
+) -> None:
+    video = tmp_path / f"clip.{suffix}"
+    source = ["-f", "lavfi", "-i", f"testsrc=s=32x16:r={rate}", "-frames:v", "20"]
+    ffmpeg(*source, "-pix_fmt", "yuv420p", video)
+    assert survey_video(video).fps == pytest.approx(float(Fraction(rate)), rel=1e-6)
 
 
 def test_turned_videos_are_shown_as_players_do(tmp_path: Path) -> None:

@@ -61,7 +61,10 @@ def add_resume_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call a script's `main` and turn bad input into one line on stderr and exit status 1."""
+    """Call a script's `main` and turn bad input into one line on stderr and exit status 1.
+
+    SIGTERM ends it as an error does, so that nothing half written is left.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names may have any characters
@@ -70,8 +73,13 @@ def run(main: Callable[[], None]) -> None:
         main()
         sys.stdout.flush()
     except BrokenPipeError:
-        # Nobody reads on. What is left in the buffer would raise it again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()  # nobody reads on
+        sys.exit(1)
+    except OSError as error:
+        # Permission, a name too long, a full disk: nothing here can do about it.
+        sys.stderr.write(f"error: {error.filename or 'output'}: {error.strerror or error}\n")
+        if error.filename is None:
+            _discard_output()
         sys.exit(1)
     except InputError as error:
         sys.stderr.write(f"error: {error}\n")
@@ -79,6 +87,11 @@ def run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(130)
+
+
+def _discard_output() -> None:
+    """Let go of what is left in the buffer: it would raise the same error again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminate(number: int, frame: object) -> NoReturn:

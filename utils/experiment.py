@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from utils.flow_options import FlowTrainingOptions
 from utils.image_io import prepare_output_folder, replacing
 from utils.logger import close_log, open_log
 from utils.options import TrainingOptions
+from utils.sole_use import sole_use
 from utils.versions import find_versions
 
 
@@ -66,25 +67,26 @@ def open_experiment(
             over and moves aside what the folder holds; a path goes on from that checkpoint.
 
     Raises:
-        InputError: the batch cannot be shared equally, the folder cannot be written, or the
-            checkpoint is missing or would mix two runs in one folder.
+        InputError: the batch cannot be shared equally, the folder cannot be written, another run is
+            at work there, or the checkpoint is missing or would mix two runs in one folder.
     """
     _check_parts(options, processes)
     _check_terms(options, processes)
     folder = Path(options.path.root) / options.task
     moved, checkpoint, versions = None, None, find_versions()
-    if processes.is_main:
-        moved = _move_aside(folder) if resume == "never" else None
-        checkpoint = _choose_checkpoint(folder, resume)
-        prepare_output_folder(folder / "checkpoints")
-    checkpoint = processes.from_main(checkpoint)
-    log = open_log(folder / "train.log" if processes.is_main else None, quiet=not processes.is_main)
-    if moved is not None:
-        log.info("starting over; the earlier run is kept at %s", moved)
-    try:
+    with ExitStack() as stack:
+        if processes.is_main:
+            moved = _move_aside(folder) if resume == "never" else None
+            checkpoint = _choose_checkpoint(folder, resume)
+            prepare_output_folder(folder / "checkpoints")
+            stack.enter_context(sole_use(folder / "checkpoints"))
+        checkpoint = processes.from_main(checkpoint)
+        stack.callback(close_log)
+        is_main = processes.is_main
+        log = open_log(folder / "train.log" if is_main else None, quiet=not is_main)
+        if moved is not None:
+            log.info("starting over; the earlier run is kept at %s", moved)
         yield Experiment(options, processes, folder, checkpoint, versions, log)
-    finally:
-        close_log()
 
 
 def _check_parts(options: TrainingOptions | FlowTrainingOptions, processes: Processes) -> None:

@@ -1,6 +1,7 @@
 """Images and videos on disk: read any common image, write results all or not at all."""
 
 import os
+import re
 import subprocess
 import tempfile
 import zlib
@@ -23,6 +24,8 @@ IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 )
 
+_GAP = rb"(?:\s|#[^\n]*\n)+"
+_NETPBM = re.compile(rb"P[2356]" + _GAP + rb"\d+" + _GAP + rb"\d+" + _GAP + rb"(?P<maximum>\d+)\s")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -39,12 +42,13 @@ def read_image(path: str | Path) -> Tensor:
         InputError: the file is missing, unreadable, truncated, damaged, no image, or neither 8-
             nor 16-bit.
     """
-    decoded = _decode(Path(path), _read_bytes(Path(path)))
+    data = _read_bytes(Path(path))
+    decoded = _decode(Path(path), data)
     if decoded.dtype not in (np.uint8, np.uint16):
         raise InputError(f"{path}: expected 8- or 16-bit values, got {decoded.dtype}")
     colour = decoded[..., 2::-1] if decoded.ndim == 3 else np.repeat(decoded[..., None], 3, axis=2)
     values = np.ascontiguousarray(colour.transpose(2, 0, 1), dtype=np.float32)
-    return torch.from_numpy(values) / float(np.iinfo(decoded.dtype).max)
+    return torch.from_numpy(values) / (_stated_maximum(data) or float(np.iinfo(decoded.dtype).max))
 
 
 def to_uint8(image: Tensor) -> NDArray[np.uint8]:
@@ -182,6 +186,12 @@ def _decode(path: Path, data: bytes) -> NDArray[Any]:
     if decoded is None:
         raise damaged
     return np.asarray(decoded)
+
+
+def _stated_maximum(data: bytes) -> float | None:
+    """The largest value as PGM and PPM state it: 1023 where sensors have 10 bits."""
+    header = _NETPBM.match(data)
+    return float(header["maximum"]) if header else None
 
 
 def _is_whole_png(data: bytes) -> bool:

@@ -5,12 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from data.camera_timing import CameraTiming
+from data.camera_timing import CameraTiming, Direction
 from data.capture import CapturePair
 from data.capture_streams import CaptureStream, Layout, pair_views, read_split, split_views
 from data.frame_source import is_image, open_source
 from data.real_pairs import RealPairs, read_pair
 from utils.errors import InputError
+
+_DIRECTIONS: tuple[tuple[Direction, Direction], ...] = (
+    ("t2b", "b2t"),
+    ("b2t", "t2b"),
+    ("l2r", "r2l"),
+    ("r2l", "l2r"),
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,9 @@ def chosen_input(arguments: argparse.Namespace) -> ChosenInput | None:
     """
     t2b, b2t, both = arguments.t2b, arguments.b2t, arguments.input
     offset = _parse_offset(arguments.offset)
-    if both is not None and (t2b is not None or b2t is not None):
+    if "" in (t2b, b2t, both):
+        raise InputError("--t2b, --b2t or --input: expected a path, got an empty one")
+    if both is not None and (t2b, b2t) != (None, None):
         raise InputError("--input holds both views; leave out --t2b and --b2t")
     if (both is None) != (arguments.layout is None):
         given, missing = ("--input", "--layout") if both else ("--layout", "--input")
@@ -80,6 +89,27 @@ def chosen_input(arguments: argparse.Namespace) -> ChosenInput | None:
     if offset is not None and is_image(t2b):
         raise InputError("--offset: only for clips, not for two images; leave it out")
     return ChosenInput(t2b, b2t, offset=offset or 0)
+
+
+def add_directions_argument(timing: argparse._ArgumentGroup) -> None:
+    """Add `--directions`, for `parse_directions`."""
+    timing.add_argument(
+        "--directions",
+        metavar="D1,D2",
+        help="how first and second view are read: t2b,b2t (default), b2t,t2b, l2r,r2l or r2l,l2r",
+    )
+
+
+def parse_directions(text: str) -> tuple[Direction, Direction]:
+    """The directions in which both sensors are read, "t2b,b2t" or another pair.
+
+    Raises:
+        InputError: it is no such pair.
+    """
+    for directions in _DIRECTIONS:
+        if text == ",".join(directions):
+            return directions
+    raise InputError(f"--directions {text}: expected t2b,b2t or b2t,t2b or l2r,r2l or r2l,l2r")
 
 
 def find_captures(chosen: ChosenInput | None, root: str) -> Sequence[CapturePair] | RealPairs:

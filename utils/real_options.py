@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -14,7 +14,7 @@ from models.correction import frame_instants
 from utils.errors import InputError
 from utils.evaluation_options import FrameCount, MethodOptions, add_method_argument, overrides
 from utils.option_files import OptionGroup, load_options
-from utils.real_inputs import add_input_arguments
+from utils.real_inputs import add_directions_argument, add_input_arguments, parse_directions
 
 Instant = Annotated[float, Field(ge=0, le=1)]
 FrameRate = Annotated[float, Field(ge=0.01, le=1e5)]
@@ -114,7 +114,8 @@ def option_overrides(arguments: argparse.Namespace) -> list[str]:
     if arguments.exposure is not None:
         changes.append(f"timing.exposure={_parse_numbers('exposure', arguments.exposure, 2)}")
     if arguments.directions is not None:
-        changes.append(f"timing.directions={_parse_directions(arguments.directions)}")
+        directions = parse_directions(arguments.directions)
+        changes.append(f"timing.directions={json.dumps(directions)}")
     changes += [f"{name}=true" for name in _SWITCHES if getattr(arguments, name)]
     return changes
 
@@ -158,11 +159,7 @@ def _add_timing_arguments(group: argparse._ArgumentGroup) -> None:
         help="readouts during which a row of each sensor collects light (0,0); frames are at "
         "mid-exposure",
     )
-    group.add_argument(
-        "--directions",
-        metavar="D1,D2",
-        help="how first and second view are read: t2b,b2t (default), b2t,t2b, l2r,r2l or r2l,l2r",
-    )
+    add_directions_argument(group)
 
 
 def _add_check_arguments(group: argparse._ArgumentGroup) -> None:
@@ -208,14 +205,6 @@ def _parse_numbers(name: str, text: str, count: int) -> list[float]:
         expected = "a number" if count == 1 else f"{count} numbers such as 0.3,0.3"
         raise InputError(f"--{name.replace('_', '-')} {text}: expected {expected}")
     return numbers
-
-
-def _parse_directions(text: str) -> str:
-    """JSON of the directions."""
-    directions = text.split(",")
-    if len(directions) != 2 or not set(directions) <= set(get_args(Direction)):
-        raise InputError(f"--directions {text}: expected t2b,b2t or b2t,t2b or l2r,r2l or r2l,l2r")
-    return json.dumps(directions)
 
 
 def _parse_count(text: str) -> int:

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from utils.image_io import prepare_output_folder
 from utils.methods import identify_method, load_method
 from utils.preparation import Preparation, check_clip, check_single
 from utils.real_options import RealOptions, chosen_instants
+from utils.sole_use import sole_use
 from utils.unfinished_clip import HIDDEN, UnfinishedClip, open_unfinished
 from utils.viewer import VIEWER
 
@@ -101,11 +103,12 @@ def correct_clip(
     root = arguments.output or Path(options.path.root) / options.task
     place = prepare_output_folder(Path(root) / stream.name)
     unfinished = UnfinishedClip(place / HIDDEN, plan.part_count)
-    if processes.is_main:
-        about = identify_method(options) | describe_clip(plan)
-        open_unfinished(unfinished, about, restart=arguments.restart)
-    processes.gather(None)  # the folder is ready
-    write_clip(plan, method.correct, unfinished, processes)
+    with sole_use(place) if processes.is_main else nullcontext():
+        if processes.is_main:
+            about = identify_method(options) | describe_clip(plan)
+            open_unfinished(unfinished, about, restart=arguments.restart)
+        processes.gather(None)  # the folder is ready
+        write_clip(plan, method.correct, unfinished, processes)
     if processes.is_main:
         sys.stdout.write(
             f"{stream.name}: {plan.frame_count} frames of {stream.count} pairs at "

@@ -4,7 +4,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -45,6 +46,13 @@ _ALONE = Processes(torch.device("cpu"))
 _GAIN = 2**0.5  # of formula weights, for networks with leaky ReLUs
 
 
+class Cost(NamedTuple):
+    """What a piece of work takes: seconds, and floating-point operations."""
+
+    seconds: float
+    operations: float
+
+
 class Step(NamedTuple):
     """A step that can be taken again and again.
 
@@ -65,38 +73,28 @@ class Step(NamedTuple):
 
 def measure(*, quick: bool = False) -> list[Row]:
     """Steps at full width, their memory, two processes against one, and the loader."""
-    rounds = 1 if quick else 4
-    steps = {kind: build_step(kind) for kind in _BARS}
-    generator, pair = Generator().eval(), torch.rand(1, 2, 3, 544, 960)
-    offsets = torch.rand(1, 6, 544, 960) * 2 - 1
-
-    def plain_pass() -> None:
-        with torch.no_grad():
-            plain_forward(generator, pair, offsets)
-
-    work = [plain_pass, *(step.take for step in steps.values())]
-    pass_seconds, *seconds = least_times(work, rounds + 1)
-    pass_operations = count_operations(plain_pass)
+    plain, *costs = _costs(["plain", *_BARS], rounds=2 if quick else 5)
     rows = []
-    for kind, taken in zip(steps, seconds, strict=True):
+    for (kind, bars), cost in zip(_BARS.items(), costs, strict=True):
         what = f"{kind} step, {_describe(kind)}"
-        ratio = f"{taken:.2f} s, {taken / pass_seconds:.2f} plain passes"
-        rows.append(Row(what, ratio, _BARS[kind][0]))
-        share = count_operations(steps[kind].take) / pass_operations
+        ratio = f"{cost.seconds:.2f} s, {cost.seconds / plain.seconds:.2f} plain passes"
+        rows.append(Row(what, ratio, bars[0]))
+        share = cost.operations / plain.operations
         rows.append(Row("... operations / those of a plain pass", f"{share:.2f}"))
-        rows.append(Row(f"{kind}: peak memory", f"{_peak(kind) / 1e9:.2f} GB", _BARS[kind][1]))
-    rows.append(Row("stage1: relative difference of the loss", _difference(steps["stage1"])))
+        rows.append(Row(f"{kind}: peak memory", f"{_peak(kind) / 1e9:.2f} GB", bars[1]))
+    rows.append(Row("stage1: relative difference of the loss", _difference(build_step("stage1"))))
     rows.append(Row("two gloo processes, seconds of a step to one's", _scale_out(), ""))
-    pace = 2 / seconds[0]
+    pace = 2 / costs[0].seconds
     rows.append(Row("loader worker to a stage-1 step", f"{_loader_pace() / pace:.1f}", ">= 3"))
     return rows
 
 
 def build_step(kind: Kind, *, batch_size: int = 2, processes: Processes = _ALONE) -> Step:
-    """A step on smooth random images, with the flow network's weights if they are there."""
+    """A step as training takes it, with the flow network's weights if they are there."""
     torch.manual_seed(0)
     device = processes.device
-    generator, perceptual = Generator().to(device), Perceptual()
+    generator, perceptual = Generator(), Perceptual()
+    generator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     fill_by_formula(perceptual, 2, _GAIN)
     flow = PWCNet("released").requires_grad_(False).eval()
     if (_ROOT / _PWC).is_file():
@@ -168,10 +166,42 @@ def _loader_pace() -> float:
     return 20 / (time.perf_counter() - start)
 
 
+def _costs(works: Sequence[str], rounds: int) -> list[Cost]:
+    """The least costs of a plain pass and of steps, each in a process of its own, in turns.
+
+    Of its own, because training keeps its memory (`utils.device.reuse_memory`), and the plain path
+    does not.
+    """
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    processes = [_start("cost", work, threads) for work in works]
+    operations = [float(_line(process)) for process in processes]
+    least = [float("inf")] * len(works)
+    for _ in range(rounds):
+        for index, process in enumerate(processes):
+            least[index] = min(least[index], float(_line(process, asked=True)))
+    for process in processes:
+        process.communicate()
+    return [Cost(*cost) for cost in zip(least, operations, strict=True)]
+
+
+def _line(process: "subprocess.Popen[str]", *, asked: bool = False) -> str:
+    """The next line that a process prints, for some after it is asked to."""
+    assert process.stdin is not None and process.stdout is not None
+    if asked:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    return process.stdout.readline()
+
+
 def _start(task: str, argument: str, environment: dict[str, str]) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "utils.benchmark_training", task, argument]
     return subprocess.Popen(
-        command, cwd=_ROOT, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True
+        command,
+        cwd=_ROOT,
+        env={**os.environ, **environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -186,6 +216,26 @@ def _run_apart(task: str, argument: str, **environment: str) -> str:
     if process.returncode:
         raise RuntimeError(f"{task} {argument}: exit status {process.returncode}")
     return output
+
+
+def _report_costs(work: str) -> None:
+    """Print the operations of a work, then its seconds each time that a line comes in."""
+    if work == "plain":
+        take = _plain_pass()
+    else:
+        reuse_memory()
+        take = build_step(next(kind for kind in _BARS if kind == work)).take
+    sys.stdout.write(f"{count_operations(take)}\n")
+    sys.stdout.flush()
+    for _ in sys.stdin:
+        sys.stdout.write(f"{least_times([take], 1)[0]}\n")
+        sys.stdout.flush()
+
+
+def _plain_pass() -> Callable[[], object]:
+    generator, pair = Generator().eval(), torch.rand(1, 2, 3, 544, 960)
+    offsets = torch.rand(1, 6, 544, 960) * 2 - 1
+    return torch.no_grad()(partial(plain_forward, generator, pair, offsets))
 
 
 def _report_peak(kind: Kind) -> None:
@@ -217,7 +267,9 @@ def _report_pace(rank: int) -> None:
 def main() -> None:
     """Measure what takes a process of its own, for another process of this module."""
     task, argument = sys.argv[1:]
-    if task == "peak":
+    if task == "cost":
+        _report_costs(argument)
+    elif task == "peak":
         _report_peak(next(kind for kind in _BARS if kind == argument))
     else:
         _report_pace(int(argument))

@@ -26,6 +26,7 @@ from models.refiner_blocks import (
     FusionNet,
     MatchingNet,
     UNet,
+    displace,
     zeroed,
 )
 from models.warping import Corner, backward_warp, bicubic_warp
@@ -178,7 +179,7 @@ class Refiner(nn.Module):
             share = torch.sigmoid(motion[:, :1] + _FIRST_LOGIT)
             displacement = torch.lerp(displacement, cues.camera, share)
             # A gate of its own: most cells are right already, and want no change at all.
-            change = torch.sigmoid(motion[:, 1:2]) * _displace(motion[:, 2:6], cues.offset)
+            change = torch.sigmoid(motion[:, 1:2]) * displace(motion[:, 2:6], cues.offset)
             displacement = displacement + _VELOCITY_SCALE * change
             found.append(displacement)
         return (found[0], found[1]), hidden, motion[:, 6:]
@@ -281,13 +282,6 @@ class RefinedMotion(NamedTuple):
             hidden=cut(self.hidden),
             preference=cut(self.preference),
         )
-
-
-def _displace(motion: Tensor, offset: Tensor) -> Tensor:
-    """(N, 4, h, w) displacements to both views: a velocity, and an acceleration, over offsets."""
-    velocity, acceleration = motion.chunk(2, dim=1)
-    views = [velocity * part + acceleration * part**2 for part in offset.chunk(2, dim=1)]
-    return torch.cat(views, dim=1)
 
 
 def _repeat(images: Tensor, count: int) -> Tensor:

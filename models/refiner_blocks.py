@@ -122,6 +122,13 @@ class FusionNet(nn.Module):
         return Change(change[:, :4].float(), full[:, :1], full[:, 1:])
 
 
+def displace(motion: Tensor, offset: Tensor) -> Tensor:
+    """(N, 4, h, w) displacements to both views: a velocity, and an acceleration, over offsets."""
+    velocity, acceleration = motion.chunk(2, dim=1)
+    views = [velocity * part + acceleration * part**2 for part in offset.chunk(2, dim=1)]
+    return torch.cat(views, dim=1)
+
+
 def _convs(inputs: int, outputs: int, *, stride: int = 1, count: int = 2) -> nn.Sequential:
     more = [_conv(outputs, outputs) for _ in range(count - 1)]
     return nn.Sequential(_conv(inputs, outputs, stride=stride), *more)

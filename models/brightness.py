@@ -3,6 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
+from models.robust import geman_mcclure_weight
+
 Array = npt.NDArray[np.float32]
 
 _LEAST_POINTS = 100
@@ -30,7 +32,7 @@ def fit_line(first: Array, second: Array) -> tuple[float, float]:
     gain, offset, scale = 1.0, float(np.median(second - first)), _FIRST_SCALE
     for _ in range(_STEPS):
         residual = second - gain * first - offset
-        weight = 1 / (1 + (residual / scale) ** 2) ** 2
+        weight = geman_mcclure_weight((residual / scale) ** 2)
         means = [float(np.average(values, weights=weight)) for values in (first, second)]
         spreads = [
             float(np.average((values - mean) ** 2, weights=weight)) ** 0.5

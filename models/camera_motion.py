@@ -27,6 +27,7 @@ from models.camera_path import (
     sum_of_products,
     time_basis,
 )
+from models.robust import geman_mcclure_weight
 
 Array = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -100,7 +101,7 @@ class _Equations:
         for _ in range(_STEPS):
             residual = self.residual(motion.path)
             squared = (residual**2).sum(0)
-            weight = self.confidence / (1 + squared / scale**2) ** 2
+            weight = self.confidence * geman_mcclure_weight(squared / scale**2)
             scale = max(scale * _SCALE_DECAY, _LAST_SCALE)
             noise = (weight * squared).sum() / weight.sum() / 2 + _LEAST_NOISE
             share = weight / weight.sum() * independent / noise

@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from models.camera_path import CameraMotion, sum_of_products
-from models.flow_measurement import robust_deviation
 from models.followed_points import Difference, FollowedPoints
 from models.image_sampling import SmoothedView
 from models.parallax import Parallax
+from models.robust import robust_deviation
 from models.scan import Scan
 
 Array = npt.NDArray[np.float32]

@@ -8,7 +8,7 @@ Arrays are NumPy float32, vectors (dx, dy) last, in pixels.
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +17,13 @@ from torch import Tensor
 from models.flow_dis import search_flow, single_threaded_opencv, to_luma
 from models.flow_refinement import refine_flow
 from models.image_sampling import SmoothedView, sample_image
+from models.robust import robust_deviation
 from models.scan import Scan
 
 Array = npt.NDArray[np.float32]
 Luma = npt.NDArray[np.uint8]
 
 _TRUSTED_ERROR = 1.5  # px by which the flows there and back may miss each other
-_DEVIATION = 1.4826  # medians of normally distributed magnitudes in a standard deviation
 _NOISES = 1.5  # variances in a difference: sampled between pixels, the other view has about half
 
 
@@ -88,11 +88,6 @@ def measure_noise(brighter: Array, measurement: Measurement) -> float:
     if not difference.size:
         return 0.0
     return robust_deviation(difference - np.median(difference)) / math.sqrt(_NOISES) / 255
-
-
-def robust_deviation(errors: npt.NDArray[np.floating[Any]]) -> float:
-    """Standard deviation of normally distributed errors, some of which may be far larger."""
-    return _DEVIATION * float(np.median(np.abs(errors)))
 
 
 def measure_pair(pair: Tensor, scan_time: Tensor | None = None) -> tuple[Measurement, Measurement]:

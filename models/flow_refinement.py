@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from models.brightness import fit_levels
 from models.image_sampling import SmoothedView, sample_image, spacing_between
+from models.robust import geman_mcclure_weight
 
 Array = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -57,7 +58,7 @@ def refine_flow(flow: Array, first: SmoothedView, second: SmoothedView) -> Array
 
 def _step(slopes: Array, difference: Array, inside: Bools) -> Array:
     """Displacement (h, w, 2) in px by which each window's differences (h, w) become least."""
-    weight = (inside / (1 + (difference / _DOUBT) ** 2) ** 2).astype(np.float32)
+    weight = (inside * geman_mcclure_weight((difference / _DOUBT) ** 2)).astype(np.float32)
     weighted = slopes * weight[..., None]
     squares = _in_windows(weighted * slopes) + np.float32(_LEAST_SLOPE**2)
     across = _in_windows(weighted[..., 0] * slopes[..., 1])

@@ -103,6 +103,7 @@ def write_dataset(
     sequences = {}
     with new_sequences(output, split, names) as making:
         _check_seeds(output, seeds)
+        _check_frames(output, split, frames)
         for index, seed in enumerate(tqdm(seeds, unit="scene", disable=None)):
             setting = settings[index % len(settings)]
             capture = draw_scene(textures, setting, seed).capture(torch.linspace(0, 1, frames))
@@ -152,6 +153,7 @@ def write_recorded(
     statistics = VideoStatistics()
     first_frames: list[int] = []
     with new_sequences(output, split, [name]) as making:
+        _check_frames(output, split, len(settings.times))
         frames = (frame.to(device) for frame in source.frames())
         rolled = roll_captures(frames, settings, flow, statistics)
         for first_frame, capture in tqdm(rolled, unit="capture", disable=None):
@@ -162,6 +164,23 @@ def write_recorded(
         description = _describe(source, settings, statistics) | dict(about or {})
         write_description(making, split, {name: {"captures": captures}}, **description)
     return len(first_frames)
+
+
+def _check_frames(output: Path, split: str, frames: int) -> None:
+    """Refuse other numbers of true frames than a split has: it could not be scored.
+
+    Raises:
+        InputError: its captures have more or fewer.
+    """
+    for earlier in read_runs(output):
+        for name in earlier.sequences if earlier.split == split else ():
+            folder = output / split / name / "GS"
+            found = len(list(folder.glob("00000000_gs_*.png")))
+            if found != frames:
+                raise InputError(
+                    f"--frames {frames}: {folder} has {found} true frames of each capture; give as "
+                    "many, or another --split"
+                )
 
 
 def _check_seeds(output: Path, seeds: Sequence[int]) -> None:

@@ -197,6 +197,18 @@ def test_sequences_are_named_after_their_recording_and_can_be_read(
     assert (tmp_path / "set" / "more").is_dir()
 
 
+def test_a_split_has_one_number_of_true_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        write_frames_of_scene(tmp_path / name, count=5)
+    words = ("--span", 5, "--frames-folder")
+    call(monkeypatch, tmp_path / "set", *words, tmp_path / "one", "--frames", 2)
+    with pytest.raises(InputError, match="--frames 3: .*one/GS has 2 true frames of each capture"):
+        call(monkeypatch, tmp_path / "set", *words, tmp_path / "two", "--frames", 3)
+    call(monkeypatch, tmp_path / "set", *words, tmp_path / "two", "--frames", 3, "--split", "valid")
+
+
 def test_frames_of_one_row_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(5):
         write_pixels(tmp_path / "line" / f"{number}.png", (1, 8))

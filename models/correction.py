@@ -12,9 +12,9 @@ from torch import Tensor
 
 from models.classical import correct_classically
 from models.networks import Corrector
-from models.passes import Pass, Running, expect_numbers, run_passes
+from models.passes import InferenceSettings, Pass, expect_numbers, run_passes
 
-IN_FLOAT32 = Running()
+IN_FLOAT32 = InferenceSettings()
 """The default: results that can be compared with published ones, in tiles only where needed."""
 
 
@@ -48,7 +48,7 @@ def correct(
     times: Sequence[float],
     *,
     scan_time: Tensor | None = None,
-    running: Running = IN_FLOAT32,
+    settings: InferenceSettings = IN_FLOAT32,
 ) -> Tensor:
     """Global-shutter frames of one capture, in as few passes as possible.
 
@@ -61,7 +61,7 @@ def correct(
         pair: (2, 3, H, W) RGB in [0, 1]: t2b, b2t; any H >= 2, any W >= 1.
         times: instants in [0, 1], in any order.
         scan_time: (H,) exposure time of each t2b row; a readout of exactly these H rows by default.
-        running: precision and tiles.
+        settings: precision and tiles.
 
     Returns:
         (T, 3, H, W) float32 in [0, 1] on the generator's device.
@@ -78,7 +78,7 @@ def correct(
             for index in (index for index, wanted in enumerate(times) if wanted == t):
                 made.tile.paste(frames[index], frame)
 
-    run_passes(generator, pair, (times, scan_time), running=running, take=take)
+    run_passes(generator, pair, (times, scan_time), settings=settings, take=take)
     expect_numbers(frames)
     return frames
 

@@ -16,7 +16,7 @@ from models.flow_dis import single_threaded_opencv
 from models.generator_layers import resize_flow
 from models.motion_field import MotionField, cell_centres, enlarge_cells, sample_frame
 from models.networks import Corrector
-from models.passes import Pass, Running, expect_numbers, run_passes
+from models.passes import InferenceSettings, Pass, expect_numbers, run_passes
 
 Array = npt.NDArray[np.float32]
 
@@ -50,7 +50,7 @@ def correct_with_flows(
     times: Sequence[float],
     *,
     scan_time: Tensor | None = None,
-    running: Running = IN_FLOAT32,
+    settings: InferenceSettings = IN_FLOAT32,
 ) -> CorrectionWithFlows:
     """`models.correction.correct`, and the finest flows of the network's same passes.
 
@@ -69,7 +69,7 @@ def correct_with_flows(
                 full = resize_flow(flow.float(), 2)
                 made.tile.paste(flows[index], full[..., : frame.shape[-2], : frame.shape[-1]])
 
-    run_passes(generator, pair, (times, scan_time), running=running, take=take)
+    run_passes(generator, pair, (times, scan_time), settings=settings, take=take)
     expect_numbers(frames)
     return CorrectionWithFlows(frames, flows)
 

@@ -34,7 +34,7 @@ _FRAMES_OF_A_PASS = 3
 
 
 @dataclass(frozen=True)
-class Running:
+class InferenceSettings:
     """How a network runs.
 
     Attributes:
@@ -87,7 +87,7 @@ def run_passes(
     pair: Tensor,
     when: tuple[Sequence[float], Tensor | None],
     *,
-    running: Running,
+    settings: InferenceSettings,
     take: Callable[[Pass], None],
 ) -> None:
     """Make frames of a pair and hand each pass to `take`.
@@ -99,7 +99,7 @@ def run_passes(
         pair: (2, 3, H, W) RGB in [0, 1], any H >= 2, any W >= 1.
         when: instants in [0, 1], and the (H,) exposure times of the t2b rows, if not of exactly
             these rows.
-        running: precision and tiles.
+        settings: precision and tiles.
         take: given every pass once, or again from the start.
 
     Raises:
@@ -118,17 +118,17 @@ def run_passes(
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     weight = next(network.parameters())
     scan = padded_scan(scan_time, size[0], size[0]).to("cpu", weight.dtype)
-    plan = plan_tiles(network, size, len(times), running.tile)
+    plan = plan_tiles(network, size, len(times), settings.tile)
     if plan.note:
         sys.stderr.write(f"{plan.note}\n")
     together = PIXELS_TOGETHER[weight.device.type == "cpu"]
     job = _Job(pair.to(weight), tuple(map(float, times)), scan, plan.tile, together)
-    with torch.inference_mode(), autocast(running.precision, weight.device):
+    with torch.inference_mode(), autocast(settings.precision, weight.device):
         try:
             _take_all(network, job, take)
             return
         except torch.OutOfMemoryError:
-            if plan.tile is not None or running.tile is None:
+            if plan.tile is not None or settings.tile is None:
                 raise
         sys.stderr.write(f"{size[1]}x{size[0]}: out of memory, again in tiles of {FALLBACK_TILE}\n")
         _take_all(network, job._replace(tile=FALLBACK_TILE, together=0), take)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from data.time_maps import scan_time
 from models.correction import BASELINES, correct
 from models.generator import Generator, GeneratorOutput
-from models.passes import Running
+from models.passes import InferenceSettings
 from utils.errors import InputError
 
 
@@ -131,8 +131,8 @@ def test_any_size_comes_back_as_it_was(tiny: Generator, size: tuple[int, int]) -
 def test_ultra_high_definition_is_padded_by_16_rows() -> None:
     generator = RecordingGenerator()
     pair = torch.zeros(2, 3, 1, 1).expand(2, 3, 2160, 3840)
-    whole = Running(tile=None)
-    frames = correct(generator, pair, [0.5], running=whole)  # type: ignore[arg-type]
+    whole = InferenceSettings(tile=None)
+    frames = correct(generator, pair, [0.5], settings=whole)  # type: ignore[arg-type]
     assert frames.shape == (1, 3, 2160, 3840)
     assert generator.offsets[0].shape == (1, 6, 2176, 3840)
 

@@ -18,7 +18,7 @@ from models.flow_pwc import PWCNet
 from models.generator import Generator
 from models.losses import Perceptual
 from models.objectives import CycleObjective
-from models.passes import Running
+from models.passes import InferenceSettings
 from tests.formula_weights import fill_by_formula
 from tests.plain_generator import plain_correct
 from tests.plain_step import plain_cycle
@@ -32,7 +32,7 @@ pytestmark = [
 ]
 
 GPU = torch.device("cuda", 0)
-WHOLE = Running(tile=None)
+WHOLE = InferenceSettings(tile=None)
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +60,8 @@ def psnr(a: Tensor, b: Tensor) -> float:
 
 
 def test_frames_are_those_of_a_cpu(light: Generator, pair: Tensor) -> None:
-    expected = correct(light, pair, frame_instants(9), running=WHOLE)
-    frames = correct(light.to(GPU), pair, frame_instants(9), running=WHOLE)
+    expected = correct(light, pair, frame_instants(9), settings=WHOLE)
+    frames = correct(light.to(GPU), pair, frame_instants(9), settings=WHOLE)
     assert frames.device == GPU
     # Sums in another order.
     torch.testing.assert_close(frames.cpu(), expected, rtol=0, atol=1e-4)
@@ -69,21 +69,21 @@ def test_frames_are_those_of_a_cpu(light: Generator, pair: Tensor) -> None:
 
 def test_frames_are_those_of_the_plain_path(light: Generator, pair: Tensor, exact: None) -> None:
     light.to(GPU)
-    frames = correct(light, pair, frame_instants(9), running=WHOLE)
+    frames = correct(light, pair, frame_instants(9), settings=WHOLE)
     torch.testing.assert_close(frames, plain_correct(light, pair.to(GPU), 9), rtol=0, atol=1e-4)
 
 
 def test_the_default_network_gives_the_frames_of_a_cpu(pair: Tensor) -> None:
     refiner = load_generator("pretrained/drsc_light.safetensors")
-    expected = correct(refiner, pair, [0.0, 0.5], running=WHOLE)
-    frames = correct(refiner.to(GPU), pair, [0.0, 0.5], running=WHOLE)
+    expected = correct(refiner, pair, [0.0, 0.5], settings=WHOLE)
+    frames = correct(refiner.to(GPU), pair, [0.0, 0.5], settings=WHOLE)
     torch.testing.assert_close(frames.cpu(), expected, rtol=0, atol=1e-3)
 
 
 def test_bfloat16_is_within_50_db(light: Generator, pair: Tensor) -> None:
     light.to(GPU)
-    reference = correct(light, pair, [0.0, 0.25, 0.75], running=WHOLE)
-    rounded = correct(light, pair, [0.0, 0.25, 0.75], running=Running("bfloat16", None))
+    reference = correct(light, pair, [0.0, 0.25, 0.75], settings=WHOLE)
+    rounded = correct(light, pair, [0.0, 0.25, 0.75], settings=InferenceSettings("bfloat16", None))
     assert not torch.equal(reference, rounded)
     assert psnr(reference, rounded) > 50
 
@@ -92,10 +92,10 @@ def test_a_pass_waits_for_nothing(light: Generator, pair: Tensor) -> None:
     """A GPU that must finish before the next call can be made idles until it comes."""
     light.to(GPU)
     there = pair.to(GPU)
-    correct(light, there, frame_instants(5), running=WHOLE)
+    correct(light, there, frame_instants(5), settings=WHOLE)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        correct(light, there, frame_instants(5), running=WHOLE)
+        correct(light, there, frame_instants(5), settings=WHOLE)
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
@@ -116,7 +116,7 @@ def test_out_of_memory_falls_back_to_tiles(
     frames = correct(light, pair, frame_instants(5))
     assert "out of memory, again in tiles of 64" in capsys.readouterr().err
     monkeypatch.setattr(light, "decode", whole)
-    expected = correct(light, pair, frame_instants(5), running=Running(tile=64))
+    expected = correct(light, pair, frame_instants(5), settings=InferenceSettings(tile=64))
     torch.testing.assert_close(frames, expected, rtol=0, atol=1e-4)
 
 

@@ -8,14 +8,14 @@ from data.real_pairs import RealPairs
 from models import passes
 from models.correction import correct, frame_instants
 from models.generator import EncodedPairs, Generator, GeneratorOutput
-from models.passes import Running
+from models.passes import InferenceSettings
 from models.refiner import Refiner
 from tests.formula_weights import fill_by_formula
 from tests.plain_generator import plain_correct
 from utils.checkpoint import load_generator
 from utils.errors import InputError
 
-WHOLE = Running(tile=None)
+WHOLE = InferenceSettings(tile=None)
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +32,14 @@ def light() -> Generator:
 
 def test_nine_frames_equal_the_plain_loop(light: Generator, pair: Tensor) -> None:
     part = pair[..., :90, :130]
-    frames = correct(light, part, frame_instants(9), running=WHOLE)
+    frames = correct(light, part, frame_instants(9), settings=WHOLE)
     torch.testing.assert_close(frames, plain_correct(light, part, 9), rtol=0, atol=1e-4)
 
 
 def test_tiles_of_a_generator_show_no_seam(light: Generator, pair: Tensor) -> None:
     wide = torch.cat((pair, pair.flip(-1)), dim=-1)[..., :96, :]
-    whole = correct(light, wide, [0.25], running=WHOLE)
-    tiled = correct(light, wide, [0.25], running=Running(tile=320))
+    whole = correct(light, wide, [0.25], settings=WHOLE)
+    tiled = correct(light, wide, [0.25], settings=InferenceSettings(tile=320))
     assert not torch.equal(tiled, whole)
     torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-3)
 
@@ -48,8 +48,8 @@ def test_tiles_of_the_bundled_refiner_show_no_seam(pair: Tensor) -> None:
     refiner = load_generator("pretrained/drsc_light.safetensors")
     assert isinstance(refiner, Refiner)
     part = pair[..., :150, :210]
-    whole = correct(refiner, part, [0.0, 0.25], running=WHOLE)
-    tiled = correct(refiner, part, [0.0, 0.25], running=Running(tile=64))
+    whole = correct(refiner, part, [0.0, 0.25], settings=WHOLE)
+    tiled = correct(refiner, part, [0.0, 0.25], settings=InferenceSettings(tile=64))
     torch.testing.assert_close(tiled, whole, rtol=0, atol=2e-5)
 
 
@@ -57,9 +57,11 @@ def test_a_batch_of_passes_makes_the_same_frames(
     light: Generator, pair: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     part, times = pair[..., :64, :96], frame_instants(6)
-    alone = correct(light, part, times, running=WHOLE)
+    alone = correct(light, part, times, settings=WHOLE)
     monkeypatch.setattr(passes, "PIXELS_TOGETHER", (0, 2 * 64 * 96))
-    torch.testing.assert_close(correct(light, part, times, running=WHOLE), alone, rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        correct(light, part, times, settings=WHOLE), alone, rtol=0, atol=1e-5
+    )
 
 
 def test_a_batch_of_a_refiners_frames_likewise(
@@ -67,10 +69,10 @@ def test_a_batch_of_a_refiners_frames_likewise(
 ) -> None:
     refiner = load_generator("pretrained/drsc_light.safetensors")
     part, times = pair[..., :64, :96], (0.0, 0.25, 1.0)
-    alone = correct(refiner, part, times, running=WHOLE)
+    alone = correct(refiner, part, times, settings=WHOLE)
     monkeypatch.setattr(passes, "PIXELS_TOGETHER", (0, 2 * 64 * 96))
     torch.testing.assert_close(
-        correct(refiner, part, times, running=WHOLE), alone, rtol=0, atol=1e-5
+        correct(refiner, part, times, settings=WHOLE), alone, rtol=0, atol=1e-5
     )
 
 
@@ -82,8 +84,8 @@ def test_generators_of_other_frame_counts_are_refused(pair: Tensor) -> None:
 
 def test_bfloat16_is_within_50_db(light: Generator, pair: Tensor) -> None:
     part = pair[..., :128, :128]
-    exact = correct(light, part, [0.0, 0.25], running=WHOLE)
-    rounded = correct(light, part, [0.0, 0.25], running=Running("bfloat16", None))
+    exact = correct(light, part, [0.0, 0.25], settings=WHOLE)
+    rounded = correct(light, part, [0.0, 0.25], settings=InferenceSettings("bfloat16", None))
     assert rounded.dtype == torch.float32 and not torch.equal(exact, rounded)
     assert -10 * float(torch.log10((exact - rounded).square().mean())) > 50
 
@@ -112,6 +114,6 @@ def test_out_of_memory_falls_back_to_tiles(
     part = pair[..., :64, :96]
     frames = correct(short, part, [0.5])
     assert capsys.readouterr().err == "96x64: out of memory, again in tiles of 64\n"
-    assert torch.equal(frames, correct(short, part, [0.5], running=Running(tile=64)))
+    assert torch.equal(frames, correct(short, part, [0.5], settings=InferenceSettings(tile=64)))
     with pytest.raises(torch.OutOfMemoryError):
-        correct(short, part, [0.5], running=WHOLE)
+        correct(short, part, [0.5], settings=WHOLE)

@@ -14,7 +14,7 @@ from data.time_maps import offset_maps, scan_time
 from models.correction import correct, frame_instants
 from models.motion_cues import find_motion
 from models.objectives import CycleObjective
-from models.passes import Running
+from models.passes import InferenceSettings
 from models.precision import autocast
 from models.refiner import Refiner
 from tests.plain_generator import plain_correct
@@ -64,10 +64,10 @@ def _measure_frames() -> list[Row]:
         with autocast("float32", pair.device):
             return plain_correct(generator, pair, 9)
 
-    def ours(running: Running) -> Tensor:
-        return correct(generator, pair, _NINE, running=running)
+    def ours(settings: InferenceSettings) -> Tensor:
+        return correct(generator, pair, _NINE, settings=settings)
 
-    exact, low = Running(tile=None), Running("auto", tile=None)
+    exact, low = InferenceSettings(tile=None), InferenceSettings("auto", tile=None)
     expected = plain()
     difference = float((ours(exact) - expected).abs().max())
     psnr = -10 * float(torch.log10((ours(low) - expected).square().mean()))
@@ -88,8 +88,8 @@ def _measure_frames() -> list[Row]:
 def _measure_refiner() -> list[Row]:
     refiner, pair = Refiner().eval().cuda(), smooth_pair(_SIZE).cuda()
     maps = offset_maps(scan_time(_SIZE[0])[None], torch.tensor([_NINE]))
-    running = Running("auto", tile=None)
-    whole = _cost(lambda: correct(refiner, pair, _NINE, running=running), rounds=3)
+    settings = InferenceSettings("auto", tile=None)
+    whole = _cost(lambda: correct(refiner, pair, _NINE, settings=settings), rounds=3)
     motion = _cost(lambda: find_motion(pair[None], maps), rounds=3)
     return [
         Row("nine frames, refiner (width 1.0), precision auto", _describe(whole)),

@@ -12,7 +12,7 @@ from torch import Tensor
 from data import time_maps
 from models.correction import correct, frame_instants
 from models.generator import Generator
-from models.passes import Running
+from models.passes import InferenceSettings
 from models.precision import computes_bfloat16
 from tests.formula_weights import fill_by_formula
 from tests.plain_generator import plain_correct, plain_forward
@@ -87,18 +87,18 @@ def smooth_pair(size: tuple[int, int]) -> Tensor:
 
 
 def _measure_speed(generator: Generator, pair: Tensor, *, rounds: int) -> list[Row]:
-    float32, bfloat16 = Running(tile=None), Running("bfloat16", tile=None)
+    float32, bfloat16 = InferenceSettings(tile=None), InferenceSettings("bfloat16", tile=None)
     plain, lean, low = least_times(
         [
             lambda: plain_correct(generator, pair, 9, passes=1),
-            lambda: correct(generator, pair, _NINE, running=float32),
-            lambda: correct(generator, pair, _NINE, running=bfloat16),
+            lambda: correct(generator, pair, _NINE, settings=float32),
+            lambda: correct(generator, pair, _NINE, settings=bfloat16),
         ],
         rounds + 1,
     )
     expected = plain_correct(generator, pair, 9)
-    exact = correct(generator, pair, _NINE, running=float32)
-    rounded = correct(generator, pair, _NINE, running=bfloat16)
+    exact = correct(generator, pair, _NINE, settings=float32)
+    rounded = correct(generator, pair, _NINE, settings=bfloat16)
     difference = float((exact - expected).abs().max())
     psnr = -10 * float(torch.log10((rounded - exact).square().mean()))
     operations, plain_operations = _count_operations(generator)

@@ -14,7 +14,7 @@ from models.correction_flows import (
     correct_classically_with_flows,
     correct_with_flows,
 )
-from models.passes import Running
+from models.passes import InferenceSettings
 from models.self_ensemble import average_both_ways, average_both_ways_with_flows
 from utils.checkpoint import load_generator
 from utils.errors import InputError
@@ -71,11 +71,11 @@ def _load_plain(options: MethodOptions, device: torch.device | str) -> NamedMeth
     file = Path(weights)
     name = file.name if file.stem in BASELINE_NAMES.values() else file.stem
     generator = load_generator(weights, device)
-    running = Running(options.precision, options.tile)
+    settings = InferenceSettings(options.precision, options.tile)
     return NamedMethod(
         name,
-        partial(correct, generator, running=running),
-        partial(correct_with_flows, generator, running=running),
+        partial(correct, generator, settings=settings),
+        partial(correct_with_flows, generator, settings=settings),
     )
 
 

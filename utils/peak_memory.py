@@ -13,7 +13,7 @@ from models.array_correction import BUNDLED_WEIGHTS
 from models.classical import correct_classically
 from models.correction import correct
 from models.generator import Generator
-from models.passes import Running
+from models.passes import InferenceSettings
 from utils.checkpoint import load_generator
 
 PeakMethod = Literal["bundled", "classical", "generator"]
@@ -61,7 +61,7 @@ def main() -> None:
         correct_classically(pair, _FRAMES)
     else:
         network = load_generator(BUNDLED_WEIGHTS) if method == "bundled" else Generator().eval()
-        correct(network, pair, _FRAMES, running=Running(tile=arguments.tile or None))
+        correct(network, pair, _FRAMES, settings=InferenceSettings(tile=arguments.tile or None))
     sys.stdout.write(f"{own_peak()}\n")
 
 

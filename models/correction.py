@@ -57,7 +57,8 @@ def correct(
     equally far. What does not depend on t is computed once.
 
     Args:
-        generator: gives the frames at 0, t and 1 (`num_frames` 3), or is a refiner.
+        generator: gives the frames at 0, t and 1 (`num_frames` 3), or is a refiner; its weights are
+            laid out channels last from then on.
         pair: (2, 3, H, W) RGB in [0, 1]: t2b, b2t; any H >= 2, any W >= 1.
         times: instants in [0, 1], in any order.
         scan_time: (H,) exposure time of each t2b row; a readout of exactly these H rows by default.

@@ -1,5 +1,6 @@
 """Speed and memory on a GPU: nine frames of a pair, and steps of training."""
 
+import copy
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -59,10 +60,11 @@ def describe_gpu() -> str:
 
 def _measure_frames() -> list[Row]:
     generator, pair = full_generator().cuda(), smooth_pair(_SIZE).cuda()
+    plain_generator = copy.deepcopy(generator)  # as PyTorch lays out weights; ours are moved
 
     def plain() -> Tensor:
         with autocast("float32", pair.device):
-            return plain_correct(generator, pair, 9)
+            return plain_correct(plain_generator, pair, 9)
 
     def ours(settings: InferenceSettings) -> Tensor:
         return correct(generator, pair, _NINE, settings=settings)

@@ -53,7 +53,7 @@ def write_clip(
             _put_together(plan, unfinished)
     except InputError as error:
         raise InputError(f"{error}{_say_kept(plan, unfinished)}") from error
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         sys.stderr.write(f"\n{plan.stream.name}: stopped{_say_kept(plan, unfinished)}\n")
         raise
 

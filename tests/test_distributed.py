@@ -61,6 +61,12 @@ def test_dist_without_a_launcher(alone) -> None:
         process_group("cpu", launched=True).__enter__()
 
 
+def test_a_world_without_a_launcher(alone, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="WORLD_SIZE is 2, but no launcher set LOCAL_RANK"):
+        process_group("cpu").__enter__()
+
+
 @pytest.mark.slow
 def test_two_processes_agree(tmp_path: Path) -> None:
     script = tmp_path / "two.py"

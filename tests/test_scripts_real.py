@@ -103,6 +103,7 @@ def test_a_page_and_flow_pictures_to_look_at(
     assert {"index.html", "flow_sheet.png"} <= set(names(folder))
     page = (folder / "index.html").read_text(encoding="utf-8")
     assert '"size": [56, 40]' in page or '"size":[56,40]' in page
+    assert "input l2r" in page and "flow to r2l" in page and "input t2b" not in page
     assert f"to look at in {folder / 'index.html'}" in capsys.readouterr().out
     scripts.real("--frames", "3")
     assert not {"index.html", "flow_sheet.png"} & set(names(folder))

@@ -97,6 +97,7 @@ def write_results(
                 times=show.times,
                 flows=None if flows is None else show_flows(flows),
                 fps=show.fps,
+                directions=show.timing.oriented_directions,
             )
             write_viewer(making / VIEWER, content)
         _replace_results(folder, making)

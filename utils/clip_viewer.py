@@ -45,6 +45,7 @@ def write_clip_viewer(plan: ClipPlan, video: Path, folder: Path) -> None:
         times=[sum(moments[frame]) for frame in chosen],
         pairs=[numbers.index(moments[frame][0]) for frame in chosen],
         fps=min(plan.video_fps, _MOST_FPS),
+        directions=plan.stream.timing.oriented_directions,
         remarks=_remarks(plan, len(chosen)),
     )
     write_viewer(folder / VIEWER, content)

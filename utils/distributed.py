@@ -88,6 +88,11 @@ def process_group(device: str, *, launched: bool = False) -> Iterator[Processes]
     if world_size == 1:
         yield Processes(choose_device(device))
         return
+    if "LOCAL_RANK" not in os.environ:
+        raise InputError(
+            f"WORLD_SIZE is {world_size}, but no launcher set LOCAL_RANK: start with torchrun "
+            "--nproc_per_node=N, or unset WORLD_SIZE"
+        )
     chosen = choose_device(device, local_rank=int(os.environ["LOCAL_RANK"]))
     if chosen.type == "mps":
         raise InputError("device: 'mps' serves a single process; start without the launcher")

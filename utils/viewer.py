@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from data.camera_timing import Direction
 from utils.error_pictures import BRIGHTEST_ERROR, draw_error_scale, error_picture
 from utils.flow_pictures import ShownFlows, draw_flow_wheel
 from utils.image_io import replacing
@@ -65,6 +66,7 @@ class ViewerContent:
         flows: the flow fields, if they are to be shown.
         truth: true frames, if they are known.
         fps: frames per second when played.
+        directions: how the inputs were read, as the pictures stand.
         remarks: further facts to state below the title.
     """
 
@@ -76,6 +78,7 @@ class ViewerContent:
     flows: ShownFlows | None = None
     truth: ShownTruth | None = None
     fps: float = 9.0
+    directions: tuple[Direction, Direction] = ("t2b", "b2t")
     remarks: Sequence[str] = ()
 
     def __post_init__(self) -> None:
@@ -175,9 +178,10 @@ def _input_views(content: ViewerContent, chosen: Sequence[int]) -> list[_View]:
     pairs = sorted({content.pair_of(frame) for frame in chosen})
     order = [pairs.index(content.pair_of(frame)) for frame in chosen]
     inputs = content.inputs
+    first, second = (f"input {direction}" for direction in content.directions)
     return [
-        _View("t2b", "input t2b", _BEFORE, lambda pair: inputs[pair][0], pairs, order),
-        _View("b2t", "input b2t", _BEFORE, lambda pair: inputs[pair][1], pairs, order),
+        _View("t2b", first, _BEFORE, lambda pair: inputs[pair][0], pairs, order),
+        _View("b2t", second, _BEFORE, lambda pair: inputs[pair][1], pairs, order),
     ]
 
 
@@ -214,10 +218,10 @@ def _flow_views(content: ViewerContent, chosen: Sequence[int]) -> list[_View]:
     }
     order = range(len(chosen))
 
-    def view(side: int, name: str) -> _View:
+    def view(side: int, key: str) -> _View:
         return _View(
-            key=f"flow_{name}",
-            label=f"flow to {name}",
+            key=key,
+            label=f"flow to {content.directions[side]}",
             sides=_AFTER,
             picture=lambda frame: pictures[frame][side],
             numbers=chosen,
@@ -226,7 +230,7 @@ def _flow_views(content: ViewerContent, chosen: Sequence[int]) -> list[_View]:
             scale=legend,
         )
 
-    return [view(0, "t2b"), view(1, "b2t")]
+    return [view(0, "flow_t2b"), view(1, "flow_b2t")]
 
 
 def _shown_size(whole: tuple[int, ...], views: Sequence[_View]) -> tuple[int, int]:

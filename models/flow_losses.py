@@ -166,5 +166,5 @@ def _weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
 
     Each sample counts alike, so that a batch may be shared by parts and processes.
     """
-    total, weight = ((part.flatten(1).sum(1)) for part in (values * weights, weights))
+    total, weight = (part.flatten(1).sum(1) for part in (values * weights, weights))
     return (total / weight.clamp(min=1e-6)).mean()

@@ -36,9 +36,7 @@ _BASE_CHANNELS = (96, 128, 192, 192)
 _ENCODED, _HIDDEN, _FUSED, _MATCHED = 48, 48, 48, 48
 _ROUNDS = 2  # of looking where the motion known so far leads, and correcting it
 _VELOCITY_SCALE = 32.0  # px per readout, and px, that count as 1 inside the network
-_FIRST_LOGIT = (
-    -4.0
-)  # of the camera's share in the motion: an untrained network leaves 98 % as it is
+_FIRST_LOGIT = -4.0  # of the camera's share in the motion; untrained, 98 % stay as they are
 _GIVEN_CHANNELS = 2 * 2 * 3 + sum(CUE_CHANNELS)  # both views warped by both motions, and the cues
 _FUSION_CHANNELS = 3 * 12 + 1 + 2  # both halved views, their difference, preference and offsets
 
@@ -136,15 +134,15 @@ class Refiner(nn.Module):
         continued, halves, views = (_repeat(part, count) for part in encoded)
         return RefinedMotion(continued, halves, count, cues, *self._correct(views.unbind(1), cues))
 
-    def fuse(self, traced: "RefinedMotion", part: tuple[int, int, int, int]) -> GeneratorOutput:
+    def fuse(self, whole: "RefinedMotion", part: tuple[int, int, int, int]) -> GeneratorOutput:
         """Frames of a part of the image, from all of both inputs.
 
         Args:
-            traced: of whole frames.
+            whole: motion of whole frames.
             part: (top, left, bottom, right), a multiple of 32 at the top and left.
         """
         top, left, bottom, right = part
-        motion = traced.within(part)
+        motion = whole.within(part)
         change = self.fusion_net(self._prepare_fusion(motion, (top, left)))
         flow = resize(motion.displacements[-1], 2) + _VELOCITY_SCALE * change.displacement
         frames = self._blend(motion, flow, change, (top, left))
@@ -153,13 +151,13 @@ class Refiner(nn.Module):
         height, width = bottom - top, right - left
         flows = [
             unpad(level, -(-height // 2), -(-width // 2))
-            .unflatten(0, (-1, traced.instants))
+            .unflatten(0, (-1, motion.instants))
             .unflatten(2, (2, 2))
             .transpose(1, 2)
             .flatten(1, 3)
             for level in levels
         ]
-        frames = unpad(frames.unflatten(0, (-1, traced.instants)), height, width)
+        frames = unpad(frames.unflatten(0, (-1, motion.instants)), height, width)
         return GeneratorOutput(frames, (flows[0], flows[1], flows[2], flows[3]))
 
     def _correct(

@@ -8,9 +8,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
 
-_SMOOTHNESS = (
-    0.02  # weight of a squared step between cells of one colour; evidence has its gap squared
-)
+_SMOOTHNESS = 0.02  # weight of a step between cells of one colour; evidence has its gap squared
 _LEAST_AFFINITY = 0.02  # share of it that is left between any colours
 _COLOUR_RANGE = 0.06  # standard deviation of colours, in [0, 1], within a surface
 _EDGE_STEP = 1.0  # larger steps between cells count linearly

@@ -278,6 +278,19 @@ def test_a_sample_that_cannot_be_read_loses_no_step(
     assert newest is not None and newest.name == "step_00000003.pt"
 
 
+@pytest.mark.parametrize("resume", ["auto", "never"])
+def test_a_run_at_work_is_left_alone(tmp_path: Path, resume: str) -> None:
+    options = tiny_options(tmp_path)
+    alone = Processes(CPU)
+    with (
+        open_experiment(options, alone, resume="auto") as running,
+        pytest.raises(InputError, match=f"^{running.folder}: another run is at work there"),
+        open_experiment(options, alone, resume=resume),
+    ):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
+
+
 def test_a_checkpoint_that_does_not_fit_changes_no_record(tmp_path: Path) -> None:
     options = tiny_options(tmp_path, iterations=1)
     train(options)

@@ -91,7 +91,6 @@ def smooth_pair(size: tuple[int, int]) -> Tensor:
 def _measure_speed(generator: Generator, pair: Tensor, *, rounds: int) -> list[Row]:
     float32, bfloat16 = InferenceSettings(tile=None), InferenceSettings("bfloat16", tile=None)
     plain_generator = copy.deepcopy(generator)  # as PyTorch lays out weights; ours are moved
-    generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     plain, lean, low = least_times(
         [
             lambda: plain_correct(plain_generator, pair, 9, passes=1),

@@ -79,7 +79,7 @@ def open_experiment(
             moved = _move_aside(folder) if resume == "never" else None
             checkpoint = _choose_checkpoint(folder, resume)
             prepare_output_folder(folder / "checkpoints")
-            stack.enter_context(sole_use(folder / "checkpoints"))
+            stack.enter_context(sole_use(folder))
         checkpoint = processes.from_main(checkpoint)
         stack.callback(close_log)
         is_main = processes.is_main
@@ -142,14 +142,19 @@ def _choose_checkpoint(folder: Path, resume: str) -> Path | None:
 
 
 def _move_aside(folder: Path) -> Path | None:
-    """Rename a folder that holds anything to the first free NAME.1, NAME.2, ..."""
+    """Rename a folder that holds anything to the first free NAME.1, NAME.2, ...
+
+    Raises:
+        InputError: another run is at work there, or it cannot be renamed.
+    """
     if not folder.is_dir() or not any(folder.iterdir()):
         return None
     number = 1
     while (kept := folder.with_name(f"{folder.name}.{number}")).exists():
         number += 1
     try:
-        return folder.rename(kept)
+        with sole_use(folder):
+            return folder.rename(kept)
     except OSError as error:
         raise InputError(f"{folder}: cannot be moved to {kept}: {error.strerror}") from error
 

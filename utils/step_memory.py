@@ -22,7 +22,7 @@ _LOWER_PRECISION = 0.75  # of that in bfloat16
 
 _CURES = (
     "lower datasets.train.patch_size or dataloader_batch_size, set train.precision to 'bfloat16' "
-    "or train.gradient_checkpointing to true, or raise train.accumulation_steps"
+    "or, for a generator, train.gradient_checkpointing to true, or raise train.accumulation_steps"
 )
 
 

@@ -219,7 +219,7 @@ class SynthesisNet(nn.Module):
         count = len(warped) // 2
         channels = [3 * frame + colour for frame in wanted for colour in range(3)]
         channels += [3 * count + frame for frame in wanted]
-        output = self._finish(up, channels).contiguous()
+        output = self._finish(up, channels)
         residual, mask = output.split((3 * len(wanted), len(wanted)), dim=1)
         return residual.unflatten(1, (-1, 3)), mask[:, :, None]
 
@@ -227,15 +227,13 @@ class SynthesisNet(nn.Module):
         """Some output channels of the last layer: frames that nobody wants cost nothing here."""
         convolution, activation = self.conv1
         assert isinstance(convolution, nn.ConvTranspose2d) and convolution.bias is not None
-        if len(channels) == convolution.out_channels:
-            return self.conv1(features)
-        # Of slices: a GPU would have to be waited for to be given an index.
-        weight, bias, slope = (
-            torch.cat([values.narrow(dim, channel, 1) for channel in channels], dim)
-            for values, dim in (
-                (convolution.weight, 1),
-                (convolution.bias, 0),
-                (activation.get_parameter("weight"), 0),
+        weight, bias = convolution.weight, convolution.bias
+        slope: Tensor = activation.get_parameter("weight")
+        if len(channels) < convolution.out_channels:
+            # Of slices: a GPU would have to be waited for to be given an index.
+            weight, bias, slope = (
+                torch.cat([values.narrow(dim, channel, 1) for channel in channels], dim)
+                for values, dim in ((weight, 1), (bias, 0), (slope, 0))
             )
-        )
-        return F.prelu(F.conv_transpose2d(features, weight, bias, 2, 1), slope)
+        # Few channels, laid out last, would take an activation many times as long.
+        return F.prelu(F.conv_transpose2d(features, weight, bias, 2, 1).contiguous(), slope)

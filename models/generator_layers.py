@@ -35,7 +35,7 @@ def deconv(in_channels: int, out_channels: int) -> nn.Sequential:
 def resize(maps: Tensor, factor: float) -> Tensor:
     """Bilinear resize by `factor`, pixel areas aligned; values are kept.
 
-    Maps that are expanded along their rows stay so.
+    Maps that are expanded along their rows stay so. To be halved, sides must be even.
     """
     if factor == 1:
         return maps
@@ -43,6 +43,8 @@ def resize(maps: Tensor, factor: float) -> Tensor:
         width = maps.shape[-1]
         narrow = resize(maps[..., : round(1 / factor)].contiguous(), factor)
         return narrow.expand(*maps.shape[:-2], -1, round(width * factor))
+    if factor == 0.5:
+        return _halve(maps)
     return F.interpolate(maps, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
@@ -127,6 +129,13 @@ def warp_to_frames(images: Canvas, flows: Tensor, shrink: int = 1) -> list[Tenso
         for ground, own in zip(grounds, by_image.unbind(1), strict=True)
         for flow in own.unbind(1)
     ]
+
+
+def _halve(maps: Tensor) -> Tensor:
+    """Means of 2 x 2 pixels: what a bilinear resize comes to, in less time (PyTorch 2.11)."""
+    upper, lower = maps.unflatten(-2, (-1, 2)).unbind(-2)
+    left, right = (upper + lower).unflatten(-1, (-1, 2)).unbind(-1)
+    return (left + right) / 4
 
 
 def _quarter_points(maps: Tensor, dim: int) -> Tensor:

@@ -14,7 +14,6 @@ from data import time_maps
 from models.correction import frame_instants
 from models.generator import SIZE_MULTIPLE, Generator, GeneratorOutput
 from models.generator_blocks import BLOCK_SCALES
-from models.generator_layers import resize, resize_flow
 from utils.padding import pad_to_multiple, unpad
 
 
@@ -23,7 +22,7 @@ def plain_forward(generator: Generator, pair: Tensor, offsets: Tensor) -> Genera
     if generator.channels == "bgr":
         pair = pair.flip(2)
     flows = _flows(generator.flow_net, pair, offsets)
-    flow = resize_flow(flows[-1], 2)
+    flow = _resize_flow(flows[-1], 2)
     warped = _warp(pair, flow)
     context = _context(generator.warped_context_net, pair, flows[-1])
     synthesis = _synthesise(generator.ife_net, torch.cat((warped, flow), dim=1), context)
@@ -56,12 +55,12 @@ def plain_correct(
 
 
 def _flows(net: nn.Module, pair: Tensor, offsets: Tensor) -> list[Tensor]:
-    offsets_half = resize(offsets, 0.5).repeat_interleave(2, dim=1)
+    offsets_half = _resize(offsets, 0.5).repeat_interleave(2, dim=1)
     inputs = torch.cat((pair.flatten(1, 2), offsets), dim=1)
     velocity = _block(net, 0, inputs) * offsets_half
     flows = [net.get_submodule("conv0")(velocity)]
     for level in range(1, len(BLOCK_SCALES)):
-        flow = resize_flow(flows[-1], 2)
+        flow = _resize_flow(flows[-1], 2)
         inputs = torch.cat((_warp(pair, flow), offsets, flow), dim=1)
         velocity = velocity + _block(net, level, inputs)
         flows.append(net.get_submodule(f"conv{level}")(velocity * offsets_half))
@@ -70,8 +69,18 @@ def _flows(net: nn.Module, pair: Tensor, offsets: Tensor) -> list[Tensor]:
 
 def _block(net: nn.Module, level: int, inputs: Tensor) -> Tensor:
     scale, block = BLOCK_SCALES[level], net.get_submodule(f"block{level}")
-    features = block.convblock(block.conv0(resize(inputs, 1 / scale)))
-    return resize(block.conv1(features), scale)
+    features = block.convblock(block.conv0(_resize(inputs, 1 / scale)))
+    return _resize(block.conv1(features), scale)
+
+
+def _resize(maps: Tensor, factor: float) -> Tensor:
+    if factor == 1:
+        return maps
+    return F.interpolate(maps, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
+def _resize_flow(flow: Tensor, factor: float) -> Tensor:
+    return _resize(flow, factor) * factor
 
 
 def _warp(images: Tensor, flows: Tensor) -> Tensor:
@@ -98,7 +107,7 @@ def _context(net: nn.Module, pair: Tensor, flow: Tensor) -> list[tuple[Tensor, T
     levels = []
     for level in range(1, 5):
         features = net.get_submodule(f"conv{level}_0")(features)
-        flow = resize_flow(flow, 0.5)
+        flow = _resize_flow(flow, 0.5)
         t2b, b2t = net.get_submodule(f"conv{level}_1")(_warp(features[:, None], flow)).chunk(2)
         levels.append((t2b, b2t))
     return levels

@@ -1,10 +1,21 @@
 import torch
+import torch.nn.functional as F
 
 from models.generator_layers import enlarge_where_read, resize, resize_flow, warp_to_frames
 from models.warping import backward_warp, prepare_canvas
 
 SOURCE = torch.Generator().manual_seed(4)
 FLOW = 5 * torch.randn(2, 8, 12, 20, generator=SOURCE)
+
+
+def test_a_resize_is_bilinear_with_pixel_areas_aligned() -> None:
+    expanded = FLOW[..., :1].expand(-1, -1, -1, 20)
+    for maps in (FLOW, expanded, FLOW.to(memory_format=torch.channels_last)):
+        for factor in (0.25, 0.5, 2):
+            expected = F.interpolate(
+                maps.contiguous(), scale_factor=factor, mode="bilinear", align_corners=False
+            )
+            torch.testing.assert_close(resize(maps, factor), expected)
 
 
 def test_enlarged_flow_is_whole_where_a_resize_reads_every_pixel() -> None:

@@ -114,11 +114,8 @@ def bicubic_warp(image: Tensor, flow: Tensor, corner: Corner | None = None) -> T
     x, y = _sample_points(flow.float(), corner or (0, 0))
     grid_x = (2 * x.clamp(0, width - 1) + 1) / width - 1
     grid_y = (2 * y.clamp(0, height - 1) + 1) / height - 1
-    grid = _numbers(torch.stack((grid_x, grid_y), dim=-1), image)
-    sampled = F.grid_sample(
-        image.float(), grid, mode="bicubic", padding_mode="border", align_corners=False
-    )
-    return sampled.to(image.dtype)
+    grid = torch.stack((grid_x, grid_y), dim=-1)
+    return _sample(image.float(), grid, mode="bicubic").to(image.dtype)
 
 
 def prepare_canvas(images: Tensor, *, exact: bool = True) -> Canvas:
@@ -163,10 +160,7 @@ def warp_canvas(canvas: Canvas, flow: Tensor, places: Tensor) -> Tensor:
         (B, C, h, w).
     """
     grid = torch.addcmul(places, flow, canvas.scale).permute(0, 2, 3, 1)
-    grid = _numbers(grid, canvas.ground)
-    return F.grid_sample(
-        canvas.ground, grid, mode="bilinear", padding_mode="border", align_corners=False
-    )
+    return _sample(canvas.ground, grid)
 
 
 def _sample_aligned(
@@ -190,14 +184,11 @@ def _sample_released(
     x, y = _sample_points(flow, corner)
     grid_x = 2 * x / max(width - 1, 1) - 1
     grid_y = 2 * y / max(height - 1, 1) - 1
-    grid = _numbers(torch.stack((grid_x, grid_y), dim=-1), image)
-    warped = F.grid_sample(image, grid, mode="bilinear", padding_mode=padding, align_corners=False)
+    grid = torch.stack((grid_x, grid_y), dim=-1)
+    warped = _sample(image, grid, padding=padding)
     with torch.no_grad():
         ones = image.new_ones(image.shape[0], 1, height, width)
-        inside = F.grid_sample(
-            ones, grid, mode="bilinear", padding_mode="zeros", align_corners=False
-        )
-        valid = inside > _FULLY_INSIDE
+        valid = _sample(ones, grid, padding="zeros") > _FULLY_INSIDE
     return warped * valid, valid
 
 
@@ -205,6 +196,33 @@ def _sample_points(flow: Tensor, corner: Corner) -> tuple[Tensor, Tensor]:
     """Coordinates of every pixel plus its flow: x and y, each (B, H, W)."""
     x, y = pixel_centres(flow, corner)
     return x + flow[:, 0], y + flow[:, 1]
+
+
+def _sample(
+    images: Tensor,
+    grid: Tensor,
+    *,
+    mode: Literal["bilinear", "bicubic"] = "bilinear",
+    padding: Padding = "border",
+) -> Tensor:
+    """`grid_sample` of images (B, C, H, W), a single one on a CPU by all threads.
+
+    PyTorch (2.11) gives each thread whole images to sample: bands of rows are made images here.
+    """
+    grid = _numbers(grid, images)
+    bands = _bands(images, grid.shape[1])
+    if bands > 1:
+        grid = grid[0].unflatten(0, (bands, -1))
+        images = images.expand(bands, -1, -1, -1)
+    sampled = F.grid_sample(images, grid, mode=mode, padding_mode=padding, align_corners=False)
+    return sampled.transpose(0, 1).flatten(1, 2)[None] if bands > 1 else sampled
+
+
+def _bands(images: Tensor, rows: int) -> int:
+    """Bands of as many rows each, at most one per thread, in which images are sampled."""
+    if len(images) > 1 or images.device.type != "cpu" or torch.compiler.is_compiling():
+        return 1
+    return next(bands for bands in range(torch.get_num_threads(), 0, -1) if rows % bands == 0)
 
 
 def _numbers(grid: Tensor, image: Tensor) -> Tensor:

@@ -32,19 +32,14 @@ def plain_forward(generator: Generator, pair: Tensor, offsets: Tensor) -> Genera
 
 
 @torch.inference_mode()
-def plain_correct(
-    generator: Generator, pair: Tensor, count: int, *, passes: int | None = None
-) -> Tensor:
-    """`count` frames (count, 3, H, W) of a pair (2, 3, H, W), a full pass for each inner instant.
-
-    `passes` stops after so many of the `count` - 2 passes; frames not made are zero.
-    """
+def plain_correct(generator: Generator, pair: Tensor, count: int) -> Tensor:
+    """Frames (count, 3, H, W) of a pair (2, 3, H, W), a full pass for each inner instant."""
     height, width = pair.shape[-2:]
     padded = pad_to_multiple(pair, SIZE_MULTIPLE)[None]
     scan = time_maps.scan_time(height, rows=padded.shape[-2])[None].to(pair)
     times = frame_instants(count)
     frames = pair.new_zeros(count, *pair.shape[1:])
-    for index in sorted(range(1, count - 1), key=lambda i: (abs(times[i] - 0.5), i))[:passes]:
+    for index in sorted(range(1, count - 1), key=lambda i: (abs(times[i] - 0.5), i)):
         maps = time_maps.offset_maps(scan, scan.new_tensor([[0.0, times[index], 1.0]]))
         offsets = maps.expand(-1, -1, -1, padded.shape[-1])
         made = unpad(plain_forward(generator, padded, offsets).frames[0], height, width)

@@ -1,3 +1,4 @@
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,14 @@ from torch import Tensor
 from models.warping import Padding, backward_warp, bicubic_warp, prepare_canvas
 
 REFERENCES = Path(__file__).parent / "references"
+
+
+def _warped(image: Tensor, flow: Tensor) -> Tensor:
+    return backward_warp(image, flow).warped
+
+
+def _released(image: Tensor, flow: Tensor) -> Tensor:
+    return backward_warp(image, flow, "released").warped
 
 
 def constant_flow(dx: float, dy: float, height: int, width: int) -> Tensor:
@@ -45,6 +54,32 @@ def test_aligned_interpolates_bilinearly() -> None:
     )
     torch.testing.assert_close(warped[0, 0], expected)
     assert valid[0, 0].tolist() == [[1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 0]]
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    """Sets PyTorch's threads, for the test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 12, 544])  # of which 5 threads share 1, 1, 4 and 4 bands
+def test_however_many_threads_sample_an_image_the_result_is_the_same(
+    rows: int, threads: Callable[[int], None]
+) -> None:
+    image, flow = torch.rand(1, 3, rows, 40), 9 * torch.randn(1, 2, rows, 40)
+    results = []
+    for count in (1, 5):
+        threads(count)
+        leaves = [image.clone().requires_grad_(), flow.clone().requires_grad_()]
+        warped = [warp(*leaves) for warp in (_warped, bicubic_warp, _released)]
+        sum(part.square().sum() for part in warped).backward()
+        results.append([*warped, *(leaf.grad for leaf in leaves)])
+    for one, several in zip(*results, strict=True):
+        torch.testing.assert_close(several, one, rtol=1e-4, atol=1e-5)
+    for one, several in zip(*(result[:3] for result in results), strict=True):
+        assert torch.equal(several, one)
 
 
 def test_far_outside_flow_has_no_gradient() -> None:

@@ -23,7 +23,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 def main() -> None:
     """Read the command line, measure, write and print the report."""
     parser = argparse.ArgumentParser(prog="python -m utils.benchmark", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small and once, in about a minute")
+    parser.add_argument("--quick", action="store_true", help="small and once, in about two minutes")
     parser.add_argument("--threads", type=int, help="1 counts CPU time, for a machine in use")
     parser.add_argument("--gpu-only", action="store_true", help="print the GPU's part alone")
     parser.add_argument("--output", type=Path, help="folder of the report, docs/ by default")

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -25,8 +24,8 @@ from models.generator import Generator
 from models.losses import Perceptual
 from models.objectives import CycleObjective, DistillationObjective
 from tests.formula_weights import fill_by_formula
-from tests.plain_generator import plain_forward
 from tests.plain_step import plain_cycle
+from utils.benchmark_inference import plain_pass
 from utils.benchmark_rows import Row, count_operations, least_times
 from utils.device import reuse_memory
 from utils.distributed import Processes
@@ -185,12 +184,19 @@ def _costs(works: Sequence[str], rounds: int) -> list[Cost]:
 
 
 def _line(process: "subprocess.Popen[str]", *, asked: bool = False) -> str:
-    """The next line that a process prints, for some after it is asked to."""
+    """The next line that a process prints, for some after it is asked to.
+
+    Raises:
+        RuntimeError: it ended instead.
+    """
     assert process.stdin is not None and process.stdout is not None
     if asked:
         process.stdin.write("\n")
         process.stdin.flush()
-    return process.stdout.readline()
+    line = process.stdout.readline()
+    if not line:
+        raise RuntimeError(f"{process.args!r}: exit status {process.wait()}")
+    return line
 
 
 def _start(task: str, argument: str, environment: dict[str, str]) -> "subprocess.Popen[str]":
@@ -221,7 +227,7 @@ def _run_apart(task: str, argument: str, **environment: str) -> str:
 def _report_costs(work: str) -> None:
     """Print the operations of a work, then its seconds each time that a line comes in."""
     if work == "plain":
-        take = _plain_pass()
+        take = plain_pass()
     else:
         reuse_memory()
         take = build_step(next(kind for kind in _BARS if kind == work)).take
@@ -230,12 +236,6 @@ def _report_costs(work: str) -> None:
     for _ in sys.stdin:
         sys.stdout.write(f"{least_times([take], 1)[0]}\n")
         sys.stdout.flush()
-
-
-def _plain_pass() -> Callable[[], object]:
-    generator, pair = Generator().eval(), torch.rand(1, 2, 3, 544, 960)
-    offsets = torch.rand(1, 6, 544, 960) * 2 - 1
-    return torch.no_grad()(partial(plain_forward, generator, pair, offsets))
 
 
 def _report_peak(kind: Kind) -> None:

@@ -147,6 +147,13 @@ def write_recorded(
     """
     if source.path.resolve() in output.resolve().parents:
         raise InputError(f"{output}: lies inside the recording {source.path}; choose another place")
+    try:
+        str(source.path.resolve()).encode()
+    except UnicodeEncodeError:
+        shown = str(source.path).encode(errors="backslashreplace").decode()
+        raise InputError(
+            f"{shown}: expected a path in UTF-8, for dataset.json; rename it"
+        ) from None
     if source.size[0] < 2:
         raise InputError(f"{source.path}: a rolling shutter needs at least 2 rows, got 1")
     name = source.name.lstrip(".") or "recording"  # hidden sequences are not read

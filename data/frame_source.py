@@ -139,7 +139,7 @@ def open_pattern(pattern: str) -> FrameSource:
         _as_group(part) if index % 2 else re.escape(part) for index, part in enumerate(parts)
     )
     files = []
-    for name in glob.glob(pattern):
+    for name in sorted(glob.glob(pattern), key=natural_key):
         match = re.fullmatch(expression, name)
         if match and Path(name).suffix.lower() in IMAGE_SUFFIXES:
             files.append(("/".join(match.groups()), Path(name)))

@@ -5,6 +5,7 @@ players show them.
 """
 
 import re
+import shlex
 import subprocess
 import tempfile
 from collections import Counter
@@ -167,7 +168,7 @@ def _check_intervals(video: Path, listed: _FrameList) -> None:
     rate = max(1, round(1 / (max(usual, 1) * listed.tick)))
     raise InputError(
         f"{video}: variable frame rate, {shortest:.4g} to {longest:.4g} ms from frame to frame; "
-        f"make it constant: ffmpeg -i {video} -vf fps={rate} OUT"
+        f"make it constant: ffmpeg -i {shlex.quote(str(video))} -vf fps={rate} OUT"
     )
 
 
@@ -182,7 +183,7 @@ def _undecodable(video: Path, count: int, messages: str) -> InputError:
         )
     return InputError(
         f"{video}: damaged or cut short after {count} frames: {reason}; copy it again, or keep "
-        f"what can be read: ffmpeg -i {video} OUT"
+        f"what can be read: ffmpeg -i {shlex.quote(str(video))} OUT"
     )
 
 

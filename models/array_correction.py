@@ -101,6 +101,6 @@ def _to_tensor(name: str, image: Images) -> Tensor:
     values = image / np.float32(_LARGEST[image.dtype.name])
     if values.size and not (values.min() >= 0 and values.max() <= 1):
         raise InputError(
-            f"{name} image: expected values in [0, 1], got {values.min():g} to {values.max():g}"
+            f"{name} image: expected values in [0, 1], got {values.min():.9g} to {values.max():.9g}"
         )
     return torch.from_numpy(values.astype(np.float32)).permute(2, 0, 1)

@@ -14,7 +14,7 @@ from data.capture_streams import CaptureStream
 from data.frame_source import AudioTrack, open_video
 from utils import clip_results
 from utils.clip_plan import ClipPlan, describe_clip
-from utils.clip_results import clip_frame_name, write_clip
+from utils.clip_results import write_clip
 from utils.distributed import Processes
 from utils.errors import InputError
 from utils.image_io import read_image
@@ -83,7 +83,7 @@ def test_a_shared_instant_is_made_from_the_later_pair() -> None:
 
 def test_frames_are_kept_on_request(tmp_path: Path) -> None:
     make(ClipPlan(clip(2), (0.0, 0.25, 0.2502, 1.0), save_frames=True), tmp_path)
-    names = [clip_frame_name(0, 0, 0), "000000_001_t0.250.png", "000000_002_t0.250.png"]
+    names = ["000000_000_t0.000.png", "000000_001_t0.250.png", "000000_002_t0.250.png"]
     names += ["000001_000_t0.000.png", "000001_001_t0.250.png"]
     names += ["000001_002_t0.250.png", "000001_003_t1.000.png"]
     assert sorted(path.name for path in (tmp_path / "frames").iterdir()) == names
@@ -96,6 +96,18 @@ def test_frames_are_kept_on_request(tmp_path: Path) -> None:
         (tmp_path / name).write_text("of a single capture")
     make(ClipPlan(clip(2), (0.0, 1.0)), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["video.mp4"]
+
+
+def test_frames_share_their_folder_with_files_of_the_user(tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for name in ("000.png", "000007_000_t0.000.png"):
+        (folder / name).write_text("mine, and an earlier run's")
+    make(ClipPlan(clip(2), (0.0, 1.0), save_frames=True), tmp_path)
+    made = ["000.png", "000000_000_t0.000.png", "000001_000_t0.000.png", "000001_001_t1.000.png"]
+    assert sorted(path.name for path in folder.iterdir()) == made
+    make(ClipPlan(clip(2), (0.0, 1.0)), tmp_path)
+    assert [path.name for path in folder.iterdir()] == ["000.png"]
 
 
 def test_an_interrupted_clip_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

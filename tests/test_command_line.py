@@ -50,6 +50,20 @@ def test_resume(arguments) -> None:
     assert parsed.resume == "x/step_00000010.pt"
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")]
+)
+def test_memory_that_runs_out_is_one_line(capsys, error: Exception) -> None:
+    def main() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as caught:
+        run(main)
+    assert caught.value.code == 1
+    expected = "error: out of memory; ask for fewer frames, or for smaller ones\n"
+    assert capsys.readouterr().err == expected
+
+
 def test_bad_input_is_one_line_and_status_1(capsys) -> None:
     def main() -> None:
         raise InputError("a.png: no such image")

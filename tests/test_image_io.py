@@ -84,6 +84,21 @@ def test_netpbm_values_are_shares_of_the_stated_maximum(tmp_path, maximum, kind)
         assert torch.equal(image[1, 0], torch.tensor([0, maximum // 2 / maximum, 1]))
 
 
+@pytest.mark.parametrize("maximum", [15, 255, 1023])
+def test_netpbm_values_written_as_text(tmp_path, maximum):
+    path = tmp_path / "image.pgm"
+    path.write_text(f"P2\n3 1\n{maximum}\n0 {maximum // 3} {maximum}\n")
+    expected = torch.tensor([0, maximum // 3 / maximum, 1])
+    torch.testing.assert_close(read_image(path)[1, 0], expected, rtol=0, atol=1e-3)
+
+
+def test_netpbm_values_beyond_the_stated_maximum_are_refused(tmp_path):
+    path = tmp_path / "image.pgm"
+    path.write_bytes(b"P5\n2 1\n1023\n" + np.array([0, 2000], ">u2").tobytes())
+    with pytest.raises(InputError, match="values up to 1023 as its header states, got 2000"):
+        read_image(path)
+
+
 def test_missing_image(tmp_path):
     with pytest.raises(InputError, match=r"nothing.png: no such image"):
         read_image(tmp_path / "nothing.png")

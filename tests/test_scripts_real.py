@@ -1,6 +1,7 @@
 """`main_test_real.py` as users call it, with a tiny generator."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -135,6 +136,66 @@ def test_running_again_replaces_results_and_nothing_else(scripts: Scripts) -> No
     ]
 
 
+def test_files_of_the_user_are_left_alone(scripts: Scripts) -> None:
+    scripts.pair("0")
+    mine = ["frame_0000_t2b.png", "frame_1_t0.5.png", "frames/0.png", "frames/000000_000.png"]
+    folder = scripts.real() / "0"
+    (folder / "frames").mkdir()
+    for name in [*mine, "frames/000000_000_t0.000.png", "frame_700_t0.500.png"]:
+        (folder / name).write_text("mine, but for the last two: a clip's and a capture's")
+    scripts.real("--frames", "2")
+    assert set(mine) <= set(names(folder))
+    assert not {"frames/000000_000_t0.000.png", "frame_700_t0.500.png"} & set(names(folder))
+
+
+def test_results_among_the_inputs_are_refused(scripts: Scripts) -> None:
+    t2b, b2t = (Path(path) for path in scripts.pair("0"))
+    shot = scripts.folder / "shot"
+    shot.mkdir()
+    for path, view in ((t2b, "t2b"), (b2t, "b2t")):
+        for number in range(2):
+            shutil.copy(path, shot / f"frame_{number:04d}_{view}.png")
+    before = names(shot)
+    views = [str(shot / f"frame_*_{view}.png") for view in ("t2b", "b2t")]
+    refused = "shot: results would lie among the inputs .*; choose another --output"
+    with pytest.raises(InputError, match=refused):
+        scripts.real("--t2b", views[0], "--b2t", views[1], "--output", str(scripts.folder))
+    one = [str(shot / f"frame_0000_{view}.png") for view in ("t2b", "b2t")]
+    (shot / "frame_0000").symlink_to(shot)
+    with pytest.raises(InputError, match=r"frame_0000: results would lie among the inputs"):
+        scripts.real("--t2b", one[0], "--b2t", one[1], "--output", str(shot))
+    assert [name for name in names(shot) if "/" not in name] == before
+
+
+def test_pictures_too_large_for_a_video_have_frames_nevertheless(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts.pair("0", size=(33, 21))
+    monkeypatch.setattr("utils.capture_results.LARGEST_VIDEO_SIDE", 32)
+    folder = scripts.real("--method", "classical", "--frames", "2")
+    assert "frame_001_t1.000.png" in names(folder / "0")
+    assert "video.mp4" not in names(folder / "0")
+    told = capsys.readouterr()
+    assert "0: no video: 21x33, and H.264 has at most 32 px a side" in told.err
+    assert "video" not in told.out
+    first, second = (str(scripts.folder / f"clip{number}") for number in (1, 2))
+    for name in (first, second):
+        Path(name).mkdir()
+        write_pixels(Path(name) / "0.png", size=(33, 21))
+    monkeypatch.setattr("utils.real_runs.LARGEST_VIDEO_SIDE", 32)
+    with pytest.raises(InputError, match="clip1: 21x33, but a video has at most 32 px a side"):
+        scripts.real("--t2b", first, "--b2t", second)
+
+
+def test_names_that_are_not_utf8_stop_no_page(scripts: Scripts) -> None:
+    first, second = (Path(path) for path in scripts.pair("0"))
+    os.rename(first, os.fsdecode(os.fsencode(first.parent) + b"/a\xff_t2b.png"))
+    os.rename(second, os.fsdecode(os.fsencode(second.parent) + b"/a\xff_b2t.png"))
+    folder = scripts.real("--method", "classical", "--frames", "2", changes=("viewer=true",))
+    [made] = list(folder.glob("a*"))
+    assert "a\\udcff" in (made / "index.html").read_text(encoding="utf-8")
+
+
 def test_the_classical_method_needs_no_weights(scripts: Scripts) -> None:
     t2b, b2t = scripts.pair("0", size=(33, 21))
     changes = ("path.pretrained_netG=missing.safetensors",)
@@ -250,8 +311,16 @@ def test_one_image_without_the_other_is_refused(scripts: Scripts, given: str) ->
 
 def test_bad_arguments_are_refused(scripts: Scripts) -> None:
     scripts.pair("0")
-    with pytest.raises(InputError, match="--frames 1: expected a whole number of at least 2"):
+    with pytest.raises(InputError, match="--frames 1: expected a whole number from 2 to 10000"):
         scripts.real("--frames", "1")
+    with pytest.raises(InputError, match="--frames 99999999999: expected a whole number from 2"):
+        scripts.real("--frames", "99999999999")
+    with pytest.raises(InputError, match="--output: expected a folder, got an empty name"):
+        scripts.real("--output", "")
+    with pytest.raises(InputError, match="gif: at most 50 frames per second, got 240; lower --fps"):
+        scripts.real("--gif", "--fps", "240")
+    with pytest.raises(InputError, match=r"'timing.exposure' has too few values, got \[0\]"):
+        scripts.real(changes=("timing.exposure=[0]",))
     with pytest.raises(InputError, match=r"--times 0,2: expected instants in \[0, 1\]"):
         scripts.real("--times", "0,2")
     with pytest.raises(InputError, match="give only one"):

@@ -1,6 +1,7 @@
 """What is kept of a corrected capture: frames, video, contact sheet; all of it or nothing."""
 
 import os
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from utils.errors import InputError
 from utils.flow_pictures import draw_flow_sheet, show_flows
 from utils.frame_files import remove_earlier, write_frames
 from utils.image_io import (
+    LARGEST_VIDEO_SIDE,
     prepare_output_folder,
     to_levels,
     to_uint8,
@@ -84,7 +86,13 @@ def write_results(
             t2b, b2t, frames, show.times, directions=show.timing.oriented_directions
         )
         write_image(making / CONTACT_SHEET, sheet)
-        write_video(making / VIDEO, frames, show.fps)
+        if max(t2b.shape) <= LARGEST_VIDEO_SIDE:
+            write_video(making / VIDEO, frames, show.fps)
+        else:
+            sys.stderr.write(
+                f"{capture.name}: no video: {t2b.shape[1]}x{t2b.shape[0]}, and H.264 has at most "
+                f"{LARGEST_VIDEO_SIDE} px a side\n"
+            )
         if show.gif:
             write_gif(making / ANIMATION, frames, show.fps)
         if show.flow_pictures and flows is not None:

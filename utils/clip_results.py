@@ -22,17 +22,12 @@ from utils.clip_plan import PAIRS_PER_PART, ClipPlan
 from utils.clip_viewer import write_clip_viewer
 from utils.distributed import Processes
 from utils.errors import InputError
-from utils.frame_files import FRAMES, remove_earlier
+from utils.frame_files import FRAMES, clip_frame_name, remove_earlier, replace_clip_frames
 from utils.image_io import prepare_output_folder, to_levels, to_uint8, write_image, write_video_part
 from utils.metrics import Image
 from utils.unfinished_clip import UnfinishedClip
 from utils.video_joining import join_video_parts
 from utils.viewer import VIEWER
-
-
-def clip_frame_name(pair: int, number: int, instant: float) -> str:
-    """File name of a frame: its pair's number, and its own within the pair."""
-    return f"{pair:06d}_{number:03d}_t{instant:.3f}.png"
 
 
 def write_clip(
@@ -98,8 +93,7 @@ def _put_together(plan: ClipPlan, unfinished: UnfinishedClip) -> None:
         if plan.viewer:
             os.replace(unfinished.folder / VIEWER, folder / VIEWER)
         if made.exists():
-            shutil.rmtree(folder / FRAMES, ignore_errors=True)
-            made.rename(folder / FRAMES)
+            replace_clip_frames(folder / FRAMES, made)
     except OSError as error:
         raise InputError(f"{folder}: cannot replace earlier results: {error.strerror}") from error
     kept = [VIDEO, *([VIEWER] if plan.viewer else []), *([FRAMES] if plan.save_frames else [])]

@@ -84,6 +84,12 @@ def run(main: Callable[[], None]) -> None:
     except InputError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(1)
+    except (MemoryError, RuntimeError) as error:
+        told = any(words in str(error) for words in ("can't allocate memory", "out of memory"))
+        if not (told or isinstance(error, MemoryError)):
+            raise
+        sys.stderr.write("error: out of memory; ask for fewer frames, or for smaller ones\n")
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(130)

@@ -14,7 +14,10 @@ ProtocolName = Literal["released", "full", "ifed"]
 MethodName = Literal["network", "classical"]
 """What makes the frames: a correction network, or `models.classical`."""
 
-FrameCount = Annotated[int, Field(ge=2)]
+MOST_FRAMES = 10_000
+"""Frames of a capture that can be asked for: they are in memory together."""
+
+FrameCount = Annotated[int, Field(ge=2, le=MOST_FRAMES)]
 
 
 def _without_repeats(names: tuple[str, ...]) -> tuple[str, ...]:

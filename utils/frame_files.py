@@ -1,6 +1,7 @@
 """Frames of one capture as image files of a folder."""
 
-import shutil
+import os
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -13,10 +14,19 @@ from utils.metrics import Image
 FRAMES = "frames"
 """Folder of a clip's frames."""
 
+# What the two functions below make, and no other file that a user may have there.
+_NAME = re.compile(r"frame_\d{3,}_t[01]\.\d{3}\.png")
+_CLIP_NAME = re.compile(r"\d{6,}_\d{3,}_t[01]\.\d{3}\.png")
+
 
 def frame_name(number: int, instant: float) -> str:
     """File name of a frame."""
     return f"frame_{number:03d}_t{instant:.3f}.png"
+
+
+def clip_frame_name(pair: int, number: int, instant: float) -> str:
+    """File name of a clip's frame: its pair's number, and its own within the pair."""
+    return f"{pair:06d}_{number:03d}_t{instant:.3f}.png"
 
 
 def write_frames(
@@ -49,7 +59,33 @@ def remove_earlier(folder: Path, names: Collection[str], *, kept: Collection[str
     `kept` may have the folder of a clip's frames among its names.
     """
     if FRAMES not in kept:
-        shutil.rmtree(folder / FRAMES, ignore_errors=True)
-    for path in (*folder.glob("frame_[0-9]*_t*.png"), *(folder / name for name in names)):
-        if path.name not in kept:
+        _remove_clip_frames(folder / FRAMES)
+    for path in [*folder.iterdir()]:
+        if path.name not in kept and (path.name in names or _NAME.fullmatch(path.name)):
             path.unlink(missing_ok=True)
+
+
+def replace_clip_frames(folder: Path, made: Path) -> None:
+    """Put the clip's frames in `made` in the place of those in `folder`, which others may share.
+
+    Raises:
+        OSError: no permission.
+    """
+    _remove_clip_frames(folder)
+    if not folder.exists():
+        made.rename(folder)
+        return
+    for path in [*made.iterdir()]:
+        os.replace(path, folder / path.name)
+    made.rmdir()
+
+
+def _remove_clip_frames(folder: Path) -> None:
+    """Remove a clip's frames, and the folder if it is empty then."""
+    if not folder.is_dir():
+        return
+    for path in [*folder.iterdir()]:
+        if _CLIP_NAME.fullmatch(path.name):
+            path.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()

@@ -24,8 +24,16 @@ IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 )
 
+LARGEST_ANIMATION_FPS = 50
+"""Frames per second of a GIF: delays are hundredths of a second, and of one browsers make ten."""
+
+LARGEST_VIDEO_SIDE = 16384
+"""Pixels along a side that H.264 as `write_video` makes it can have."""
+
 _GAP = rb"(?:\s|#[^\n]*\n)+"
-_NETPBM = re.compile(rb"P[2356]" + _GAP + rb"\d+" + _GAP + rb"\d+" + _GAP + rb"(?P<maximum>\d+)\s")
+_NETPBM = re.compile(
+    rb"P(?P<kind>[2356])" + _GAP + rb"\d+" + _GAP + rb"\d+" + _GAP + rb"(?P<maximum>\d+)\s"
+)
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -39,8 +47,8 @@ def read_image(path: str | Path) -> Tensor:
         (3, H, W) RGB float32 in [0, 1].
 
     Raises:
-        InputError: the file is missing, unreadable, truncated, damaged, no image, or neither 8-
-            nor 16-bit.
+        InputError: the file is missing, unreadable, truncated, damaged, no image, neither 8- nor
+            16-bit, or has values beyond what its header states.
     """
     data = _read_bytes(Path(path))
     decoded = _decode(Path(path), data)
@@ -48,7 +56,13 @@ def read_image(path: str | Path) -> Tensor:
         raise InputError(f"{path}: expected 8- or 16-bit values, got {decoded.dtype}")
     colour = decoded[..., 2::-1] if decoded.ndim == 3 else np.repeat(decoded[..., None], 3, axis=2)
     values = np.ascontiguousarray(colour.transpose(2, 0, 1), dtype=np.float32)
-    return torch.from_numpy(values) / (_stated_maximum(data) or float(np.iinfo(decoded.dtype).max))
+    maximum = _stated_maximum(data, decoded.dtype) or float(np.iinfo(decoded.dtype).max)
+    if values.size and values.max() > maximum:
+        raise InputError(
+            f"{path}: expected values up to {maximum:g} as its header states, got "
+            f"{values.max():g}; copy it again"
+        )
+    return torch.from_numpy(values) / maximum
 
 
 def to_uint8(image: Tensor) -> NDArray[np.uint8]:
@@ -188,10 +202,15 @@ def _decode(path: Path, data: bytes) -> NDArray[Any]:
     return np.asarray(decoded)
 
 
-def _stated_maximum(data: bytes) -> float | None:
-    """The largest value as PGM and PPM state it: 1023 where sensors have 10 bits."""
+def _stated_maximum(data: bytes, decoded: np.dtype[Any]) -> float | None:
+    """The largest value as PGM and PPM state it: 1023 where sensors have 10 bits.
+
+    Values of 8 bits written as text OpenCV has brought to the full range already.
+    """
     header = _NETPBM.match(data)
-    return float(header["maximum"]) if header else None
+    if header is None or (header["kind"] in b"23" and decoded == np.uint8):
+        return None
+    return float(header["maximum"])
 
 
 def _is_whole_png(data: bytes) -> bool:

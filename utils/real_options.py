@@ -12,7 +12,13 @@ from pydantic import Field
 from data.camera_timing import CameraTiming, Direction
 from models.correction import frame_instants
 from utils.errors import InputError
-from utils.evaluation_options import FrameCount, MethodOptions, add_method_argument, overrides
+from utils.evaluation_options import (
+    MOST_FRAMES,
+    FrameCount,
+    MethodOptions,
+    add_method_argument,
+    overrides,
+)
 from utils.option_files import OptionGroup, load_options
 from utils.real_inputs import add_directions_argument, add_input_arguments, parse_directions
 
@@ -208,8 +214,8 @@ def _parse_numbers(name: str, text: str, count: int) -> list[float]:
 
 
 def _parse_count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 2:
-        raise InputError(f"--frames {text}: expected a whole number of at least 2")
+    if not text.isdecimal() or not 2 <= int(text) <= MOST_FRAMES:
+        raise InputError(f"--frames {text}: expected a whole number from 2 to {MOST_FRAMES}")
     return int(text)
 
 

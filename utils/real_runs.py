@@ -15,7 +15,7 @@ from utils.clip_plan import ClipPlan, describe_clip
 from utils.clip_results import write_clip
 from utils.distributed import Processes
 from utils.errors import InputError
-from utils.image_io import prepare_output_folder
+from utils.image_io import LARGEST_ANIMATION_FPS, LARGEST_VIDEO_SIDE, prepare_output_folder
 from utils.methods import identify_method, load_method
 from utils.preparation import Preparation, check_clip, check_single
 from utils.real_options import RealOptions, chosen_instants
@@ -44,6 +44,11 @@ def correct_captures(
         _for_each(len(captures), check_one, processes)
         return
     times = chosen_instants(options, arguments)
+    if options.gif and (options.fps or DEFAULT_FPS) > LARGEST_ANIMATION_FPS:
+        raise InputError(
+            f"gif: at most {LARGEST_ANIMATION_FPS} frames per second, got {options.fps:g}; lower "
+            "--fps or leave --gif out"
+        )
     show = Presentation(
         times,
         options.fps or DEFAULT_FPS,
@@ -53,17 +58,19 @@ def correct_captures(
         frame_bits=options.frame_bits,
         timing=timing,
     )
-    folder = prepare_output_folder(arguments.output or Path(options.path.root) / options.task)
+    folder = prepare_output_folder(_output(options, arguments))
+    inputs = captures.paths if isinstance(captures, RealPairs) else _named_files(arguments)
     method = load_method(options, processes.device)
 
     def correct_one(index: int) -> None:
         capture = apply_timing(captures[index], timing)
-        prepared = check_single(capture, options).apply_to(capture)
         place = folder / capture.name
+        _expect_apart(place, inputs)
+        prepared = check_single(capture, options).apply_to(capture)
         write_results(prepared, method, show, place)
+        video = f", video in {place / VIDEO}" if (place / VIDEO).exists() else ""
         sys.stdout.write(
-            f"{capture.name}: {len(times)} frames in {place}, video in {place / VIDEO}"
-            f"{_say_viewer(place, options)}\n"
+            f"{capture.name}: {len(times)} frames in {place}{video}{_say_viewer(place, options)}\n"
         )
 
     _for_each(len(captures), correct_one, processes)
@@ -98,10 +105,12 @@ def correct_clip(
     )
     if arguments.check:
         return
+    _expect_video_size(stream)
     plan = replace(plan, preparation=preparation)
     method = load_method(options, processes.device)
-    root = arguments.output or Path(options.path.root) / options.task
-    place = prepare_output_folder(Path(root) / stream.name)
+    place = _output(options, arguments) / stream.name
+    _expect_apart(place, {file.resolve() for source in stream.sources for file in source.files})
+    prepare_output_folder(place)
     unfinished = UnfinishedClip(place / HIDDEN, plan.part_count)
     with sole_use(place) if processes.is_main else nullcontext():
         if processes.is_main:
@@ -113,6 +122,39 @@ def correct_clip(
         sys.stdout.write(
             f"{stream.name}: {plan.frame_count} frames of {stream.count} pairs at "
             f"{plan.video_fps:.5g} per second in {place / VIDEO}{_say_viewer(place, options)}\n"
+        )
+
+
+def _output(options: RealOptions, arguments: argparse.Namespace) -> Path:
+    if arguments.output == "":
+        raise InputError("--output: expected a folder, got an empty name")
+    return Path(arguments.output or Path(options.path.root) / options.task)
+
+
+def _named_files(arguments: argparse.Namespace) -> set[Path]:
+    names = (arguments.t2b, arguments.b2t, arguments.input)
+    return {Path(name).resolve() for name in names if name is not None}
+
+
+def _expect_apart(place: Path, inputs: set[Path]) -> None:
+    """Make sure that results do not come to lie among inputs, some of which they might replace.
+
+    Raises:
+        InputError: `place` holds some.
+    """
+    among = next((path for path in inputs if path.parent == place.resolve()), None)
+    if among is not None:
+        raise InputError(
+            f"{place}: results would lie among the inputs ({among.name}); choose another --output"
+        )
+
+
+def _expect_video_size(stream: CaptureStream) -> None:
+    size = stream.sources[0].size
+    if max(size) > LARGEST_VIDEO_SIDE:
+        raise InputError(
+            f"{stream.name}: {size[1]}x{size[0]}, but a video has at most {LARGEST_VIDEO_SIDE} px "
+            "a side; correct its pictures one by one"
         )
 
 

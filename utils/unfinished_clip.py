@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ def _describe(source: FrameSource) -> dict[str, Any]:
     for file in source.files:
         state = file.stat()
         size += state.st_size
-        digest.update(f"{file.name} {state.st_size} {state.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(f"{file.name} {state.st_size} {state.st_mtime_ns}\n"))
     return {
         "path": str(source.path.resolve()),
         "files": len(source.files),

@@ -138,7 +138,7 @@ def write_viewer(path: Path, content: ViewerContent) -> None:
         content=json.dumps(_payload(content), allow_nan=False).replace("<", "\\u003c"),
     )
     with replacing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
 def chosen_frames(count: int) -> list[int]:

@@ -171,6 +171,11 @@ def test_mistyped_key_in_the_file_names_the_nearest(file: Path) -> None:
         ("datasets.train.scene.strength=[-1, 2]", "expected at least 0, got [-1.0, 2.0]"),
         ("datasets.train.scene.read_noise=[0.2, 0.1]", "expected [low, high], got [0.2, 0.1]"),
         ("datasets.train.scene.gamma=0.5", "must be greater than or equal to 1, got 0.5"),
+        ("datasets.train.sensor_rows=[0.9, 0.1]", "low < high <= 1, got [0.9, 0.1]"),
+        ("train.threads=100000", "'train.threads' must be less than or equal to 1024, got 100000"),
+        ("train.G_optimizer_lr=1e300", "must be less than or equal to 1, got 1e+300"),
+        ("netG.width=1e9", "'netG.width' must be less than or equal to 8, got 1000000000.0"),
+        ("seed=99999999999999999999", "'seed' must be less than 4611686018427387904, got 999"),
         ("datasets.train.patch_size=true", "or two, [rows, columns], got True"),
         (
             "datasets.train.patch_size=[544,64]",

@@ -323,6 +323,33 @@ def test_what_was_stopped_goes_on_where_the_cause_is_gone(tmp_path: Path) -> Non
     assert (folder_of(options) / "generator.safetensors").exists()
 
 
+def test_the_best_score_is_forgotten_where_it_is_of_other_captures(tmp_path: Path) -> None:
+    train(tiny_options(tmp_path, iterations=2, checkpoint_test=1))
+    content = tiny_options(tmp_path, iterations=3, checkpoint_test=1).model_dump(mode="json")
+    content["train"]["G_optimizer_lr"] = 0.1  # gets worse
+    content["datasets"]["valid"]["seed"] = 5
+    options = TrainingOptions.model_validate_json(json.dumps(content))
+    train(options)
+    best = load_generator(folder_of(options) / "checkpoints" / "best.safetensors")
+    assert same_weights(best, load_generator(folder_of(options) / "generator.safetensors"))
+
+
+def test_checkpoint_of_another_objective_is_refused(tmp_path: Path, unbroken) -> None:
+    options = tiny_options(tmp_path, objective="cycle")
+    source = folder_of(unbroken[0]) / "checkpoints" / "step_00000006.pt"
+    with pytest.raises(InputError, match="objective 'supervised' cannot go on as 'cycle'"):
+        train(options, resume=str(source))
+
+
+def test_what_a_killed_run_left_half_written_is_removed(tmp_path: Path) -> None:
+    options = tiny_options(tmp_path, iterations=2)
+    folder = folder_of(options) / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / ".step_00000001.800.pt").write_bytes(b"half")
+    train(options)
+    assert {path.name for path in folder.iterdir()} == {"best.safetensors", "step_00000002.pt"}
+
+
 def test_a_damaged_checkpoint_is_named_with_the_cure(tmp_path: Path) -> None:
     options = tiny_options(tmp_path, iterations=2, checkpoint_save=1)
     train(options)

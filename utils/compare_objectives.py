@@ -53,8 +53,11 @@ def main() -> None:
     arguments = parse_arguments(
         str(__doc__), extra=_add_arguments, default_options="options/claim.json"
     )
+    if arguments.scenes < 1:
+        raise InputError(f"--scenes {arguments.scenes}: expected at least 1")
     comparison = Comparison(arguments.opt, tuple(arguments.set), arguments.scenes)
     variants = choose_variants(arguments.variants)
+    comparison.score(MEAN)  # tells before hours of training whether the scenes can be scored
     comparison.prepare_start()
     for variant in variants:
         comparison.train(variant)

@@ -134,7 +134,8 @@ class TrainingDataOptions(DataOptions):
     `dataloader_batch_size`: of all processes together, which share it.
     `dataloader_num_workers`: of each process.
     `patch_size`: one number for square crops, or [rows, columns].
-    `crops_per_scene` consecutive samples show one scene or capture, which is made or read once.
+    `crops_per_scene` consecutive samples show one scene or capture, which is made or read once;
+    with true frames read anew where these differ from those of the crop before.
     Only for simulated scenes: `flows` adds exact displacements to the samples (the loss `Flow`);
     `sensor_rows` is the share [low, high] of the sensor's rows that crops come from.
     `distinct_samples`: after so many samples the same come again, kept in memory: for samples that
@@ -150,7 +151,7 @@ class TrainingDataOptions(DataOptions):
     flows: bool = False
     crops_per_scene: PositiveInt = 1
     distinct_samples: PositiveInt | None = None
-    sensor_rows: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(le=1)]] = (0.0, 1.0)
+    sensor_rows: tuple[float, float] = (0.0, 1.0)
 
     @property
     def patch(self) -> tuple[int, int]:
@@ -158,6 +159,13 @@ class TrainingDataOptions(DataOptions):
         if isinstance(self.patch_size, int):
             return self.patch_size, self.patch_size
         return self.patch_size
+
+    @field_validator("sensor_rows")
+    @classmethod
+    def _rising(cls, rows: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= rows[0] < rows[1] <= 1:
+            raise ValueError(f"expected [low, high] with 0 <= low < high <= 1, got {list(rows)}")
+        return rows
 
     @model_validator(mode="after")
     def _fits_the_images(self) -> Self:

@@ -80,6 +80,8 @@ def open_experiment(
             checkpoint = _choose_checkpoint(folder, resume)
             prepare_output_folder(folder / "checkpoints")
             stack.enter_context(sole_use(folder))
+            for leftover in (folder / "checkpoints").glob(".*"):
+                leftover.unlink()  # of a run that was killed while it wrote
         checkpoint = processes.from_main(checkpoint)
         stack.callback(close_log)
         is_main = processes.is_main

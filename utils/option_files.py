@@ -149,7 +149,7 @@ def _by_key(
             if isinstance(value, Mapping):
                 value = value.get(str(part))
             elif isinstance(value, list) and isinstance(part, int):
-                value = value[part]
+                value = value[part] if part < len(value) else None
             else:
                 continue
             place.append(str(part))
@@ -173,6 +173,9 @@ def _describe(
     if kind == "extra_forbidden":
         return key, f"unknown key '{key}'; {_suggest(key, model)}"
     if kind == "missing":
+        group, _, name = key.rpartition(".")
+        if name.isdecimal():
+            return group, f"'{group}' has too few values, got {got}"
         return key, f"missing key '{key}'"
     if kind in ("model_type", "model_attributes_type"):
         return key, f"'{key}' must be a group {{...}} of keys, got {got}"

@@ -23,6 +23,9 @@ from utils.data_options import (
 from utils.errors import InputError
 from utils.option_files import DeviceName, FolderName, OptionGroup
 
+LARGEST_SEED = 2**62
+"""Each process adds its rank, and PyTorch takes 64 bits with a sign."""
+
 _LEAST_HIDDEN = 0.01  # share of the pixels
 
 
@@ -57,8 +60,8 @@ class GeneratorOptions(OptionGroup):
     """
 
     net_type: NetType = "generator"
-    n_feats: PositiveInt = 32
-    width: PositiveFloat = 1.0
+    n_feats: Annotated[int, Field(ge=1, le=1024)] = 32
+    width: Annotated[float, Field(gt=0, le=8)] = 1.0
     channels: Literal["rgb", "bgr"] = "rgb"
 
     @model_validator(mode="after")
@@ -84,11 +87,11 @@ class LoopOptions(OptionGroup):
     `warmup_steps`: the learning rate rises linearly over so many steps.
     `threads`: CPU threads per process, null leaves PyTorch's choice.
     `accumulation_steps`: a process takes its share of a batch in so many parts, one after another:
-    the same step in less memory.
+    the same step in less memory, but for which pixels `hidden_share` draws.
     """
 
     iterations: PositiveInt
-    G_optimizer_lr: PositiveFloat = 1e-4
+    G_optimizer_lr: Annotated[float, Field(gt=0, le=1)] = 1e-4
     G_optimizer_wd: NonNegativeFloat = 0.01
     G_optimizer_clipgrad: PositiveFloat = 20.0
     G_scheduler_periods: PositiveInt = 300_000
@@ -99,7 +102,7 @@ class LoopOptions(OptionGroup):
     checkpoint_save: PositiveInt = 5_000
     checkpoint_test: PositiveInt = 5_000
     keep_last: PositiveInt = 3
-    threads: PositiveInt | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     accumulation_steps: PositiveInt = 1
 
     @model_validator(mode="after")
@@ -170,7 +173,7 @@ class TrainingOptions(OptionGroup):
     """
 
     task: FolderName
-    seed: NonNegativeInt = 0
+    seed: Annotated[int, Field(ge=0, lt=LARGEST_SEED)] = 0
     device: DeviceName = "auto"
     path: PathOptions
     datasets: DatasetOptions

@@ -1,7 +1,9 @@
 """Write a training run into a checkpoint, and go on from one."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -50,7 +52,7 @@ def restore(training: Training) -> None:
     """Go on from the experiment's checkpoint if it has one; options in force are the present ones.
 
     Raises:
-        InputError: the checkpoint cannot be read or belongs to another network or stage.
+        InputError: the checkpoint cannot be read or belongs to another network or objective.
     """
     experiment = training.experiment
     path = experiment.checkpoint
@@ -59,10 +61,14 @@ def restore(training: Training) -> None:
     try:
         state = load_training(path)
     except InputError as error:
+        if path.parent.resolve() != experiment.checkpoints.resolve():
+            raise
         others = sorted(experiment.checkpoints.glob("step_*.pt"))
         cure = "remove it to go on from the one before" if len(others) > 1 else "--resume never"
         raise InputError(f"{error}; {cure}") from error
     expect_architecture(state.architecture, training.architecture, path)
+    wanted = experiment.options.model_dump(mode="json")
+    _expect_objective(state.options["train"], wanted["train"], path)
     load_strictly(training.generator, state.generator, path)
     _restore_teacher(training, state, path)
     decay = [group["weight_decay"] for group in training.optimizer.param_groups]
@@ -70,14 +76,30 @@ def restore(training: Training) -> None:
     for group, weight_decay in zip(training.optimizer.param_groups, decay, strict=True):
         group["weight_decay"] = weight_decay
     training.progress = Progress(**state.progress | {"skipped_in_a_row": 0})
-    if path.parent.resolve() != experiment.checkpoints.resolve():
-        training.progress.best = None  # those weights are in the other run's folder
+    elsewhere = path.parent.resolve() != experiment.checkpoints.resolve()
+    if elsewhere or state.options["datasets"]["valid"] != wanted["datasets"]["valid"]:
+        # Those weights are in the other run's folder, or their score is of other captures.
+        training.progress.best = None
     rank, device = experiment.processes.rank, experiment.processes.device
     if rank < len(state.random):
         restore_random_state(state.random[rank], device)
     experiment.log.info("resuming at step %d from %s", state.step, path)
-    for change in changed_options(state.options, experiment.options.model_dump(mode="json")):
+    for change in changed_options(state.options, wanted):
         experiment.log.info("changed option %s", change)
+
+
+def _expect_objective(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
+    """Refuse a checkpoint whose objective is another; flow training has a single one.
+
+    Raises:
+        InputError: it differs.
+    """
+    names = [options.get("objective") for options in (found, wanted)]
+    if names[0] != names[1]:
+        raise InputError(
+            f"{path}: checkpoint of the objective {names[0]!r} cannot go on as {names[1]!r}; "
+            "choose another task, and name the weights to start from in path.pretrained_netG"
+        )
 
 
 def _teacher(training: Training) -> nn.Module | None:

@@ -91,9 +91,12 @@ def _draw_training_set(options: TrainingOptions) -> Dataset[TrainingSample]:
     if data.dataset_type == "simulated":
         return SimulatedTrainingSet(load_scene_textures(data), scene_settings(data), settings)
     root = str(data.data_root)
+    captures: RSGOPRO | _Chosen
     if data.dataset_type == "rs_gopro":
-        return FolderTrainingSet(RSGOPRO(root, data.split, with_truth=with_truth), settings)
-    training_set = FolderTrainingSet(_split_captures(options).training, settings)
+        captures = RSGOPRO(root, data.split, with_truth=with_truth)
+    else:
+        captures = _split_captures(options).training
+    training_set = FolderTrainingSet(captures, settings)
     training_set[0]  # tells at once if captures are too small or unreadable
     return training_set
 

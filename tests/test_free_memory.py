@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from utils.free_memory import free_memory, free_on_linux
+from utils.free_memory import free_memory, free_on_linux, says_memory_ran_out
 
 
 def write(folder: Path, **files: str) -> None:
@@ -51,3 +51,17 @@ def test_a_limit_of_the_first_version_counts(tmp_path: Path, proc: Path) -> None
         memory__stat="cache 5\ntotal_inactive_file 7\n",
     )
     assert free_on_linux(proc, tmp_path / "groups") == 60007
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("shapes differ"), False),
+    ],
+)
+def test_errors_that_say_that_memory_ran_out(error: Exception, expected: bool) -> None:
+    assert says_memory_ran_out(error) is expected

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from utils.errors import InputError
+from utils.free_memory import says_memory_ran_out
 
 
 def parse_arguments(
@@ -85,8 +86,7 @@ def run(main: Callable[[], None]) -> None:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(1)
     except (MemoryError, RuntimeError) as error:
-        told = any(words in str(error) for words in ("can't allocate memory", "out of memory"))
-        if not (told or isinstance(error, MemoryError)):
+        if not says_memory_ran_out(error):
             raise
         sys.stderr.write("error: out of memory; ask for fewer frames, or for smaller ones\n")
         sys.exit(1)

@@ -8,6 +8,12 @@ import torch
 _PROC, _CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
 
+def says_memory_ran_out(error: BaseException) -> bool:
+    """Whether an error is of memory that could not be had, be it Python's, PyTorch's or a GPU's."""
+    told = any(words in str(error) for words in ("can't allocate memory", "out of memory"))
+    return told or isinstance(error, MemoryError | torch.OutOfMemoryError)
+
+
 def free_memory(device: torch.device) -> float | None:
     """Bytes that are free: on a CPU of the machine's memory and of what a container may take.
 

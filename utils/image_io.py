@@ -56,13 +56,13 @@ def read_image(path: str | Path) -> Tensor:
         raise InputError(f"{path}: expected 8- or 16-bit values, got {decoded.dtype}")
     colour = decoded[..., 2::-1] if decoded.ndim == 3 else np.repeat(decoded[..., None], 3, axis=2)
     values = np.ascontiguousarray(colour.transpose(2, 0, 1), dtype=np.float32)
-    maximum = _stated_maximum(data, decoded.dtype) or float(np.iinfo(decoded.dtype).max)
-    if values.size and values.max() > maximum:
+    stated = _stated_maximum(data, decoded.dtype)
+    if stated and values.max() > stated:
         raise InputError(
-            f"{path}: expected values up to {maximum:g} as its header states, got "
+            f"{path}: expected values up to {stated:g} as its header states, got "
             f"{values.max():g}; copy it again"
         )
-    return torch.from_numpy(values) / maximum
+    return torch.from_numpy(values) / (stated or float(np.iinfo(decoded.dtype).max))
 
 
 def to_uint8(image: Tensor) -> NDArray[np.uint8]:

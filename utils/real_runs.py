@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +59,9 @@ def correct_captures(
         timing=timing,
     )
     folder = prepare_output_folder(_output(options, arguments))
-    inputs = captures.paths if isinstance(captures, RealPairs) else _named_files(arguments)
+    inputs = _by_folder(
+        captures.paths if isinstance(captures, RealPairs) else _named_files(arguments)
+    )
     method = load_method(options, processes.device)
 
     def correct_one(index: int) -> None:
@@ -106,10 +108,11 @@ def correct_clip(
     if arguments.check:
         return
     _expect_video_size(stream)
+    place = _output(options, arguments) / stream.name
+    files = {file.resolve() for source in stream.sources for file in source.files}
+    _expect_apart(place, _by_folder(files))
     plan = replace(plan, preparation=preparation)
     method = load_method(options, processes.device)
-    place = _output(options, arguments) / stream.name
-    _expect_apart(place, {file.resolve() for source in stream.sources for file in source.files})
     prepare_output_folder(place)
     unfinished = UnfinishedClip(place / HIDDEN, plan.part_count)
     with sole_use(place) if processes.is_main else nullcontext():
@@ -136,16 +139,21 @@ def _named_files(arguments: argparse.Namespace) -> set[Path]:
     return {Path(name).resolve() for name in names if name is not None}
 
 
-def _expect_apart(place: Path, inputs: set[Path]) -> None:
+def _by_folder(files: set[Path]) -> dict[Path, str]:
+    """Of each folder that holds some of the files, the name of one."""
+    return {file.parent: file.name for file in sorted(files, reverse=True)}
+
+
+def _expect_apart(place: Path, inputs: Mapping[Path, str]) -> None:
     """Make sure that results do not come to lie among inputs, some of which they might replace.
 
     Raises:
         InputError: `place` holds some.
     """
-    among = next((path for path in inputs if path.parent == place.resolve()), None)
+    among = inputs.get(place.resolve())
     if among is not None:
         raise InputError(
-            f"{place}: results would lie among the inputs ({among.name}); choose another --output"
+            f"{place}: results would lie among the inputs ({among}); choose another --output"
         )
 
 

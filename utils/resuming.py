@@ -58,10 +58,11 @@ def restore(training: Training) -> None:
     path = experiment.checkpoint
     if path is None:
         return
+    elsewhere = path.parent.resolve() != experiment.checkpoints.resolve()
     try:
         state = load_training(path)
     except InputError as error:
-        if path.parent.resolve() != experiment.checkpoints.resolve():
+        if elsewhere:
             raise
         others = sorted(experiment.checkpoints.glob("step_*.pt"))
         cure = "remove it to go on from the one before" if len(others) > 1 else "--resume never"
@@ -76,7 +77,6 @@ def restore(training: Training) -> None:
     for group, weight_decay in zip(training.optimizer.param_groups, decay, strict=True):
         group["weight_decay"] = weight_decay
     training.progress = Progress(**state.progress | {"skipped_in_a_row": 0})
-    elsewhere = path.parent.resolve() != experiment.checkpoints.resolve()
     if elsewhere or state.options["datasets"]["valid"] != wanted["datasets"]["valid"]:
         # Those weights are in the other run's folder, or their score is of other captures.
         training.progress.best = None

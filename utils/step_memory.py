@@ -2,14 +2,13 @@
 
 import os
 
-import torch
 from torch import nn
 
 from models.precision import is_lower
 from utils.errors import InputError
 from utils.experiment import Experiment
 from utils.flow_options import FlowTrainingOptions
-from utils.free_memory import free_memory
+from utils.free_memory import free_memory, says_memory_ran_out
 from utils.options import TrainingOptions
 
 _GIGABYTE = 1e9
@@ -84,7 +83,7 @@ def _activations_per_pixel(options: TrainingOptions) -> float:
 
 def explain_exhaustion(error: RuntimeError) -> str | None:
     """One line for an error that says that memory ran out; None for other errors."""
-    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+    if says_memory_ran_out(error):
         return f"out of memory in a training step: {_CURES}"
     if "DataLoader worker" in str(error):
         return (

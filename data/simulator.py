@@ -36,7 +36,7 @@ _LIMITS = {
     "view_difference": (0, 1),
 }
 _RANGE_LIMITS = {
-    "strength": (0, math.inf),
+    "strength": (0, 10),
     "exposure": (0, 1),
     "shot_noise": (0, 1),
     "read_noise": (0, 1),
@@ -58,7 +58,7 @@ class SceneSettings:
         object_motion: longest translation of an object, on top of the camera's, in px.
         acceleration: largest deviation of either from uniform translation, in px.
         max_objects: a scene has 0 to this many objects.
-        strength: scales all motion; a (low, high) range is drawn from for each scene.
+        strength: scales all motion, 0 to 10; a (low, high) range is drawn from for each scene.
         exposure: share of the readout over which each row collects light, 0 to 1; or a range.
         gamma: image values are light ** (1 / gamma), 1 to 10; matters only to what follows.
         shot_noise: standard deviation at white, as a share of white, in light; or a range.

@@ -58,7 +58,7 @@ def test_recordings_have_arguments_of_their_own():
         ("--procedural -1", "--procedural -1: expected at least 0"),
         ("--size 540", "--size 540: expected rows x columns such as 540x960"),
         ("--size 1x960", "scene: height must be at least 2, got 1"),
-        ("--strengths 0.5 -1", "scene: strength must be at least 0"),
+        ("--strengths 0.5 -1", "scene: strength must be 0 to 10"),
         ("--exposure 0.1 0.2 0.3", "--exposure 0.1 0.2 0.3: expected one number or LOW HIGH"),
         ("--exposure 2", "scene: exposure must be 0 to 1"),
         ("--video a.mp4 --span 1", "--span 1: expected at least 2"),

@@ -193,3 +193,4 @@ def test_too_small_images_are_refused(tmp_path: Path) -> None:
     captures = benchmark(tmp_path, frames=2, size=(30, 40))
     with pytest.raises(InputError, match="30x40 are too small to score with a border of 20"):
         run(captures, tmp_path / "out", protocols=("released",))
+    assert not list(tmp_path.glob("out/**/*.png"))

@@ -259,10 +259,11 @@ def test_a_gpu_renders_the_same_scene() -> None:
     [
         ({"height": 1}, "scene: height must be at least 2, got 1"),
         ({"width": 0}, "scene: width must be at least 1, got 0"),
+        ({"strength": (1, 11)}, r"strength must be 0 to 10, .* got \(1, 11\)"),
         ({"max_objects": -1}, "scene: max_objects must be at least 0, got -1"),
         ({"camera_motion": math.nan}, "scene: camera_motion must be at least 0, got nan"),
-        ({"strength": (0.5, 0.25)}, r"strength must be at least 0, or a range .* \(0.5, 0.25\)"),
-        ({"strength": -1.0}, "strength must be at least 0, .* got -1.0"),
+        ({"strength": (0.5, 0.25)}, r"strength must be 0 to 10, or a range .* \(0.5, 0.25\)"),
+        ({"strength": -1.0}, "strength must be 0 to 10, .* got -1.0"),
         ({"exposure": 1.5}, r"exposure must be 0 to 1, or a range \(low, high\) .* got 1.5"),
         ({"read_noise": (0.0, 2.0)}, "read_noise must be 0 to 1, .* got"),
         ({"gamma": 0.5}, "gamma must be 1 to 10, got 0.5"),

@@ -123,9 +123,10 @@ def evaluate(
         capture = captures[index]
         for method, correct in methods.items():
             frames = correct(capture.pair, plan.times, scan_time=capture.scan_time)
+            # Scored first: images that are too small for it leave no frames behind.
+            scores += _score_method(capture, method, frames, plan)
             if method == tested and plan.folder is not None:
                 _save(capture.name, frames, plan, plan.folder)
-            scores += _score_method(capture, method, frames, plan)
     counted = [
         score
         for share_of_one in processes.gather(scores)

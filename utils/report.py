@@ -98,7 +98,8 @@ def format_tables(scores: Sequence[FrameScore], strengths: Mapping[str, str]) ->
                 _group_table("strength", methods, _strength_of(strengths)),
             ]
         sections += [
-            f"By place, PSNR (the border is {BAND} px wide, of small images a quarter):",
+            f"By place, PSNR (the border is {BAND} px wide, from the crop on; of small images a "
+            "quarter):",
             _place_table(methods),
             *_remarks(methods),
         ]

@@ -1,4 +1,4 @@
-# Everything runs in .venv, built once from requirements-dev.txt and reused until that file changes.
+# Everything runs in .venv, built once and reused until a file of requirements changes.
 PYTHON ?= python3
 VENV ?= .venv
 TEST_JOBS ?= 2
@@ -21,7 +21,7 @@ $(READY): requirements.txt requirements-dev.txt requirements-export.txt
 demo: $(READY)  ## correct the two bundled captures with the bundled weights
 	$(RUN) main_test_real.py --opt options/test_real.json
 
-eval: $(READY) $(YARDSTICK)  ## score the bundled weights on 24 simulated scenes, made once
+eval: $(READY) $(YARDSTICK)  ## score the default network on 24 simulated scenes, made once
 	$(RUN) main_test.py --opt options/eval.json
 
 $(YARDSTICK): | $(READY)

@@ -77,7 +77,7 @@ def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("output", type=Path, help="folder to make; it must not exist")
     clip = parser.add_argument_group("clip")
-    add_input_arguments(clip)
+    add_input_arguments(clip, images=False)
     add_directions_argument(clip)
     parser.add_argument("--step", type=int, default=10, help="take one pair of so many (10)")
     arguments = parser.parse_args(words)

@@ -168,7 +168,7 @@ def test_mistyped_key_in_the_file_names_the_nearest(file: Path) -> None:
         ("datasets.train.patch_size=[96]", "or two, [rows, columns], got [96]"),
         ("datasets.train.patch_size=[96,100]", "or two, [rows, columns], got [96, 100]"),
         ("datasets.train.scene.exposure=2", "scene.exposure': expected 0 to 1, got 2"),
-        ("datasets.train.scene.strength=[-1, 2]", "expected at least 0, got [-1.0, 2.0]"),
+        ("datasets.train.scene.strength=[-1, 2]", "expected 0 to 10, got [-1.0, 2.0]"),
         ("datasets.train.scene.read_noise=[0.2, 0.1]", "expected [low, high], got [0.2, 0.1]"),
         ("datasets.train.scene.gamma=0.5", "must be greater than or equal to 1, got 0.5"),
         ("datasets.train.sensor_rows=[0.9, 0.1]", "low < high <= 1, got [0.9, 0.1]"),

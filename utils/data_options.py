@@ -1,6 +1,5 @@
 """Data options: where captures come from, how simulated scenes look, which crops to train on."""
 
-import math
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -54,8 +53,8 @@ class SceneOptions(OptionGroup):
     `height`, `width`: of the frames. `max_objects`: cut-outs that move before the background.
     `camera_motion`, `object_motion`, `acceleration`: largest displacements, in pixels over one
     readout at strength 1.
-    `strength`, `exposure` (in readouts), `shot_noise`, `read_noise`: numbers, or ranges [low, high]
-    drawn from per scene.
+    `strength` (0 to 10), `exposure` (in readouts), `shot_noise`, `read_noise`: numbers, or ranges
+    [low, high] drawn from per scene.
     `gamma`: of the images; noise and exposure are of linear light.
     `view_difference`: largest difference between the gains of the views.
     `parallax`: displacement (dx, dy) from t2b to b2t in pixels.
@@ -81,12 +80,12 @@ class SceneOptions(OptionGroup):
         cls, ends: tuple[float, float], field: ValidationInfo
     ) -> tuple[float, float]:
         low, high = ends
-        limit = math.inf if field.field_name == "strength" else 1
+        limit = 10 if field.field_name == "strength" else 1
         if low > high:
             raise ValueError(f"expected [low, high], got {list(ends)}")
         if low < 0 or high > limit:
-            expected = "at least 0" if limit == math.inf else "0 to 1"
-            raise ValueError(f"expected {expected}, got {low if low == high else list(ends)}")
+            got = low if low == high else list(ends)
+            raise ValueError(f"expected 0 to {limit}, got {got}")
         return ends
 
 

@@ -42,9 +42,10 @@ class ChosenInput:
         return not is_image(self.first)
 
 
-def add_input_arguments(inputs: argparse._ArgumentGroup) -> None:
-    """Add what names one capture or a clip."""
-    source = "image, video, folder of images, or quoted pattern such as 'left/*.png'"
+def add_input_arguments(inputs: argparse._ArgumentGroup, *, images: bool = True) -> None:
+    """Add what names one capture or a clip; without `images` a clip alone."""
+    source = "video, folder of images, or quoted pattern such as 'left/*.png'"
+    source = f"image, {source}" if images else source
     inputs.add_argument("--t2b", metavar="PATH", help=f"first view, read top to bottom: {source}")
     inputs.add_argument(
         "--b2t", metavar="PATH", help="second view, read bottom to top, of the same kind"

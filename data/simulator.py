@@ -35,12 +35,13 @@ _LIMITS = {
     "gamma": (1, 10),
     "view_difference": (0, 1),
 }
-_RANGE_LIMITS = {
+RANGE_LIMITS = {
     "strength": (0, 10),
     "exposure": (0, 1),
     "shot_noise": (0, 1),
     "read_noise": (0, 1),
 }
+"""Least and largest value of the settings that may be a range to draw from."""
 
 Range = float | tuple[float, float]
 """One number, or (low, high) to draw from for each scene."""
@@ -87,12 +88,12 @@ class SceneSettings:
         Raises:
             InputError: naming the setting, what was expected and what was given.
         """
-        for name, (lowest, highest) in (_LIMITS | _RANGE_LIMITS).items():
+        for name, (lowest, highest) in (_LIMITS | RANGE_LIMITS).items():
             value = getattr(self, name)
             low, high = self.range_of(name)
             if not (lowest <= low <= high <= highest and high < math.inf):
                 expected = f"at least {lowest}" if highest == math.inf else f"{lowest} to {highest}"
-                either = ", or a range (low, high) of that" if name in _RANGE_LIMITS else ""
+                either = ", or a range (low, high) of that" if name in RANGE_LIMITS else ""
                 raise InputError(f"scene: {name} must be {expected}{either}, got {value}")
         if len(self.parallax) != 2 or not all(map(math.isfinite, self.parallax)):
             raise InputError(f"scene: parallax must be (x, y) in px, got {self.parallax}")

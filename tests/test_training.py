@@ -346,8 +346,10 @@ def test_what_a_killed_run_left_half_written_is_removed(tmp_path: Path) -> None:
     folder = folder_of(options) / "checkpoints"
     folder.mkdir(parents=True)
     (folder / ".step_00000001.800.pt").write_bytes(b"half")
+    (folder / ".gitignore").write_text("the user's")
     train(options)
-    assert {path.name for path in folder.iterdir()} == {"best.safetensors", "step_00000002.pt"}
+    kept = {"best.safetensors", "step_00000002.pt", ".gitignore"}
+    assert {path.name for path in folder.iterdir()} == kept
 
 
 def test_a_damaged_checkpoint_is_named_with_the_cure(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pydantic import (
 )
 from typing_extensions import Self
 
+from data.simulator import RANGE_LIMITS
 from utils.option_files import FolderName, OptionGroup, changed
 
 DatasetType = Literal["rs_gopro", "captures", "simulated"]
@@ -74,18 +75,18 @@ class SceneOptions(OptionGroup):
     view_difference: Annotated[float, Field(ge=0, le=1)] = 0.0
     parallax: Annotated[tuple[float, float], BeforeValidator(_as_tuple)] = (0.0, 0.0)
 
-    @field_validator("strength", "exposure", "shot_noise", "read_noise")
+    @field_validator(*RANGE_LIMITS)
     @classmethod
     def _within_limits(
         cls, ends: tuple[float, float], field: ValidationInfo
     ) -> tuple[float, float]:
         low, high = ends
-        limit = 10 if field.field_name == "strength" else 1
+        least, largest = RANGE_LIMITS[str(field.field_name)]
         if low > high:
             raise ValueError(f"expected [low, high], got {list(ends)}")
-        if low < 0 or high > limit:
+        if low < least or high > largest:
             got = low if low == high else list(ends)
-            raise ValueError(f"expected 0 to {limit}, got {got}")
+            raise ValueError(f"expected {least} to {largest}, got {got}")
         return ends
 
 

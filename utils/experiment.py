@@ -12,7 +12,7 @@ from utils.checkpoint import latest
 from utils.distributed import Processes
 from utils.errors import InputError
 from utils.flow_options import FlowTrainingOptions
-from utils.image_io import prepare_output_folder, replacing
+from utils.image_io import prepare_output_folder, remove_unfinished, replacing
 from utils.logger import close_log, open_log
 from utils.options import TrainingOptions
 from utils.sole_use import sole_use
@@ -80,8 +80,7 @@ def open_experiment(
             checkpoint = _choose_checkpoint(folder, resume)
             prepare_output_folder(folder / "checkpoints")
             stack.enter_context(sole_use(folder))
-            for leftover in (folder / "checkpoints").glob(".*"):
-                leftover.unlink()  # of a run that was killed while it wrote
+            remove_unfinished(folder / "checkpoints")
         checkpoint = processes.from_main(checkpoint)
         stack.callback(close_log)
         is_main = processes.is_main

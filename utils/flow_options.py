@@ -10,7 +10,7 @@ from models.loss_weights import parse_loss
 from utils.data_options import DataOptions
 from utils.errors import InputError
 from utils.option_files import DeviceName, FolderName, OptionGroup, changed
-from utils.options import LARGEST_SEED, LoopOptions
+from utils.options import LoopOptions, Seed
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Side = Annotated[PositiveInt, Field(multiple_of=SIZE_MULTIPLE)]
@@ -138,7 +138,7 @@ class FlowTrainingOptions(OptionGroup):
     """
 
     task: FolderName
-    seed: Annotated[int, Field(ge=0, lt=LARGEST_SEED)] = 0
+    seed: Seed = 0
     device: DeviceName = "auto"
     path: FlowPathOptions = FlowPathOptions()
     datasets: FlowDatasetOptions

@@ -34,6 +34,7 @@ _GAP = rb"(?:\s|#[^\n]*\n)+"
 _NETPBM = re.compile(
     rb"P(?P<kind>[2356])" + _GAP + rb"\d+" + _GAP + rb"\d+" + _GAP + rb"(?P<maximum>\d+)\s"
 )
+_UNFINISHED = re.compile(r"\..+\.\d+\.[^.]+")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -158,7 +159,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         InputError: an OSError occurred: no space left, no permission, no such folder.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")  # as in `_UNFINISHED`
     try:
         yield temporary
         os.replace(temporary, path)
@@ -167,6 +168,13 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote left behind in `replacing`."""
+    for path in [*folder.iterdir()]:
+        if _UNFINISHED.fullmatch(path.name):
+            path.unlink()
 
 
 def _output_error(folder: Path, error: OSError) -> InputError:

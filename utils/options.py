@@ -23,8 +23,8 @@ from utils.data_options import (
 from utils.errors import InputError
 from utils.option_files import DeviceName, FolderName, OptionGroup
 
-LARGEST_SEED = 2**62
-"""Each process adds its rank, and PyTorch takes 64 bits with a sign."""
+Seed = Annotated[int, Field(ge=0, lt=2**62)]
+"""Of a run: each process adds its rank, and PyTorch takes 64 bits with a sign."""
 
 _LEAST_HIDDEN = 0.01  # share of the pixels
 
@@ -173,7 +173,7 @@ class TrainingOptions(OptionGroup):
     """
 
     task: FolderName
-    seed: Annotated[int, Field(ge=0, lt=LARGEST_SEED)] = 0
+    seed: Seed = 0
     device: DeviceName = "auto"
     path: PathOptions
     datasets: DatasetOptions

@@ -4,13 +4,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from data.files.images import prepare_output_folder
 from data.rs_gopro import RSGOPRO
 from utils.command_line import parse_arguments, run
 from utils.distributed import Processes, process_group
 from utils.evaluation import choose_methods, evaluate, plan_evaluation
 from utils.evaluation_options import EvaluationOptions, add_method_argument, overrides
 from utils.example import EXAMPLE, write_example
-from utils.image_io import prepare_output_folder
 from utils.methods import load_method
 from utils.option_files import load_options
 from utils.plots import PLOTS, plot_scores

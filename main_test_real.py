@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from data.video.inputs import chosen_input, find_captures, open_clip
 from utils.command_line import parse_arguments, run
 from utils.distributed import process_group
 from utils.option_files import load_options
-from utils.real_inputs import chosen_input, find_captures, open_clip
 from utils.real_options import (
     RealOptions,
     add_capture_arguments,

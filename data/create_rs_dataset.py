@@ -17,10 +17,10 @@ from tqdm import tqdm
 from data.dataset_arguments import camera_settings, parse_arguments, scene_settings
 from data.dataset_folder import new_sequences, read_runs, write_capture, write_description
 from data.frame_interpolation import Flow
-from data.frame_source import FrameSource, open_frames_folder, open_video
 from data.rolling_video import RollingSettings, VideoStatistics, roll_captures
 from data.simulator import SceneSettings, draw_imaging, draw_scene
 from data.textures import load_textures
+from data.video.sources import FrameSource, open_frames_folder, open_video
 from models.flow_networks import load_flow
 from utils.command_line import run
 from utils.device import choose_device

@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from data.capture import CapturePair
+from data.files.images import prepare_output_folder, replacing, to_uint8, write_image
+from data.files.versions import find_versions
 from utils.errors import InputError
-from utils.image_io import prepare_output_folder, replacing, to_uint8, write_image
-from utils.versions import find_versions
 
 _DESCRIPTION = "dataset.json"
 

@@ -11,18 +11,18 @@ from pathlib import Path
 from tqdm import tqdm
 
 from data.camera_timing import CameraTiming
-from data.capture_streams import CaptureStream
 from data.dataset_folder import new_dataset
-from utils.command_line import run
-from utils.errors import InputError
-from utils.image_io import to_uint8, write_image
-from utils.real_inputs import (
+from data.files.images import to_uint8, write_image
+from data.video.inputs import (
     add_directions_argument,
     add_input_arguments,
     chosen_input,
     open_clip,
     parse_directions,
 )
+from data.video.streams import CaptureStream
+from utils.command_line import run
+from utils.errors import InputError
 
 
 def main() -> None:

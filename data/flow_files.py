@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from data.files.images import read_image
 from data.flow_training_set import FlowSample
 from utils.errors import InputError
-from utils.image_io import read_image
 
 FIRST, SECOND, FLOW = "frame10.png", "frame11.png", "flow10.flo"
 

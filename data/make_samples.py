@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 from typing import NamedTuple
 
+from data.files.images import prepare_output_folder, to_uint8, write_image
 from data.simulator import SceneSettings, draw_scene
 from data.textures import BUNDLED_PHOTOS, load_textures
 from utils.command_line import run
-from utils.image_io import prepare_output_folder, to_uint8, write_image
 
 
 class Sample(NamedTuple):

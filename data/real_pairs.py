@@ -8,9 +8,9 @@ from pathlib import Path
 from torch.utils.data import Dataset
 
 from data.capture import CapturePair
+from data.files.images import IMAGE_SUFFIXES, read_image
 from data.time_maps import scan_time
 from utils.errors import InputError
-from utils.image_io import IMAGE_SUFFIXES, read_image
 
 _STEM = re.compile(r"(?P<name>.+)_(?P<direction>t2b|b2t)")
 
@@ -77,8 +77,8 @@ def read_pair(
         name: of the capture; by default the first file's name without "_t2b" and suffix.
 
     Raises:
-        InputError: an image cannot be read (see `utils.image_io.read_image`), the sizes differ, or
-            there are fewer than 2 rows.
+        InputError: an image cannot be read (see `data.files.images.read_image`), the sizes differ,
+            or there are fewer than 2 rows.
     """
     t2b, b2t = read_image(t2b_path), read_image(b2t_path)
     height, width = t2b.shape[-2:]

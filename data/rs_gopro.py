@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from data.capture import CapturePair
+from data.files.images import read_image
 from data.real_pairs import natural_key, read_pair
 from utils.errors import InputError
-from utils.image_io import read_image
 
 _RS_FILE = re.compile(r"(?P<index>\d+)_rs_(?P<direction>t2b|b2t)\.png")
 _GS_FILE = re.compile(r"(?P<index>\d+)_gs_(?P<frame>\d{3,})\.png")

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from data.files.images import read_image
 from data.procedural_textures import draw_textures
 from utils.errors import InputError
-from utils.image_io import read_image
 
 SMALLEST_SIDE = 64
 LARGEST_SHORT_SIDE = 1080

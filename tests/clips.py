@@ -7,8 +7,8 @@ import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
+from data.files.images import write_video
 from tests.capture_folders import random_pixels
-from utils.image_io import write_video
 
 Pixels = NDArray[np.uint8]
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from data.camera_timing import CameraTiming
+from data.files.images import read_image, to_uint8
 from models import ArrayCorrector, load_correction
 from models.classical import correct_classically
 from models.correction import correct
 from utils.checkpoint import load_generator
 from utils.errors import InputError
-from utils.image_io import read_image, to_uint8
 
 SAMPLES = sorted(Path("data/samples").rglob("*_t2b.*"))
 README_EXAMPLE = """

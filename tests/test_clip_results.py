@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from data.camera_timing import CameraTiming
-from data.capture_streams import CaptureStream
-from data.frame_source import AudioTrack, open_video
+from data.files.images import read_image
+from data.video.sources import AudioTrack, open_video
+from data.video.streams import CaptureStream
 from utils import clip_results
 from utils.clip_plan import ClipPlan, describe_clip
 from utils.clip_results import write_clip
 from utils.distributed import Processes
 from utils.errors import InputError
-from utils.image_io import read_image
 from utils.unfinished_clip import HIDDEN, UnfinishedClip, open_unfinished
 
 ALONE = Processes(torch.device("cpu"))

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from data.create_rs_dataset import main, write_dataset
+from data.files.images import read_image, to_uint8, write_image, write_video
 from data.rs_gopro import RSGOPRO
 from data.simulator import SceneSettings, draw_scene
 from tests.capture_folders import write_pixels
 from tests.test_simulator import photos
 from utils.errors import InputError
-from utils.image_io import read_image, to_uint8, write_image, write_video
 
 SETTINGS = [
     SceneSettings(40, 64, camera_motion=4, object_motion=4, acceleration=1, strength=strength)

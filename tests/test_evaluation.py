@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from data.files.images import read_image, to_uint8
 from data.rs_gopro import RSGOPRO
 from models.classical import correct_classically
 from models.correction import Method
@@ -21,7 +22,6 @@ from utils.evaluation import (
     to_8bit,
 )
 from utils.evaluation_options import EvaluationOptions
-from utils.image_io import read_image, to_uint8
 from utils.methods import load_method
 from utils.metrics import band_psnr, psnr, ssim
 from utils.scores import FrameScore

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from data.files.images import write_image
 from data.flow_files import FlowFolder, read_flow
 from utils.errors import InputError
-from utils.image_io import write_image
 
 
 def write_flow(path: Path, flow: np.ndarray) -> None:

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from data.camera_timing import CameraTiming
 from data.capture import CapturePair
-from data.capture_streams import CaptureStream
 from data.simulator import SceneSettings, draw_scene
 from data.textures import load_textures
+from data.video.streams import CaptureStream
 from models.colour_matching import ColourDifference
 from models.rig_alignment import Alignment
 from utils.preparation import Preparation, check_clip, check_single

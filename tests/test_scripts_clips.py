@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from data.frame_source import open_video
+from data.files.images import read_image
+from data.video.sources import open_video
 from tests.capture_folders import write_pixels
 from tests.clips import add_sound, write_clip_video
 from tests.script_runs import ROOT, Scripts, names, save_tiny_weights
 from utils.errors import InputError
-from utils.image_io import read_image
 
 
 def clip_of_two_videos(folder: Path, count: int, *, sound: bool = False) -> tuple[str, ...]:

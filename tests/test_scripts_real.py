@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 import main_test_real
+from data.files.images import read_image, to_uint8
 from models.classical import correct_classically
 from tests.capture_folders import write_pixels
 from tests.script_runs import ROOT, Scripts, names
 from utils.distributed import Processes
 from utils.errors import InputError
-from utils.image_io import read_image, to_uint8
 from utils.preparation import Preparation
 
 T = TypeVar("T")

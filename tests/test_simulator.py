@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import data.make_samples
+from data.files.images import read_image
 from data.layers import Layer
 from data.make_samples import SAMPLES, make_samples
 from data.scene import Scene
@@ -17,7 +18,6 @@ from data.simulator import SceneSettings, draw_scene
 from data.time_maps import scan_time
 from data.trajectories import Motion, shift_and_scale
 from utils.errors import InputError
-from utils.image_io import read_image
 
 HEIGHT, WIDTH = 90, 120
 SETTINGS = SceneSettings(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from data.frame_source import open_frames_folder
+from data.video.sources import open_frames_folder
 from tests.capture_folders import write_pixels
 from utils.errors import InputError
 from utils.unfinished_clip import HIDDEN, UnfinishedClip, describe_sources, open_unfinished

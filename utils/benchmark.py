@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
+from data.files.images import prepare_output_folder, replacing
+from data.files.versions import find_versions
 from utils import benchmark_gpu, benchmark_inference, benchmark_training
 from utils.benchmark_rows import Row, describe_machine
 from utils.command_line import run
 from utils.device import choose_device
-from utils.image_io import prepare_output_folder, replacing
-from utils.versions import find_versions
 
 REPORT, GPU_REPORT = "BENCHMARKS.md", "BENCHMARKS_GPU.md"
 ON_A_GPU = "On a GPU"

@@ -11,11 +11,7 @@ from torch import Tensor
 
 from data.camera_timing import CameraTiming
 from data.capture import CapturePair
-from utils.contact_sheet import draw_contact_sheet
-from utils.errors import InputError
-from utils.flow_pictures import draw_flow_sheet, show_flows
-from utils.frame_files import remove_earlier, write_frames
-from utils.image_io import (
+from data.files.images import (
     LARGEST_VIDEO_SIDE,
     prepare_output_folder,
     to_levels,
@@ -24,6 +20,10 @@ from utils.image_io import (
     write_image,
     write_video,
 )
+from utils.contact_sheet import draw_contact_sheet
+from utils.errors import InputError
+from utils.flow_pictures import draw_flow_sheet, show_flows
+from utils.frame_files import remove_earlier, write_frames
 from utils.methods import NamedMethod
 from utils.viewer import VIEWER, ViewerContent, write_viewer
 

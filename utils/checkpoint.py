@@ -15,11 +15,11 @@ import torch
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
+from data.files.images import replacing
 from models.generator import Channels
 from models.networks import CORRECTORS, Corrector, NetType
 from models.weight_files import load_strictly, read_architecture, read_state
 from utils.errors import InputError
-from utils.image_io import replacing
 
 _KIND = "dual-reversed-rs training"
 _FORMAT = 1

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from data.capture_streams import CaptureStream
+from data.files.videos import Soundtrack
+from data.video.streams import CaptureStream
 from utils.capture_results import DEFAULT_FPS
 from utils.errors import InputError
 from utils.preparation import Preparation
 from utils.unfinished_clip import describe_sources
-from utils.video_joining import Soundtrack
 
 PAIRS_PER_PART = 8
 _SAME_SPEED = 1e-3  # relative difference of speeds at which sound goes with pictures

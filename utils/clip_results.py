@@ -16,6 +16,14 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from data.capture import CapturePair
+from data.files.images import (
+    prepare_output_folder,
+    to_levels,
+    to_uint8,
+    write_image,
+    write_video_part,
+)
+from data.files.videos import join_video_parts
 from models.correction import Method
 from utils.capture_results import RESULTS, VIDEO
 from utils.clip_plan import PAIRS_PER_PART, ClipPlan
@@ -23,10 +31,8 @@ from utils.clip_viewer import write_clip_viewer
 from utils.distributed import Processes
 from utils.errors import InputError
 from utils.frame_files import FRAMES, clip_frame_name, remove_earlier, replace_clip_frames
-from utils.image_io import prepare_output_folder, to_levels, to_uint8, write_image, write_video_part
 from utils.metrics import Image
 from utils.unfinished_clip import UnfinishedClip
-from utils.video_joining import join_video_parts
 from utils.viewer import VIEWER
 
 

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from data.frame_source import open_video
+from data.files.images import to_uint8
+from data.video.sources import open_video
 from utils.clip_plan import ClipPlan
-from utils.image_io import to_uint8
 from utils.metrics import Image
 from utils.viewer import VIEWER, ViewerContent, chosen_frames, write_viewer
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from data.capture import CapturePair
+from data.files.images import prepare_output_folder
 from models.correction import BASELINES, correct
 from utils.checkpoint import load_generator, save_weights
 from utils.command_line import parse_arguments, run
@@ -33,7 +34,6 @@ from utils.comparison_variants import START, SUPERVISED, VARIANTS, Variant, choo
 from utils.curves import plot_lines
 from utils.errors import InputError
 from utils.experiment import write_json
-from utils.image_io import prepare_output_folder
 from utils.option_files import load_options
 from utils.options import TrainingOptions
 from utils.random_state import seed_everything

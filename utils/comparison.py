@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.capture import CapturePair
+from data.files.images import replacing, to_uint8
 from models.correction import Method
 from utils.curves import plot_lines
-from utils.image_io import replacing, to_uint8
 from utils.metrics import BAND, Image, band_psnr, mean_psnr, psnr, ssim
 from utils.report import format_table
 

@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from utils.image_io import replacing
+from data.files.images import replacing
 
 _NOT_PLOTTED = ("step", "samples_per_second", "skipped")
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from data.capture import CapturePair
+from data.files.images import prepare_output_folder, to_uint8
 from data.rs_gopro import RSGOPRO
 from models.correction import BASELINES, Method, frame_instants
 from utils.band_scores import BandScore, score_bands
@@ -19,7 +20,6 @@ from utils.distributed import Processes
 from utils.errors import InputError
 from utils.evaluation_options import EvaluationOptions
 from utils.frame_files import write_frames
-from utils.image_io import prepare_output_folder, to_uint8
 from utils.metrics import BAND, PROTOCOLS, Image, Rounding, band_psnr, psnr, ssim_map
 from utils.scores import FrameScore
 

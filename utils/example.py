@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from data.capture import CapturePair
+from data.files.images import to_uint8, write_image
 from data.rs_gopro import RSGOPRO
 from utils.contact_sheet import draw_contact_sheet
 from utils.evaluation import FRAME_FOLDERS, EvaluationPlan
 from utils.flow_pictures import show_flows
 from utils.frame_files import read_frames
-from utils.image_io import to_uint8, write_image
 from utils.methods import NamedMethod
 from utils.metrics import PROTOCOLS, Image, psnr
 from utils.viewer import VIEWER, ShownTruth, ViewerContent, write_viewer

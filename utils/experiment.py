@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data.files.folders import sole_use
+from data.files.images import prepare_output_folder, remove_unfinished, replacing
+from data.files.versions import find_versions
 from utils.checkpoint import latest
 from utils.distributed import Processes
 from utils.errors import InputError
 from utils.flow_options import FlowTrainingOptions
-from utils.image_io import prepare_output_folder, remove_unfinished, replacing
 from utils.logger import close_log, open_log
 from utils.options import TrainingOptions
-from utils.sole_use import sole_use
-from utils.versions import find_versions
 
 
 @dataclass(frozen=True)

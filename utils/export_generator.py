@@ -20,12 +20,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from data.files.images import replacing
 from data.time_maps import scan_time as scan_of_rows
 from models.generator import SIZE_MULTIPLE, Generator
 from utils.checkpoint import load_generator
 from utils.command_line import run
 from utils.errors import InputError
-from utils.image_io import replacing
 from utils.padding import round_up
 
 Format = Literal["onnx", "torch_export"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.image_io import read_image, to_uint8, write_image
+from data.files.images import read_image, to_uint8, write_image
 from utils.metrics import Image
 
 FRAMES = "frames"

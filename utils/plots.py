@@ -8,7 +8,7 @@ from typing import NamedTuple
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from utils.image_io import prepare_output_folder, replacing
+from data.files.images import prepare_output_folder, replacing
 from utils.scores import FrameScore, group_scores, summarise, summarise_bands
 
 PLOTS = "plots"

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from data.capture import CapturePair
-from data.capture_streams import CaptureStream
+from data.video.streams import CaptureStream
 from models.capture_report import CaptureReport, check_capture
 from models.colour_matching import ColourDifference, estimate_colours, match_colours
 from models.rig_alignment import Alignment, align, estimate_alignment

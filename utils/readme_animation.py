@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 import torch
 
+from data.files.images import to_uint8, write_gif
 from data.simulator import SceneSettings, draw_scene
 from data.textures import BUNDLED_PHOTOS, load_textures
 from models.array_correction import load_correction
 from utils.contact_sheet import draw_sheet
-from utils.image_io import to_uint8, write_gif
 from utils.metrics import Image
 
 _PHOTOS, _SEED = ("rocket.jpg", "motorcycle_left.png"), 8  # picked by eye

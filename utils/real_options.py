@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from data.camera_timing import CameraTiming, Direction
+from data.video.inputs import add_directions_argument, add_input_arguments, parse_directions
 from models.correction import frame_instants
 from utils.errors import InputError
 from utils.evaluation_options import (
@@ -20,7 +21,6 @@ from utils.evaluation_options import (
     overrides,
 )
 from utils.option_files import OptionGroup, load_options
-from utils.real_inputs import add_directions_argument, add_input_arguments, parse_directions
 
 Instant = Annotated[float, Field(ge=0, le=1)]
 FrameRate = Annotated[float, Field(ge=0.01, le=1e5)]

@@ -8,18 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from data.capture import CapturePair
-from data.capture_streams import CaptureStream, apply_timing
+from data.files.folders import sole_use
+from data.files.images import LARGEST_ANIMATION_FPS, LARGEST_VIDEO_SIDE, prepare_output_folder
 from data.real_pairs import RealPairs
+from data.video.streams import CaptureStream, apply_timing
 from utils.capture_results import DEFAULT_FPS, VIDEO, Presentation, write_results
 from utils.clip_plan import ClipPlan, describe_clip
 from utils.clip_results import write_clip
 from utils.distributed import Processes
 from utils.errors import InputError
-from utils.image_io import LARGEST_ANIMATION_FPS, LARGEST_VIDEO_SIDE, prepare_output_folder
 from utils.methods import identify_method, load_method
 from utils.preparation import Preparation, check_clip, check_single
 from utils.real_options import RealOptions, chosen_instants
-from utils.sole_use import sole_use
 from utils.unfinished_clip import HIDDEN, UnfinishedClip, open_unfinished
 from utils.viewer import VIEWER
 

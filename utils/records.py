@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from data.files.images import replacing
 from utils.errors import InputError
-from utils.image_io import replacing
 
 
 class Recorder:

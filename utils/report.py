@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from data.files.images import replacing
 from utils.errors import InputError
 from utils.evaluation_options import EvaluationOptions
-from utils.image_io import replacing
 from utils.metrics import BAND, PROTOCOLS
 from utils.scores import FrameScore, Summary, group_scores, summarise, summarise_bands
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.frame_source import FrameSource
+from data.files.images import prepare_output_folder, replacing
+from data.video.sources import FrameSource
 from utils.errors import InputError
-from utils.image_io import prepare_output_folder, replacing
 from utils.option_files import changed_options
 
 HIDDEN = ".unfinished"

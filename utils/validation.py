@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from data.capture import CapturePair, TrainingSample, to_device
+from data.files.images import to_uint8
 from data.transforms import crop
 from models.correction import correct
 from models.disagreement import find_disagreement
@@ -15,7 +16,6 @@ from models.networks import Corrector
 from models.objectives import CycleObjective, DistillationObjective, correct_batch
 from utils.distributed import Processes
 from utils.errors import InputError
-from utils.image_io import to_uint8
 from utils.metrics import mean_psnr, psnr
 from utils.training_data import ValidationCaptures
 

@@ -20,9 +20,9 @@ import cv2
 import numpy as np
 
 from data.camera_timing import Direction
+from data.files.images import replacing
 from utils.error_pictures import BRIGHTEST_ERROR, draw_error_scale, error_picture
 from utils.flow_pictures import ShownFlows, draw_flow_wheel
-from utils.image_io import replacing
 from utils.metrics import Image
 
 VIEWER = "index.html"

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from data.camera_timing import CameraTiming
 from data.capture import CapturePair
-from data.frame_source import AudioTrack, FrameSource, open_images
+from data.video.sources import AudioTrack, FrameSource, open_images
 from utils.errors import InputError
 
 Layout = Literal["lr", "tb"]

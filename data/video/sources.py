@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from data.files.images import IMAGE_SUFFIXES, read_image
 from data.real_pairs import natural_key
-from data.video_decoding import decode_video, survey_video
+from data.video.decoding import decode_video, survey_video
 from utils.errors import InputError
-from utils.image_io import IMAGE_SUFFIXES, read_image
 
 _WILDCARD = re.compile(r"(\*\*|\*|\?|\[[^]]+\])")
 
@@ -91,7 +91,7 @@ def open_video(path: str | Path) -> FrameSource:
     """Open a video file; it is read once to find out what it holds.
 
     Raises:
-        InputError: as for `data.video_decoding.survey_video`.
+        InputError: as for `data.video.decoding.survey_video`.
     """
     video = Path(path)
     facts = survey_video(video)

@@ -7,9 +7,9 @@ from typing import get_args
 
 from data.camera_timing import CameraTiming, Direction
 from data.capture import CapturePair
-from data.capture_streams import CaptureStream, Layout, pair_views, read_split, split_views
-from data.frame_source import is_image, open_source
 from data.real_pairs import RealPairs, read_pair
+from data.video.sources import is_image, open_source
+from data.video.streams import CaptureStream, Layout, pair_views, read_split, split_views
 from utils.errors import InputError
 
 _DIRECTIONS: tuple[tuple[Direction, Direction], ...] = (

@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.capture_folders import as_image, random_pixels
-from utils import image_io
-from utils.errors import InputError
-from utils.image_io import (
+from data.files import images as image_io
+from data.files.images import (
     prepare_output_folder,
     read_image,
     replacing,
@@ -21,6 +19,8 @@ from utils.image_io import (
     write_image,
     write_video,
 )
+from tests.capture_folders import as_image, random_pixels
+from utils.errors import InputError
 
 PIXELS = random_pixels("image", (7, 5))
 PIXELS_16 = np.random.default_rng(0).integers(0, 65536, (7, 5, 3), dtype=np.uint16)

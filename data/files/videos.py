@@ -5,8 +5,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
-from data.frame_source import AudioTrack
-from utils.image_io import replacing, run_ffmpeg
+from data.files.images import replacing, run_ffmpeg
+from data.video.sources import AudioTrack
 
 _IN_MP4 = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"})
 _LARGEST_DENOMINATOR = 1001  # of frame rates such as 240000/1001
@@ -28,7 +28,7 @@ class Soundtrack(NamedTuple):
 def join_video_parts(
     parts: Sequence[Path], path: Path, fps: float, sound: Soundtrack | None = None
 ) -> None:
-    """Join what `utils.image_io.write_video_part` wrote into an MP4.
+    """Join what `data.files.images.write_video_part` wrote into an MP4.
 
     Sound is copied where MP4 can hold it, else encoded as AAC.
 

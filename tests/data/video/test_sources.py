@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.frame_source import (
+from data.files.images import read_image, write_image, write_video
+from data.video.sources import (
     is_image,
     open_frames_folder,
     open_pattern,
@@ -15,7 +16,6 @@ from data.frame_source import (
 from tests.capture_folders import write_pixels
 from tests.clips import add_sound, grey, write_clip_video
 from utils.errors import InputError
-from utils.image_io import read_image, write_image, write_video
 
 
 def test_a_video_streams_its_frames_again_and_again(tmp_path: Path) -> None:

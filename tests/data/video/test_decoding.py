@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.video_decoding import decode_video, survey_video
+from data.files.images import to_uint8, write_video
+from data.video.decoding import decode_video, survey_video
 from tests.capture_folders import random_pixels
 from tests.clips import add_sound, ffmpeg, grey, smooth, write_clip_video
 from utils.errors import InputError
-from utils.image_io import to_uint8, write_video
 
 
 def test_frames_come_back_in_order_and_in_colour(tmp_path: Path) -> None:

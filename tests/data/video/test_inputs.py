@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 from data.camera_timing import CameraTiming
-from tests.capture_folders import as_image, random_pixels, write_pixels
-from tests.clips import write_clip_video
-from utils.errors import InputError
-from utils.real_inputs import (
+from data.video.inputs import (
     ChosenInput,
     add_input_arguments,
     chosen_input,
     find_captures,
     open_clip,
 )
+from tests.capture_folders import as_image, random_pixels, write_pixels
+from tests.clips import write_clip_video
+from utils.errors import InputError
 
 
 def choose(*words: str) -> ChosenInput | None:

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from data.files.folders import sole_use
 from utils.errors import InputError
-from utils.sole_use import sole_use
 
 HOLD = """
 import sys
 from pathlib import Path
-from utils.sole_use import sole_use
+from data.files.folders import sole_use
 with sole_use(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from data.camera_timing import CameraTiming
-from data.capture_streams import apply_timing, pair_views, read_split, split_views
-from data.frame_source import FrameSource, open_frames_folder, open_video
+from data.files.images import write_image
 from data.real_pairs import read_pair
+from data.video.sources import FrameSource, open_frames_folder, open_video
+from data.video.streams import apply_timing, pair_views, read_split, split_views
 from tests.capture_folders import as_image, random_pixels, write_pixels
 from tests.clips import add_sound, write_clip_video
 from utils.errors import InputError
-from utils.image_io import write_image
 
 PLAIN = CameraTiming()
 

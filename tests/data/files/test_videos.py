@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.frame_source import AudioTrack, open_video
+from data.files.images import write_video, write_video_part
+from data.files.videos import Soundtrack, join_video_parts
+from data.video.sources import AudioTrack, open_video
 from tests.clips import add_sound, frame_times, grey, sound_begin, write_clip_video
 from utils.errors import InputError
-from utils.image_io import write_video, write_video_part
-from utils.video_joining import Soundtrack, join_video_parts
 
 
 @pytest.mark.parametrize("rate", [Fraction(240000, 1001), Fraction(9), Fraction(1199, 5)])

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from data.dataset_writer.strengths import read_strengths
 from data.files.images import prepare_output_folder
 from data.rs_gopro import RSGOPRO
 from utils.command_line import parse_arguments, run
@@ -16,7 +17,6 @@ from utils.option_files import load_options
 from utils.plots import PLOTS, plot_scores
 from utils.report import REPORT, format_tables, remove_report, write_report
 from utils.scores import FrameScore
-from utils.strengths import read_strengths
 from utils.viewer import VIEWER
 
 

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from data.dataset_arguments import camera_settings, parse_arguments, scene_settings
-from data.dataset_folder import new_sequences, read_runs, write_capture, write_description
+from data.dataset_writer.arguments import camera_settings, parse_arguments, scene_settings
+from data.dataset_writer.folder import new_sequences, read_runs, write_capture, write_description
+from data.dataset_writer.rolling_video import RollingSettings, VideoStatistics, roll_captures
 from data.frame_interpolation import Flow
-from data.rolling_video import RollingSettings, VideoStatistics, roll_captures
-from data.simulator import SceneSettings, draw_imaging, draw_scene
-from data.textures import load_textures
+from data.simulator.drawing import SceneSettings, draw_imaging, draw_scene
+from data.simulator.textures import load_textures
 from data.video.sources import FrameSource, open_frames_folder, open_video
 from models.flow_networks import load_flow
 from utils.command_line import run
@@ -88,7 +88,7 @@ def write_dataset(
 
     Args:
         output: folder to make, or one made before, to which the sequences are added.
-        textures: what the scenes show (`data.textures.load_textures`).
+        textures: what the scenes show (`data.simulator.textures.load_textures`).
         settings: at least one.
         seeds: one per scene.
         split: name of the folder inside `output`.

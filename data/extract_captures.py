@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from data.camera_timing import CameraTiming
-from data.dataset_folder import new_dataset
+from data.dataset_writer.folder import new_dataset
 from data.files.images import to_uint8, write_image
 from data.video.inputs import (
     add_directions_argument,

@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from data.imaging import Imaging
+from data.simulator.imaging import Imaging
 from models.splatting import reverse_flows
 from models.warping import backward_warp
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data.files.images import prepare_output_folder, to_uint8, write_image
-from data.simulator import SceneSettings, draw_scene
-from data.textures import BUNDLED_PHOTOS, load_textures
+from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.textures import BUNDLED_PHOTOS, load_textures
 from utils.command_line import run
 
 

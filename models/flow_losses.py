@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from data.flow_training_set import FlowSample
+from data.training.flow_pairs import FlowSample
 from models.correlation import RADIUS
 from models.flow_pwc_blocks import FlowLevel
 from models.losses import Loss, weigh

@@ -1,8 +1,8 @@
 """A small simulated scene with an object, for tests of what starts from classical motion."""
 
 from data.capture import CapturePair
-from data.simulator import SceneSettings, draw_scene
-from data.textures import load_textures
+from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.textures import load_textures
 
 TIMES = (0.0, 0.25, 1.0)
 """Instants of its true frames."""

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from data.capture import CapturePair
-from data.flow_training_set import FlowPairs
-from data.simulator import SceneSettings, draw_scene
-from data.textures import load_textures
+from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.textures import load_textures
+from data.training.flow_pairs import FlowPairs
 from models.correction import BASELINES, correct
 from models.flow_networks import load_flow
 from models.refiner import Refiner

@@ -3,7 +3,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from data.trajectories import Motion, apply, inverse
+from data.simulator.trajectories import Motion, apply, inverse
 from models.camera_motion import Matches, fit_camera_motion
 from models.camera_path import RIGID, CameraMotion, swing_basis
 

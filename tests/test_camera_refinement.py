@@ -9,9 +9,9 @@ import skimage.data
 import torch
 
 from data.capture import CapturePair
-from data.scene import Scene
-from data.simulator import SceneSettings, draw_scene
-from data.trajectories import Motion
+from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.scene import Scene
+from data.simulator.trajectories import Motion
 from models.camera_path import RIGID, CameraMotion
 from models.camera_refinement import refine_camera_motion
 from models.flow_dis import to_luma

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from data.camera_timing import CameraTiming
-from data.scene import Scene
-from data.simulator import SceneSettings, draw_scene
+from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.scene import Scene
 from data.time_maps import scan_time
 from models.classical import correct_classically
 from utils.errors import InputError

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from data.capture import CapturePair
-from data.simulator import SceneSettings, draw_scene
+from data.simulator.drawing import SceneSettings, draw_scene
 from data.time_maps import scan_time
 from models import classical
 from models.classical import correct_classically, view_weight

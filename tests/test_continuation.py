@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from data.textures import load_textures
+from data.simulator.textures import load_textures
 from models.continuation import MARGIN, continue_images
 
 

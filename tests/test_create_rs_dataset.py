@@ -10,9 +10,9 @@ import torch
 from data.create_rs_dataset import main, write_dataset
 from data.files.images import read_image, to_uint8, write_image, write_video
 from data.rs_gopro import RSGOPRO
-from data.simulator import SceneSettings, draw_scene
+from data.simulator.drawing import SceneSettings, draw_scene
 from tests.capture_folders import write_pixels
-from tests.test_simulator import photos
+from tests.data.simulator.test_drawing import photos
 from utils.errors import InputError
 
 SETTINGS = [
@@ -133,7 +133,7 @@ def fail_to_write_images(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise InputError("no space left")
 
-    monkeypatch.setattr("data.dataset_folder.write_image", fail)
+    monkeypatch.setattr("data.dataset_writer.folder.write_image", fail)
 
 
 def test_an_error_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from data.flow_training_set import FlowSample
+from data.training.flow_pairs import FlowSample
 from models.flow_losses import FlowObjective, matching, multiscale_endpoint, shrink_flow
 from models.flow_pwc import FlowLevel
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from data.flow_training_set import FlowSample
-from tests.test_flow_files import write_scene
+from data.training.flow_pairs import FlowSample
+from tests.data.training.test_middlebury import write_scene
 from utils import compare_flows
 from utils.flow_scores import FlowScore, mean_scores, score_flow, score_pair
 

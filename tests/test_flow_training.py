@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import main_train_flow
-from data.flow_training_set import FlowSample
+from data.training.flow_pairs import FlowSample
 from models.flow_pwc import PWCNet, load_pwc
 from models.losses import Loss
 from tests.tiny_training import same_weights, tiny_options, undrawn_curves

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from data.simulator import SceneSettings
+from data.simulator.drawing import SceneSettings
 from utils.data_options import SceneOptions
 from utils.errors import InputError
 from utils.evaluation_options import EvaluationOptions

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from data.camera_timing import CameraTiming
 from data.capture import CapturePair
-from data.simulator import SceneSettings, draw_scene
-from data.textures import load_textures
+from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.textures import load_textures
 from data.video.streams import CaptureStream
 from models.colour_matching import ColourDifference
 from models.rig_alignment import Alignment

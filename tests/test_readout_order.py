@@ -4,8 +4,8 @@ import skimage.data
 import torch
 from torch import Tensor
 
-from data.scene import Scene
-from data.simulator import SceneSettings, draw_scene
+from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.scene import Scene
 from data.time_maps import scan_time
 from models.capture_report import check_capture
 from models.flow_measurement import Measurement

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from data.capture import CapturePair, collate
-from data.simulator import SceneSettings
-from data.textures import load_textures
+from data.simulator.drawing import SceneSettings
+from data.simulator.textures import load_textures
 from data.time_maps import offset_maps
-from data.training_set import SimulatedTrainingSet, TrainingSetSettings
+from data.training.crops import SimulatedTrainingSet, TrainingSetSettings
 from models.classical import correct_classically
 from models.correction import correct
 from models.motion_cues import MotionCues, find_motion

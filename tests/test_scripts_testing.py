@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from data.create_rs_dataset import write_dataset
-from data.simulator import SceneSettings
+from data.simulator.drawing import SceneSettings
 from models.generator import Generator
 from tests.capture_folders import write_rs_gopro
 from tests.script_runs import ROOT, Scripts, names

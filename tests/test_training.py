@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from data.capture import TrainingSample
-from data.training_loader import training_loader
+from data.training.loader import training_loader
 from models.losses import Loss
 from models.objectives import CycleObjective
 from tests.tiny_training import same_weights, tiny_options, train

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from data.time_maps import scan_time
-from data.training_set import FolderTrainingSet, SimulatedTrainingSet
+from data.training.crops import FolderTrainingSet, SimulatedTrainingSet
 from tests.capture_folders import as_image, random_pixels, write_pixels, write_rs_gopro
 from tests.tiny_training import tiny_options
 from utils.errors import InputError

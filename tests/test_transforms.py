@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from data.simulator import SceneSettings, draw_scene
-from data.trajectories import Motion
+from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.trajectories import Motion
 from data.transforms import crop, flip_horizontal, flip_vertical, reverse_time
 from models.warping import backward_warp
 

@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from data.capture import TrainingSample, to_device
-from data.simulator import SceneSettings
-from data.textures import load_textures
+from data.simulator.drawing import SceneSettings
+from data.simulator.textures import load_textures
 from data.time_maps import scan_time
-from data.training_loader import training_loader
-from data.training_set import SimulatedTrainingSet, TrainingSetSettings
+from data.training.crops import SimulatedTrainingSet, TrainingSetSettings
+from data.training.loader import training_loader
 from models.flow_pwc import PWCNet, load_pwc
 from models.generator import Generator
 from models.losses import Perceptual

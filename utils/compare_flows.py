@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from data.flow_files import FlowFolder
-from data.flow_training_set import FlowPairs
-from data.simulator import SceneSettings
-from data.textures import load_textures
+from data.simulator.drawing import SceneSettings
+from data.simulator.textures import load_textures
+from data.training.flow_pairs import FlowPairs
+from data.training.middlebury import FlowFolder
 from models.flow_networks import load_flow
 from utils.command_line import run
 from utils.device import choose_device

@@ -14,7 +14,7 @@ from pydantic import (
 )
 from typing_extensions import Self
 
-from data.simulator import RANGE_LIMITS
+from data.simulator.drawing import RANGE_LIMITS
 from utils.option_files import FolderName, OptionGroup, changed
 
 DatasetType = Literal["rs_gopro", "captures", "simulated"]
@@ -49,7 +49,7 @@ def _as_patch(value: object) -> object:
 
 
 class SceneOptions(OptionGroup):
-    """How simulated scenes look and move (`data.simulator.SceneSettings`).
+    """How simulated scenes look and move (`data.simulator.drawing.SceneSettings`).
 
     `height`, `width`: of the frames. `max_objects`: cut-outs that move before the background.
     `camera_motion`, `object_motion`, `acceleration`: largest displacements, in pixels over one

@@ -43,7 +43,7 @@ class FlowDataOptions(DataOptions):
 
 
 class FlowTrainingDataOptions(FlowDataOptions):
-    """The crops to train on (`data.flow_training_set.FlowSetSettings`).
+    """The crops to train on (`data.training.flow_pairs.FlowSetSettings`).
 
     `augment`: whether they are flipped and change in brightness. `crops_per_scene` show one scene.
     `dataloader_batch_size`: of all processes together, which share it.

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from data.flow_training_set import FlowSample
+from data.training.flow_pairs import FlowSample
 
 
 class FlowScore(NamedTuple):

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from data.flow_training_set import FlowPairs, FlowSample, FlowSetSettings, FlowTrainingSet
+from data.training.flow_pairs import FlowPairs, FlowSample, FlowSetSettings, FlowTrainingSet
 from models.flow_dis import DISFlow
 from models.flow_init import initialise
 from models.flow_losses import FlowObjective

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from data.textures import load_textures
+from data.simulator.textures import load_textures
 from models.generator import Generator
 from models.generator_blocks import BLOCK_SCALES, FlowBlock
 from models.generator_layers import resize

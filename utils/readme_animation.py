@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from data.files.images import to_uint8, write_gif
-from data.simulator import SceneSettings, draw_scene
-from data.textures import BUNDLED_PHOTOS, load_textures
+from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.textures import BUNDLED_PHOTOS, load_textures
 from models.array_correction import load_correction
 from utils.contact_sheet import draw_sheet
 from utils.metrics import Image

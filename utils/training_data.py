@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from data.capture import CapturePair, TrainingSample
-from data.kept_samples import KeptSamples
 from data.real_pairs import RealPairs
 from data.rs_gopro import RSGOPRO
-from data.simulator import SceneSettings, draw_scene
-from data.textures import load_textures
-from data.training_set import FolderTrainingSet, SimulatedTrainingSet, TrainingSetSettings
+from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.textures import load_textures
+from data.training.cached_samples import KeptSamples
+from data.training.crops import FolderTrainingSet, SimulatedTrainingSet, TrainingSetSettings
 from utils.data_options import DataOptions
 from utils.errors import InputError
 from utils.options import TrainingOptions

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from data.capture import Sample, to_device
-from data.training_loader import training_loader
+from data.training.loader import training_loader
 from utils.checkpoint import latest
 from utils.curves import plot_curves
 from utils.device import reuse_memory

@@ -1,0 +1,1 @@
+"""Data sets in the layout of RS-GOPRO, written to disk."""

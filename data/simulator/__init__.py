@@ -1,0 +1,1 @@
+"""Random scenes, rendered exactly by both shutters."""

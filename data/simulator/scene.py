@@ -1,0 +1,251 @@
+"""Moving layers under a moving camera, imaged exactly by either shutter.
+
+Every row of an image is sampled at its own exposure instant: rolling-shutter images and
+global-shutter frames come from the same code and differ only in the instants asked for.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from data.capture import CapturePair
+from data.simulator.imaging import Imaging
+from data.simulator.layers import Layer, Window
+from data.simulator.motion import PixelGrid, SceneMotion, flows_to_exposures, motion_between
+from data.simulator.trajectories import EXPOSURE_INSTANTS, Motion, apply, inverse, shift_and_scale
+from data.time_maps import scan_time
+
+_AT_ONCE = 8  # images of one exposure that are held in memory
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A camera moving past layers; it can be imaged at any instants.
+
+    Attributes:
+        height: sensor rows.
+        width: sensor columns.
+        camera: motion from sensor coordinates, their origin at the frame's centre, to the scene's.
+        layers: back to front; the first one is the background.
+        imaging: how the rolling-shutter images are exposed; true frames are always sharp, without
+            noise, and seen from between the two views.
+    """
+
+    height: int
+    width: int
+    camera: Motion
+    layers: tuple[Layer, ...]
+    imaging: Imaging = Imaging()
+
+    def to(self, device: torch.device | str) -> "Scene":
+        """The scene with its textures on `device`, where its images will be made."""
+        layers = tuple(replace(layer, texture=layer.texture.to(device)) for layer in self.layers)
+        return replace(self, layers=layers)
+
+    def render(
+        self,
+        instants: Tensor,
+        *,
+        top: int = 0,
+        left: int = 0,
+        width: int | None = None,
+        shift: tuple[float, float] = (0.0, 0.0),
+    ) -> Tensor:
+        """Image the scene with an ideal camera, each row at its own instant.
+
+        A part of the frame comes out as it does in the whole frame, pixel by pixel.
+
+        Args:
+            instants: (K, rows) exposure instants of consecutive sensor rows, for K images.
+            top: sensor row of the first one; rows and columns beyond the frame are imaged too.
+            left: sensor column of the first column.
+            width: number of columns; up to the frame's right edge by default.
+            shift: (x, y) px by which everything is displaced in the images.
+
+        Returns:
+            (K, 3, rows, width) RGB float32 in [0, 1], on the scene's device.
+
+        Raises:
+            ValueError: the images would be empty.
+        """
+        window = self._window(top, left, instants.shape[1], width)
+        background = self.layers[0]
+        to_sensor = shift_and_scale((-shift[0], -shift[1]))
+        images = background.sample(self._to_texture(background, instants) @ to_sensor, window)
+        for _, (rows, columns), rgba in self._sampled_objects(instants, window, to_sensor):
+            images[:, :, rows, columns].lerp_(rgba[:, :3], rgba[:, 3:])
+        return images.clamp_(0, 1)
+
+    def capture(
+        self,
+        times: Sequence[float] | Tensor,
+        *,
+        top: int = 0,
+        left: int = 0,
+        rows: int | None = None,
+        width: int | None = None,
+        with_flows: bool = False,
+        flow_stride: int = 1,
+        name: str = "simulated",
+    ) -> CapturePair:
+        """Image the scene, or a part of the frame, with both rolling shutters and a global one.
+
+        Args:
+            times: instants of the global-shutter frames, each in [0, 1].
+            top: sensor row of the first row.
+            left: sensor column of the first column.
+            rows: number of rows; up to the frame's last by default.
+            width: number of columns; up to the frame's right edge by default.
+            with_flows: whether to add `truth_flows`, exact to 0.01 px: displacements to where each
+                pixel's point is mid-exposure, hidden there or not, inside the frame or not.
+            flow_stride: asks for flows only at the centres of blocks of so many rows and columns,
+                which must fill the window; flows stay in pixels of the sensor.
+            name: the capture's name.
+
+        Raises:
+            InputError: `with_flows`, and content moves about as fast as the scan.
+            ValueError: the images would be empty, or blocks do not fill the window.
+        """
+        window = self._window(top, left, rows, width)
+        s = scan_time(self.height, rows=window.rows, top=top)
+        instants = torch.as_tensor(times, dtype=torch.float32, device="cpu")
+        frames = instants[:, None].expand(-1, window.rows)
+        scans = torch.stack((s, 1 - s))
+        if self.imaging.is_ideal:
+            images = self.render(torch.cat((scans, frames)), top=top, left=left, width=window.width)
+        else:
+            truth = self.render(frames, top=top, left=left, width=window.width)
+            images = torch.cat((self._expose(scans, window), truth))
+        return CapturePair(
+            t2b=images[0],
+            b2t=images[1],
+            scan_time=s.to(images.device),
+            name=name,
+            truth=images[2:],
+            truth_times=instants.to(images.device),
+            truth_flows=(
+                self._exact_flows(instants, PixelGrid(window, flow_stride)) if with_flows else None
+            ),
+        )
+
+    def motion(
+        self,
+        start: float,
+        end: float,
+        *,
+        top: int = 0,
+        left: int = 0,
+        rows: int | None = None,
+        width: int | None = None,
+    ) -> SceneMotion:
+        """Exact motion from the global-shutter frame at `start` to the one at `end`.
+
+        Args:
+            start: instant in [0, 1] at whose pixels the motion begins.
+            end: instant in [0, 1].
+            top: sensor row of the first row.
+            left: sensor column of the first column.
+            rows: number of rows; up to the frame's last by default.
+            width: number of columns; up to the frame's right edge by default.
+
+        Returns:
+            Flow and visibility, (2, rows, width) and (1, rows, width), on the scene's device.
+
+        Raises:
+            ValueError: an instant lies outside [0, 1], or nothing would be returned.
+        """
+        if not (0 <= start <= 1 and 0 <= end <= 1):
+            raise ValueError(f"instants must lie in [0, 1], got {start} and {end}")
+        grid = PixelGrid(self._window(top, left, rows, width), stride=1)
+        instants = torch.tensor([start, end], dtype=torch.float64)
+        homographies = torch.stack([self._to_texture(layer, instants) for layer in self.layers])
+        return motion_between(
+            self.layers,
+            homographies[:, 0],
+            homographies[:, 1],
+            owner=self._visible_layers(instants[:1], grid)[0],
+            grid=grid,
+            frame=(self.height, self.width),
+        )
+
+    def _expose(self, scans: Tensor, window: Window) -> Tensor:
+        """(2, 3, rows, width) images of both views, rows exposed around `scans` (2, rows)."""
+        top, left, _, width = window
+        count, views = self._sub_instants(), []
+        for middle, shift in zip(scans, self.imaging.shifts, strict=True):
+            instants = self.imaging.instants(middle, count)
+            light: list[Tensor] = []
+            for part in instants.split(_AT_ONCE):
+                images = self.render(part, top=top, left=left, width=width, shift=shift)
+                light.append(self.imaging.to_light(images).sum(0))
+            views.append(torch.stack(light).sum(0) / len(instants))
+        return self.imaging.record(torch.stack(views), corner=(top, left))
+
+    def _sub_instants(self) -> int:
+        """How many images of an exposure leave no step of more than about a pixel."""
+        times = torch.linspace(0, 1, 9, dtype=torch.float64)
+        fastest = 0.0
+        for layer in self.layers:
+            to_texture = self._to_texture(layer, times)
+            sides = layer.texture.shape[:0:-1] if layer.is_object else (self.width, self.height)
+            corners = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=torch.float64)
+            corners = corners * torch.tensor(sides)
+            points = corners if layer.is_object else apply(to_texture[4], corners)
+            paths = apply(inverse(to_texture)[:, None], points).diff(dim=0)
+            fastest = max(fastest, 8 * float(paths.norm(dim=-1).max()))
+        return max(1, math.ceil(self.imaging.exposure * fastest))
+
+    def _exact_flows(self, times: Tensor, grid: PixelGrid) -> Tensor:
+        """(T, 2, 2, rows, width) displacements from frames to the exposures in t2b and b2t."""
+        points = torch.stack([self._to_texture(layer, times) for layer in self.layers])
+        tables = [inverse(self._to_texture(layer, EXPOSURE_INSTANTS)) for layer in self.layers]
+        return flows_to_exposures(
+            points,
+            [[shift_and_scale(shift) @ table for table in tables] for shift in self.imaging.shifts],
+            owner=self._visible_layers(times, grid),
+            grid=grid,
+            height=self.height,
+        )
+
+    def _visible_layers(self, times: Tensor, grid: PixelGrid) -> Tensor:
+        """(T, rows, width) number of the topmost layer that is more than half opaque, per block."""
+        blocks = grid.blocks
+        shape = (len(times), blocks.rows, blocks.width)
+        owner = self.layers[0].texture.new_zeros(shape, dtype=torch.long)
+        instants = times[:, None].expand(-1, blocks.rows)
+        for number, (rows, columns), rgba in self._sampled_objects(
+            instants, blocks, grid.to_sensor
+        ):
+            owner[:, rows, columns].masked_fill_(rgba[:, 3] > 0.5, number)
+        return owner
+
+    def _sampled_objects(
+        self, instants: Tensor, window: Window, to_sensor: Tensor
+    ) -> Iterator[tuple[int, tuple[slice, slice], Tensor]]:
+        """Each object in the window: its number, rows and columns it covers, its RGBA there."""
+        for number, layer in enumerate(self.layers[1:], start=1):
+            homographies = self._to_texture(layer, instants) @ to_sensor
+            covered = layer.footprint(homographies, window)
+            if covered is not None:
+                region = covered.within(window)
+                yield number, region, layer.sample(homographies[:, region[0]], covered)
+
+    def _to_texture(self, layer: Layer, times: Tensor) -> Tensor:
+        """Homographies (..., 3, 3) from sensor pixels to the layer's texture at `times` (...)."""
+        centre = shift_and_scale((-(self.width - 1) / 2, -(self.height - 1) / 2))
+        t = times.to("cpu", torch.float64)
+        return layer.from_scene(t) @ self.camera.homographies(t) @ centre
+
+    def _window(self, top: int, left: int, rows: int | None, width: int | None) -> Window:
+        window = Window(
+            top,
+            left,
+            self.height - top if rows is None else rows,
+            self.width - left if width is None else width,
+        )
+        if window.rows < 1 or window.width < 1:
+            raise ValueError(f"cannot image {window} of a {self.height}x{self.width} frame")
+        return window

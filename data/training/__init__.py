@@ -1,0 +1,1 @@
+"""What training learns from: crops, flow pairs, and the endless loader."""

@@ -85,7 +85,7 @@ class TrainingSample(NamedTuple):
         truth: (3, 3, H, W) true frames at 0, t, 1, or None.
         truth_flows: (3, 2, 2, H/2, W/2) exact displacements (see `CapturePair`), or None.
         cues: (3, 15, H/4, W/4) what is known of the motion of these frames before any learning
-            (`models.motion_cues.MotionCues.packed`), or None.
+            (`models.refiner.cues.MotionCues.packed`), or None.
     """
 
     pair: Tensor

@@ -17,11 +17,11 @@ from tqdm import tqdm
 from data.dataset_writer.arguments import camera_settings, parse_arguments, scene_settings
 from data.dataset_writer.folder import new_sequences, read_runs, write_capture, write_description
 from data.dataset_writer.rolling_video import RollingSettings, VideoStatistics, roll_captures
-from data.frame_interpolation import Flow
 from data.simulator.drawing import SceneSettings, draw_imaging, draw_scene
 from data.simulator.textures import load_textures
 from data.video.sources import FrameSource, open_frames_folder, open_video
-from models.flow_networks import load_flow
+from models.flow.interpolation import Flow
+from models.flow.networks import load_flow
 from utils.command_line import run
 from utils.device import choose_device
 from utils.errors import InputError

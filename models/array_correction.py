@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from data.camera_timing import CameraTiming
-from models.classical import correct_classically
+from models.classical.correction import correct_classically
 from models.correction import Method, correct
 from models.self_ensemble import average_both_ways
 from utils.checkpoint import load_generator

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from models.classical import correct_classically
+from models.classical.correction import correct_classically
 from models.networks import Corrector
 from models.passes import InferenceSettings, Pass, expect_numbers, run_passes
 

@@ -10,12 +10,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.classical import correct_with_field
+from models.classical.correction import correct_with_field
+from models.classical.field import MotionField, cell_centres, enlarge_cells, sample_frame
 from models.correction import IN_FLOAT32
-from models.flow_dis import single_threaded_opencv
-from models.generator_layers import resize_flow
-from models.motion_field import MotionField, cell_centres, enlarge_cells, sample_frame
+from models.flow.dis import single_threaded_opencv
 from models.networks import Corrector
+from models.parts.generator_layers import resize_flow
 from models.passes import InferenceSettings, Pass, expect_numbers, run_passes
 
 Array = npt.NDArray[np.float32]
@@ -77,7 +77,7 @@ def correct_with_flows(
 def correct_classically_with_flows(
     pair: Tensor, times: Sequence[float], *, scan_time: Tensor | None = None
 ) -> CorrectionWithFlows:
-    """`models.classical.correct_classically`, and the motion it samples the inputs along.
+    """The classical correction, and the motion it samples the inputs along.
 
     Raises:
         InputError: the images have a single row.

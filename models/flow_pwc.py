@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.capture_checks import check_frames
-from models.flow_pwc_blocks import (
+from models.parts.checks import check_frames
+from models.parts.padding import round_up
+from models.parts.pwc_blocks import (
     FLOW_SCALE,
     ContextNet,
     Decoder,
@@ -25,7 +26,6 @@ from models.flow_pwc_blocks import (
 from models.warping import Sampling
 from models.weight_files import load_strictly, read_architecture, read_state
 from utils.errors import InputError
-from utils.padding import round_up
 
 T = TypeVar("T")
 ChannelOrder = Literal["rgb", "bgr"]

@@ -6,12 +6,12 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from models.generator_blocks import (
+from models.parts.generator_blocks import (
     FlowNet,
     SynthesisNet,
     WarpedContextNet,
 )
-from models.generator_layers import resize_flow, scaled, warp_to_frames
+from models.parts.generator_layers import resize_flow, scaled, warp_to_frames
 from models.warping import Canvas, prepare_canvas
 
 Channels = Literal["rgb", "bgr"]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from models.generator import Generator
-from models.refiner import Refiner
+from models.refiner.network import Refiner
 
 Corrector = Generator | Refiner
 """A network from a pair and time offsets to frames and flows."""

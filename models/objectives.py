@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from data.capture import TrainingSample
 from data.time_maps import offset_maps
+from models.classical.field import CELL
 from models.distortion import Rebuilt, rebuild
-from models.early_gradients import sum_of_parts
-from models.flow_networks import flows_between
+from models.flow.networks import flows_between
 from models.generator import GeneratorOutput
-from models.hidden_pixels import hide_pixels
-from models.losses import (
+from models.losses.hidden_pixels import hide_pixels
+from models.losses.terms import (
     Loss,
     add,
     charbonnier,
@@ -27,7 +27,7 @@ from models.losses import (
     flow_variation,
     weigh,
 )
-from models.motion_field import CELL
+from models.parts.memory_saving import sum_of_parts
 from models.warping import Sampling
 
 _FLOW_ORDER = ((0, 2), (2, 0), (0, 1), (1, 0), (1, 2), (2, 1))
@@ -60,13 +60,13 @@ class CycleObjective(nn.Module):
         """Build the objective.
 
         Args:
-            weights: factors of terms in `models.loss_weights.TERMS`; others are not computed.
+            weights: factors of terms in `models.losses.weights.TERMS`; others are not computed.
             flow: frozen network, (first, second) -> flow.
             perceptual: frozen distance of two image batches; needed for the term `Perceptual`.
             sampling: rule of the distortion warping.
             flow_gradients: let gradients reach the frames through `flow`, as released.
             hidden_share: share of the pixels that the generator does not see; if positive, image
-                terms compare only these (`models.hidden_pixels`).
+                terms compare only these (`models.losses.hidden_pixels`).
 
         Raises:
             ValueError: `Perceptual` is weighted but no network is given.
@@ -206,7 +206,7 @@ class SupervisedObjective(nn.Module):
         """Build the objective.
 
         Args:
-            weights: factors of terms in `models.loss_weights.TERMS`; others are not computed.
+            weights: factors of terms in `models.losses.weights.TERMS`; others are not computed.
             perceptual: as in `CycleObjective`.
 
         Raises:

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from data import time_maps
-from models.capture_checks import check_scan, check_size, check_times
 from models.generator import SIZE_MULTIPLE, Generator
-from models.motion_cues import MotionCues, find_motion
 from models.networks import Corrector
-from models.precision import Precision, autocast
-from models.refiner import RefinedMotion, Refiner
+from models.parts.checks import check_scan, check_size, check_times
+from models.parts.padding import pad_to_multiple, unpad
+from models.parts.precision import Precision, autocast
+from models.refiner.cues import MotionCues, find_motion
+from models.refiner.network import RefinedMotion, Refiner
 from models.tiling import (
     FALLBACK_TILE,
     GENERATOR_MARGIN,
@@ -28,7 +29,6 @@ from models.tiling import (
 )
 from utils.device import release_memory
 from utils.errors import InputError
-from utils.padding import pad_to_multiple, unpad
 
 _FRAMES_OF_A_PASS = 3
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from models.generator import SIZE_MULTIPLE
 from models.networks import Corrector
-from models.refiner import Refiner
+from models.parts.padding import round_up
+from models.refiner.network import Refiner
 from utils.free_memory import free_memory
-from utils.padding import round_up
 
 TileSize = Literal["auto"] | int | None
 """Pixels that a tile keeps along each side; "auto" tiles only what does not fit; None never."""

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.scan import Scan
+from models.measurement.scan import Scan
 
 Array = npt.NDArray[np.float32]
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from data import time_maps
 from models.correction import frame_instants
 from models.generator import SIZE_MULTIPLE, Generator, GeneratorOutput
-from models.generator_blocks import BLOCK_SCALES
-from utils.padding import pad_to_multiple, unpad
+from models.parts.generator_blocks import BLOCK_SCALES
+from models.parts.padding import pad_to_multiple, unpad
 
 
 def plain_forward(generator: Generator, pair: Tensor, offsets: Tensor) -> GeneratorOutput:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from data.capture import TrainingSample
 from data.time_maps import leg_positions, offset_maps
 from models.generator import Generator
-from models.losses import charbonnier, flow_variation
+from models.losses.terms import charbonnier, flow_variation
 from models.objectives import CycleObjective, DistillationObjective
 from models.warping import Sampling, backward_warp
 from tests.plain_generator import plain_forward
@@ -44,7 +44,7 @@ def plain_distillation(
 
 
 def plain_correlation(first: Tensor, second: Tensor, radius: int = 4) -> Tensor:
-    """`models.correlation.correlation`, one displacement at a time."""
+    """`models.parts.correlation.correlation`, one displacement at a time."""
     height, width = first.shape[-2:]
     padded = nn.functional.pad(second, (radius,) * 4)
     reach = range(2 * radius + 1)

@@ -9,7 +9,7 @@ import torch
 from data.camera_timing import CameraTiming
 from data.files.images import read_image, to_uint8
 from models import ArrayCorrector, load_correction
-from models.classical import correct_classically
+from models.classical.correction import correct_classically
 from models.correction import correct
 from utils.checkpoint import load_generator
 from utils.errors import InputError

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.refiner import Refiner
+from models.refiner.network import Refiner
 from utils.average_weights import average, main
 from utils.checkpoint import load_generator, save_weights
 from utils.errors import InputError

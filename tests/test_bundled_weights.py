@@ -12,8 +12,8 @@ from data.simulator.drawing import SceneSettings, draw_scene
 from data.simulator.textures import load_textures
 from data.training.flow_pairs import FlowPairs
 from models.correction import BASELINES, correct
-from models.flow_networks import load_flow
-from models.refiner import Refiner
+from models.flow.networks import load_flow
+from models.refiner.network import Refiner
 from utils.checkpoint import load_generator
 
 FOLDER = Path("pretrained")

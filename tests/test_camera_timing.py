@@ -9,7 +9,7 @@ from data.camera_timing import CameraTiming
 from data.simulator.drawing import SceneSettings, draw_scene
 from data.simulator.scene import Scene
 from data.time_maps import scan_time
-from models.classical import correct_classically
+from models.classical.correction import correct_classically
 from utils.errors import InputError
 
 TIMES = [0.0, 0.25, 0.5, 0.75, 1.0]

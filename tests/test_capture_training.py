@@ -13,7 +13,7 @@ from torch import nn
 import main_train_stage1
 import main_train_stage2
 from data.capture import TrainingSample
-from models.losses import Loss
+from models.losses.terms import Loss
 from tests.capture_folders import write_pixels
 from tests.tiny_training import same_weights, tiny_options, train
 from utils.checkpoint import load_generator, save_weights

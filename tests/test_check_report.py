@@ -2,10 +2,10 @@ import math
 
 import pytest
 
-from models.capture_report import CaptureReport
-from models.colour_matching import ColourDifference
-from models.readout_order import ReadoutOrder
-from models.rig_alignment import Alignment
+from models.rig.alignment import Alignment
+from models.rig.colours import ColourDifference
+from models.rig.readout_order import ReadoutOrder
+from models.rig.report import CaptureReport
 from utils.check_report import format_report, warnings
 
 ORDER = ReadoutOrder(0.98, 9.5, 10.0, 0.9, ((20.0, 0.0), (18.0, 0.0)))

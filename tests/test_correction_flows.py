@@ -4,12 +4,12 @@ import torch
 from torch import Tensor, nn
 
 from data.time_maps import scan_time
-from models.classical import correct_classically
+from models.classical.correction import correct_classically
 from models.correction import correct
 from models.correction_flows import correct_classically_with_flows, correct_with_flows
 from models.generator import Generator, GeneratorOutput
-from models.refiner import Refiner
-from models.scan import Scan
+from models.measurement.scan import Scan
+from models.refiner.network import Refiner
 from tests.moving_texture import Pan
 from utils.errors import InputError
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from data.files.images import read_image, to_uint8
 from data.rs_gopro import RSGOPRO
-from models.classical import correct_classically
+from models.classical.correction import correct_classically
 from models.correction import Method
 from tests.capture_folders import write_rs_gopro
 from utils.distributed import Processes

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from data.rs_gopro import RSGOPRO
-from models.classical import correct_classically
+from models.classical.correction import correct_classically
 from models.correction_flows import correct_classically_with_flows
 from tests.capture_folders import write_rs_gopro
 from utils.distributed import Processes

@@ -11,7 +11,7 @@ from torch import nn
 import main_train_flow
 from data.training.flow_pairs import FlowSample
 from models.flow_pwc import PWCNet, load_pwc
-from models.losses import Loss
+from models.losses.terms import Loss
 from tests.tiny_training import same_weights, tiny_options, undrawn_curves
 from tests.tiny_training import train as train_generator
 from utils.checkpoint import load_training

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.classical import correct_classically
+from models.classical.correction import correct_classically
 from models.generator import Generator
 from utils.checkpoint import save_weights
 from utils.methods import identify_method, load_method

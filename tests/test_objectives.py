@@ -9,7 +9,7 @@ from data.capture import TrainingSample
 from data.time_maps import scan_time
 from models.flow_pwc import PWCNet
 from models.generator import Generator, GeneratorOutput
-from models.losses import Perceptual
+from models.losses.terms import Perceptual
 from models.objectives import (
     CycleObjective,
     DistillationObjective,

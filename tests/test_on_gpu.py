@@ -16,7 +16,7 @@ from models import passes
 from models.correction import correct, frame_instants
 from models.flow_pwc import PWCNet
 from models.generator import Generator
-from models.losses import Perceptual
+from models.losses.terms import Perceptual
 from models.objectives import CycleObjective
 from models.passes import InferenceSettings
 from tests.formula_weights import fill_by_formula

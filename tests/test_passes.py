@@ -9,7 +9,7 @@ from models import passes
 from models.correction import correct, frame_instants
 from models.generator import EncodedPairs, Generator, GeneratorOutput
 from models.passes import InferenceSettings
-from models.refiner import Refiner
+from models.refiner.network import Refiner
 from tests.formula_weights import fill_by_formula
 from tests.plain_generator import plain_correct
 from utils.checkpoint import load_generator

@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 from data.capture import TrainingSample
-from models.correlation import correlation
 from models.flow_pwc import PWCNet
 from models.generator import Generator
-from models.losses import Perceptual
+from models.losses.terms import Perceptual
 from models.objectives import CycleObjective, DistillationObjective
-from models.recomputation import recompute
+from models.parts.correlation import correlation
+from models.parts.recomputation import recompute
 from tests.formula_weights import fill_by_formula
 from tests.plain_step import plain_correlation, plain_cycle, plain_distillation
 from tests.test_objectives import RELEASED_LOSS, random_batch

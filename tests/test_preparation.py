@@ -10,8 +10,8 @@ from data.capture import CapturePair
 from data.simulator.drawing import SceneSettings, draw_scene
 from data.simulator.textures import load_textures
 from data.video.streams import CaptureStream
-from models.colour_matching import ColourDifference
-from models.rig_alignment import Alignment
+from models.rig.alignment import Alignment
+from models.rig.colours import ColourDifference
 from utils.preparation import Preparation, check_clip, check_single
 from utils.real_options import RealOptions
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from models.generator import Generator
-from models.generator_blocks import FlowBlock
+from models.parts.generator_blocks import FlowBlock
 from utils.errors import InputError
 from utils.pretrain_flow import Lesson, _draw, _error, _shifted, pretrain, teach, widen
 

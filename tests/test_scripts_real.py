@@ -16,7 +16,7 @@ from torch import Tensor
 
 import main_test_real
 from data.files.images import read_image, to_uint8
-from models.classical import correct_classically
+from models.classical.correction import correct_classically
 from tests.capture_folders import write_pixels
 from tests.script_runs import ROOT, Scripts, names
 from utils.distributed import Processes

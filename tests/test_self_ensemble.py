@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from models.classical import correct_classically
+from models.classical.correction import correct_classically
 from models.correction_flows import CorrectionWithFlows, correct_classically_with_flows
 from models.self_ensemble import average_both_ways, average_both_ways_with_flows
 from tests.moving_texture import Pan

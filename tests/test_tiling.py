@@ -7,7 +7,7 @@ import torch
 from models import tiling
 from models.generator import Generator
 from models.networks import Corrector
-from models.refiner import Refiner
+from models.refiner.network import Refiner
 from models.tiling import estimate_memory, plan_tiles, tiles_of
 from utils.peak_memory import PeakMethod, measure_peak
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from data.capture import TrainingSample
 from data.training.loader import training_loader
-from models.losses import Loss
+from models.losses.terms import Loss
 from models.objectives import CycleObjective
 from tests.tiny_training import same_weights, tiny_options, train
 from utils.checkpoint import latest, load_generator, load_training, save_weights

@@ -8,7 +8,7 @@ from torch import nn
 
 from data.capture import TrainingSample
 from models.generator import Generator
-from models.losses import Loss
+from models.losses.terms import Loss
 from models.objectives import correct_batch
 from tests.tiny_training import tiny_options
 from utils.distributed import Processes

@@ -10,7 +10,7 @@ from data.capture import CapturePair, TrainingSample
 from data.time_maps import scan_time
 from models.generator import Generator, GeneratorOutput
 from models.objectives import CycleObjective, DistillationObjective, SupervisedObjective
-from models.refiner import Refiner
+from models.refiner.network import Refiner
 from utils.distributed import Processes
 from utils.errors import InputError
 from utils.validation import preview, validate

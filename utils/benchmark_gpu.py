@@ -13,11 +13,11 @@ from torch import Tensor
 
 from data.time_maps import offset_maps, scan_time
 from models.correction import correct, frame_instants
-from models.motion_cues import find_motion
 from models.objectives import CycleObjective
+from models.parts.precision import autocast
 from models.passes import InferenceSettings
-from models.precision import autocast
-from models.refiner import Refiner
+from models.refiner.cues import find_motion
+from models.refiner.network import Refiner
 from tests.plain_generator import plain_correct
 from tests.plain_step import plain_cycle
 from utils.benchmark_inference import full_generator, smooth_pair

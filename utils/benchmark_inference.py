@@ -13,8 +13,8 @@ from torch import Tensor
 from data import time_maps
 from models.correction import correct, frame_instants
 from models.generator import Generator
+from models.parts.precision import computes_bfloat16
 from models.passes import InferenceSettings
-from models.precision import computes_bfloat16
 from tests.formula_weights import fill_by_formula
 from tests.plain_generator import plain_correct, plain_forward
 from utils.benchmark_rows import Row, count_operations, least_times, matrix_rate

@@ -21,7 +21,7 @@ from data.training.crops import SimulatedTrainingSet, TrainingSetSettings
 from data.training.loader import training_loader
 from models.flow_pwc import PWCNet, load_pwc
 from models.generator import Generator
-from models.losses import Perceptual
+from models.losses.terms import Perceptual
 from models.objectives import CycleObjective, DistillationObjective
 from tests.formula_weights import fill_by_formula
 from tests.plain_step import plain_cycle

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Collection, Iterator
 
-from models.capture_report import CaptureReport
-from models.readout_order import ReadoutOrder
-from models.rig_alignment import Alignment
+from models.rig.alignment import Alignment
+from models.rig.readout_order import ReadoutOrder
+from models.rig.report import CaptureReport
 
 _LEAST_MATCHED = 0.4  # of the pixels
 _MOST_BLUR, _MOST_BLUR_RATIO, _LEAST_BLUR_CHANGE = 2.5, 1.6, 0.6  # px, and between the views

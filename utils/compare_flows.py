@@ -20,7 +20,7 @@ from data.simulator.drawing import SceneSettings
 from data.simulator.textures import load_textures
 from data.training.flow_pairs import FlowPairs
 from data.training.middlebury import FlowFolder
-from models.flow_networks import load_flow
+from models.flow.networks import load_flow
 from utils.command_line import run
 from utils.device import choose_device
 from utils.errors import InputError

@@ -5,14 +5,14 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
-from models.precision import Precision
+from models.parts.precision import Precision
 from utils.option_files import DeviceName, FolderName, OptionGroup
 
 ProtocolName = Literal["released", "full", "ifed"]
 """A key of `utils.metrics.PROTOCOLS`."""
 
 MethodName = Literal["network", "classical"]
-"""What makes the frames: a correction network, or `models.classical`."""
+"""What makes the frames: a correction network, or `models.classical.correction`."""
 
 MOST_FRAMES = 10_000
 """Frames of a capture that can be asked for: they are in memory together."""

@@ -23,10 +23,10 @@ from torch.export import Dim, ExportedProgram
 from data.files.images import replacing
 from data.time_maps import scan_time as scan_of_rows
 from models.generator import SIZE_MULTIPLE, Generator
+from models.parts.padding import round_up
 from utils.checkpoint import load_generator
 from utils.command_line import run
 from utils.errors import InputError
-from utils.padding import round_up
 
 Format = Literal["onnx", "torch_export"]
 

@@ -6,7 +6,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model
 from typing_extensions import Self
 
 from models.flow_pwc import SIZE_MULTIPLE
-from models.loss_weights import parse_loss
+from models.losses.weights import parse_loss
 from utils.data_options import DataOptions
 from utils.errors import InputError
 from utils.option_files import DeviceName, FolderName, OptionGroup, changed
@@ -89,7 +89,7 @@ class FlowDatasetOptions(OptionGroup):
 
 
 class FlowNetworkOptions(OptionGroup):
-    """`matching`: how PWC-Net compares features (`models.flow_pwc_blocks.Matching`).
+    """`matching`: how PWC-Net compares features (`models.parts.pwc_blocks.Matching`).
 
     "product" is the paper's; "cosine" learns much sooner, and its weight files say so.
     """
@@ -98,7 +98,7 @@ class FlowNetworkOptions(OptionGroup):
 
 
 class FlowStepOptions(LoopOptions):
-    """Loss of the flow network (`models.flow_losses.FlowObjective`), and the loop.
+    """Loss of the flow network (`models.losses.flow.FlowObjective`), and the loop.
 
     `G_lossfn_type`: weighted terms such as "1*Endpoint|0.1*Matching".
     `finest_level`: levels from the 6th to this one are trained; those beyond stay as they are.

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from data.training.flow_pairs import FlowPairs, FlowSample, FlowSetSettings, FlowTrainingSet
-from models.flow_dis import DISFlow
-from models.flow_init import initialise
-from models.flow_losses import FlowObjective
+from models.flow.dis import DISFlow
+from models.flow.pwc_initial import initialise
 from models.flow_pwc import PWCNet, load_pwc
+from models.losses.flow import FlowObjective
 from utils.checkpoint import expect_architecture, write_state
 from utils.experiment import Experiment
 from utils.flow_options import FlowTrainingOptions

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from models.classical import correct_classically
+from models.classical.correction import correct_classically
 from models.correction import Method, correct
 from models.correction_flows import (
     FlowMethod,

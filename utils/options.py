@@ -12,9 +12,9 @@ from pydantic import (
 )
 from typing_extensions import Self
 
-from models.loss_weights import parse_loss
+from models.losses.weights import parse_loss
 from models.networks import NetType
-from models.precision import Precision
+from models.parts.precision import Precision
 from utils.data_options import (
     GRID,
     TrainingDataOptions,

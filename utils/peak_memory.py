@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from models.array_correction import BUNDLED_WEIGHTS
-from models.classical import correct_classically
+from models.classical.correction import correct_classically
 from models.correction import correct
 from models.generator import Generator
 from models.passes import InferenceSettings

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from data.capture import CapturePair
 from data.video.streams import CaptureStream
-from models.capture_report import CaptureReport, check_capture
-from models.colour_matching import ColourDifference, estimate_colours, match_colours
-from models.rig_alignment import Alignment, align, estimate_alignment
+from models.rig.alignment import Alignment, align, estimate_alignment
+from models.rig.colours import ColourDifference, estimate_colours, match_colours
+from models.rig.report import CaptureReport, check_capture
 from utils.check_report import format_report
 from utils.real_options import RealOptions
 

@@ -22,8 +22,8 @@ from torch import Tensor
 
 from data.simulator.textures import load_textures
 from models.generator import Generator
-from models.generator_blocks import BLOCK_SCALES, FlowBlock
-from models.generator_layers import resize
+from models.parts.generator_blocks import BLOCK_SCALES, FlowBlock
+from models.parts.generator_layers import resize
 from utils.checkpoint import save_weights
 from utils.command_line import run
 from utils.errors import InputError

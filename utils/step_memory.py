@@ -4,7 +4,7 @@ import os
 
 from torch import nn
 
-from models.precision import is_lower
+from models.parts.precision import is_lower
 from utils.errors import InputError
 from utils.experiment import Experiment
 from utils.flow_options import FlowTrainingOptions

@@ -8,11 +8,11 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from data.capture import TrainingSample
-from models.flow_networks import load_flow
-from models.losses import load_perceptual
+from models.flow.networks import load_flow
+from models.losses.terms import load_perceptual
 from models.networks import Corrector
 from models.objectives import CycleObjective, DistillationObjective, SupervisedObjective
-from models.recomputation import recompute
+from models.parts.recomputation import recompute
 from utils.checkpoint import Architecture, expect_architecture, load_generator, save_weights
 from utils.experiment import Experiment
 from utils.options import PathOptions, StepOptions, TrainingOptions

@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 
 from data.capture import Sample, split_batch
-from models.precision import is_lower
+from models.parts.precision import is_lower
 from utils.experiment import Experiment
 from utils.schedule import learning_rate
 from utils.stopping import StopRequest

@@ -10,8 +10,8 @@ from data.capture import CapturePair, TrainingSample, to_device
 from data.files.images import to_uint8
 from data.transforms import crop
 from models.correction import correct
-from models.disagreement import find_disagreement
 from models.generator import SIZE_MULTIPLE
+from models.losses.disagreement import find_disagreement
 from models.networks import Corrector
 from models.objectives import CycleObjective, DistillationObjective, correct_batch
 from utils.distributed import Processes
@@ -30,7 +30,7 @@ class Validation(NamedTuple):
         values: named means over the captures. With true frames `valid_psnr` in dB. Without,
             `valid_cycle_psnr`, in dB, of the inputs rebuilt from the frames against the inputs, and
             `valid_disagreement`, the mean absolute difference, of 255, of both inputs brought to
-            the same instant (`models.disagreement`).
+            the same instant (`models.losses.disagreement`).
         score: the higher, the better: the PSNR; without truth the sum of the cycle's error (root
             mean square) and of the disagreement, in dB. Neither can make up for the other: blank
             frames agree, and frames that copy the inputs rebuild them.

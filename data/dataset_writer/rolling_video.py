@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from data.capture import CapturePair
-from data.frame_interpolation import Flow, Interval, make_interval
 from data.simulator.imaging import Imaging
 from data.time_maps import scan_time
+from models.flow.interpolation import Flow, Interval, make_interval
 
 
 @dataclass(frozen=True)

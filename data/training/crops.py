@@ -18,7 +18,7 @@ from data.simulator.drawing import SceneSettings, draw_scene
 from data.simulator.scene import Scene
 from data.time_maps import offset_maps
 from data.transforms import crop, flip_horizontal, flip_vertical, reverse_time
-from models.motion_cues import find_motion
+from models.refiner.cues import find_motion
 from utils.errors import InputError
 
 Times = Literal["released", "continuous"]

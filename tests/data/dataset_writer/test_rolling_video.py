@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from data.dataset_writer.rolling_video import RollingSettings, VideoStatistics, roll_captures
-from data.frame_interpolation import Interval, make_interval
 from data.simulator.drawing import SceneSettings, draw_scene
 from data.simulator.imaging import Imaging
 from data.simulator.scene import Scene
-from models.flow_dis import DISFlow
+from models.flow.dis import DISFlow
+from models.flow.interpolation import Interval, make_interval
 from models.warping import backward_warp
 from tests.data.simulator.test_drawing import photos, psnr
 

@@ -13,7 +13,7 @@ from data.time_maps import offset_maps, scan_time
 from data.training.crops import FolderTrainingSet, SimulatedTrainingSet, TrainingSetSettings
 from data.training.loader import training_loader
 from data.transforms import flip_horizontal, flip_vertical, reverse_time
-from models.motion_cues import MotionCues, find_motion
+from models.refiner.cues import MotionCues, find_motion
 from tests.capture_folders import write_pixels, write_rs_gopro
 from utils.errors import InputError
 

@@ -1,0 +1,1 @@
+"""The correction without a network."""

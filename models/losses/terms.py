@@ -1,0 +1,159 @@
+"""Loss terms as plain functions (paper, section 3), and their weighted sum."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import VGG19_Weights
+from torchvision.models.vgg import make_layers
+
+from models.parts.memory_saving import sum_of_parts
+from models.weight_files import download_state, load_strictly, read_state
+
+CHARBONNIER_EPSILON = 1e-9
+_LEAST_SQUARE = 1e-6  # of errors: 60 dB
+
+_VGG_LAYERS: list[str | int] = [64, 64, "M", 128, 128, "M", 256, 256, 256]
+_VGG_DEPTH = 15
+"""`features[:15]` of VGG-19: up to conv3_3, before its ReLU."""
+
+_PIXELS_TOGETHER = (2**20, 2**17)
+"""Pixels that VGG-19 looks at together on a GPU and on a CPU: 1.2 kB of activations each."""
+
+
+class Loss(NamedTuple):
+    """A total to differentiate and what it is made of.
+
+    Attributes:
+        total: () sum of the terms.
+        terms: weighted terms by name, detached.
+    """
+
+    total: Tensor
+    terms: dict[str, Tensor]
+
+
+def weigh(weights: Mapping[str, float], terms: Mapping[str, Tensor]) -> Loss:
+    """The terms by their weights, and their sum."""
+    weighted = {name: weights[name] * value for name, value in terms.items()}
+    total = torch.stack(list(weighted.values())).sum()
+    return Loss(total, {name: value.detach() for name, value in weighted.items()})
+
+
+def add(first: Loss, second: Loss) -> Loss:
+    """The sum of two losses of different terms."""
+    return Loss(first.total + second.total, first.terms | second.terms)
+
+
+def charbonnier(estimate: Tensor, target: Tensor) -> Tensor:
+    """Mean of sqrt(d² + 1e-9) over all elements of the difference d, a smooth L1."""
+    return torch.sqrt((estimate - target).square() + CHARBONNIER_EPSILON).mean()
+
+
+def decibels(estimate: Tensor, target: Tensor) -> Tensor:
+    """Mean over images (..., 3, H, W) of 10 log10 of the mean squared error: the PSNR, negative.
+
+    Every image counts alike, however large its error is: a slight one is not lost beside others.
+    """
+    squared = (estimate - target).square().mean(dim=(-3, -2, -1))
+    return 10 * torch.log10(squared + _LEAST_SQUARE).mean()
+
+
+def flow_variation(flows: Sequence[Tensor]) -> Tensor:
+    """Mean squared forward differences of flows, summed over x and y and over the levels.
+
+    Args:
+        flows: any number of (B, C, H, W). The last row and column are replicated, so their
+            differences are 0 and count in the mean.
+    """
+    total = flows[0].new_zeros(())
+    for flow in flows:
+        along_x = (flow[..., :, 1:] - flow[..., :, :-1]).square().sum()
+        along_y = (flow[..., 1:, :] - flow[..., :-1, :]).square().sum()
+        total = total + (along_x + along_y) / flow.numel()
+    return total
+
+
+def flow_endpoint(flows: Sequence[Tensor], truth: Tensor) -> Tensor:
+    """Mean endpoint error of the generator's flow levels, in pixels of their half-size grid.
+
+    Args:
+        flows: levels of (B, 4 * T, H/2, W/2) as in `models.generator.GeneratorOutput`.
+        truth: (B, T, 2, 2, H/2, W/2) exact displacements from each frame to t2b and to b2t, in
+            pixels of the full-size grid (`data.capture.TrainingSample.truth_flows`).
+
+    Returns:
+        The mean over levels, frames, inputs and pixels of sqrt(|d|² + 1e-9).
+    """
+    target = truth.transpose(1, 2).flatten(1, 3) / 2  # (B, 2 * T * 2, ...): the generator's order
+    errors = []
+    for flow in flows:
+        difference = (flow - target).unflatten(1, (-1, 2))
+        errors.append(torch.sqrt(difference.square().sum(2) + CHARBONNIER_EPSILON).mean())
+    return torch.stack(errors).mean()
+
+
+class Perceptual(nn.Module):
+    """Mean L1 distance between VGG-19 features at conv3_3 before its ReLU, weights frozen.
+
+    As released, the network is fed the raw [0, 1] values, without ImageNet normalisation.
+    """
+
+    def __init__(self) -> None:
+        """Build the truncated network with untrained weights."""
+        super().__init__()
+        self.features = make_layers(_VGG_LAYERS)[:_VGG_DEPTH]
+        self.requires_grad_(False).eval()
+
+    def forward(self, estimate: Tensor, target: Tensor) -> Tensor:
+        """Mean distance of images in [0, 1]; gradient flows to `estimate` only.
+
+        Args:
+            estimate: (..., 3, H, W).
+            target: images that broadcast to `estimate`'s shape; each is looked at once.
+        """
+        images = estimate.flatten(0, -4)
+        size = max(1, _PIXELS_TOGETHER[images.device.type == "cpu"] // images[0, 0].numel())
+        with torch.no_grad():
+            described = [self._describe(part) for part in target.flatten(0, -4).split(size)]
+            features = torch.cat(described).unflatten(0, target.shape[:-3])
+            shape = (*estimate.shape[:-3], *features.shape[-3:])
+            expected = features.expand(shape).flatten(0, -4)
+
+        def distance(part: Tensor, place: slice) -> Tensor:
+            difference = self._describe(part) - expected[place]
+            return difference.to(part.dtype).abs().sum() / expected.numel()
+
+        return sum_of_parts(images, size, distance)
+
+    def _describe(self, images: Tensor) -> Tensor:
+        # In this layout convolutions need no copies of what they take and give.
+        return self.features(images.contiguous(memory_format=torch.channels_last))
+
+
+def load_perceptual(weights: str) -> Perceptual:
+    """VGG-19 of the perceptual loss.
+
+    Args:
+        weights: `"imagenet"` for torchvision's (downloaded once to torch's hub folder), or the path
+            of a file with torchvision's VGG-19 names (`features.0.weight`, ...).
+
+    Raises:
+        InputError: the file is missing or holds something else, or the download failed.
+    """
+    network = Perceptual()
+    state = _imagenet_state() if weights == "imagenet" else read_state(Path(weights))
+    wanted = {name: value for name, value in state.items() if name in network.state_dict()}
+    load_strictly(network, wanted, weights)
+    return network
+
+
+def _imagenet_state() -> dict[str, Tensor]:
+    """ImageNet weights of VGG-19 from torchvision, downloaded once."""
+    return download_state(
+        VGG19_Weights.IMAGENET1K_V1,
+        name="VGG-19",
+        otherwise=", or give its place in path.perceptual_weights",
+    )

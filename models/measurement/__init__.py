@@ -1,0 +1,1 @@
+"""What optical flow between the two views says about motion."""

@@ -1,0 +1,1 @@
+"""The default network: the classical motion, refined."""

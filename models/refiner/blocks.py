@@ -1,0 +1,148 @@
+"""Parts of the refiner: matching of both views, motion by cells, fusion at half size."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.parts.correlation import COST_CHANNELS, correlation
+from models.parts.generator_layers import resize
+
+_BLOCK = 16  # channels that oneDNN convolves at once
+SLOPE = 0.1
+"""Of leaky rectifiers below zero."""
+
+
+class Change(NamedTuple):
+    """What the fusion network adds.
+
+    Attributes:
+        displacement: (N, 4, H/2, W/2).
+        preference: (N, 1, H, W) logit for t2b.
+        residual: (N, 3, H, W).
+    """
+
+    displacement: Tensor
+    preference: Tensor
+    residual: Tensor
+
+
+class MatchingNet(nn.Module):
+    """How well both views match at each halving of their size, and around it."""
+
+    def __init__(self, inputs: int, features: int, levels: int) -> None:
+        """Take features of so many channels, at one scale above the first level."""
+        super().__init__()
+        sources = [inputs] + [features] * (levels - 1)
+        self.down = nn.ModuleList(_convs(source, features, stride=2) for source in sources)
+
+    def forward(self, first: Tensor, second: Tensor) -> list[Tensor]:
+        """Cosines (N, 81, h / 2, w / 2), ... of features of t2b and of b2t displaced."""
+        views, costs = torch.cat((first, second)), []
+        for down in self.down:
+            views = down(views)
+            of_first, of_second = F.normalize(views.float(), dim=1).chunk(2)
+            costs.append(views.shape[1] * correlation(of_first, of_second))
+        return costs
+
+
+class UNet(nn.Module):
+    """Features at the size of the input, informed by halvings of it and costs known there.
+
+    `first`, which the input passes before all else, is for the caller to apply: it can then let go
+    of the input.
+    """
+
+    def __init__(self, inputs: int, widths: Sequence[int], outputs: int) -> None:
+        """Take the channels of the image, of each level from the finest on, and of the result."""
+        super().__init__()
+        self.first = _convs(inputs, widths[0])
+        self.down = nn.ModuleList(
+            _conv(shallow, deep, stride=2)
+            for shallow, deep in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.compare = nn.ModuleList(_conv(deep + COST_CHANNELS, deep) for deep in widths[1:])
+        targets = [outputs, *widths[1:-1]]
+        self.up = nn.ModuleList(
+            _convs(below + skip, target, count=1)
+            for below, skip, target in zip(
+                [*targets[1:], widths[-1]], widths[:-1], targets, strict=True
+            )
+        )
+
+    def forward(self, finest: Tensor, costs: Sequence[Tensor]) -> Tensor:
+        """Features (N, C, h, w) from those of `first`, of that size, and costs of each halving."""
+        levels = [finest]
+        for down, compare, cost in zip(self.down, self.compare, costs, strict=True):
+            shallow = down(levels[-1])
+            levels.append(compare(torch.cat((shallow, cost.to(shallow.dtype)), dim=1)))
+        value = levels.pop()
+        for up in reversed(list(self.up)):
+            value = up(torch.cat((resize(value, 2), levels.pop()), dim=1))
+        return value
+
+
+class DilatedConv2d(nn.Conv2d):
+    """A convolution with dilation whose weights can be trained in bfloat16 on a CPU.
+
+    Its input is filled up with channels of zeros there: where channels do not come in sixteens,
+    oneDNN's gradient of the weights takes in memory that nobody wrote (3.10.2, PyTorch 2.11).
+    """
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Convolve an image (N, C, H, W)."""
+        missing = -self.in_channels % _BLOCK
+        on_cpu = image.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        if not (missing and on_cpu and torch.is_grad_enabled()):
+            return super().forward(image)
+        image, weight = (F.pad(part, (0, 0) * 2 + (0, missing)) for part in (image, self.weight))
+        return self._conv_forward(image, weight, self.bias)
+
+
+class FusionNet(nn.Module):
+    """Half-size features to corrections of displacement, preference and colour."""
+
+    def __init__(self, inputs: int, features: int) -> None:
+        """Take the channels of the image, and of all layers between."""
+        super().__init__()
+        self.body = nn.Sequential(
+            _conv(inputs, features),
+            _conv(features, features),
+            _conv(features, features, dilation=2),
+            _conv(features, features, dilation=4),
+        )
+        self.head = zeroed(nn.Conv2d(features, 4 + 4 * (1 + 3), 3, padding=1))
+
+    def forward(self, image: Tensor) -> Change:
+        """What to change, from an image (N, C, H/2, W/2)."""
+        change = self.head(self.body(image))
+        full = F.pixel_shuffle(change[:, 4:], 2)
+        return Change(change[:, :4].float(), full[:, :1], full[:, 1:])
+
+
+def displace(motion: Tensor, offset: Tensor) -> Tensor:
+    """(N, 4, h, w) displacements to both views: a velocity, and an acceleration, over offsets."""
+    velocity, acceleration = motion.chunk(2, dim=1)
+    views = [velocity * part + acceleration * part**2 for part in offset.chunk(2, dim=1)]
+    return torch.cat(views, dim=1)
+
+
+def _convs(inputs: int, outputs: int, *, stride: int = 1, count: int = 2) -> nn.Sequential:
+    more = [_conv(outputs, outputs) for _ in range(count - 1)]
+    return nn.Sequential(_conv(inputs, outputs, stride=stride), *more)
+
+
+def _conv(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+    kind = nn.Conv2d if dilation == 1 else DilatedConv2d
+    convolution = kind(inputs, outputs, 3, stride, dilation, dilation)
+    nn.init.kaiming_normal_(convolution.weight, a=SLOPE)
+    return nn.Sequential(convolution, nn.LeakyReLU(SLOPE, inplace=True))
+
+
+def zeroed(convolution: nn.Conv2d) -> nn.Conv2d:
+    """A convolution that answers zero until it is trained."""
+    for parameter in convolution.parameters():
+        nn.init.zeros_(parameter)
+    return convolution

@@ -4,7 +4,7 @@ VENV ?= .venv
 TEST_JOBS ?= 2
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
-SOURCES := models data utils tests main_train_stage1.py main_train_stage2.py main_train_flow.py main_test.py main_test_real.py
+SOURCES := models data utils tests main_train_stage1.py main_train_stage2.py main_test.py main_test_real.py
 YARDSTICK := results/yardstick
 
 .PHONY: demo eval bench test slow check format lint types smoke clean help
@@ -28,7 +28,7 @@ $(YARDSTICK): | $(READY)
 	$(RUN) -m data.create_rs_dataset $@ --count 24
 
 bench: $(READY)  ## measure speed and memory into docs/BENCHMARKS.md
-	$(RUN) -m utils.benchmark
+	$(RUN) -m utils.benchmarks
 
 test: $(READY)  ## run the tests but the slow ones
 	$(RUN) -m pytest -n $(TEST_JOBS) --dist worksteal -m "not slow"

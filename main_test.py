@@ -7,17 +7,17 @@ from pathlib import Path
 from data.dataset_writer.strengths import read_strengths
 from data.files.images import prepare_output_folder
 from data.rs_gopro import RSGOPRO
-from utils.command_line import parse_arguments, run
-from utils.distributed import Processes, process_group
-from utils.evaluation import choose_methods, evaluate, plan_evaluation
-from utils.evaluation_options import EvaluationOptions, add_method_argument, overrides
-from utils.example import EXAMPLE, write_example
-from utils.methods import load_method
-from utils.option_files import load_options
-from utils.plots import PLOTS, plot_scores
-from utils.report import REPORT, format_tables, remove_report, write_report
-from utils.scores import FrameScore
-from utils.viewer import VIEWER
+from utils.correction.methods import load_method
+from utils.evaluation.evaluate import choose_methods, evaluate, plan_evaluation
+from utils.evaluation.example import EXAMPLE, write_example
+from utils.evaluation.plots import PLOTS, plot_scores
+from utils.evaluation.report import REPORT, format_tables, remove_report, write_report
+from utils.evaluation.scores import FrameScore
+from utils.options.command_line import parse_arguments, run
+from utils.options.evaluation import EvaluationOptions, add_method_argument, overrides
+from utils.options.files import load_options
+from utils.pictures.viewer import VIEWER
+from utils.system.distributed import Processes, process_group
 
 
 def main() -> None:

@@ -3,16 +3,16 @@
 from pathlib import Path
 
 from data.video.inputs import chosen_input, find_captures, open_clip
-from utils.command_line import parse_arguments, run
-from utils.distributed import process_group
-from utils.option_files import load_options
-from utils.real_options import (
+from utils.options.command_line import parse_arguments, run
+from utils.options.files import load_options
+from utils.options.real import (
     RealOptions,
     add_capture_arguments,
     bundled_files,
     option_overrides,
 )
-from utils.real_runs import correct_captures, correct_clip
+from utils.real.runs import correct_captures, correct_clip
+from utils.system.distributed import process_group
 
 OPTIONS = Path(__file__).parent / "options" / "test_real.json"
 

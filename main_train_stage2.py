@@ -1,13 +1,13 @@
 """Stage 2: go on from stage 1 with a frozen teacher who sees beyond the crop."""
 
-from utils.command_line import add_resume_argument, parse_arguments, run
-from utils.distributed import process_group
-from utils.experiment import open_experiment
-from utils.option_files import load_options
-from utils.options import TrainingOptions, expect_objective
-from utils.random_state import seed_everything
-from utils.training import build_generator, build_objective, fit
-from utils.training_data import build_training_set, build_validation_set
+from utils.options.command_line import add_resume_argument, parse_arguments, run
+from utils.options.files import load_options
+from utils.options.training import TrainingOptions, expect_objective
+from utils.system.distributed import process_group
+from utils.system.random_state import seed_everything
+from utils.training.data import build_training_set, build_validation_set
+from utils.training.experiment import open_experiment
+from utils.training.generator import build_generator, build_objective, fit
 
 
 def main() -> None:

@@ -21,8 +21,8 @@ from data.video.inputs import (
     parse_directions,
 )
 from data.video.streams import CaptureStream
-from utils.command_line import run
 from utils.errors import InputError
+from utils.options.command_line import run
 
 
 def main() -> None:

@@ -6,7 +6,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from models.array_correction import ArrayCorrector, load_correction
+    from models.inference.arrays import ArrayCorrector, load_correction
 
 __all__ = ["ArrayCorrector", "load_correction"]
 
@@ -15,6 +15,6 @@ def __getattr__(name: str) -> Any:
     # On demand: what it imports imports modules of this package in turn.
     if name not in __all__:
         raise AttributeError(f"module 'models' has no attribute {name!r}")
-    from models import array_correction
+    from models.inference import arrays
 
-    return getattr(array_correction, name)
+    return getattr(arrays, name)

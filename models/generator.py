@@ -177,7 +177,7 @@ def check_inputs(
     if height % multiple or width % multiple or not height or not width:
         raise ValueError(
             f"height and width must be multiples of {multiple}, got {height}x{width}; "
-            "models.correction.correct takes any size"
+            "models.inference.correction.correct takes any size"
         )
     expected = (pair.shape[0], 2 * num_frames, height, width)
     if tuple(offsets.shape) != expected:

@@ -9,7 +9,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 import pytest
 import torch
 
-from tests.script_runs import Scripts, save_tiny_weights
+from tests.helpers.script_runs import Scripts, save_tiny_weights
 
 # The tests' tensors are small: on a machine shared with others, threads that wait for each other
 # cost ten times more than they bring.

@@ -66,8 +66,8 @@ class TrainingState:
         generator: the network's state dict; it need not be a generator.
         teacher: state dict of the frozen teacher, if the objective has one.
         optimizer: state dict of the optimiser.
-        progress: counters, as a dictionary of `utils.training_step.Progress`.
-        random: state of the random generators of every process (`utils.random_state`).
+        progress: counters, as a dictionary of `utils.training.step.Progress`.
+        random: state of the random generators of every process (`utils.system.random_state`).
         options: the options of the run.
         versions: versions of what ran it.
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from data.simulator.drawing import Range, SceneSettings
 from utils.errors import InputError
-from utils.option_files import plain_name
+from utils.options.files import plain_name
 
 DIFFICULTIES = {
     "easy": (0.25, 0.5),

@@ -19,7 +19,7 @@ from data.files.images import (
     write_image,
     write_video,
 )
-from tests.capture_folders import as_image, random_pixels
+from tests.helpers.capture_folders import as_image, random_pixels
 from utils.errors import InputError
 
 PIXELS = random_pixels("image", (7, 5))

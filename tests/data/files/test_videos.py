@@ -9,7 +9,7 @@ import pytest
 from data.files.images import write_video, write_video_part
 from data.files.videos import Soundtrack, join_video_parts
 from data.video.sources import AudioTrack, open_video
-from tests.clips import add_sound, frame_times, grey, sound_begin, write_clip_video
+from tests.helpers.clips import add_sound, frame_times, grey, sound_begin, write_clip_video
 from utils.errors import InputError
 
 

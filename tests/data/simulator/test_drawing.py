@@ -9,15 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-import data.make_samples
 from data.files.images import read_image
-from data.make_samples import SAMPLES, make_samples
 from data.simulator.drawing import SceneSettings, draw_scene
 from data.simulator.layers import Layer
 from data.simulator.scene import Scene
 from data.simulator.trajectories import Motion, shift_and_scale
 from data.time_maps import scan_time
 from utils.errors import InputError
+from utils.tools.make_samples import SAMPLES, make_samples
 
 HEIGHT, WIDTH = 90, 120
 SETTINGS = SceneSettings(
@@ -292,7 +291,7 @@ def test_bundled_samples_can_be_made_again(tmp_path: Path) -> None:
         for scan in ("t2b", "b2t"):
             made = read_image(tmp_path / name / f"0_{scan}.png")
             bundled = read_image(
-                Path(data.make_samples.__file__).parent / "samples" / name / f"0_{scan}.png"
+                Path(__file__).parents[3] / "data" / "samples" / name / f"0_{scan}.png"
             )
             assert tuple(made.shape) == (3, 288, 384)
             assert psnr(made, bundled + 1e-6) > 50

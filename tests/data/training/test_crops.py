@@ -14,7 +14,7 @@ from data.training.crops import FolderTrainingSet, SimulatedTrainingSet, Trainin
 from data.training.loader import training_loader
 from data.transforms import flip_horizontal, flip_vertical, reverse_time
 from models.refiner.cues import MotionCues, find_motion
-from tests.capture_folders import write_pixels, write_rs_gopro
+from tests.helpers.capture_folders import write_pixels, write_rs_gopro
 from utils.errors import InputError
 
 CPU = torch.device("cpu")

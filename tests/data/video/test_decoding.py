@@ -8,8 +8,8 @@ import pytest
 
 from data.files.images import to_uint8, write_video
 from data.video.decoding import decode_video, survey_video
-from tests.capture_folders import random_pixels
-from tests.clips import add_sound, ffmpeg, grey, smooth, write_clip_video
+from tests.helpers.capture_folders import random_pixels
+from tests.helpers.clips import add_sound, ffmpeg, grey, smooth, write_clip_video
 from utils.errors import InputError
 
 

@@ -13,8 +13,8 @@ from data.video.inputs import (
     find_captures,
     open_clip,
 )
-from tests.capture_folders import as_image, random_pixels, write_pixels
-from tests.clips import write_clip_video
+from tests.helpers.capture_folders import as_image, random_pixels, write_pixels
+from tests.helpers.clips import write_clip_video
 from utils.errors import InputError
 
 

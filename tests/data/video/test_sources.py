@@ -13,8 +13,8 @@ from data.video.sources import (
     open_source,
     open_video,
 )
-from tests.capture_folders import write_pixels
-from tests.clips import add_sound, grey, write_clip_video
+from tests.helpers.capture_folders import write_pixels
+from tests.helpers.clips import add_sound, grey, write_clip_video
 from utils.errors import InputError
 
 

@@ -11,8 +11,8 @@ from data.files.images import write_image
 from data.real_pairs import read_pair
 from data.video.sources import FrameSource, open_frames_folder, open_video
 from data.video.streams import apply_timing, pair_views, read_split, split_views
-from tests.capture_folders import as_image, random_pixels, write_pixels
-from tests.clips import add_sound, write_clip_video
+from tests.helpers.capture_folders import as_image, random_pixels, write_pixels
+from tests.helpers.clips import add_sound, write_clip_video
 from utils.errors import InputError
 
 PLAIN = CameraTiming()

@@ -14,7 +14,7 @@ from models.classical import correction as classical
 from models.classical.correction import correct_classically, view_weight
 from models.classical.field import Exposed
 from models.measurement.parallax import Parallax
-from tests.moving_texture import Pan, smooth_texture
+from tests.helpers.moving_texture import Pan, smooth_texture
 from utils.errors import InputError
 
 TIMES = [0.0, 0.5, 1.0]

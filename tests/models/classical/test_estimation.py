@@ -5,7 +5,7 @@ import pytest
 from models.classical.estimation import estimate_motion
 from models.classical.field import cell_centres, sample_frame
 from models.measurement.scan import Scan
-from tests.moving_texture import Pan, smooth_texture
+from tests.helpers.moving_texture import Pan, smooth_texture
 
 Array = npt.NDArray[np.float32]
 

@@ -11,7 +11,7 @@ from models.flow.dis import to_luma
 from models.measurement.flow_measurement import Measurement, measure_motion
 from models.measurement.parallax import Parallax
 from models.measurement.scan import Scan
-from tests.moving_texture import smooth_texture
+from tests.helpers.moving_texture import smooth_texture
 
 Array = npt.NDArray[np.float32]
 Luma = npt.NDArray[np.uint8]

@@ -12,7 +12,7 @@ from models.classical.lost_objects import find_lost_objects, match_features
 from models.flow.dis import to_luma
 from models.measurement.flow_measurement import compare_along_flow, measure_motion
 from models.measurement.scan import Scan
-from tests.moving_texture import smooth_texture
+from tests.helpers.moving_texture import smooth_texture
 
 Array = npt.NDArray[np.float32]
 Luma = npt.NDArray[np.uint8]

@@ -11,7 +11,7 @@ from models.flow_pwc import PWCNet
 from models.generator import Generator
 from utils.checkpoint import save_weights
 from utils.errors import InputError
-from utils.flow_training import save_pwc
+from utils.training.flow_network import save_pwc
 
 
 def test_dis() -> None:

@@ -13,7 +13,7 @@ from models.losses.terms import (
     flow_variation,
     load_perceptual,
 )
-from tests.formula_weights import fill_by_formula
+from models.reference.formula_weights import fill_by_formula
 from utils.errors import InputError
 
 

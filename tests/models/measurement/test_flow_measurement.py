@@ -12,7 +12,7 @@ from models.measurement.flow_measurement import (
     measure_pair,
 )
 from models.measurement.scan import Scan
-from tests.moving_texture import Pan, smooth_texture
+from tests.helpers.moving_texture import Pan, smooth_texture
 
 Luma = npt.NDArray[np.uint8]
 

@@ -12,7 +12,7 @@ from models.measurement.parallax import Parallax
 from models.measurement.scan import Scan
 from models.refiner import cues as motion_cues
 from models.refiner.cues import MotionCues, find_motion
-from tests.small_scene import TIMES, simulate_small_scene
+from tests.helpers.small_scene import TIMES, simulate_small_scene
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from data.simulator.textures import load_textures
 from data.time_maps import offset_maps
 from data.training.crops import SimulatedTrainingSet, TrainingSetSettings
 from models.classical.correction import correct_classically
-from models.correction import correct
+from models.inference.correction import correct
 from models.objectives import SupervisedObjective
 from models.refiner.cues import MotionCues, find_motion
 from models.refiner.network import Refiner
-from tests.small_scene import TIMES, simulate_small_scene
+from tests.helpers.small_scene import TIMES, simulate_small_scene
 
 
 @pytest.fixture(scope="module")

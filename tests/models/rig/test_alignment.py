@@ -9,7 +9,7 @@ from torch import Tensor
 
 from models.classical.correction import correct_classically
 from models.rig.alignment import Alignment, align, estimate_alignment, fit_alignment
-from tests.moving_texture import Pan
+from tests.helpers.moving_texture import Pan
 
 Matrix = npt.NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from models.rig.colours import (
     fit_colours,
     match_colours,
 )
-from tests.moving_texture import Pan
+from tests.helpers.moving_texture import Pan
 
 GAIN, OFFSET = (1.12, 0.95, 0.88), (-0.02, 0.03, 0.0)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from models.flow.dis import to_luma
 from models.measurement.scan import Scan
 from models.rig.report import check_capture, find_posture
-from tests.moving_texture import Pan
+from tests.helpers.moving_texture import Pan
 from utils.errors import InputError
 
 SIZE = (128, 192)

@@ -1,0 +1,106 @@
+"""Correction of NumPy arrays, for use as a library: no files but the weights."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from data.camera_timing import CameraTiming
+from models.classical.correction import correct_classically
+from models.inference.correction import Method, correct
+from models.inference.self_ensemble import average_both_ways
+from utils.checkpoint import load_generator
+from utils.errors import InputError
+from utils.system.device import choose_device
+
+BUNDLED_WEIGHTS = Path(__file__).parents[2] / "pretrained" / "drsc_light.safetensors"
+
+Images = npt.NDArray[Any]
+_LARGEST = {"uint8": 255, "uint16": 65535, "float32": 1, "float64": 1}
+
+
+class ArrayCorrector:
+    """Makes global-shutter frames of pairs of images."""
+
+    def __init__(self, method: Method) -> None:
+        """Take what makes the frames."""
+        self._method = method
+
+    def __call__(
+        self,
+        first: Images,
+        second: Images,
+        times: Sequence[float],
+        *,
+        timing: CameraTiming | None = None,
+    ) -> Images:
+        """Frames (T, H, W, 3) of one capture, of the inputs' type.
+
+        Args:
+            first: (H, W, 3) RGB; uint8, uint16, or float32 or float64 in [0, 1]; read top to
+                bottom unless `timing` says otherwise.
+            second: likewise, of the same moment, read bottom to top.
+            times: T instants in [0, 1]; 0 is when the first row of the first image was exposed, 1
+                when its last was (`timing` may change that).
+            timing: of the two sensors.
+
+        Raises:
+            InputError: the arrays are no two such images of one size and type, or have fewer than 2
+                rows.
+            ValueError: no instants, or one outside [0, 1].
+        """
+        timing = timing or CameraTiming()
+        views = timing.orient(_to_tensor("first", first), _to_tensor("second", second))
+        if first.shape != second.shape or first.dtype != second.dtype:
+            raise InputError(
+                f"second image: expected {first.shape} {first.dtype} like the first, "
+                f"got {second.shape} {second.dtype}"
+            )
+        scan = timing.scan_time(views[0].shape[-2])
+        frames = timing.restore(self._method(torch.stack(views), times, scan_time=scan))
+        values = frames.permute(0, 2, 3, 1).cpu().numpy() * np.float32(_LARGEST[first.dtype.name])
+        if np.issubdtype(first.dtype, np.integer):
+            values = np.round(values)
+        return values.astype(first.dtype)
+
+
+def load_correction(
+    weights: str | Path = BUNDLED_WEIGHTS, *, device: str = "auto", self_ensemble: bool = False
+) -> ArrayCorrector:
+    """Load a correction that takes and gives NumPy images.
+
+    Args:
+        weights: a weight file, ours or a released one; "classical" for the correction that needs
+            none.
+        device: "auto", "cpu", "cuda" or "mps".
+        self_ensemble: whether to average both ways through time: better, in twice the time.
+
+    Raises:
+        InputError: the weights cannot be loaded, or there is no such device.
+    """
+    method: Method = correct_classically
+    if weights != "classical":
+        method = partial(correct, load_generator(weights, choose_device(device)))
+    return ArrayCorrector(average_both_ways(method) if self_ensemble else method)
+
+
+def _to_tensor(name: str, image: Images) -> Tensor:
+    """(3, H, W) float32 in [0, 1]."""
+    if not isinstance(image, np.ndarray):
+        raise InputError(f"{name} image: expected a NumPy array, got {type(image).__name__}")
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype.name not in _LARGEST:
+        raise InputError(
+            f"{name} image: expected (H, W, 3) RGB of {', '.join(_LARGEST)}, "
+            f"got {image.shape} {image.dtype}"
+        )
+    values = image / np.float32(_LARGEST[image.dtype.name])
+    if values.size and not (values.min() >= 0 and values.max() <= 1):
+        raise InputError(
+            f"{name} image: expected values in [0, 1], got {values.min():.9g} to {values.max():.9g}"
+        )
+    return torch.from_numpy(values.astype(np.float32)).permute(2, 0, 1)

@@ -1,0 +1,1 @@
+"""The paper's network and training step in the paper's order, without any optimisation."""

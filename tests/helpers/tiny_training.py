@@ -1,0 +1,102 @@
+"""A training run small enough for tests: a few thousand weights, 64x64 simulated scenes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import nn
+
+from models.generator import Generator
+from utils.options.training import TrainingOptions
+from utils.system.distributed import Processes
+from utils.system.random_state import seed_everything
+from utils.training.data import build_training_set, build_validation_set
+from utils.training.experiment import open_experiment
+from utils.training.generator import build_generator, build_objective, fit
+
+SCENE = {"height": 64, "width": 64, "camera_motion": 4, "object_motion": 4, "max_objects": 1}
+
+
+def tiny_options(
+    root: Path,
+    *,
+    task: str = "tiny",
+    pretrained: Path | None = None,
+    width: float = 0.04,
+    **train: Any,
+) -> TrainingOptions:
+    """Supervised training with `train` options overridden."""
+    step = {
+        "objective": "supervised",
+        "G_lossfn_type": "1*Charbonnier|1e-1*Variation",
+        "iterations": 6,
+        "G_optimizer_lr": 1e-3,
+        "G_scheduler_periods": 6,
+        "checkpoint_print": 2,
+        "checkpoint_save": 2,
+        "checkpoint_test": 3,
+        "threads": 1,
+    }
+    data = {
+        "dataset_type": "simulated",
+        "patch_size": 64,
+        "dataloader_batch_size": 2,
+        "dataloader_num_workers": 0,
+        "scene": SCENE,
+    }
+    valid = {"dataset_type": "simulated", "count": 1, "scene": SCENE}
+    return TrainingOptions.model_validate(
+        {
+            "task": task,
+            "device": "cpu",
+            "path": {
+                "root": str(root),
+                "pretrained_rsg": "dis",
+                "pretrained_netG": None if pretrained is None else str(pretrained),
+            },
+            "datasets": {"train": data, "valid": valid},
+            "netG": {"n_feats": 8, "width": width},
+            "train": step | train,
+        }
+    )
+
+
+@contextmanager
+def undrawn_curves() -> Iterator[None]:
+    """Trainings leave no picture of their curves: drawing takes as long as six tiny steps."""
+    with patch("utils.training.loop.plot_curves"):
+        yield
+
+
+def train(
+    options: TrainingOptions,
+    *,
+    objective: nn.Module | None = None,
+    resume: str = "auto",
+    curves: bool = False,
+) -> Generator:
+    """Run a training as the scripts do, in this process; return the trained generator."""
+    processes = Processes(torch.device("cpu"))
+    seed_everything(options.seed)
+    generator = build_generator(options)
+    drawing = nullcontext() if curves else undrawn_curves()
+    with drawing, open_experiment(options, processes, resume=resume) as experiment:
+        fit(
+            generator,
+            objective or build_objective(options, processes.device),
+            build_training_set(options),
+            validation_set=build_validation_set(options),
+            experiment=experiment,
+        )
+    return generator
+
+
+def same_weights(a: nn.Module, b: nn.Module) -> bool:
+    """Whether two networks have the same weights, bit for bit."""
+    first, second = a.state_dict(), b.state_dict()
+    return first.keys() == second.keys() and all(
+        torch.equal(value, second[name]) for name, value in first.items()
+    )

@@ -1,0 +1,119 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from data.camera_timing import CameraTiming
+from data.files.images import read_image, to_uint8
+from models import ArrayCorrector, load_correction
+from models.classical.correction import correct_classically
+from models.inference.correction import correct
+from utils.checkpoint import load_generator
+from utils.errors import InputError
+
+SAMPLES = sorted(Path("data/samples").rglob("*_t2b.*"))
+README_EXAMPLE = """
+import imageio.v3 as iio
+from models import load_correction
+correct = load_correction()
+t2b, b2t = (iio.imread(f"{capture}_{view}.png") for view in ("t2b", "b2t"))
+frames = correct(t2b, b2t, times=[0, 0.5, 1])
+"""
+
+
+def pair(dtype: str = "uint8", size: tuple[int, int] = (24, 40)) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    largest = {"uint8": 255, "uint16": 65535}.get(dtype, 1)
+    first, second = (rng.random((*size, 3)) * largest for _ in range(2))
+    return first.astype(dtype), second.astype(dtype)
+
+
+def test_equals_the_method_on_tensors() -> None:
+    t2b = SAMPLES[0]
+    views = [read_image(t2b), read_image(str(t2b).replace("_t2b", "_b2t"))]
+    expected = correct_classically(torch.stack(views), [0.0, 0.5])
+    frames = load_correction("classical")(*(to_uint8(view) for view in views), [0.0, 0.5])
+    np.testing.assert_array_equal(frames, [to_uint8(frame) for frame in expected])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
+def test_frames_have_the_type_of_the_inputs(dtype: str) -> None:
+    first, _ = pair(dtype)
+    frames = load_correction("classical")(first, first, np.array([0.5]))
+    assert frames.dtype == np.dtype(dtype) and frames.shape == (1, 24, 40, 3)
+    tolerance = {"uint8": 0, "uint16": 1}.get(dtype, 1e-6)
+    np.testing.assert_allclose(frames[0].astype(float), first.astype(float), atol=tolerance)
+
+
+def test_bundled_weights_are_the_default() -> None:
+    frames = load_correction(device="cpu")(*pair("float32"), [0, 0.3])
+    bundled = load_generator("pretrained/drsc_light.safetensors")
+    images = torch.from_numpy(np.stack(pair("float32"))).permute(0, 3, 1, 2)
+    expected = correct(bundled, images, [0, 0.3]).permute(0, 2, 3, 1).numpy()
+    np.testing.assert_allclose(frames, expected, atol=1e-6)
+
+
+def test_a_self_ensemble_averages_both_ways() -> None:
+    first, second = pair("float32")
+    plain = load_correction("classical")
+    backwards = plain(second[:, ::-1], first[:, ::-1], [0.75])[:, :, ::-1]
+    frames = load_correction("classical", self_ensemble=True)(first, second, [0.25])
+    np.testing.assert_allclose(frames, (plain(first, second, [0.25]) + backwards) / 2, atol=1e-6)
+
+
+def test_timing_is_passed_on() -> None:
+    seen = []
+
+    def method(pair, times, *, scan_time=None):
+        seen.append((pair, scan_time))
+        return pair[:1]
+
+    first, second = pair()
+    timing = CameraTiming(readout_ratio=0.5, directions=("r2l", "l2r"))
+    frames = ArrayCorrector(method)(first, second, [0.5], timing=timing)
+    np.testing.assert_array_equal(frames[0], second)
+    assert seen[0][0].shape == (2, 3, 40, 24)
+    assert seen[0][1][[0, -1]].tolist() == [0.25, 0.75]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        (np.zeros((4, 5), np.uint8), np.zeros((4, 5), np.uint8), r"first image: .*got \(4, 5\)"),
+        (pair()[0], pair("uint16")[0], "second image: expected .* uint8 like the first, got .*16"),
+        (pair()[0], pair(size=(24, 41))[1], r"got \(24, 41, 3\)"),
+        (pair("float32")[0] * 255, pair("float32")[1], r"expected values in \[0, 1\]"),
+        (pair(size=(1, 9))[0], pair(size=(1, 9))[1], "at least 2 rows, got 1"),
+        (pair()[0].astype(np.int32), pair()[1], "expected .* of uint8, uint16"),
+    ],
+)
+def test_other_arrays_are_refused(first: np.ndarray, second: np.ndarray, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        load_correction("classical")(first, second, [0.5])
+
+
+def test_what_is_no_array_is_refused() -> None:
+    for image in (torch.zeros(4, 5, 3), [[0]], "left.png"):
+        with pytest.raises(InputError, match="first image: expected a NumPy array, got (T|l|s)"):
+            load_correction("classical")(image, image, [0.5])  # type: ignore[arg-type]
+
+
+def test_the_readmes_five_lines(tmp_path: Path) -> None:
+    assert README_EXAMPLE.strip() in Path("README.md").read_text(encoding="utf-8")
+    capture = str(SAMPLES[0]).removesuffix("_t2b.png")
+    program = f"capture = {capture!r}{README_EXAMPLE}print(frames.shape, frames.dtype)"
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    height, width = read_image(SAMPLES[0]).shape[1:]
+    assert ended.stdout == f"(3, {height}, {width}, 3) uint8\n"
+
+
+def test_unknown_names_of_the_package_are_errors() -> None:
+    import models
+
+    with pytest.raises(AttributeError, match="no attribute 'load_corection'"):
+        _ = models.load_corection

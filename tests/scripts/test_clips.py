@@ -1,0 +1,160 @@
+"""Clips through `main_test_real.py` as users call it, with a tiny generator."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from data.files.images import read_image
+from data.video.sources import open_video
+from tests.helpers.capture_folders import write_pixels
+from tests.helpers.clips import add_sound, write_clip_video
+from tests.helpers.script_runs import ROOT, Scripts, names, save_tiny_weights
+from utils.errors import InputError
+
+
+def clip_of_two_videos(folder: Path, count: int, *, sound: bool = False) -> tuple[str, ...]:
+    """Arguments that name two videos."""
+    left = write_clip_video(folder / "left.mp4", count)
+    right = write_clip_video(folder / "right.mp4", count)
+    if sound:
+        left = add_sound(left, folder / "loud.mp4", begin=0)
+    return ("--t2b", str(left), "--b2t", str(right))
+
+
+def test_two_videos_become_one_with_sound(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = clip_of_two_videos(scripts.folder, 4, sound=True)
+    folder = scripts.real(*words, "--frames", "3", "--offset", "-1") / "loud"
+    assert names(folder) == ["video.mp4"]
+    made = open_video(folder / "video.mp4")
+    assert (made.count, made.fps, made.size) == (7, 60, (16, 24))
+    assert made.audio is not None
+    said = capsys.readouterr()
+    assert said.out == f"loud: 7 frames of 3 pairs at 60 per second in {folder / 'video.mp4'}\n"
+    assert "loud: 100%" in said.err
+    scripts.real(*words, "--frames", "2", "--fps", "6", "--save-frames")
+    assert open_video(folder / "video.mp4").audio is None
+    assert "its sound is left out, because at 6 frames per second" in capsys.readouterr().err
+    assert len(names(folder / "frames")) == 5
+
+
+def test_a_clip_is_checked_and_gets_a_page(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = clip_of_two_videos(scripts.folder, 30)
+    folder = scripts.real(*words, "--check") / "left"
+    assert capsys.readouterr().out.startswith("left: capture check\n")
+    assert not folder.exists()
+    scripts.real(*words, "--frames", "3", "--method", "classical", changes=("viewer=true",))
+    assert names(folder) == ["index.html", "video.mp4"]
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert "48 of the video's 61 frames" in page.replace("\\u0027", "'").replace("&#x27;", "'")
+
+
+def test_a_clip_of_odd_sides_gets_a_page(scripts: Scripts) -> None:
+    for number in range(2):
+        for view in ("left", "right"):
+            write_pixels(scripts.folder / view / f"{number}.png", (15, 23))
+    words = ("--t2b", str(scripts.folder / "left"), "--b2t", str(scripts.folder / "right"))
+    words += ("--frames", "2", "--output", str(scripts.folder / "12:30"))
+    scripts.real(*words, "--method", "classical", changes=("viewer=true",))
+    folder = scripts.folder / "12:30" / "left"
+    assert names(folder) == ["index.html", "video.mp4"]
+    assert "23x15 px" in (folder / "index.html").read_text(encoding="utf-8")
+    assert open_video(folder / "video.mp4").size == (16, 24)
+
+
+def test_frames_of_a_clip_are_those_of_its_pairs(scripts: Scripts) -> None:
+    for number in range(3):
+        for side in ("left", "right"):
+            write_pixels(scripts.folder / side / f"{number}.png", (20, 24))
+    sides = [f"{scripts.folder}/{side}" for side in ("left", "right")]
+    timing = ("--readout-ratio", "0.8", "--directions", "r2l,l2r", "--method", "classical")
+    words = (*timing, "--times", "0,0.5,1")
+    folder = scripts.real("--t2b", sides[0], "--b2t", sides[1], *words, "--save-frames")
+    single = scripts.real("--t2b", f"{sides[0]}/2.png", "--b2t", f"{sides[1]}/2.png", *words)
+    for name in ("000_t0.000", "001_t0.500", "002_t1.000"):
+        frame = read_image(folder / "left" / "frames" / f"000002_{name}.png")
+        alone = single / "2" / f"frame_{name}.png"
+        assert frame.shape == (3, 20, 24) and frame.equal(read_image(alone))
+    patterns = [f"{side}/*.png" for side in sides]
+    again = scripts.real("--t2b", patterns[0], "--b2t", patterns[1], *words)
+    assert len(list(open_video(again / "left" / "video.mp4").frames())) == 7
+    assert names(again / "left") == ["video.mp4"]
+
+
+def test_both_views_in_one_picture(scripts: Scripts) -> None:
+    for number in range(2):
+        write_pixels(scripts.folder / "both" / f"{number}.png", (20, 24))
+    both = f"{scripts.folder}/both"
+    folder = scripts.real("--input", both, "--layout", "tb", "--frames", "2")
+    made = open_video(folder / "both" / "video.mp4")
+    assert (made.count, made.fps, made.size) == (3, 9, (10, 24))
+    folder = scripts.real("--input", f"{both}/1.png", "--layout", "lr", "--frames", "2")
+    assert read_image(folder / "1" / "frame_001_t1.000.png").shape == (3, 20, 12)
+
+
+def test_clips_that_cannot_be_made_leave_nothing(scripts: Scripts) -> None:
+    words = clip_of_two_videos(scripts.folder, 2)
+    with pytest.raises(InputError, match="gif: only for single captures"):
+        scripts.real(*words, "--gif")
+    with pytest.raises(InputError, match="--offset 2: beyond the end"):
+        scripts.real(*words, "--offset", "2")
+    with pytest.raises(InputError, match="expected a weight file, got no such file"):
+        scripts.real(*words, changes=("path.pretrained_netG=missing.safetensors",))
+    with pytest.raises(InputError, match="readout ratio 2: expected"):
+        scripts.real(*words, "--readout-ratio", "2")
+    assert not (scripts.folder / "results").exists()
+
+
+def test_other_weights_do_not_go_on_with_a_clip(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = clip_of_two_videos(scripts.folder, 2)
+
+    def fail(*_: object) -> None:
+        raise InputError("no space left")
+
+    monkeypatch.setattr("utils.real.clip_results.join_video_parts", fail)
+    with pytest.raises(InputError, match="no space left; 2 of 2 pairs are kept"):
+        scripts.real(*words, "--frames", "2")
+    monkeypatch.undo()
+    other = scripts.folder / "other.safetensors"
+    save_tiny_weights(other, seed=1)
+    monkeypatch.setattr(scripts, "weights", other)
+    with pytest.raises(InputError, match="an interrupted run there differs: weights: '.+' -> '"):
+        scripts.real(*words, "--frames", "2")
+    folder = scripts.real(*words, "--frames", "2", "--restart")
+    assert names(folder) == ["left/video.mp4"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 128 + signal.SIGTERM)],
+)
+def test_a_killed_clip_goes_on_and_equals_an_unbroken_one(
+    scripts: Scripts, end: signal.Signals, status: int
+) -> None:
+    words = (*clip_of_two_videos(scripts.folder, 50), "--frames", "3", "--method", "classical")
+    whole, broken = scripts.folder / "whole", scripts.folder / "broken"
+    command = [sys.executable, str(ROOT / "main_test_real.py"), *words, "--output", str(broken)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not list(broken.rglob("part_000000.h264")):
+            time.sleep(0.01)
+        process.send_signal(end)
+    assert process.returncode == status
+    kept = len(list(broken.rglob("part_*.h264")))
+    assert 0 < kept < 7 and not list(broken.rglob("video.mp4"))
+    scripts.real(*words, "--output", str(broken))
+    scripts.real(*words, "--output", str(whole))
+    ours, theirs = (open_video(folder / "left" / "video.mp4") for folder in (broken, whole))
+    assert ours.count == theirs.count == 101
+    for frame, expected in zip(ours.frames(), theirs.frames(), strict=True):
+        assert frame.equal(expected)
+    assert names(broken) == names(whole) == ["left/video.mp4"]

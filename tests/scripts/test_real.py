@@ -1,0 +1,362 @@
+"""`main_test_real.py` as users call it, with a tiny generator."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import pytest
+import torch
+from torch import Tensor
+
+import main_test_real
+from data.files.images import read_image, to_uint8
+from models.classical.correction import correct_classically
+from tests.helpers.capture_folders import write_pixels
+from tests.helpers.script_runs import ROOT, Scripts, names
+from utils.errors import InputError
+from utils.real.preparation import Preparation
+from utils.system.distributed import Processes
+
+T = TypeVar("T")
+
+
+class OneOfTwo(Processes):
+    """One of two processes, the other of which reports the same."""
+
+    def gather(self, item: T) -> list[T]:
+        return [item, item]
+
+
+def one_of_two(rank: int) -> Callable[..., AbstractContextManager[Processes]]:
+    """Stands for `utils.system.distributed.process_group` in one of two processes."""
+
+    @contextmanager
+    def join(device: str, *, launched: bool) -> Iterator[Processes]:
+        yield OneOfTwo(torch.device(device), rank=rank, world_size=2)
+
+    return join
+
+
+def test_every_capture_gets_frames_video_and_sheet(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scripts.pair("scene/0")
+    scripts.pair("other", size=(33, 7))
+    folder = scripts.real("--frames", "3")
+    made = ["contact_sheet.png", "video.mp4"]
+    made += ["frame_000_t0.000.png", "frame_001_t0.500.png", "frame_002_t1.000.png"]
+    assert names(folder / "scene/0") == names(folder / "other") == sorted(made)
+    assert cv2.imread(str(folder / "other" / "frame_001_t0.500.png")).shape == (33, 7, 3)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[1] == (
+        f"scene/0: 3 frames in {folder / 'scene/0'}, video in {folder / 'scene/0/video.mp4'}"
+    )
+
+
+def test_frames_have_eight_bits_or_sixteen(scripts: Scripts) -> None:
+    scripts.pair("0", size=(40, 56))
+    frames = []
+    for bits in (8, 16):
+        folder = scripts.real("--frames", "2", changes=(f"frame_bits={bits}",)) / "0"
+        frames.append(cv2.imread(str(folder / "frame_000_t0.000.png"), cv2.IMREAD_UNCHANGED))
+    coarse, fine = frames
+    assert coarse.dtype == "uint8" and fine.dtype == "uint16"
+    assert abs(fine / 257.0 - coarse).max() <= 0.51
+    assert (fine % 257).any()
+
+
+def test_captures_are_checked_first_or_only_checked(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scripts.pair("scene/0", size=(48, 64))
+    folder = scripts.real("--check")
+    assert "scene/0: capture check" in capsys.readouterr().out
+    assert not list(folder.rglob("*.png"))
+    scripts.real("--frames", "2", changes=("check=true",))
+    said = capsys.readouterr().out
+    assert said.index("scene/0: capture check") < said.index("scene/0: 2 frames in")
+
+
+def test_views_are_prepared_before_they_are_corrected(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def darken(preparation: Preparation, pair: Tensor) -> Tensor:
+        return pair * 0
+
+    scripts.pair("0")
+    monkeypatch.setattr(Preparation, "apply", darken)
+    folder = scripts.real("--method", "classical", "--frames", "2", "--align")
+    assert read_image(folder / "0" / "frame_000_t0.000.png").max() == 0
+
+
+def test_a_page_and_flow_pictures_to_look_at(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scripts.pair("0", size=(40, 56))
+    sideways = ("viewer=true", 'timing.directions=["l2r","r2l"]')
+    folder = scripts.real("--frames", "3", "--flow-pictures", changes=sideways) / "0"
+    assert {"index.html", "flow_sheet.png"} <= set(names(folder))
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert '"size": [56, 40]' in page or '"size":[56,40]' in page
+    assert "input l2r" in page and "flow to r2l" in page and "input t2b" not in page
+    assert f"to look at in {folder / 'index.html'}" in capsys.readouterr().out
+    scripts.real("--frames", "3")
+    assert not {"index.html", "flow_sheet.png"} & set(names(folder))
+
+
+def test_one_capture_from_two_files_with_gif_and_folder_of_choice(scripts: Scripts) -> None:
+    t2b, b2t = scripts.pair("left")
+    output = scripts.folder / "chosen"
+    scripts.real("--t2b", t2b, "--b2t", b2t, "--times", "0.5", "--gif", "--output", str(output))
+    assert names(output) == [
+        "left/contact_sheet.png",
+        "left/frame_000_t0.500.png",
+        "left/video.gif",
+        "left/video.mp4",
+    ]
+
+
+def test_running_again_replaces_results_and_nothing_else(scripts: Scripts) -> None:
+    scripts.pair("0")
+    folder = scripts.real("--gif")
+    (folder / "0" / "notes.txt").write_text("mine")
+    scripts.real("--frames", "2")
+    assert names(folder / "0") == [
+        "contact_sheet.png",
+        "frame_000_t0.000.png",
+        "frame_001_t1.000.png",
+        "notes.txt",
+        "video.mp4",
+    ]
+
+
+def test_files_of_the_user_are_left_alone(scripts: Scripts) -> None:
+    scripts.pair("0")
+    mine = ["frame_0000_t2b.png", "frame_1_t0.5.png", "frames/0.png", "frames/000000_000.png"]
+    folder = scripts.real() / "0"
+    (folder / "frames").mkdir()
+    for name in [*mine, "frames/000000_000_t0.000.png", "frame_700_t0.500.png"]:
+        (folder / name).write_text("mine, but for the last two: a clip's and a capture's")
+    scripts.real("--frames", "2")
+    assert set(mine) <= set(names(folder))
+    assert not {"frames/000000_000_t0.000.png", "frame_700_t0.500.png"} & set(names(folder))
+
+
+def test_results_among_the_inputs_are_refused(scripts: Scripts) -> None:
+    t2b, b2t = (Path(path) for path in scripts.pair("0"))
+    shot = scripts.folder / "shot"
+    shot.mkdir()
+    for path, view in ((t2b, "t2b"), (b2t, "b2t")):
+        for number in range(2):
+            shutil.copy(path, shot / f"frame_{number:04d}_{view}.png")
+    before = names(shot)
+    views = [str(shot / f"frame_*_{view}.png") for view in ("t2b", "b2t")]
+    refused = "shot: results would lie among the inputs .*; choose another --output"
+    with pytest.raises(InputError, match=refused):
+        scripts.real("--t2b", views[0], "--b2t", views[1], "--output", str(scripts.folder))
+    one = [str(shot / f"frame_0000_{view}.png") for view in ("t2b", "b2t")]
+    (shot / "frame_0000").symlink_to(shot)
+    with pytest.raises(InputError, match=r"frame_0000: results would lie among the inputs"):
+        scripts.real("--t2b", one[0], "--b2t", one[1], "--output", str(shot))
+    assert [name for name in names(shot) if "/" not in name] == before
+
+
+def test_pictures_too_large_for_a_video_have_frames_nevertheless(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts.pair("0", size=(33, 21))
+    monkeypatch.setattr("utils.real.capture_results.LARGEST_VIDEO_SIDE", 32)
+    folder = scripts.real("--method", "classical", "--frames", "2")
+    assert "frame_001_t1.000.png" in names(folder / "0")
+    assert "video.mp4" not in names(folder / "0")
+    told = capsys.readouterr()
+    assert "0: no video: 21x33, and H.264 has at most 32 px a side" in told.err
+    assert "video" not in told.out
+    first, second = (str(scripts.folder / f"clip{number}") for number in (1, 2))
+    for name in (first, second):
+        Path(name).mkdir()
+        write_pixels(Path(name) / "0.png", size=(33, 21))
+    monkeypatch.setattr("utils.real.runs.LARGEST_VIDEO_SIDE", 32)
+    with pytest.raises(InputError, match="clip1: 21x33, but a video has at most 32 px a side"):
+        scripts.real("--t2b", first, "--b2t", second)
+
+
+def test_names_that_are_not_utf8_stop_no_page(scripts: Scripts) -> None:
+    first, second = (Path(path) for path in scripts.pair("0"))
+    os.rename(first, os.fsdecode(os.fsencode(first.parent) + b"/a\xff_t2b.png"))
+    os.rename(second, os.fsdecode(os.fsencode(second.parent) + b"/a\xff_b2t.png"))
+    folder = scripts.real("--method", "classical", "--frames", "2", changes=("viewer=true",))
+    [made] = list(folder.glob("a*"))
+    assert "a\\udcff" in (made / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_classical_method_needs_no_weights(scripts: Scripts) -> None:
+    t2b, b2t = scripts.pair("0", size=(33, 21))
+    changes = ("path.pretrained_netG=missing.safetensors",)
+    folder = scripts.real("--method", "classical", "--frames", "2", changes=changes)
+    pair = torch.stack([read_image(t2b), read_image(b2t)])
+    made = to_uint8(read_image(folder / "0/frame_001_t1.000.png"))
+    assert (made == to_uint8(correct_classically(pair, [1.0])[0])).all()
+    assert (folder / "0/contact_sheet.png").is_file()
+    chosen = ("path.pretrained_netG=null", "method=classical")
+    assert scripts.real(changes=chosen) == folder
+    assert len(list((folder / "0").glob("frame_*.png"))) == 9
+
+
+def test_unknown_methods_are_refused(scripts: Scripts, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        scripts.real("--method", "classic")
+    error = capsys.readouterr().err
+    assert "argument --method: invalid choice: 'classic'" in error
+    assert "network" in error and "classical" in error
+
+
+def test_an_error_leaves_earlier_results_as_they_were(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts.pair("0")
+    folder = scripts.real("--frames", "2")
+    before = {name: (folder / name).read_bytes() for name in names(folder)}
+
+    def fail(*_: object) -> None:
+        raise InputError("no space left")
+
+    monkeypatch.setattr("utils.real.capture_results.write_video", fail)
+    with pytest.raises(InputError, match="no space left"):
+        scripts.real("--frames", "3")
+    assert {name: (folder / name).read_bytes() for name in names(folder)} == before
+
+
+def test_real_captures_are_shared_among_processes(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("0", "1", "2"):
+        scripts.pair(name)
+    monkeypatch.setattr(main_test_real, "process_group", one_of_two(1))
+    folder = scripts.real("--frames", "2")
+    assert {path.name for path in folder.iterdir()} == {"1"}
+
+
+def test_no_process_fails_before_all_are_done(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A launcher ends all processes as soon as one fails."""
+    for name in ("0", "1", "2", "3"):
+        t2b, _ = scripts.pair(name)
+        if name in "01":
+            Path(t2b).write_bytes(b"no image")
+    monkeypatch.setattr(main_test_real, "process_group", one_of_two(1))
+    folder = scripts.real("--frames", "2")
+    assert {path.name for path in folder.iterdir()} == {"3"}
+    assert "1_t2b.png: damaged" in capsys.readouterr().err
+    monkeypatch.setattr(main_test_real, "process_group", one_of_two(0))
+    with pytest.raises(InputError, match="^2 of 4 captures failed, as said above$"):
+        scripts.real("--frames", "2")
+
+
+def test_bad_captures_are_refused(scripts: Scripts) -> None:
+    with pytest.raises(InputError, match="no such folder of captures"):
+        scripts.real()
+    scripts.captures.mkdir()
+    with pytest.raises(InputError, match="no captures; expected pairs of NAME_t2b.png"):
+        scripts.real()
+    t2b, b2t = scripts.pair("0")
+    Path(b2t).unlink()
+    with pytest.raises(InputError, match=r"0_t2b.png: expected its partner 0_b2t.png beside it"):
+        scripts.real()
+    with pytest.raises(InputError, match=r"0_b2t.png: no such image"):
+        scripts.real("--t2b", t2b, "--b2t", b2t)
+    Path(b2t).write_bytes(Path(t2b).read_bytes()[:60])
+    with pytest.raises(InputError, match=r"0_b2t.png: damaged, truncated or not an image"):
+        scripts.real()
+    write_pixels(Path(b2t), (20, 25))
+    with pytest.raises(InputError, match=r"0_b2t.png: expected 20x24 pixels .* got 20x25"):
+        scripts.real()
+    for path in (t2b, b2t):
+        write_pixels(Path(path), (1, 24))
+    with pytest.raises(InputError, match="a rolling shutter needs at least 2 rows, got 1"):
+        scripts.real()
+    assert not (scripts.folder / "results/test_real/0").exists()
+
+
+def test_one_bad_capture_stops_no_other(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("0", "1", "2"):
+        _, b2t = scripts.pair(name)
+        if name == "1":
+            Path(b2t).write_bytes(Path(b2t).read_bytes()[:60])
+    for words in (("--frames", "2"), ("--check",)):
+        with pytest.raises(InputError, match="^1 of 3 captures failed, as said above$"):
+            scripts.real(*words)
+        said = capsys.readouterr()
+        assert said.err.startswith("error: ") and "1_b2t.png: damaged" in said.err
+    folder = scripts.folder / "results/test_real"
+    assert sorted(path.name for path in folder.iterdir()) == ["0", "2"]
+    assert "2: capture check" in said.out
+
+
+@pytest.mark.parametrize("given", ["t2b", "b2t"])
+def test_one_image_without_the_other_is_refused(scripts: Scripts, given: str) -> None:
+    missing = "b2t" if given == "t2b" else "t2b"
+    with pytest.raises(InputError, match=f"--{given} without --{missing}"):
+        scripts.real(f"--{given}", "image.png")
+
+
+def test_bad_arguments_are_refused(scripts: Scripts) -> None:
+    scripts.pair("0")
+    with pytest.raises(InputError, match="--frames 1: expected a whole number from 2 to 10000"):
+        scripts.real("--frames", "1")
+    with pytest.raises(InputError, match="--frames 99999999999: expected a whole number from 2"):
+        scripts.real("--frames", "99999999999")
+    with pytest.raises(InputError, match="--output: expected a folder, got an empty name"):
+        scripts.real("--output", "")
+    with pytest.raises(InputError, match="gif: at most 50 frames per second, got 240; lower --fps"):
+        scripts.real("--gif", "--fps", "240")
+    with pytest.raises(InputError, match=r"'timing.exposure' has too few values, got \[0\]"):
+        scripts.real(changes=("timing.exposure=[0]",))
+    with pytest.raises(InputError, match=r"--times 0,2: expected instants in \[0, 1\]"):
+        scripts.real("--times", "0,2")
+    with pytest.raises(InputError, match="give only one"):
+        scripts.real("--times", "0,1", "--frames", "2")
+    with pytest.raises(InputError, match="unknown key 'frame'; did you mean 'frames'"):
+        scripts.real(changes=("frame=3",))
+    with pytest.raises(InputError, match="expected a weight file, got no such file"):
+        scripts.real(changes=("path.pretrained_netG=missing.safetensors",))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_cuda_asked_for_but_absent_is_refused(scripts: Scripts) -> None:
+    scripts.pair("0")
+    with pytest.raises(InputError, match="'cuda' asked for, but PyTorch finds no CUDA GPU"):
+        scripts.real(changes=("device=cuda",))
+
+
+def test_an_output_folder_that_is_a_file_is_refused(scripts: Scripts) -> None:
+    scripts.pair("0")
+    (scripts.folder / "file").touch()
+    for output in ("file", "file/below"):
+        with pytest.raises(InputError, match="a file is in its way"):
+            scripts.real("--output", str(scripts.folder / output))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_an_output_folder_without_permission_is_refused(scripts: Scripts) -> None:
+    scripts.pair("0")
+    closed = scripts.folder / "closed"
+    closed.mkdir(mode=0o500)
+    with pytest.raises(InputError, match="cannot write there: Permission denied"):
+        scripts.real("--output", str(closed))
+
+
+def test_bad_input_is_one_line_on_stderr_and_a_non_zero_exit(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "main_test_real.py"), "--t2b", "a.png"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "error: --t2b without --b2t: a capture needs both images\n"

@@ -1,0 +1,173 @@
+"""`main_test.py` as users call it, with a tiny generator."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from data.create_rs_dataset import write_dataset
+from data.simulator.drawing import SceneSettings
+from models.generator import Generator
+from tests.helpers.capture_folders import write_rs_gopro
+from tests.helpers.script_runs import ROOT, Scripts, names
+from utils.checkpoint import save_weights
+from utils.errors import InputError
+
+
+def test_benchmark_is_scored_and_reported(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_rs_gopro(scripts.benchmark, split="test", pairs=3, frames=3, size=(52, 60))
+    folder = scripts.test('protocols=["released", "ifed"]')
+    top = {path.name for path in folder.iterdir()}
+    assert top == {
+        "example.png",
+        "frames",
+        "frames_floored",
+        "index.html",
+        "plots",
+        "report.md",
+        "scores.csv",
+        "scores.json",
+    }
+    printed = capsys.readouterr().out
+    tables = (folder / "report.md").read_text()
+    for line in ("## Protocol `released`", "## Protocol `ifed`", "| tiny         | PSNR |"):
+        assert line in printed and line in tables
+    for shown in ("![Example", "(example.png)", "(index.html)", "(plots/released_distances.png)"):
+        assert shown in tables
+    assert f"report: {folder / 'report.md'}" in printed
+    scores = json.loads((folder / "scores.json").read_text())["protocols"]
+    assert scores["released"]["tiny"]["overall"]["pairs"] == 3
+    assert scores["ifed"]["mean of both"]["overall"]["pairs"] == 1
+
+
+def test_benchmark_of_the_classical_method_needs_no_weights(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_rs_gopro(scripts.benchmark, split="test", pairs=1, frames=2, size=(20, 24))
+    changes = ("path.pretrained_netG=null", 'protocols=["full"]')
+    folder = scripts.test(*changes, arguments=("--method", "classical"))
+    scores = json.loads((folder / "scores.json").read_text())
+    assert list(scores["protocols"]["full"]) == [
+        "classical",
+        "t2b as it is",
+        "b2t as it is",
+        "mean of both",
+    ]
+    assert scores["options"]["method"] == "classical"
+    assert len(names(folder / "frames")) == 2
+    printed = capsys.readouterr().out
+    assert "| classical    | PSNR |" in printed and "strength" not in printed
+
+
+def test_simulated_benchmarks_are_scored_by_strength(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = [SceneSettings(height=24, width=32, strength=strength) for strength in (0.25, 1.0)]
+    texture = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
+    write_dataset(scripts.benchmark, [texture], settings, [0, 1, 2], frames=2)
+    folder = scripts.test('protocols=["full"]', arguments=("--method", "classical"))
+    scores = json.loads((folder / "scores.json").read_text())["protocols"]["full"]
+    for result in scores.values():
+        assert {name: item["pairs"] for name, item in result["strengths"].items()} == {
+            "0.25": 2,
+            "1": 1,
+        }
+    assert "| strength | classical" in capsys.readouterr().out
+
+
+def test_released_checkpoints_score_as_the_same_weights_of_ours(
+    scripts: Scripts, tmp_path: Path
+) -> None:
+    write_rs_gopro(scripts.benchmark, split="test", frames=2, size=(16, 16))
+    torch.manual_seed(1)
+    ours = Generator(channels="bgr", n_feats=32, width=0.25)
+    save_weights(tmp_path / "ours.safetensors", ours)
+    released = {f"module.{name}": value for name, value in ours.state_dict().items()}
+    torch.save({"params": released}, tmp_path / "released.pth")
+    found = []
+    for file in ("ours.safetensors", "released.pth"):
+        folder = scripts.test(
+            f"path.pretrained_netG={tmp_path / file}", 'protocols=["full"]', "baselines=false"
+        )
+        scores = json.loads((folder / "scores.json").read_text())
+        found.append(scores["protocols"]["full"][Path(file).stem]["overall"])
+    assert found[0] == found[1]
+
+
+def test_without_truth_frames_are_saved_and_the_reason_is_given(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_rs_gopro(scripts.benchmark, split="test", frames=0)
+    folder = scripts.test("frames=2")
+    assert f"no scores: {scripts.benchmark}/test has no true frames" in capsys.readouterr().out
+    assert names(folder) == [
+        "frames/seq/00000000/frame_000_t0.000.png",
+        "frames/seq/00000000/frame_001_t1.000.png",
+    ]
+
+
+def test_an_earlier_report_does_not_stand_beside_other_frames(scripts: Scripts) -> None:
+    write_rs_gopro(scripts.benchmark, split="test", frames=3, size=(52, 60))
+    folder = scripts.test('protocols=["full", "released"]', "baselines=false")
+    assert any(path.name.startswith("released") for path in (folder / "plots").iterdir())
+    scripts.test('protocols=["full"]', "baselines=false")
+    assert not any(path.name.startswith("released") for path in (folder / "plots").iterdir())
+    shutil.rmtree(scripts.benchmark)
+    write_rs_gopro(scripts.benchmark, split="test", frames=0, size=(52, 60))
+    scripts.test("frames=3")
+    assert [path.name for path in folder.iterdir()] == ["frames"]
+
+
+def test_a_frame_count_that_does_not_match_is_refused(scripts: Scripts) -> None:
+    write_rs_gopro(scripts.benchmark, split="test", frames=3)
+    with pytest.raises(InputError, match="3 true frames, but the options ask for 9"):
+        scripts.test("frames=9")
+
+
+def test_bad_benchmarks_are_refused(scripts: Scripts) -> None:
+    with pytest.raises(InputError, match="benchmark/test: no such folder"):
+        scripts.test()
+    write_rs_gopro(scripts.benchmark, split="test", frames=3)
+    with pytest.raises(InputError, match="expected a weight file, got no such file"):
+        scripts.test("path.pretrained_netG=missing.pth")
+    with pytest.raises(InputError, match="too small to score with a border of 20"):
+        scripts.test()
+
+
+def test_testing_needs_neither_training_networks_nor_losses() -> None:
+    """Imports nothing but what corrects and scores: a fresh process shows it."""
+    code = "import sys, main_test, main_test_real; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert "models.generator" in loaded
+    unwanted = {"models.flow_pwc", "models.losses.terms", "models.objectives", "torchvision"}
+    assert not loaded & unwanted
+
+
+@pytest.mark.slow
+def test_two_processes_report_what_one_reports(scripts: Scripts) -> None:
+    write_rs_gopro(scripts.benchmark, split="test", pairs=3, frames=2, size=(12, 12))
+    changes = ('protocols=["full"]', "save_images=false")
+    alone = (scripts.test(*changes) / "scores.csv").read_text()
+    script = ["main_test.py", *sys.argv[1:], f"path.root={scripts.folder / 'two'}"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    done = subprocess.run(
+        [*launcher, "--nproc_per_node=2", *script],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (scripts.folder / "two/test_rs_gopro/scores.csv").read_text() == alone
+    assert done.stdout.count("report: ") == 1

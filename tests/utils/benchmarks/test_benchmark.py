@@ -1,0 +1,29 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from utils.benchmarks.__main__ import format_report
+from utils.benchmarks.rows import Row, count_operations, least_times
+
+
+def test_least_times_takes_turns() -> None:
+    order: list[str] = []
+    times = least_times([lambda: order.append("a"), lambda: order.append("b")], 2)
+    assert order == ["a", "b", "a", "b"]
+    assert len(times) == 2 and all(0 <= seconds < 1 for seconds in times)
+
+
+def test_operations_of_convolutions_are_counted_forth_and_back() -> None:
+    image, weight = torch.rand(2, 3, 10, 12), torch.rand(8, 3, 3, 3, requires_grad=True)
+    forth = 2 * 2 * 8 * 10 * 12 * 3 * 9
+    assert count_operations(lambda: F.conv2d(image, weight, padding=1)) == forth
+    both = count_operations(lambda: F.conv2d(image, weight, padding=1).sum().backward())
+    assert both == 2 * forth  # the image wants no gradient
+
+
+def test_the_report_says_what_was_measured_and_its_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["benchmark", "--quick"])
+    text = format_report({"Correction": [Row("nine frames", "0.60", "<= 0.65")]})
+    assert "`python -m utils.benchmarks --quick` (`make bench`)" in text
+    assert "## Correction\n\n| what | measured | bar |\n" in text
+    assert "| nine frames | 0.60 | <= 0.65 |\n" in text

@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.classical.correction import correct_classically
+from models.generator import Generator
+from utils.checkpoint import save_weights
+from utils.correction.methods import identify_method, load_method
+from utils.options.real import RealOptions
+
+
+def options(weights: Path | None, method: str, *, self_ensemble: bool = False) -> RealOptions:
+    return RealOptions.model_validate(
+        {
+            "task": "test",
+            "method": method,
+            "self_ensemble": self_ensemble,
+            "path": {"pretrained_netG": None if weights is None else str(weights)},
+            "datasets": {"test": {"data_root": "data/samples"}},
+        }
+    )
+
+
+def test_the_classical_correction_needs_no_weights() -> None:
+    assert load_method(options(None, "classical"), "cpu")[:2] == ("classical", correct_classically)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("mine.safetensors", "mine"), ("classical.safetensors", "classical.safetensors")],
+)
+def test_networks_are_named_after_their_file_but_never_like_a_baseline(
+    tmp_path: Path, file: str, name: str
+) -> None:
+    save_weights(tmp_path / file, Generator(width=0.04))
+    method = load_method(options(tmp_path / file, "network"), "cpu")
+    assert method.name == name
+    frames = method.correct(torch.rand(2, 3, 8, 9), [0.5], scan_time=torch.linspace(0, 1, 8))
+    assert frames.shape == (1, 3, 8, 9)
+
+
+def test_a_self_ensemble_is_named_and_is_another_method(tmp_path: Path) -> None:
+    pair = torch.rand(2, 3, 8, 9, generator=torch.Generator().manual_seed(0))
+    both = options(None, "classical", self_ensemble=True)
+    method = load_method(both, "cpu")
+    assert method.name == "classical, self-ensemble"
+    mirrored = correct_classically(pair.flip(0, -1), [0.8]).flip(-1)
+    expected = (correct_classically(pair, [0.2]) + mirrored) / 2
+    torch.testing.assert_close(method.correct(pair, [0.2]), expected)
+    torch.testing.assert_close(method.with_flows(pair, [0.2]).frames, expected)
+    assert identify_method(both) != identify_method(options(None, "classical"))

@@ -1,0 +1,196 @@
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from data.files.images import read_image, to_uint8
+from data.rs_gopro import RSGOPRO
+from models.classical.correction import correct_classically
+from models.inference.correction import Method
+from tests.helpers.capture_folders import write_rs_gopro
+from utils.correction.methods import load_method
+from utils.errors import InputError
+from utils.evaluation.evaluate import (
+    choose_methods,
+    evaluate,
+    plan_evaluation,
+    to_8bit,
+)
+from utils.evaluation.scores import FrameScore
+from utils.metrics import band_psnr, psnr, ssim
+from utils.options.evaluation import EvaluationOptions
+from utils.system.distributed import Processes
+
+ALONE = Processes(torch.device("cpu"))
+
+
+def options(**changes: Any) -> EvaluationOptions:
+    given = {
+        "task": "test",
+        "path": {"pretrained_netG": "unused"},
+        "datasets": {"test": {"data_root": "unused"}},
+        "protocols": ("full",),
+    }
+    return EvaluationOptions.model_validate(given | changes)
+
+
+def benchmark(root: Path, **layout: Any) -> RSGOPRO:
+    write_rs_gopro(root, split="test", **({"size": (12, 14)} | layout))
+    return RSGOPRO(root, "test")
+
+
+def brighter(pair: Tensor, times: Sequence[float], *, scan_time: Tensor | None = None) -> Tensor:
+    """Frames that differ with the instant and lie between 8-bit levels."""
+    return torch.stack([(pair[0] + (time + 0.6) / 255).clamp(max=1) for time in times])
+
+
+def run(captures: RSGOPRO, folder: Path, method: Method = brighter, **changes: Any) -> Any:
+    plan = plan_evaluation(captures, options(**changes), folder)
+    return evaluate(captures, choose_methods("ours", method, plan), plan, ALONE)
+
+
+def test_scores_are_those_of_the_images_saved(tmp_path: Path) -> None:
+    captures = benchmark(tmp_path, frames=3)
+    scores = run(captures, tmp_path / "out", baselines=False)
+    assert [(item.frame, item.time) for item in scores] == [(0, 0.0), (1, 0.5), (2, 1.0)]
+    for item, name in zip(scores, ("000_t0.000", "001_t0.500", "002_t1.000"), strict=True):
+        saved = cv2.imread(str(tmp_path / f"out/frames/seq/00000000/frame_{name}.png"))
+        truth = cv2.imread(str(tmp_path / f"test/seq/GS/00000000_gs_{name[:3]}.png"))
+        assert item.psnr == pytest.approx(psnr(saved, truth), abs=1e-9)
+        assert item.ssim == pytest.approx(ssim(saved, truth), abs=1e-9)
+        # 12x14 pixels: the band along the border is a quarter of 12 wide.
+        assert item.band_psnr == pytest.approx(band_psnr(saved, truth, 3), abs=1e-9)
+        assert item.inner_psnr == pytest.approx(psnr(saved, truth, 3), abs=1e-9)
+
+
+def test_protocols_floor_or_round_and_keep_both_kinds_of_frames(tmp_path: Path) -> None:
+    captures = benchmark(tmp_path, frames=2, pairs=3)
+    run(captures, tmp_path / "out", protocols=("full", "ifed"))
+    frame = brighter(captures[0].pair, [0.0])[0].numpy().transpose(1, 2, 0) * 255
+    name = "seq/00000000/frame_000_t0.000.png"
+    for folder, rounding in (("frames", np.round), ("frames_floored", np.floor)):
+        saved = to_uint8(read_image(tmp_path / "out" / folder / name))
+        np.testing.assert_array_equal(saved, rounding(frame))
+
+
+def test_flooring_keeps_8_bit_images_as_they_are() -> None:
+    levels = torch.arange(256).float().div(255).expand(3, 1, 256)
+    for rounding in ("rounded", "floored"):
+        assert to_8bit(levels, rounding)[0, :, 0].tolist() == list(range(256))
+    assert to_8bit(levels + 0.9 / 255, "floored")[0, :255, 0].tolist() == list(range(255))
+
+
+def test_ifed_leaves_out_the_first_and_last_pair_of_each_sequence(tmp_path: Path) -> None:
+    captures = benchmark(tmp_path, sequences=("a", "b"), pairs=4, frames=2)
+    scores = run(captures, tmp_path / "out", protocols=("full", "ifed"), baselines=False)
+    of_ifed = [item.pair for item in scores if item.protocol == "ifed" and item.frame == 0]
+    assert of_ifed == ["a/00000001", "a/00000002", "b/00000001", "b/00000002"]
+    assert len({item.pair for item in scores if item.protocol == "full"}) == 8
+
+
+def test_a_protocol_that_leaves_out_everything_is_refused(tmp_path: Path) -> None:
+    captures = benchmark(tmp_path, pairs=2)
+    with pytest.raises(InputError, match="protocol 'ifed' leaves out the first and last pair"):
+        plan_evaluation(captures, options(protocols=("ifed",)), tmp_path)
+
+
+def test_baselines_are_the_classical_correction_the_inputs_and_their_mean(tmp_path: Path) -> None:
+    captures = benchmark(tmp_path, frames=2)
+    scores = {item.method: item for item in run(captures, tmp_path / "out") if item.frame == 0}
+    names = ["classical", "t2b as it is", "b2t as it is", "mean of both"]
+    assert list(scores) == ["ours", *names]
+    capture = captures[0]
+    assert capture.truth is not None
+    truth = to_uint8(capture.truth[0])
+    for name, image in (
+        ("classical", correct_classically(capture.pair, [0.0])[0]),
+        ("t2b as it is", capture.t2b),
+        ("b2t as it is", capture.b2t),
+        ("mean of both", (capture.t2b + capture.b2t) / 2),
+    ):
+        assert scores[name].psnr == psnr(to_uint8(image), truth)
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 2  # those of "ours" alone
+
+
+def test_the_classical_method_appears_once_and_its_frames_are_saved(tmp_path: Path) -> None:
+    captures = benchmark(tmp_path, frames=2)
+    plan = plan_evaluation(captures, options(method="classical"), tmp_path / "out")
+    methods = choose_methods(*load_method(options(method="classical"), "cpu")[:2], plan)
+    assert list(methods) == ["classical", "t2b as it is", "b2t as it is", "mean of both"]
+    evaluate(captures, methods, plan, ALONE)
+    saved = to_uint8(read_image(tmp_path / "out/frames/seq/00000000/frame_000_t0.000.png"))
+    expected = to_uint8(correct_classically(captures[0].pair, [0.0])[0])
+    np.testing.assert_array_equal(saved, expected)
+
+
+def test_a_cropped_border_is_out_of_the_band_along_it(tmp_path: Path) -> None:
+    captures = benchmark(tmp_path, frames=2, size=(56, 60))
+    scores = run(captures, tmp_path / "out", protocols=("released",), baselines=False)
+    saved = to_uint8(read_image(tmp_path / "out/frames/seq/00000000/frame_001_t1.000.png"))
+    truth = to_uint8(read_image(tmp_path / "test/seq/GS/00000000_gs_001.png"))
+    inner = np.s_[20:-20, 20:-20]
+    assert scores[1].psnr == psnr(saved, truth, 20)
+    assert scores[1].band_psnr == band_psnr(saved[inner], truth[inner], 4)
+    assert scores[1].inner_psnr == psnr(saved, truth, 24)
+
+
+def test_every_process_takes_its_share_and_gets_all_scores(tmp_path: Path) -> None:
+    class OneOfThree(Processes):
+        shares: list[list[FrameScore]] = []
+
+        def gather(self, item: Any) -> Any:
+            self.shares.append(item)
+            return self.shares
+
+    captures = benchmark(tmp_path, sequences=("a", "b"), pairs=2, frames=2)
+    expected = run(captures, tmp_path / "whole")
+    plan = plan_evaluation(captures, options(), tmp_path / "shared")
+    methods = choose_methods("ours", brighter, plan)
+    for rank in (2, 1, 0):
+        scores = evaluate(captures, methods, plan, OneOfThree(ALONE.device, rank, 3))
+    assert [len({item.pair for item in share}) for share in OneOfThree.shares] == [1, 1, 2]
+    assert scores == expected
+
+
+def test_frames_may_be_thrown_away(tmp_path: Path) -> None:
+    captures = benchmark(tmp_path, frames=2)
+    assert run(captures, tmp_path / "out", save_images=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_truth_frames_are_made_and_nothing_is_scored(tmp_path: Path) -> None:
+    captures = benchmark(tmp_path, frames=0)
+    assert run(captures, tmp_path / "out", frames=3) == []
+    names = sorted(path.name for path in (tmp_path / "out").rglob("*.png"))
+    assert names == ["frame_000_t0.000.png", "frame_001_t0.500.png", "frame_002_t1.000.png"]
+    assert len(plan_evaluation(captures, options(), tmp_path).times) == 9
+    with pytest.raises(InputError, match="no true frames to score against"):
+        plan_evaluation(captures, options(save_images=False), tmp_path)
+
+
+def test_a_run_with_fewer_frames_leaves_none_of_the_earlier_ones(tmp_path: Path) -> None:
+    captures = benchmark(tmp_path, frames=0)
+    for frames in (5, 2):
+        run(captures, tmp_path / "out", frames=frames)
+    names = sorted(path.name for path in (tmp_path / "out").rglob("*.png"))
+    assert names == ["frame_000_t0.000.png", "frame_001_t1.000.png"]
+
+
+def test_a_number_of_frames_that_does_not_match_is_refused(tmp_path: Path) -> None:
+    captures = benchmark(tmp_path, frames=3)
+    expected = "seq/00000000: 3 true frames, but the options ask for 9; set frames=3"
+    with pytest.raises(InputError, match=expected):
+        plan_evaluation(captures, options(frames=9), tmp_path)
+    assert plan_evaluation(captures, options(frames=3), tmp_path).times == (0.0, 0.5, 1.0)
+
+
+def test_too_small_images_are_refused(tmp_path: Path) -> None:
+    captures = benchmark(tmp_path, frames=2, size=(30, 40))
+    with pytest.raises(InputError, match="30x40 are too small to score with a border of 20"):
+        run(captures, tmp_path / "out", protocols=("released",))
+    assert not list(tmp_path.glob("out/**/*.png"))

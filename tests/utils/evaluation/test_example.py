@@ -1,0 +1,78 @@
+import json
+import re
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from data.rs_gopro import RSGOPRO
+from models.classical.correction import correct_classically
+from models.inference.correction_flows import correct_classically_with_flows
+from tests.helpers.capture_folders import write_rs_gopro
+from utils.correction.methods import NamedMethod
+from utils.errors import InputError
+from utils.evaluation.evaluate import EvaluationPlan, evaluate
+from utils.evaluation.example import write_example
+from utils.system.distributed import Processes
+
+METHOD = NamedMethod("classical", correct_classically, correct_classically_with_flows)
+
+
+def evaluated(folder: Path, protocol: str, frames: int = 2) -> tuple[RSGOPRO, EvaluationPlan]:
+    write_rs_gopro(folder, split="test", pairs=3, frames=frames, size=(54, 60))
+    captures = RSGOPRO(folder, "test")
+    protocols = (protocol,) if frames else ()
+    plan = EvaluationPlan((0.0, 1.0), protocols, baselines=False, folder=folder / "out")
+    processes = Processes(torch.device("cpu"))
+    scores = evaluate(captures, {"classical": correct_classically}, plan, processes)
+    (folder / "psnr.json").write_text(json.dumps([score.psnr for score in scores[:frames]]))
+    return captures, plan
+
+
+def shown(folder: Path) -> dict[str, object]:
+    page = (folder / "out/index.html").read_text("utf-8")
+    found = re.search(r'id="content">(.*?)</script>', page, re.DOTALL)
+    assert found
+    payload: dict[str, object] = json.loads(found[1])
+    return payload
+
+
+def test_the_viewer_shows_truth_error_flow_and_the_scored_psnr(tmp_path: Path) -> None:
+    captures, plan = evaluated(tmp_path, "released")
+    files = write_example(tmp_path / "out", captures, method=METHOD, plan=plan)
+    assert list(files.values()) == ["example.png", "index.html"]
+    assert cv2.imread(str(tmp_path / "out/example.png")).shape[1] == 1280
+    payload = shown(tmp_path)
+    assert payload["psnr"] == pytest.approx(json.loads((tmp_path / "psnr.json").read_text()))
+    keys = [view["key"] for view in payload["views"]]  # type: ignore[attr-defined]
+    assert keys == ["t2b", "b2t", "frame", "truth", "error", "flow_t2b", "flow_b2t"]
+    remark = "PSNR: 20 pixels cropped on each side, rounded to 8 bit"
+    assert payload["remarks"][0] == remark  # type: ignore[index]
+    page = (tmp_path / "out/index.html").read_text("utf-8")
+    assert "<title>seq/00000000, classical</title>" in page
+
+
+def test_a_protocol_that_leaves_out_the_first_pair_shows_it_all_the_same(tmp_path: Path) -> None:
+    captures, plan = evaluated(tmp_path, "ifed")
+    example = partial(write_example, tmp_path / "out", captures, method=METHOD, plan=plan)
+    example()
+    assert np.isfinite(shown(tmp_path)["psnr"]).all()  # type: ignore[call-overload]
+    (tmp_path / "out/frames_floored/seq/00000000/frame_001_t1.000.png").unlink()
+    with pytest.raises(InputError, match="frame_001_t1.000.png: no such image"):
+        example()
+
+
+def test_without_truth_there_is_no_psnr(tmp_path: Path) -> None:
+    captures, plan = evaluated(tmp_path, "full", frames=0)
+    write_example(tmp_path / "out", captures, method=METHOD, plan=plan)
+    assert "psnr" not in shown(tmp_path)
+
+
+def test_without_saved_frames_there_is_nothing_to_show(tmp_path: Path) -> None:
+    captures, plan = evaluated(tmp_path, "full")
+    thrown_away = EvaluationPlan(plan.times, plan.protocols, baselines=False, folder=None)
+    assert write_example(tmp_path, captures, method=METHOD, plan=thrown_away) == {}
+    assert not (tmp_path / "index.html").exists()

@@ -1,0 +1,315 @@
+"""Option files: every shipped one parses, and every mistake is named with its key and cure."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from data.simulator.drawing import SceneSettings
+from utils.errors import InputError
+from utils.options.data import SceneOptions
+from utils.options.evaluation import EvaluationOptions
+from utils.options.files import OptionGroup, load_options
+from utils.options.flow_training import FlowTrainingOptions
+from utils.options.real import RealOptions
+from utils.options.training import TrainingOptions
+
+OPTIONS = Path(__file__).parents[3] / "options"
+TRAINING_FILES = (
+    *("train_stage1", "train_stage2", "smoke", "smoke_stage2"),
+    *("finetune_captures", "finetune_captures_stage2"),
+)
+
+MINIMAL = """
+{ // a comment; "quotes" and { in it are fine
+  "task": "here",
+  "path": { "pretrained_rsg": "https://example.org//pwc" }, // the URL is kept
+  "datasets": { "train": { "dataset_type": "simulated" } },
+  "train": {
+    "objective": "supervised", "G_lossfn_type": "1*Charbonnier", "iterations": 3,
+  },
+}
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "train_stage1.json"
+    path.write_text(MINIMAL)
+    return path
+
+
+def load(file: Path, *overrides: str) -> TrainingOptions:
+    return load_options(file, overrides, TrainingOptions)
+
+
+def problem(file: Path, *overrides: str) -> str:
+    with pytest.raises(InputError) as caught:
+        load(file, *overrides)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", TRAINING_FILES)
+def test_shipped_files_parse(name: str) -> None:
+    load(OPTIONS / f"{name}.json")
+
+
+def test_stage_1_is_the_released_recipe() -> None:
+    options = load(OPTIONS / "train_stage1.json")
+    train, data = options.train, options.datasets.train
+    assert (data.dataloader_batch_size, data.patch_size, data.times) == (48, 256, "released")
+    assert (train.G_optimizer_lr, train.G_scheduler_eta_min) == (1e-4, 1e-7)
+    assert (train.G_optimizer_wd, train.G_optimizer_clipgrad) == (0.01, 20)
+    assert (train.G_scheduler_periods, train.iterations) == (300_000, 205_000)
+    assert train.loss_weights == {"Charbonnier": 1, "Perceptual": 0.1, "Variation": 0.1}
+
+
+def test_stage_2_is_the_released_recipe() -> None:
+    options = load(OPTIONS / "train_stage2.json")
+    train, data = options.train, options.datasets.train
+    assert (data.dataloader_batch_size, data.patch_size, train.border) == (32, 320, 32)
+    assert (train.G_optimizer_lr, train.G_scheduler_eta_min) == (5e-5, 1e-6)
+    assert train.iterations == 110_000
+
+
+def test_comments_go_and_urls_stay(file: Path) -> None:
+    assert load(file).path.pretrained_rsg == "https://example.org//pwc"
+
+
+def test_defaults_of_scenes_are_the_simulator_s() -> None:
+    options, settings = SceneOptions(), SceneSettings()
+    for field in dataclasses.fields(SceneSettings):
+        value = getattr(options, field.name)
+        single = value if field.name == "parallax" or not isinstance(value, tuple) else value[0]
+        assert single == getattr(settings, field.name), field.name
+    assert {field.name for field in dataclasses.fields(SceneSettings)} == set(
+        SceneOptions.model_fields
+    )
+
+
+def test_overrides_are_json_where_they_parse_and_text_otherwise(file: Path) -> None:
+    options = load(
+        file,
+        "train.G_optimizer_lr=2e-4",
+        "task=second run",
+        "path.pretrained_rsg=null",
+        "datasets.train.scene.strength=[0.5, 2]",
+        "netG.width=0.5",
+    )
+    assert options.train.G_optimizer_lr == 2e-4
+    assert options.task == "second run"
+    assert options.path.pretrained_rsg is None
+    assert options.datasets.train.scene.strength == (0.5, 2)
+    assert options.netG.width == 0.5
+
+
+def test_crops_and_cameras_of_simulated_scenes(file: Path) -> None:
+    options = load(
+        file,
+        "datasets.train.patch_size=[64,128]",
+        "datasets.train.procedural_textures=4",
+        "datasets.train.scene.exposure=[0.1, 0.3]",
+        "datasets.train.scene.read_noise=0.01",
+        "datasets.train.scene.parallax=[4, -1]",
+    )
+    data = options.datasets.train
+    assert (data.patch_size, data.patch, data.procedural_textures) == ((64, 128), (64, 128), 4)
+    assert (data.scene.exposure, data.scene.read_noise) == ((0.1, 0.3), (0.01, 0.01))
+    assert data.scene.parallax == (4, -1)
+    assert load(file).datasets.train.patch == (256, 256)
+
+
+def test_override_reaches_into_an_absent_group(file: Path) -> None:
+    set_valid = ("datasets.valid.dataset_type=simulated", "datasets.valid.count=2")
+    valid = load(file, *set_valid).datasets.valid
+    assert valid is not None
+    assert valid.count == 2
+
+
+def test_options_are_frozen(file: Path) -> None:
+    with pytest.raises(ValidationError):
+        load(file).task = "other"
+
+
+def test_mistyped_key_in_the_file_names_the_nearest(file: Path) -> None:
+    file.write_text(MINIMAL.replace('"iterations"', '"G_optimizer_lrr": 1e-4, "iterations"'))
+    assert problem(file) == (
+        "train_stage1.json: unknown key 'train.G_optimizer_lrr'; "
+        "did you mean 'train.G_optimizer_lr'?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("G_optimizer_lr=1", "unknown key 'G_optimizer_lr'; did you mean 'train.G_optimizer_lr'?"),
+        ("netG.zzz=1", "unknown key 'netG.zzz'; known keys: netG.net_type, netG.n_feats"),
+        ("train.iterations=abc", "'train.iterations' must be a valid integer, got \"abc\""),
+        ("train.iterations=1.5", "'train.iterations' must be a valid integer, got 1.5"),
+        ("train.iterations=0", "'train.iterations' must be greater than 0, got 0"),
+        ("train.G_optimizer_lr=0", "'train.G_optimizer_lr' must be greater than 0, got 0"),
+        ("train.G_optimizer_lr=NaN", "'train.G_optimizer_lr' must be a finite number, got NaN"),
+        ("train.flow_gradients=1", "'train.flow_gradients' must be a valid boolean, got 1"),
+        ("train=3", "'train' must be a group {...} of keys, got 3"),
+        ("device=gpu", "'device' must be 'auto', 'cpu', 'cuda' or 'mps', got \"gpu\""),
+        ("task=a/b", "'task': expected a folder name without separators, got 'a/b'"),
+        ("train.G_optimizer_lr=1e-9", "expected at most G_optimizer_lr (1e-09), got 1e-07"),
+        ("train.G_lossfn_type=1*Charbonier", "unknown term 'Charbonier'"),
+        ("train.G_lossfn_type=1*Flow", "'datasets.train.flows': the term 'Flow' needs exact flows"),
+        ("train.G_lossfn_type=1*Perceptual", "'path.perceptual_weights': the term 'Perceptual'"),
+        (
+            "datasets.train.patch_size=100",
+            "'datasets.train.patch_size': expected a multiple of 32 or two, [rows, columns], "
+            "got 100",
+        ),
+        ("datasets.train.patch_size=[96]", "or two, [rows, columns], got [96]"),
+        ("datasets.train.patch_size=[96,100]", "or two, [rows, columns], got [96, 100]"),
+        ("datasets.train.scene.exposure=2", "scene.exposure': expected 0 to 1, got 2"),
+        ("datasets.train.scene.strength=[-1, 2]", "expected 0 to 10, got [-1.0, 2.0]"),
+        ("datasets.train.scene.read_noise=[0.2, 0.1]", "expected [low, high], got [0.2, 0.1]"),
+        ("datasets.train.scene.gamma=0.5", "must be greater than or equal to 1, got 0.5"),
+        ("datasets.train.sensor_rows=[0.9, 0.1]", "low < high <= 1, got [0.9, 0.1]"),
+        ("train.threads=100000", "'train.threads' must be less than or equal to 1024, got 100000"),
+        ("train.G_optimizer_lr=1e300", "must be less than or equal to 1, got 1e+300"),
+        ("netG.width=1e9", "'netG.width' must be less than or equal to 8, got 1000000000.0"),
+        ("seed=99999999999999999999", "'seed' must be less than 4611686018427387904, got 999"),
+        ("datasets.train.patch_size=true", "or two, [rows, columns], got True"),
+        (
+            "datasets.train.patch_size=[544,64]",
+            "'datasets.train.patch_size': [544, 64] is larger than the scene (540x960)",
+        ),
+        (
+            "datasets.train.patch_size=544",
+            "'datasets.train.patch_size': 544 is larger than the scene (540x960)",
+        ),
+        ("datasets.train.dataloader_batch_size=0", "must be greater than 0, got 0"),
+        ("datasets.train.scene.strength=[2, 1]", "expected [low, high], got [2.0, 1.0]"),
+        ("datasets.train.dataset_type=captures", "expected a folder for 'captures', got null"),
+        ("train.iterations", "--set train.iterations: expected key.path=value"),
+        ("task.x=1", "--set task.x=1: 'task' is a value, not a group of keys"),
+    ],
+)
+def test_wrong_values_name_key_and_cure(file: Path, override: str, message: str) -> None:
+    said = problem(file, override)
+    assert message in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["path.pretrained_rsg=null"],
+            "'path.pretrained_rsg': 'distillation' needs a PWC-Net",
+        ),
+        (["path.pretrained_netG=null"], "'path.pretrained_netG': 'distillation' needs stage-1"),
+        (["train.border=0"], "'train.border': 'distillation' needs a border, got 0"),
+        (["train.border=160"], "a positive multiple of 32, got 320 - 2 * 160 = 0"),
+        (["train.border=8"], "a positive multiple of 32, got 320 - 2 * 8 = 304"),
+        (["datasets.train.patch_size=[320,64]"], "multiple of 32, got 64 - 2 * 32 = 0"),
+        (
+            ["train.objective=supervised", "datasets.train.dataset_type=captures"],
+            "needs true frames",
+        ),
+        (["datasets.train.scene={}"], "only for 'simulated' data, not 'rs_gopro'"),
+        (["datasets.valid.seed=4"], "seed': only for 'simulated' data, not 'rs_gopro'"),
+        (["datasets.train.split=../x"], "expected a folder name without separators, got '../x'"),
+        (["netG.net_type=refiner", "netG.channels=bgr"], "'refiner' works on 'rgb', got 'bgr'"),
+        (["train.G_lossfn_type=1*Variation"], "distillation needs Charbonnier or Perceptual"),
+        (
+            ["train.G_lossfn_type=1*Charbonnier", "train.hidden_share=0.001"],
+            "hidden_share': expected 0 or at least 0.01",
+        ),
+        (["datasets.train.procedural_textures=4"], "procedural_textures': only for 'simulated'"),
+        (["datasets.train.flows=true"], "'datasets.train.flows': only for 'simulated' data"),
+        (["datasets.train.sensor_rows=[0, 0.5]"], "sensor_rows': only for 'simulated' data"),
+        (
+            ["datasets.train.distinct_samples=100"],
+            "distinct_samples': expected a multiple of dataloader_batch_size times "
+            "dataloader_num_workers (256), got 100",
+        ),
+        (
+            ['datasets.valid={"dataset_type": "captures", "every": 5}'],
+            "'datasets.valid.every': holds out some of the training captures, but "
+            "datasets.train.dataset_type is 'rs_gopro'",
+        ),
+        (
+            ['datasets.valid={"dataset_type": "captures", "every": 5, "data_root": "x"}'],
+            "'datasets.valid.every': holds captures of datasets.train.data_root out of training",
+        ),
+        (
+            ['datasets.valid={"dataset_type": "rs_gopro", "every": 5, "data_root": null}'],
+            "'datasets.valid.every': only for 'captures', not 'rs_gopro'",
+        ),
+        (
+            ['datasets.valid={"dataset_type": "captures", "every": 1}'],
+            "'datasets.valid.every' must be greater than or equal to 2, got 1",
+        ),
+        (["train.hidden_share=0.6"], "'train.hidden_share' must be less than or equal to 0.5"),
+        (["train.hidden_share=0.1"], "'train.hidden_share': single pixels have no Perceptual"),
+        (
+            ['datasets.valid={"dataset_type": "simulated"}'],
+            "'datasets.valid.count': expected how many scenes to simulate, got null",
+        ),
+    ],
+)
+def test_options_that_do_not_agree(overrides: list[str], message: str) -> None:
+    said = problem(OPTIONS / "train_stage2.json", *overrides)
+    assert message in said
+    assert "\n" not in said
+
+
+def test_every_problem_has_a_line_of_its_own(file: Path) -> None:
+    said = problem(file, "sed=1", "train.iterations=0").splitlines()
+    assert said == [
+        "--set: 'train.iterations' must be greater than 0, got 0",
+        "--set: unknown key 'sed'; did you mean 'seed'?",
+    ]
+
+
+def test_missing_key(file: Path) -> None:
+    content = {"task": "a", "path": {}, "datasets": {"train": {"dataset_type": "simulated"}}}
+    file.write_text(json.dumps(content))
+    assert problem(file) == "train_stage1.json: missing key 'train'"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"task": }', "train_stage1.json: not valid JSON:"),
+        ('{"task": "a", "task": "b"}', 'not valid JSON: Duplicate key "task"'),
+        ("[1]", "expected a group {...} of options, got [1]"),
+        ("", "train_stage1.json: not valid JSON:"),
+    ],
+)
+def test_broken_files(file: Path, text: str, message: str) -> None:
+    file.write_text(text)
+    said = problem(file)
+    assert message in said
+    assert "\n" not in said
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    missing = tmp_path / "none.json"
+    assert problem(missing) == f"{missing}: cannot read the option file: No such file or directory"
+    binary = tmp_path / "binary.json"
+    binary.write_bytes(b"\xff\xfe\x00")
+    assert problem(binary) == f"{binary}: cannot read the option file: not UTF-8 text"
+
+
+def option_groups(group: type[OptionGroup] = OptionGroup) -> Iterator[type[OptionGroup]]:
+    for derived in group.__subclasses__():
+        if derived.__module__.startswith("utils."):
+            yield derived
+        yield from option_groups(derived)
+
+
+def test_every_option_is_explained_where_it_is_defined() -> None:
+    groups = list(option_groups())
+    assert {TrainingOptions, FlowTrainingOptions, EvaluationOptions, RealOptions} <= {*groups}
+    for group in groups:
+        for name in set(group.__annotations__) & set(group.model_fields):
+            assert f"`{name}`" in str(group.__doc__), f"{group.__name__}: {name}"

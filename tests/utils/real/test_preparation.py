@@ -1,0 +1,94 @@
+import re
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from data.camera_timing import CameraTiming
+from data.capture import CapturePair
+from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.textures import load_textures
+from data.video.streams import CaptureStream
+from models.rig.alignment import Alignment
+from models.rig.colours import ColourDifference
+from utils.options.real import RealOptions
+from utils.real.preparation import Preparation, check_clip, check_single
+
+SETTINGS = SceneSettings(height=160, width=240, camera_motion=10, max_objects=0, parallax=(5, -3))
+
+
+def options(**changes: object) -> RealOptions:
+    return RealOptions.model_validate(
+        {
+            "task": "test",
+            "method": "classical",
+            "path": {},
+            "datasets": {"test": {"data_root": "data/samples"}},
+            **changes,
+        }
+    )
+
+
+def capture(name: str = "scene") -> CapturePair:
+    pair = draw_scene(load_textures(None)[2:3], SETTINGS, 3).capture([], name=name)
+    return CapturePair(pair.t2b, pair.b2t * 0.8, pair.scan_time, name)
+
+
+def clip(count: int) -> CaptureStream:
+    shown = capture()
+
+    def views(start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for _ in range(start, count):
+            yield shown.t2b, shown.b2t
+
+    return CaptureStream("clip", count, 30, CameraTiming(), (), "lr", None, (), views)  # type: ignore[arg-type]
+
+
+def test_nothing_is_done_unless_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = capture()
+    assert check_single(shown, options(check=False)) == Preparation()
+    assert capsys.readouterr().out == ""
+    assert check_single(shown, options()) == Preparation()
+    assert capsys.readouterr().out.startswith("scene: capture check\n  size       240x160\n")
+    assert torch.equal(Preparation().apply(shown.pair), shown.pair)
+
+
+def test_figures_are_of_the_views_as_the_sensors_stand(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    figures = []
+    for directions in (("t2b", "b2t"), ("l2r", "r2l")):
+        # As it is for correction, which reads rows; the sensors' columns are these.
+        check_single(capture(), options(timing={"directions": directions}))
+        said = capsys.readouterr().out
+        size, *shift = re.findall(r"size +(\S+)|(\S+) px further (\S+?),? ", said)[:3]
+        figures.append((size[0], [(float(length), side) for _, length, side in shift]))
+    upright, sideways = figures
+    assert upright[0] == "240x160" and sideways[0] == "160x240"
+    (x, right), (y, up) = upright[1]
+    assert (right, up) == ("right", "up") and x > y
+    assert sideways[1] == [(y, "left"), (x, "down")]
+
+
+@pytest.mark.parametrize("count", [None, 1, 3])
+def test_measured_differences_are_undone(
+    count: int | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = options(align=True, match_colour=True)
+    made = check_single(capture(), asked) if count is None else check_clip(clip(count), asked)
+    assert made.alignment is not None and made.colours is not None
+    assert made.alignment.shift == pytest.approx((5, -3), abs=0.5)
+    assert made.colours.gain == pytest.approx([0.8] * 3, abs=0.02)
+    said = capsys.readouterr().out
+    assert "undone by --align" in said and "undone by --match-colour" in said and "pass" not in said
+    prepared = check_single(made.apply_to(capture()), options(align=True, check=False))
+    assert prepared.alignment is not None
+    assert torch.tensor(prepared.alignment.shift).abs().max() < 0.5
+
+
+def test_figures_are_described_by_name() -> None:
+    made = Preparation(Alignment(shift=(1.0, 2.0)), None)
+    assert made.describe()["alignment"]["shift"] == (1.0, 2.0)
+    assert made.describe()["colours"] is None
+    assert Preparation(colours=ColourDifference()).describe()["alignment"] is None

@@ -1,0 +1,93 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from data.capture import CapturePair
+from utils.tools.comparison import (
+    Scores,
+    format_comparison,
+    load_scores,
+    mean_figure,
+    save_scores,
+    score,
+    write_comparison,
+)
+
+
+def scores(*psnr: tuple[float, float], ssim: float = 0.5, band: float = -1.0) -> Scores:
+    """Two frames of each scene; the band's figures differ from the whole image's by `band`."""
+    values = np.asarray(psnr, dtype=np.float64)
+    return Scores(values, np.full_like(values, ssim), values + band, values + 2)
+
+
+def compared(**titles: Scores) -> list[dict[str, str]]:
+    text = format_comparison(titles, baseline="mean", start="start", reference="supervised")
+    header, _, *rows = (
+        [cell.strip() for cell in line[1:-1].split("|")] for line in text.split("\n")
+    )
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def test_gains_are_measured_from_the_baseline_the_reference_and_the_start() -> None:
+    mean, start = scores((20, 22), (22, 24)), scores((25, 27), (27, 29))
+    trained = scores((25, 28), (28, 31), ssim=0.75, band=0)
+    row = compared(mean=mean, start=start, supervised=scores((30, 30), (30, 30)), stage1=trained)[3]
+    assert row[""] == "stage1"
+    assert row["all frames"] == "28.00 / 0.7500"
+    assert row["t = 0"] == "26.50 / 0.7500"
+    assert row["t = 1"] == "29.50 / 0.7500"
+    assert row["band of 32 px"] == "28.00"
+    assert row["inside"] == "30.00"
+    assert row["gain over mean"] == "+6.00"
+    assert row["of the reference's gain"] == "75.0 %"  # 6 of 8 dB
+    # The scenes gain 0.5 and 1.5 dB: mean 1, deviation 1 / sqrt(2), error of the mean 0.5.
+    assert row["gain over start"] == "+1.00 ± 0.50"
+    assert row["in the band over start"] == "+2.00 ± 0.50"
+
+
+def test_one_scene_has_no_standard_error() -> None:
+    rows = compared(mean=scores((20, 22)), start=scores((21, 23)), supervised=scores((20, 22)))
+    assert rows[2]["gain over start"] == "-1.00"
+    assert rows[1]["of the reference's gain"] == "–"  # the reference gains nothing
+
+
+def test_frames_are_scored_at_the_true_instants_as_8_bit_images() -> None:
+    truth = torch.zeros(2, 3, 80, 96)
+    images = torch.full((3, 80, 96), 0.5)
+    capture = CapturePair(
+        images, images, torch.linspace(0, 1, 80), "s/0", truth, torch.tensor([0.0, 1.0])
+    )
+
+    def method(
+        pair: torch.Tensor, times: object, *, scan_time: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        assert times == [0.0, 1.0]
+        frames = torch.zeros(2, 3, 80, 96)
+        frames[:, :, 32:48, 32:64] = 1  # the part inside the band
+        frames[1, :, 0, 0] = 1
+        return frames
+
+    found = score(method, [capture, capture])
+    pixels, inside = 80 * 96, 16 * 32
+    assert found.psnr.shape == (2, 2)
+    assert found.psnr[0, 0] == pytest.approx(10 * np.log10(pixels / inside))
+    assert found.inside[1].tolist() == [0, 0]
+    assert found.band[0, 0] == np.inf
+    assert found.band[0, 1] == pytest.approx(10 * np.log10(pixels - inside))
+    assert mean_figure(found.band) == pytest.approx(found.band[0, 1])
+
+
+def test_scores_are_read_as_they_were_written(tmp_path: Path) -> None:
+    written = scores((20.125, np.inf))
+    save_scores(tmp_path / "scores.json", written)
+    for before, after in zip(written, load_scores(tmp_path / "scores.json"), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_the_table_and_the_curves_are_written(tmp_path: Path) -> None:
+    found = {"mean": scores((20, 22)), "start": scores((21, 23)), "stage1": scores((22, 24))}
+    write_comparison(tmp_path, found, baseline="mean", start="start", reference=None)
+    assert "| stage1" in (tmp_path / "comparison.md").read_text()
+    assert (tmp_path / "instants.png").read_bytes().startswith(b"\x89PNG")

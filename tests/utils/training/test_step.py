@@ -1,0 +1,103 @@
+"""One step: clipping, weight decay and the mean losses that are reported."""
+
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+from data.capture import TrainingSample
+from models.generator import Generator
+from models.losses.terms import Loss
+from models.objectives import correct_batch
+from tests.helpers.tiny_training import tiny_options
+from utils.system.distributed import Processes
+from utils.system.stopping import StopRequest
+from utils.training.experiment import Experiment
+from utils.training.step import Progress, Training, take_step
+
+
+class Scaled(nn.Module):
+    """A loss of chosen size."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, generator: nn.Module, batch: TrainingSample) -> Loss:
+        frames = correct_batch(generator, batch).frames
+        total = self.factor * (frames - batch.pair.mean()).square().mean()
+        return Loss(total, {"Square": total.detach()})
+
+
+@pytest.fixture
+def batch() -> TrainingSample:
+    random = torch.Generator().manual_seed(0)
+    pair = torch.rand(1, 2, 3, 32, 32, generator=random)
+    return TrainingSample(pair, torch.linspace(0, 1, 32)[None], torch.tensor([0.5]))
+
+
+def training(tmp_path, objective: nn.Module, **options) -> Training:
+    torch.manual_seed(0)
+    generator = Generator(3, 8, 0.04)
+    chosen = tiny_options(tmp_path, **options)
+    processes = Processes(torch.device("cpu"))
+    log = logging.getLogger("test")
+    experiment = Experiment(chosen, processes, tmp_path, None, {}, log)
+    optimizer = torch.optim.AdamW(generator.parameters(), weight_decay=chosen.train.G_optimizer_wd)
+    return Training(generator, generator, objective, optimizer, experiment, StopRequest())
+
+
+def gradient_norm(generator: nn.Module) -> float:
+    norms = [weight.grad.norm() for weight in generator.parameters() if weight.grad is not None]
+    return float(torch.stack(norms).norm())
+
+
+def test_gradients_are_clipped_at_their_total_norm(tmp_path, batch: TrainingSample) -> None:
+    large = training(tmp_path, Scaled(1e6), G_optimizer_clipgrad=20.0)
+    result = take_step(large, batch)
+    assert result.losses["gradient_norm"] > 1000
+    assert gradient_norm(large.generator) == pytest.approx(20, rel=1e-4)
+
+
+def test_small_gradients_are_left_alone(tmp_path, batch: TrainingSample) -> None:
+    small = training(tmp_path, Scaled(1.0), G_optimizer_clipgrad=20.0)
+    result = take_step(small, batch)
+    assert result.losses["gradient_norm"] < 20
+    assert gradient_norm(small.generator) == pytest.approx(result.losses["gradient_norm"])
+
+
+def test_weight_decay_is_decoupled_from_the_gradient(tmp_path, batch: TrainingSample) -> None:
+    # Without a gradient, AdamW only shrinks the weights, by learning rate times decay.
+    decaying = training(
+        tmp_path, Scaled(0.0), G_optimizer_lr=0.1, G_optimizer_wd=0.5, G_scheduler_eta_min=0.1
+    )
+    before = {name: weight.clone() for name, weight in decaying.generator.state_dict().items()}
+    take_step(decaying, batch)
+    for name, weight in decaying.generator.state_dict().items():
+        torch.testing.assert_close(weight, 0.95 * before[name])
+
+
+def test_the_rate_is_the_schedule_s(tmp_path, batch: TrainingSample) -> None:
+    run = training(tmp_path, Scaled(1.0), G_optimizer_lr=1e-3, warmup_steps=4)
+    assert take_step(run, batch).rate == pytest.approx(0.25e-3)
+    assert run.optimizer.param_groups[0]["lr"] == pytest.approx(0.25e-3)
+
+
+def test_a_request_to_stop_is_passed_on_after_the_step(tmp_path, batch: TrainingSample) -> None:
+    run = training(tmp_path, Scaled(1.0))
+    assert take_step(run, batch).stop_signal == 0
+    run.stop.signal_number = 2
+    assert take_step(run, batch).stop_signal == 2
+    assert run.progress.step == 2
+
+
+def test_progress_means_leave_out_skipped_steps() -> None:
+    progress = Progress()
+    progress.count({"total": 1.0}, skipped=False)
+    progress.count({"total": float("nan")}, skipped=True)
+    assert (progress.step, progress.skipped, progress.skipped_in_a_row) == (2, 1, 1)
+    progress.count({"total": 3.0}, skipped=False)
+    assert progress.skipped_in_a_row == 0
+    assert progress.take_means() == {"total": 2.0}
+    assert progress.take_means() == {}

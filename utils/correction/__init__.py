@@ -1,0 +1,1 @@
+"""The method that makes the frames, as the options name it."""

@@ -1,0 +1,226 @@
+"""Scores as tables for people (Markdown) and for programs (CSV, JSON)."""
+
+import csv
+import io
+import json
+import math
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from data.files.images import replacing
+from utils.errors import InputError
+from utils.evaluation.scores import FrameScore, Summary, group_scores, summarise, summarise_bands
+from utils.metrics import BAND, PROTOCOLS
+from utils.options.evaluation import EvaluationOptions
+
+REPORT = "report.md"
+
+_CSV, _JSON = "scores.csv", "scores.json"
+
+
+def write_report(
+    folder: Path,
+    scores: Sequence[FrameScore],
+    options: EvaluationOptions,
+    *,
+    strengths: Mapping[str, str],
+    pictures: Mapping[str, str] | None = None,
+) -> None:
+    """Write `report.md`, `scores.csv` (every frame) and `scores.json` (means and options).
+
+    Args:
+        folder: an existing folder; an earlier report in it is replaced.
+        scores: at least one, of any protocols and methods.
+        options: what was scored.
+        strengths: of the motion in each sequence, where that is known.
+        pictures: files in the folder to show below the tables, by their titles; a page of HTML is
+            linked.
+
+    Raises:
+        InputError: no space left or no permission.
+    """
+    data = options.datasets.test
+    weights = f"Weights `{options.path.pretrained_netG}`"
+    method = "Classical correction" if options.method == "classical" else weights
+    about = f"{method}, data `{data.data_root}/{data.split}`."
+    sections = ["# Scores", about, format_tables(scores, strengths)]
+    for title, file in (pictures or {}).items():
+        link = f"[{title}]({file})"
+        sections += [f"## {title}", link if file.endswith(".html") else f"!{link}"]
+    _write(folder / REPORT, "\n\n".join(sections) + "\n")
+    _write(folder / _CSV, _as_csv(scores))
+    protocols = summarise_all(scores, strengths)
+    content = {"options": options.model_dump(mode="json"), "protocols": protocols}
+    _write(folder / _JSON, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def remove_report(folder: Path, *others: str) -> None:
+    """Remove an earlier report from a folder, and the pictures and folders that go along with it.
+
+    Raises:
+        InputError: no permission.
+    """
+    try:
+        for path in (folder / name for name in (REPORT, _CSV, _JSON, *others)):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot remove an earlier report: {error.strerror}") from error
+
+
+def format_tables(scores: Sequence[FrameScore], strengths: Mapping[str, str]) -> str:
+    """Markdown tables for each protocol: methods by frame and overall, by sequence, and so on.
+
+    Args:
+        scores: at least one.
+        strengths: of the motion in each sequence; where none are known there is no table by them.
+    """
+    sections = []
+    for protocol, mine in group_scores(scores, lambda score: score.protocol).items():
+        methods = group_scores(mine, lambda score: score.method)
+        pairs = len(group_scores(mine, lambda score: score.pair))
+        sections += [
+            f"## Protocol `{protocol}`",
+            f"{PROTOCOLS[protocol].description.capitalize()}. "
+            f"Means over the frames of a pair, then over pairs ({pairs}); PSNR in dB.",
+            "By instant t of the frame:",
+            _frame_table(methods),
+            "By sequence, PSNR / SSIM:",
+            _group_table("sequence", methods, lambda score: score.sequence),
+        ]
+        if strengths:
+            sections += [
+                "By strength of the motion, PSNR / SSIM:",
+                _group_table("strength", methods, _strength_of(strengths)),
+            ]
+        sections += [
+            f"By place, PSNR (the border is {BAND} px wide, from the crop on; of small images a "
+            "quarter):",
+            _place_table(methods),
+            *_remarks(methods),
+        ]
+    return "\n\n".join(sections)
+
+
+def summarise_all(
+    scores: Sequence[FrameScore], strengths: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
+    """Means by protocol and method: "overall", "frames", "distances", "sequences" and "strengths".
+
+    A PSNR is None where every frame is identical to its truth.
+    """
+    return {
+        protocol: {
+            method: {
+                "overall": _as_json(summarise(mine)),
+                "frames": [
+                    {"time": time, **_as_json(summarise(group))}
+                    for time, group in group_scores(mine, lambda score: score.time).items()
+                ],
+                "distances": [
+                    {"px": band.label, **_finite({"psnr": band.psnr, "ssim": band.ssim})}
+                    for band in summarise_bands(mine)
+                ],
+                "sequences": _summaries(mine, lambda score: score.sequence),
+                "strengths": _summaries(mine, _strength_of(strengths)) if strengths else {},
+            }
+            for method, mine in group_scores(of_protocol, lambda score: score.method).items()
+        }
+        for protocol, of_protocol in group_scores(scores, lambda score: score.protocol).items()
+    }
+
+
+def _frame_table(methods: Mapping[str, Sequence[FrameScore]]) -> str:
+    rows = []
+    for method, scores in methods.items():
+        by_time = group_scores(scores, lambda score: score.time)
+        summaries = [summarise(group) for group in (*by_time.values(), scores)]
+        rows.append([method, "PSNR", *(f"{summary.psnr:.2f}" for summary in summaries)])
+        rows.append([method, "SSIM", *(f"{summary.ssim:.4f}" for summary in summaries)])
+        header = ["method", "", *(f"t {time:.3f}" for time in by_time), "all"]
+    return format_table(header, rows)
+
+
+def _group_table(
+    name: str, methods: Mapping[str, Sequence[FrameScore]], key: Callable[[FrameScore], str]
+) -> str:
+    """A row for each group of scores, and a column for each method."""
+    columns = [group_scores(scores, key) for scores in methods.values()]
+    rows = [
+        [group, *(_both(summarise(column[group])) for column in columns)] for group in columns[0]
+    ]
+    rows.append(["all", *(_both(summarise(scores)) for scores in methods.values())])
+    return format_table([name, *methods], rows)
+
+
+def _place_table(methods: Mapping[str, Sequence[FrameScore]]) -> str:
+    summaries = [summarise(scores) for scores in methods.values()]
+    rows = [
+        ["near the border", *(f"{summary.band_psnr:.2f}" for summary in summaries)],
+        ["further in", *(f"{summary.inner_psnr:.2f}" for summary in summaries)],
+    ]
+    return format_table(["place", *methods], rows)
+
+
+def _strength_of(strengths: Mapping[str, str]) -> Callable[[FrameScore], str]:
+    return lambda score: strengths.get(score.sequence, "unknown")
+
+
+def _summaries(
+    scores: Iterable[FrameScore], key: Callable[[FrameScore], str]
+) -> dict[str, dict[str, float | None]]:
+    return {name: _as_json(summarise(group)) for name, group in group_scores(scores, key).items()}
+
+
+def _remarks(methods: Mapping[str, Sequence[FrameScore]]) -> list[str]:
+    """What the means leave out."""
+    identical = {method: summarise(scores).identical for method, scores in methods.items()}
+    return [
+        f"`{method}`: frames identical to their truth (infinite PSNR), left out of the PSNR means: "
+        f"{count}."
+        for method, count in identical.items()
+        if count
+    ]
+
+
+def _both(summary: Summary) -> str:
+    return f"{summary.psnr:.2f} / {summary.ssim:.4f}"
+
+
+def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table that also reads well as plain text."""
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in (header, *rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in cells]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
+
+
+def _as_csv(scores: Iterable[FrameScore]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    figures = ("psnr", "ssim", "band_psnr", "inner_psnr")
+    writer.writerow(("protocol", "method", "sequence", "pair", "frame", "time", *figures))
+    for score in scores:
+        place = (score.protocol, score.method, score.sequence, score.pair, score.frame)
+        parts = (f"{score.psnr:.6f}", f"{score.ssim:.8f}")
+        places = (f"{score.band_psnr:.6f}", f"{score.inner_psnr:.6f}")
+        writer.writerow((*place, f"{score.time:.6g}", *parts, *places))
+    return text.getvalue()
+
+
+def _as_json(summary: Summary) -> dict[str, float | None]:
+    return _finite(summary._asdict())
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: None if math.isinf(value) else value for name, value in values.items()}
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,1 @@
+"""What can be set, checked when it is read."""

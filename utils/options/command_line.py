@@ -1,0 +1,114 @@
+"""What the scripts share: their arguments, and errors shown as one line."""
+
+import argparse
+import io
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from models.inference.memory import says_memory_ran_out
+from utils.errors import InputError
+
+
+def parse_arguments(
+    description: str,
+    *,
+    extra: Callable[[argparse.ArgumentParser], None] | None = None,
+    default_options: str | None = None,
+) -> argparse.Namespace:
+    """Parse the command line of a script.
+
+    Args:
+        description: what the script does; its first line is shown by `--help`.
+        extra: adds the script's own arguments.
+        default_options: option file used without `--opt`; by default `--opt` is required.
+
+    Returns:
+        `.opt` (file name), `.set` (list of "key.path=value") and what `extra` added.
+    """
+    parser = argparse.ArgumentParser(description=description.splitlines()[0], allow_abbrev=False)
+    parser.add_argument(
+        "--opt",
+        metavar="FILE",
+        required=default_options is None,
+        default=default_options,
+        help="option file, JSON with // comments",
+    )
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="override an option: key.path=value, repeatable",
+    )
+    _accept_launcher_arguments(parser)
+    if extra is not None:
+        extra(parser)
+    return parser.parse_args()
+
+
+def add_resume_argument(parser: argparse.ArgumentParser) -> None:
+    """Add `--resume auto|never|PATH`."""
+    parser.add_argument(
+        "--resume",
+        metavar="auto|never|PATH",
+        default="auto",
+        help="go on from the newest checkpoint of the task if there is one (auto, the default), "
+        "start afresh in an empty folder (never), or go on from this checkpoint (PATH)",
+    )
+
+
+def run(main: Callable[[], None]) -> None:
+    """Call a script's `main` and turn bad input into one line on stderr and exit status 1.
+
+    SIGTERM ends it as an error does, so that nothing half written is left.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names may have any characters
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_output()  # nobody reads on
+        sys.exit(1)
+    except OSError as error:
+        # Permission, a name too long, a full disk: nothing here can do about it.
+        sys.stderr.write(f"error: {error.filename or 'output'}: {error.strerror or error}\n")
+        if error.filename is None:
+            _discard_output()
+        sys.exit(1)
+    except InputError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(1)
+    except (MemoryError, RuntimeError) as error:
+        if not says_memory_ran_out(error):
+            raise
+        sys.stderr.write("error: out of memory; ask for fewer frames, or for smaller ones\n")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)
+
+
+def _discard_output() -> None:
+    """Let go of what is left in the buffer: it would raise the same error again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    """End as on any error: what is half written is removed."""
+    sys.exit(128 + number)
+
+
+def _accept_launcher_arguments(parser: argparse.ArgumentParser) -> None:
+    """Accept what `torch.distributed.launch` and the released commands pass.
+
+    Rank and world size are read from the launcher's environment variables instead.
+    """
+    parser.add_argument("--dist", choices=("True", "False"), help=argparse.SUPPRESS)
+    parser.add_argument("--local-rank", "--local_rank", type=int, help=argparse.SUPPRESS)

@@ -1,0 +1,1 @@
+"""The room of main_test_real.py."""

@@ -1,0 +1,101 @@
+"""The hidden folder in which a clip is made, and whether a later run may go on with it."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data.files.images import prepare_output_folder, replacing
+from data.video.sources import FrameSource
+from utils.errors import InputError
+from utils.options.files import changed_options
+
+HIDDEN = ".unfinished"
+_DESCRIPTION = "run.json"
+
+
+@dataclass(frozen=True)
+class UnfinishedClip:
+    """Finished parts of a clip's video.
+
+    Attributes:
+        folder: the hidden folder, inside that of the results.
+        count: of all parts.
+    """
+
+    folder: Path
+    count: int
+
+    @property
+    def parts(self) -> list[Path]:
+        """The files of all parts, finished or not."""
+        return [self.folder / f"part_{number:06d}.h264" for number in range(self.count)]
+
+    @property
+    def missing(self) -> list[int]:
+        """Numbers of the parts that are not finished."""
+        return [number for number, part in enumerate(self.parts) if not part.exists()]
+
+
+def open_unfinished(
+    clip: UnfinishedClip, description: Mapping[str, Any], *, restart: bool = False
+) -> None:
+    """Prepare the hidden folder, or make sure that what an interrupted run left there is of use.
+
+    Args:
+        clip: its folder may or may not exist.
+        description: everything that the parts depend on, as JSON can hold it.
+        restart: discard an interrupted run.
+
+    Raises:
+        InputError: a run with another description was interrupted, or the folder cannot be written.
+    """
+    record = clip.folder / _DESCRIPTION
+    wanted = json.loads(json.dumps(description))
+    is_of_use = not restart and any(clip.folder.glob("part_*.h264"))
+    found = _read_description(record) if is_of_use else None
+    if found is None:
+        shutil.rmtree(clip.folder, ignore_errors=True)
+    elif changes := list(changed_options(found, wanted)):
+        raise InputError(
+            f"{clip.folder.parent}: an interrupted run there differs: {'; '.join(changes)}; repeat "
+            "its command to finish it, choose another --output, or discard it with --restart"
+        )
+    prepare_output_folder(clip.folder)
+    for temporary in clip.folder.glob(".*"):
+        temporary.unlink(missing_ok=True)
+    if found is None:
+        with replacing(record) as temporary:
+            temporary.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+
+
+def describe_sources(sources: Sequence[FrameSource]) -> dict[str, Any]:
+    """Which files recordings are read from: how many, how large, and a digest of their state."""
+    return {f"input{number}": _describe(source) for number, source in enumerate(sources, start=1)}
+
+
+def _describe(source: FrameSource) -> dict[str, Any]:
+    digest, size = hashlib.sha256(), 0
+    for file in source.files:
+        state = file.stat()
+        size += state.st_size
+        digest.update(os.fsencode(f"{file.name} {state.st_size} {state.st_mtime_ns}\n"))
+    return {
+        "path": str(source.path.resolve()),
+        "files": len(source.files),
+        "bytes": size,
+        "state": digest.hexdigest()[:16],
+    }
+
+
+def _read_description(record: Path) -> dict[str, Any] | None:
+    """What an interrupted run wrote; None where it came to nothing."""
+    try:
+        found = json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None

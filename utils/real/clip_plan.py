@@ -1,0 +1,120 @@
+"""What to make of a clip: how many frames, at which speed, with which sound."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from data.files.videos import Soundtrack
+from data.video.streams import CaptureStream
+from utils.errors import InputError
+from utils.real.capture_results import DEFAULT_FPS
+from utils.real.clip_parts import describe_sources
+from utils.real.preparation import Preparation
+
+PAIRS_PER_PART = 8
+_SAME_SPEED = 1e-3  # relative difference of speeds at which sound goes with pictures
+
+
+@dataclass(frozen=True)
+class ClipPlan:
+    """What to make of a clip.
+
+    Attributes:
+        stream: its pairs.
+        times: instants of each pair's frames in [0, 1], in order of time, at least one.
+        fps: frames per second of the video; the speed of the stream by default, if that is known.
+        save_frames: whether to keep the frames as PNG, too.
+        frame_bits: of each colour of these.
+        preparation: what is done to each pair first.
+        viewer: whether to write a page that shows some of the frames.
+    """
+
+    stream: CaptureStream
+    times: tuple[float, ...]
+    fps: float | None = None
+    save_frames: bool = False
+    frame_bits: Literal[8, 16] = 8
+    preparation: Preparation = Preparation()
+    viewer: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the order of the instants.
+
+        Raises:
+            InputError: they are not in order of time.
+        """
+        if sorted(set(self.times)) != list(self.times):
+            given = ",".join(f"{instant:g}" for instant in self.times)
+            raise InputError(f"times {given}: expected instants in order of time for a clip")
+
+    @property
+    def shares_instants(self) -> bool:
+        """Whether t = 1 of a pair and t = 0 of the next, the same instant, are both asked for."""
+        return self.times[0] == 0 and self.times[-1] == 1
+
+    @property
+    def frames_per_pair(self) -> int:
+        """Frames from the beginning of a pair to that of the next."""
+        return len(self.times) - self.shares_instants
+
+    @property
+    def video_fps(self) -> float:
+        """Frames per second of the video."""
+        speed = self.stream.fps and self.stream.fps * self.frames_per_pair
+        return self.fps or speed or DEFAULT_FPS
+
+    @property
+    def frame_count(self) -> int:
+        """Frames of the whole clip."""
+        return self.stream.count * self.frames_per_pair + self.shares_instants
+
+    @property
+    def part_count(self) -> int:
+        """Parts of the video."""
+        return -(-self.stream.count // PAIRS_PER_PART)
+
+    @property
+    def soundtrack(self) -> Soundtrack | None:
+        """The sound of the first recording, if there is any and the clip keeps its speed."""
+        audio, rate = self.stream.audio, self.stream.fps
+        if audio is None or rate is None:
+            return None
+        if abs(self.video_fps / (self.frames_per_pair * rate) - 1) > _SAME_SPEED:
+            return None
+        return Soundtrack(audio, self.stream.count / rate)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know before, a line each."""
+        if self.stream.audio is None or self.soundtrack is not None:
+            return self.stream.notes
+        return (
+            *self.stream.notes,
+            f"{self.stream.audio.path}: its sound is left out, because at {self.video_fps:.5g} "
+            "frames per second the video does not keep its speed",
+        )
+
+    def instants(self, pair: int) -> Sequence[float]:
+        """Instants of the frames to make of a pair.
+
+        A shared instant is made from the later pair alone: neither knows it better, as an end of
+        its readout, and so the earlier need not make it.
+        """
+        is_last = pair == self.stream.count - 1
+        return self.times[:-1] if self.shares_instants and not is_last else self.times
+
+
+def describe_clip(plan: ClipPlan) -> dict[str, Any]:
+    """Everything but the method that the parts of a clip's video depend on."""
+    return {
+        "inputs": describe_sources(plan.stream.sources),
+        "pairs": plan.stream.count,
+        "arrangement": plan.stream.arrangement,
+        "timing": asdict(plan.stream.timing),
+        "times": plan.times,
+        "fps": plan.video_fps,
+        "save_frames": plan.save_frames,
+        "frame_bits": plan.frame_bits,
+        "preparation": plan.preparation.describe(),
+        "pairs_per_part": PAIRS_PER_PART,
+    }

@@ -1,0 +1,1 @@
+"""Processes, devices, random numbers, log and signals."""

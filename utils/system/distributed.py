@@ -1,0 +1,109 @@
+"""Several processes training one generator: launch, averages, and who writes files."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from utils.errors import InputError
+from utils.system.device import choose_device
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes of a run, seen from one of them.
+
+    Attributes:
+        device: where this process computes.
+        rank: number of this process among all of them; process 0 writes the files.
+        world_size: number of processes on all machines.
+    """
+
+    device: torch.device
+    rank: int = 0
+    world_size: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and talks to the user."""
+        return self.rank == 0
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Mean of a tensor over all processes, the same in each of them."""
+        if self.world_size == 1:
+            return values
+        total = values.detach().to(self.device, copy=True)
+        dist.all_reduce(total)
+        return total / self.world_size
+
+    def gather(self, item: T) -> list[T]:
+        """The `item` of every process, by rank."""
+        if self.world_size == 1:
+            return [item]
+        items: list[T | None] = [None] * self.world_size
+        dist.all_gather_object(items, item)
+        return cast(list[T], items)
+
+    def from_main(self, item: T) -> T:
+        """The main process's `item`, in every process."""
+        return self.gather(item)[0]
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """Average the gradients of `network` over the processes from now on."""
+        if self.world_size == 1:
+            return network
+        device_ids = [self.device] if self.device.type == "cuda" else None
+        return DistributedDataParallel(
+            network, device_ids=device_ids, broadcast_buffers=False, gradient_as_bucket_view=True
+        )
+
+
+@contextmanager
+def process_group(device: str, *, launched: bool = False) -> Iterator[Processes]:
+    """Join the processes that a launcher started; a group of one without a launcher.
+
+    `torchrun` and `torch.distributed.launch` say in environment variables who is who, also on
+    several machines. Processes talk through NCCL on CUDA and gloo on a CPU.
+
+    Args:
+        device: the device option, see `utils.system.device.choose_device`.
+        launched: the command line says that there is a launcher (`--dist True`).
+
+    Raises:
+        InputError: the device is not there or cannot be shared, there is no launcher, or another
+            process failed.
+    """
+    if launched and "WORLD_SIZE" not in os.environ:
+        raise InputError("--dist True: no launcher found; start with torchrun --nproc_per_node=N")
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    if world_size == 1:
+        yield Processes(choose_device(device))
+        return
+    if "LOCAL_RANK" not in os.environ:
+        raise InputError(
+            f"WORLD_SIZE is {world_size}, but no launcher set LOCAL_RANK: start with torchrun "
+            "--nproc_per_node=N, or unset WORLD_SIZE"
+        )
+    chosen = choose_device(device, local_rank=int(os.environ["LOCAL_RANK"]))
+    if chosen.type == "mps":
+        raise InputError("device: 'mps' serves a single process; start without the launcher")
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    try:
+        yield Processes(chosen, dist.get_rank(), world_size)
+    except RuntimeError as error:
+        if not re.search(r"onnection (closed|reset)|Broken pipe", str(error)):
+            raise
+        raise InputError("stopped, because another process failed: its message says why") from error
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,179 @@
+"""Training of PWC-Net: network, data, and how the loop reports on it."""
+
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from data.training.flow_pairs import FlowPairs, FlowSample, FlowSetSettings, FlowTrainingSet
+from models.flow.dis import DISFlow
+from models.flow.pwc_initial import initialise
+from models.flow_pwc import PWCNet, load_pwc
+from models.losses.flow import FlowObjective
+from utils.checkpoint import expect_architecture, write_state
+from utils.options.flow_training import FlowTrainingOptions
+from utils.pictures.colour import flow_pictures
+from utils.training.data import load_scene_textures, scene_settings
+from utils.training.experiment import Experiment
+from utils.training.flow_scores import mean_scores, score_pair
+from utils.training.loop import Subject, run_training
+from utils.training.validation import Validation
+
+
+def build_flow_network(options: FlowTrainingOptions) -> PWCNet:
+    """PWC-Net with initial weights, or with those of `path.pretrained_rsg` if named.
+
+    The levels that are not to be trained are frozen.
+
+    Raises:
+        InputError: the weights are missing, damaged or of another network.
+    """
+    network = PWCNet(matching=options.netF.matching)
+    source = options.path.pretrained_rsg
+    if source is None:
+        initialise(network)
+    else:
+        pretrained = load_pwc(source)
+        expect_architecture(pretrained.architecture, network.architecture, source)
+        network.load_state_dict(pretrained.state_dict())
+    network.requires_grad_(True)
+    for part in network.beyond(options.train.finest_level):
+        part.requires_grad_(False)
+    return network
+
+
+def build_flow_objective(options: FlowTrainingOptions) -> FlowObjective:
+    """The objective that the options describe."""
+    step = options.train
+    return FlowObjective(
+        step.loss_weights,
+        down_to=step.finest_level,
+        level_weights=step.level_weights,
+        exponent=step.error_exponent,
+        hidden_weight=step.hidden_weight,
+    )
+
+
+def build_flow_training_set(options: FlowTrainingOptions) -> FlowTrainingSet:
+    """The endless crops that the options describe.
+
+    Raises:
+        InputError: the folder of photos is missing or empty.
+    """
+    data = options.datasets.train
+    settings = FlowSetSettings(
+        patch_sizes=tuple(data.patch_sizes),
+        batch=data.dataloader_batch_size,
+        augment=data.augment,
+        seed=options.seed,
+        crops_per_scene=data.crops_per_scene,
+        first_strength=data.first_strength,
+        ramp=data.ramp_steps * data.dataloader_batch_size,
+    )
+    return FlowTrainingSet(load_scene_textures(data), scene_settings(data), settings)
+
+
+def build_flow_validation_set(options: FlowTrainingOptions) -> FlowPairs | None:
+    """The pairs to validate on, if the options name any.
+
+    Raises:
+        InputError: the folder of photos is missing or empty.
+    """
+    data = options.datasets.valid
+    if data is None:
+        return None
+    textures = load_scene_textures(data)
+    return FlowPairs(textures, scene_settings(data), count=data.count, seed=data.seed)
+
+
+def fit_flow(
+    network: PWCNet,
+    objective: nn.Module,
+    training_set: FlowTrainingSet,
+    *,
+    validation_set: FlowPairs | None,
+    experiment: Experiment,
+) -> None:
+    """Train PWC-Net as `utils.training.loop.run_training` does; leaves `pwcnet.safetensors`.
+
+    Args:
+        network: what to train.
+        objective: (network, batch) -> total loss and named terms, on the processes' device.
+        training_set: sample n is a function of n.
+        validation_set: scored every `checkpoint_test` steps; the best weights are kept.
+        experiment: options, processes, folder and log.
+
+    Raises:
+        InputError: see `run_training`.
+        SystemExit: the run was asked to stop.
+    """
+    score = None
+    if validation_set is not None:
+        score = partial(validate_flow, network, validation_set, experiment)
+    subject = Subject(
+        network,
+        dict(network.architecture),
+        file="pwcnet.safetensors",
+        write=partial(save_pwc, network=network),
+        preview=partial(preview_flow, network),
+        validate=score,
+    )
+    run_training(subject, objective, training_set, experiment)
+
+
+def save_pwc(path: str | Path, network: PWCNet) -> None:
+    """Write PWC-Net's weights in half precision, for `models.flow_pwc.load_pwc`.
+
+    Raises:
+        InputError: no space left, no permission, or no such folder.
+    """
+    metadata = network.architecture | {"kind": "flow"}
+    write_state(path, network.state_dict(), metadata, half=True)
+
+
+@torch.no_grad()
+def validate_flow(network: PWCNet, pairs: FlowPairs, experiment: Experiment) -> Validation:
+    """Score PWC-Net on pairs, shared among the processes, beside OpenCV's DIS flow on the same.
+
+    Returns:
+        `valid_error` and `valid_visible_error`: mean endpoint errors in pixels of all pixels and of
+        those seen in both frames; `valid_dis_error`: the same of DIS; `valid_motion`: the mean
+        length of the true flow, which is the error of answering zero. The score is the negative
+        error.
+    """
+    processes = experiment.processes
+    dis, training = DISFlow(), network.training
+    network.eval()
+    found = []
+    for index in range(processes.rank, len(pairs), processes.world_size):
+        pair = pairs[index]
+        mine, theirs = (score_pair(flow, pair, processes.device) for flow in (network, dis))
+        found.append((mine, theirs))
+    network.train(training)
+    everyone = [scores for part in processes.gather(found) for scores in part]
+    mine, theirs = (mean_scores(scores) for scores in zip(*everyone, strict=True))
+    values = {
+        "valid_error": mine.error,
+        "valid_visible_error": mine.visible_error,
+        "valid_dis_error": theirs.error,
+        "valid_motion": mine.motion,
+    }
+    return Validation(values, -mine.error)
+
+
+@torch.no_grad()
+def preview_flow(network: PWCNet, batch: FlowSample) -> Tensor:
+    """Strip of a batch's first sample: both frames, the flow that is found, the true flow.
+
+    Returns:
+        (3, H, 4 * W) on the CPU.
+    """
+    flow: Tensor = network(batch.first[:1], batch.second[:1])
+    longest = float(batch.flow[0].norm(dim=0).max())
+    images = [batch.first[0].cpu(), batch.second[0].cpu()]
+    pictures = flow_pictures(
+        torch.stack((flow[0].float().nan_to_num(), batch.flow[0])), max(longest, 1e-6)
+    )
+    images += [torch.from_numpy(picture).permute(2, 0, 1) / 255 for picture in pictures]
+    return torch.cat(images, dim=-1).float()

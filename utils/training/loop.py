@@ -1,0 +1,224 @@
+"""The training loop that all stages share, whichever network they train.
+
+A step is a function of the weights, the optimiser's state and the step's number: the number picks
+the samples and the learning rate. So a run that goes on from a checkpoint equals one that was never
+stopped, bit for bit where the device computes reproducibly.
+"""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from data.capture import Sample, to_device
+from data.training.loader import training_loader
+from utils.checkpoint import latest
+from utils.errors import InputError
+from utils.system.device import reuse_memory
+from utils.system.stopping import StopRequest, stop_requests
+from utils.training.curves import plot_curves
+from utils.training.experiment import Experiment
+from utils.training.records import read_records
+from utils.training.reporting import Reporter
+from utils.training.resuming import restore, save
+from utils.training.step import Training, take_step
+from utils.training.step_memory import announce_step, explain_exhaustion
+from utils.training.validation import Validation
+
+MOST_SKIPPED_IN_A_ROW = 10
+
+
+@dataclass(frozen=True)
+class Subject(Generic[Sample]):
+    """A network to train, and what the loop cannot know of it.
+
+    Attributes:
+        network: called by the objective.
+        architecture: what weights for it must agree on.
+        file: name of the weight file that a finished run leaves in its folder.
+        write: writes its weights to a path.
+        preview: (batch) -> (3, H, W) strip of images.
+        validate: scores it, together with all processes; None where there is nothing to score on.
+        is_pretrained: whether its weights are worth keeping as they are: they are scored, too.
+    """
+
+    network: nn.Module
+    architecture: dict[str, Any]
+    file: str
+    write: Callable[[Path], None]
+    preview: Callable[[Sample], Tensor]
+    validate: Callable[[], Validation] | None
+    is_pretrained: bool = False
+
+
+def run_training(
+    subject: Subject[Sample],
+    objective: nn.Module,
+    training_set: Dataset[Sample],
+    experiment: Experiment,
+) -> None:
+    """Train to `train.iterations` steps, from the experiment's checkpoint if it has one.
+
+    Every `checkpoint_save` steps, at the end and on SIGTERM or Ctrl-C a checkpoint is written; the
+    two latter end with an exit status of 128 plus the signal's number, as shells have it. Every
+    `checkpoint_test` steps and at the end the network is scored, and the best weights are kept.
+
+    Args:
+        subject: what to train.
+        objective: (network, batch) -> total loss and named terms, on the processes' device.
+        training_set: sample n is a function of n.
+        experiment: options, processes, folder and log.
+
+    Raises:
+        InputError: the checkpoint does not fit, a sample cannot be read, the folder cannot be
+            written, memory does not suffice, or too many steps in a row had no finite loss.
+        SystemExit: the run was asked to stop.
+    """
+    with stop_requests() as stop:
+        training = _prepare(subject, objective, experiment, stop)
+        with closing(Reporter(experiment, training.progress)) as reporter:
+            try:
+                _run(subject, training, training_set, reporter)
+            except RuntimeError as error:
+                if (reason := explain_exhaustion(error)) is None:
+                    raise
+                raise InputError(reason) from error
+    if experiment.processes.is_main:
+        subject.write(experiment.folder / subject.file)
+        records = read_records(experiment.folder / "metrics.jsonl")
+        plot_curves(records, experiment.folder / "curves.png")
+        experiment.log.info("finished: weights and curves are in %s", experiment.folder)
+
+
+def _prepare(
+    subject: Subject[Sample], objective: nn.Module, experiment: Experiment, stop: StopRequest
+) -> Training:
+    """Move the network to its device, make its optimiser, and go on from a checkpoint."""
+    options, processes, network = experiment.options.train, experiment.processes, subject.network
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    if processes.device.type == "cpu":
+        reuse_memory()
+    # Convolutions are fastest so; and always, because results differ in their last bits and scoring
+    # would turn the weights in the middle of a run.
+    network.to(processes.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    announce_step(network, experiment)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=options.G_optimizer_lr, weight_decay=options.G_optimizer_wd
+    )
+    wrapped = processes.wrap(network)
+    training = Training(
+        network, wrapped, objective, optimizer, experiment, stop, architecture=subject.architecture
+    )
+    restore(training)
+    if processes.is_main:
+        experiment.record_options()
+    return training
+
+
+def _run(
+    subject: Subject[Sample],
+    training: Training,
+    training_set: Dataset[Sample],
+    reporter: Reporter,
+) -> None:
+    """Take the steps that are left, validating and saving when due."""
+    options, progress = training.experiment.options.train, training.progress
+    batches = _batches(training, training_set)
+    if subject.is_pretrained and progress.step == 0:
+        _validate(subject, training, reporter)
+    while progress.step < options.iterations:
+        batch = to_device(_next_batch(batches, training), training.experiment.processes.device)
+        result = take_step(training, batch)
+        reporter.step(progress, result)
+        finished = progress.step == options.iterations
+        # Weights without a finite loss may be ruined: they are not to be kept, nor gone on from.
+        sound = not progress.skipped_in_a_row
+        # A last sample may be at fault; two in a row are not.
+        if progress.skipped_in_a_row >= (2 if finished else MOST_SKIPPED_IN_A_ROW):
+            raise InputError(_explain_skips(training))
+        if (sound and progress.step % options.checkpoint_test == 0) or finished:
+            if training.experiment.processes.is_main:
+                reporter.image(progress.step, subject.preview(batch))
+            _validate(subject, training, reporter)
+        due = finished or result.stop_signal or progress.step % options.checkpoint_save == 0
+        if due and (sound or finished):
+            save(training)
+        if result.stop_signal and not finished:
+            _stop(training, result.stop_signal)
+
+
+def _batches(training: Training, training_set: Dataset[Sample]) -> Iterator[Sample]:
+    """This process's share of the batches from the present step on."""
+    options, processes = training.experiment.options.datasets.train, training.experiment.processes
+    return training_loader(
+        training_set,
+        batch_size=options.dataloader_batch_size,
+        first_step=training.progress.step,
+        rank=processes.rank,
+        world_size=processes.world_size,
+        num_workers=options.dataloader_num_workers,
+        device=processes.device,
+    )
+
+
+def _next_batch(batches: Iterator[Sample], training: Training) -> Sample:
+    """The next batch; where it cannot be read, what was learned so far is saved first.
+
+    Of several processes the others are in the midst of a step: they cannot save with this one.
+
+    Raises:
+        InputError: a sample cannot be read.
+    """
+    try:
+        return next(batches)
+    except InputError:
+        progress = training.progress
+        alone = training.experiment.processes.world_size == 1
+        if alone and progress.step and not progress.skipped_in_a_row:
+            save(training)
+        raise
+
+
+def _validate(subject: Subject[Sample], training: Training, reporter: Reporter) -> None:
+    """Score the network, and keep its weights if they are the best so far."""
+    if subject.validate is None:
+        return
+    experiment, progress = training.experiment, training.progress
+    values, score = subject.validate()
+    reporter.values(progress.step, values)
+    if progress.best is None or score > progress.best:
+        progress.best = score
+        if experiment.processes.is_main:
+            subject.write(experiment.checkpoints / "best.safetensors")
+
+
+def _stop(training: Training, number: int) -> None:
+    """Say how to go on, and exit."""
+    how = "the same command with --resume auto goes on from there"
+    if training.progress.skipped_in_a_row:
+        checkpoint = latest(training.experiment.checkpoints)
+        how = "this step had no finite loss and was not saved"
+        how += f"; --resume auto goes on from {checkpoint}" if checkpoint is not None else ""
+    training.experiment.log.warning(
+        "stopped by %s after step %d; %s", signal.Signals(number).name, training.progress.step, how
+    )
+    sys.exit(128 + number)
+
+
+def _explain_skips(training: Training) -> str:
+    checkpoint = latest(training.experiment.checkpoints)
+    cure = "lower train.G_optimizer_lr or check the data, and start again"
+    if checkpoint is not None:
+        cure += f": from {checkpoint}, the last one before, or from the beginning (--resume never)"
+    return (
+        f"step {training.progress.step}: stopped after {training.progress.skipped_in_a_row} steps "
+        f"in a row without a finite loss and gradient; {cure}"
+    )

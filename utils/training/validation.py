@@ -1,0 +1,156 @@
+"""Score a generator during training, and show what it makes."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from data.capture import CapturePair, TrainingSample, to_device
+from data.files.images import to_uint8
+from data.transforms import crop
+from models.generator import SIZE_MULTIPLE
+from models.inference.correction import correct
+from models.losses.disagreement import find_disagreement
+from models.networks import Corrector
+from models.objectives import CycleObjective, DistillationObjective, correct_batch
+from utils.errors import InputError
+from utils.metrics import mean_psnr, psnr
+from utils.system.distributed import Processes
+from utils.training.data import ValidationCaptures
+
+_BRIGHTENING = 4.0  # of the map of disagreement
+_HIDING_SEED = 0
+
+
+class Validation(NamedTuple):
+    """What validation found.
+
+    Attributes:
+        values: named means over the captures. With true frames `valid_psnr` in dB. Without,
+            `valid_cycle_psnr`, in dB, of the inputs rebuilt from the frames against the inputs, and
+            `valid_disagreement`, the mean absolute difference, of 255, of both inputs brought to
+            the same instant (`models.losses.disagreement`).
+        score: the higher, the better: the PSNR; without truth the sum of the cycle's error (root
+            mean square) and of the disagreement, in dB. Neither can make up for the other: blank
+            frames agree, and frames that copy the inputs rebuild them.
+    """
+
+    values: dict[str, float]
+    score: float
+
+
+@torch.no_grad()
+def validate(
+    generator: Corrector, objective: nn.Module, captures: ValidationCaptures, processes: Processes
+) -> Validation:
+    """Score a generator on captures, shared among the processes.
+
+    Args:
+        generator: left in the mode it was in.
+        objective: what it is trained with; rebuilds captures without truth, as a whole. If pixels
+            are hidden in training, only hidden ones count, the same in every validation.
+        captures: at least one; all with truth, or none.
+        processes: each scores every `world_size`-th capture.
+    """
+    mine = range(processes.rank, len(captures), processes.world_size)
+    was_training = generator.training
+    generator.eval()
+    scores = [_score(generator, objective, captures[index]) for index in mine]
+    generator.train(was_training)
+    everyone = [score for scores in processes.gather(scores) for score in scores]
+    values = {
+        f"valid_{name}": _mean(name, [score[name] for score in everyone]) for name in everyone[0]
+    }
+    if "valid_psnr" in values:
+        return Validation(values, values["valid_psnr"])
+    error = 10 ** (-values["valid_cycle_psnr"] / 20) + values["valid_disagreement"] / 255
+    return Validation(values, -20 * math.log10(error) if error else math.inf)
+
+
+@torch.no_grad()
+def preview(generator: Corrector, objective: nn.Module, batch: TrainingSample) -> Tensor:
+    """Strip of a batch's first sample: both inputs, three frames, then truth or rebuilt inputs.
+
+    Without truth the last image is the disagreement of the inputs in the middle frame, brightened.
+
+    Returns:
+        (3, H, N * W) on the CPU.
+    """
+    truth = None if batch.truth is None else batch.truth[:1]
+    first = TrainingSample(batch.pair[:1], batch.scan_time[:1], batch.t[:1], truth)
+    if isinstance(objective, DistillationObjective):
+        first = objective.inner_batch(first)
+    output = correct_batch(generator, first)
+    frames = output.frames
+    images = [first.pair[0], frames[0]]
+    cycle = _cycle(objective)
+    if first.truth is not None:
+        images.append(first.truth[0])
+    elif cycle is not None:
+        images.append(cycle.rebuild(frames, first).whole[0])
+        middle = find_disagreement(first.pair, output.flows[-1]).difference[0, 1:2]
+        images.append((_BRIGHTENING * middle).clamp(0, 1).expand(-1, 3, -1, -1))
+    return torch.cat(list(torch.cat(images)), dim=-1).float().cpu()
+
+
+def _cycle(objective: nn.Module) -> CycleObjective | None:
+    """The cycle objective in an objective, if there is one."""
+    if isinstance(objective, DistillationObjective):
+        return objective.cycle
+    return objective if isinstance(objective, CycleObjective) else None
+
+
+def _score(generator: Corrector, objective: nn.Module, capture: CapturePair) -> dict[str, float]:
+    if capture.truth is not None and capture.truth_times is not None:
+        times = capture.truth_times.tolist()
+        frames = correct(generator, capture.pair, times, scan_time=capture.scan_time)
+        pairs = zip(frames, capture.truth, strict=True)
+        return {"psnr": mean_psnr(psnr(to_uint8(frame), to_uint8(true)) for frame, true in pairs)}
+    cycle = _cycle(objective)
+    assert cycle is not None  # supervised validation without truth is refused at start-up
+    return _score_cycle(generator, cycle, capture)
+
+
+def _score_cycle(
+    generator: Corrector, cycle: CycleObjective, capture: CapturePair
+) -> dict[str, float]:
+    """Scores of a capture without truth."""
+    device = next(generator.parameters()).device
+    sample = to_device(_whole(capture), device)
+    with torch.random.fork_rng():
+        torch.manual_seed(_HIDING_SEED)
+        seen, hidden = cycle.hide(sample)
+    output = correct_batch(generator, seen)
+    rebuilt = cycle.rebuild(output.frames, sample)
+    errors = (torch.stack((rebuilt.whole, rebuilt.split), dim=1) - sample.pair[:, None]).square()
+    if hidden is not None:
+        errors = errors[hidden[:, None].expand_as(errors)]
+    mean = float(errors.double().mean())
+    disagreement = find_disagreement(sample.pair, output.flows[-1]).mean
+    return {
+        "cycle_psnr": -10 * math.log10(mean) if mean else math.inf,
+        "disagreement": 255 * float(disagreement),
+    }
+
+
+def _whole(capture: CapturePair) -> TrainingSample:
+    """A batch of one: the capture at t = 0.5, cut at right and bottom to the generator's grid.
+
+    Raises:
+        InputError: it is smaller than that grid.
+    """
+    if min(capture.height, capture.width) < SIZE_MULTIPLE:
+        raise InputError(
+            f"{capture.name}: {capture.height}x{capture.width} (rows x columns) is too small to "
+            f"validate on; expected at least {SIZE_MULTIPLE} of either"
+        )
+    height, width = (
+        size // SIZE_MULTIPLE * SIZE_MULTIPLE for size in (capture.height, capture.width)
+    )
+    cut = crop(capture, top=0, left=0, height=height, width=width)
+    return TrainingSample(cut.pair[None], cut.scan_time[None], torch.tensor([0.5]))
+
+
+def _mean(name: str, values: list[float]) -> float:
+    return mean_psnr(values) if name.endswith("psnr") else sum(values) / len(values)

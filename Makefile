@@ -22,7 +22,7 @@ demo: $(READY)  ## correct the two bundled captures with the bundled weights
 	$(RUN) main_test_real.py --opt options/test_real.json
 
 eval: $(READY) $(YARDSTICK)  ## score the default network on 24 simulated scenes, made once
-	$(RUN) main_test.py --opt options/eval.json
+	$(RUN) main_test.py --opt options/recipes/eval.json
 
 $(YARDSTICK): | $(READY)
 	$(RUN) -m data.create_rs_dataset $@ --count 24

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from data.dataset_writer.strengths import read_strengths
+from data.dataset_writer.folder import read_strengths
 from data.files.images import prepare_output_folder
 from data.rs_gopro import RSGOPRO
 from utils.correction.methods import load_method

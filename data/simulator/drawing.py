@@ -14,7 +14,7 @@ from torch import Tensor
 
 from data.simulator.imaging import Imaging
 from data.simulator.layers import Layer
-from data.simulator.outlines import draw_outline
+from data.simulator.procedural_textures import draw_outline
 from data.simulator.scene import Scene
 from data.simulator.textures import cut_window
 from data.simulator.trajectories import (

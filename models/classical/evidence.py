@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from models.camera.path import swing_basis
 from models.classical.field import CELL, MotionField, length_of, sample_cells, sample_swing, swung
-from models.measurement.brightness import fit_levels
 from models.measurement.flow_measurement import Measurement
 from models.measurement.sampling import SmoothedView, sample_image
+from models.measurement.statistics import fit_levels
 
 Array = npt.NDArray[np.float32]
 Luma = npt.NDArray[np.uint8]

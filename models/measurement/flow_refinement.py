@@ -10,9 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.measurement.brightness import fit_levels
 from models.measurement.sampling import SmoothedView, sample_image, spacing_between
-from models.measurement.statistics import geman_mcclure_weight
+from models.measurement.statistics import fit_levels, geman_mcclure_weight
 
 Array = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]

@@ -6,11 +6,13 @@ and nothing is computed twice.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
 
 
 def sum_of_parts(batch: Tensor, size: int, term: Callable[[Tensor, slice], Tensor]) -> Tensor:
@@ -53,3 +55,17 @@ class _Known(torch.autograd.Function):
         """The known gradient times that of the value."""
         (gradient,) = ctx.saved_tensors
         return gradient * outer, None, None
+
+
+def recompute(network: nn.Module) -> None:
+    """Keep of the network's blocks only what enters them; the rest is made again going backwards.
+
+    Args:
+        network: a generator or refiner, changed in place; its weights and names stay.
+    """
+    for part in network.children():
+        for block in part.children():
+            again = partial(
+                checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False
+            )
+            setattr(block, "forward", again)  # noqa: B010 - mypy refuses to assign to a method

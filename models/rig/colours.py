@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from models.flow.dis import single_threaded_opencv
-from models.measurement.brightness import fit_line
 from models.measurement.flow_measurement import Measurement, measure_pair, to_pixels
 from models.measurement.sampling import sample_image
+from models.measurement.statistics import fit_line
 
 Array = npt.NDArray[np.float32]
 Samples = tuple[Array, Array, npt.NDArray[np.bool_]]

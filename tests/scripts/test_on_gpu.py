@@ -24,7 +24,7 @@ from models.reference.generator import plain_correct
 from models.reference.step import plain_cycle
 from tests.models.test_objectives import RELEASED_LOSS, random_batch
 from utils.checkpoint import latest, load_generator, load_training
-from utils.training.records import read_records
+from utils.training.reporting import read_records
 
 pytestmark = [
     pytest.mark.gpu,

@@ -16,7 +16,7 @@ import main_train_stage1
 import main_train_stage2
 from utils.checkpoint import latest, load_generator, load_training
 from utils.options.command_line import run
-from utils.training.records import read_records
+from utils.training.reporting import read_records
 
 ROOT = Path(__file__).parents[2]
 STAGE1, STAGE2 = "main_train_stage1.py", "main_train_stage2.py"

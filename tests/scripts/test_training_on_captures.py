@@ -20,7 +20,7 @@ from utils.checkpoint import load_generator, save_weights
 from utils.options.command_line import run
 from utils.options.training import TrainingOptions
 from utils.training.generator import build_generator, build_objective
-from utils.training.records import read_records
+from utils.training.reporting import read_records
 from utils.training.validation import Validation
 
 ROOT = Path(__file__).parents[2]

@@ -16,8 +16,7 @@ from data.files.images import prepare_output_folder, to_uint8
 from data.rs_gopro import RSGOPRO
 from models.inference.correction import BASELINES, Method, frame_instants
 from utils.errors import InputError
-from utils.evaluation.band_scores import BandScore, score_bands
-from utils.evaluation.scores import FrameScore
+from utils.evaluation.scores import BandScore, FrameScore, score_bands
 from utils.metrics import BAND, PROTOCOLS, Image, Rounding, band_psnr, psnr, ssim_map
 from utils.options.evaluation import EvaluationOptions
 from utils.pictures.frame_files import write_frames

@@ -87,6 +87,9 @@ def _flat(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def _read(file: Path) -> dict[str, Any]:
+    moved = file.parent / "recipes" / file.name
+    if not file.exists() and moved.exists():
+        raise InputError(f"{file}: no such option file; it moved to {moved}")
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

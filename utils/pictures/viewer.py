@@ -22,8 +22,13 @@ import numpy as np
 from data.camera_timing import Direction
 from data.files.images import replacing
 from utils.metrics import Image
-from utils.pictures.colour import ShownFlows, draw_flow_wheel
-from utils.pictures.error_pictures import BRIGHTEST_ERROR, draw_error_scale, error_picture
+from utils.pictures.colour import (
+    BRIGHTEST_ERROR,
+    ShownFlows,
+    draw_error_scale,
+    draw_flow_wheel,
+    error_picture,
+)
 
 VIEWER = "index.html"
 

@@ -39,7 +39,7 @@ from utils.training.curves import plot_lines
 from utils.training.data import build_validation_set
 from utils.training.experiment import write_json
 from utils.training.generator import build_generator
-from utils.training.records import read_records
+from utils.training.reporting import read_records
 
 WEIGHTS = "generator.safetensors"
 MEAN = "mean"
@@ -51,7 +51,7 @@ _TEST_SEED = 2_000_000  # of the scenes that are scored; validation starts at 1,
 def main() -> None:
     """Read the command line, train and score what is missing, write table and curves."""
     arguments = parse_arguments(
-        str(__doc__), extra=_add_arguments, default_options="options/claim.json"
+        str(__doc__), extra=_add_arguments, default_options="options/recipes/claim.json"
     )
     if arguments.scenes < 1:
         raise InputError(f"--scenes {arguments.scenes}: expected at least 1")

@@ -1,21 +1,23 @@
-"""Make the README's before/after animation: `python -m utils.tools.demo_pictures [--output FILE]`.
+"""Make the bundled demo captures and the README's animation: `python -m utils.tools.demo_pictures`.
 
-Both rolling-shutter images of a simulated scene stand beside the frames that the bundled weights
-make of them, forth and back.
+The animation shows both rolling-shutter images of a simulated scene beside the frames that the
+bundled weights make of them, forwards and backwards.
 """
 
 import argparse
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
 
-from data.files.images import to_uint8, write_gif
+from data.files.images import prepare_output_folder, to_uint8, write_gif, write_image
 from data.simulator.drawing import SceneSettings, draw_scene
 from data.simulator.textures import BUNDLED_PHOTOS, load_textures
 from models.inference.arrays import load_correction
 from utils.metrics import Image
+from utils.options.command_line import run
 from utils.pictures.contact_sheet import draw_sheet
 
 _PHOTOS, _SEED = ("rocket.jpg", "motorcycle_left.png"), 8  # picked by eye
@@ -45,13 +47,48 @@ def draw_animation() -> list[Image]:
     return [*pictures, *pictures[-2:0:-1]]
 
 
+class Sample(NamedTuple):
+    """A demo capture: the photos its scene is drawn from and a seed that was picked by eye."""
+
+    photos: tuple[str, ...]
+    seed: int
+
+
+SAMPLES = {
+    "astronaut": Sample(("astronaut.png", "coffee.png"), seed=204),
+    "coffee": Sample(("coffee.png", "chelsea.png"), seed=1240),
+}
+SETTINGS = SceneSettings(
+    height=288, width=384, camera_motion=26.0, object_motion=24.0, acceleration=4.0, max_objects=1
+)
+
+
+def make_samples(folder: Path) -> None:
+    """Write `NAME/0_t2b.png` and `NAME/0_b2t.png` for every sample into `folder`.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    photos = dict(zip(BUNDLED_PHOTOS, load_textures(None), strict=True))
+    for name, sample in SAMPLES.items():
+        scene = draw_scene([photos[photo] for photo in sample.photos], SETTINGS, sample.seed)
+        capture = scene.capture([], name=name)
+        prepare_output_folder(folder / name)
+        write_image(folder / name / "0_t2b.png", to_uint8(capture.t2b))
+        write_image(folder / name / "0_b2t.png", to_uint8(capture.b2t))
+
+
 def main() -> None:
-    """Read the command line and write the animation."""
+    """Read the command line and write the animation and the samples."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    default = Path(__file__).parents[2] / "docs" / "before_after.gif"
-    parser.add_argument("--output", type=Path, default=default, help="default: %(default)s")
-    write_gif(parser.parse_args().output, draw_animation(), _FPS)
+    root = Path(__file__).parents[2]
+    animation, samples = root / "docs" / "before_after.gif", root / "data" / "samples"
+    parser.add_argument("--animation", type=Path, default=animation, help="default: %(default)s")
+    parser.add_argument("--samples", type=Path, default=samples, help="default: %(default)s")
+    arguments = parser.parse_args()
+    make_samples(arguments.samples)
+    write_gif(arguments.animation, draw_animation(), _FPS)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -16,7 +16,7 @@ def plot_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Draw every recorded quantity over the steps, one panel each, into a PNG.
 
     Args:
-        records: as `utils.training.records.read_records` returns them; nulls are gaps.
+        records: as `utils.training.reporting.read_records` returns them; nulls are gaps.
         path: the PNG.
 
     Raises:

@@ -13,8 +13,8 @@ from data.real_pairs import RealPairs
 from data.rs_gopro import RSGOPRO
 from data.simulator.drawing import SceneSettings, draw_scene
 from data.simulator.textures import load_textures
-from data.training.cached_samples import KeptSamples
 from data.training.crops import FolderTrainingSet, SimulatedTrainingSet, TrainingSetSettings
+from data.training.loader import KeptSamples
 from utils.errors import InputError
 from utils.options.data import DataOptions
 from utils.options.training import TrainingOptions

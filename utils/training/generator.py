@@ -12,7 +12,7 @@ from models.flow.networks import load_flow
 from models.losses.terms import load_perceptual
 from models.networks import Corrector
 from models.objectives import CycleObjective, DistillationObjective, SupervisedObjective
-from models.parts.recomputation import recompute
+from models.parts.memory_saving import recompute
 from utils.checkpoint import Architecture, expect_architecture, load_generator, save_weights
 from utils.options.training import PathOptions, StepOptions, TrainingOptions
 from utils.training.data import ValidationCaptures

@@ -25,8 +25,7 @@ from utils.system.device import reuse_memory
 from utils.system.stopping import StopRequest, stop_requests
 from utils.training.curves import plot_curves
 from utils.training.experiment import Experiment
-from utils.training.records import read_records
-from utils.training.reporting import Reporter
+from utils.training.reporting import Reporter, read_records
 from utils.training.resuming import restore, save
 from utils.training.step import Training, take_step
 from utils.training.step_memory import announce_step, explain_exhaustion

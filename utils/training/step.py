@@ -14,9 +14,9 @@ from torch.nn.utils import clip_grad_norm_
 
 from data.capture import Sample, split_batch
 from models.parts.precision import is_lower
+from utils.options.training import LoopOptions
 from utils.system.stopping import StopRequest
 from utils.training.experiment import Experiment
-from utils.training.schedule import learning_rate
 
 
 @dataclass
@@ -156,3 +156,18 @@ def _agree(losses: Mapping[str, Tensor], training: Training) -> tuple[dict[str, 
     if anyone_asked and not asked:
         asked = signal.SIGTERM  # another process was asked
     return dict(zip(losses, means, strict=True)), asked
+
+
+def learning_rate(step: int, options: LoopOptions) -> float:
+    """Learning rate of a step: cosine annealing with warm restarts, after a linear warmup.
+
+    Args:
+        step: number of finished steps; 0 for the first.
+        options: `G_optimizer_lr` falls to `G_scheduler_eta_min` over `G_scheduler_periods` steps
+            and starts again; during the first `warmup_steps` it also rises in proportion.
+    """
+    position = (step % options.G_scheduler_periods) / options.G_scheduler_periods
+    highest, lowest = options.G_optimizer_lr, options.G_scheduler_eta_min
+    annealed = lowest + (highest - lowest) * (1 + math.cos(math.pi * position)) / 2
+    warmth = min(1.0, (step + 1) / options.warmup_steps) if options.warmup_steps else 1.0
+    return warmth * annealed

@@ -16,7 +16,7 @@ from data.simulator.scene import Scene
 from data.simulator.trajectories import Motion, shift_and_scale
 from data.time_maps import scan_time
 from utils.errors import InputError
-from utils.tools.make_samples import SAMPLES, make_samples
+from utils.tools.demo_pictures import SAMPLES, make_samples
 
 HEIGHT, WIDTH = 90, 120
 SETTINGS = SceneSettings(

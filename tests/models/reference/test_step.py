@@ -12,7 +12,7 @@ from models.generator import Generator
 from models.losses.terms import Perceptual
 from models.objectives import CycleObjective, DistillationObjective
 from models.parts.correlation import correlation
-from models.parts.recomputation import recompute
+from models.parts.memory_saving import recompute
 from models.reference.formula_weights import fill_by_formula
 from models.reference.step import plain_correlation, plain_cycle, plain_distillation
 from tests.models.test_objectives import RELEASED_LOSS, random_batch

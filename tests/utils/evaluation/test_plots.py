@@ -9,9 +9,8 @@ from matplotlib.axes import Axes
 
 from utils.errors import InputError
 from utils.evaluation import plots
-from utils.evaluation.band_scores import BandScore
 from utils.evaluation.plots import plot_scores
-from utils.evaluation.scores import FrameScore
+from utils.evaluation.scores import BandScore, FrameScore
 
 
 def score(method: str, pair: str, frame: int, psnr: float) -> FrameScore:

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from utils.errors import InputError
-from utils.evaluation.band_scores import BandScore
 from utils.evaluation.report import format_tables, summarise_all, write_report
-from utils.evaluation.scores import FrameScore
+from utils.evaluation.scores import BandScore, FrameScore
 from utils.options.evaluation import EvaluationOptions
 
 OPTIONS = EvaluationOptions.model_validate(

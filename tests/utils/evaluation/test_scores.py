@@ -1,9 +1,18 @@
 import math
 
+import numpy as np
 import pytest
 
-from utils.evaluation.band_scores import BandScore
-from utils.evaluation.scores import FrameScore, summarise, summarise_bands
+from tests.helpers.capture_folders import random_pixels
+from utils.evaluation.scores import (
+    BandScore,
+    FrameScore,
+    average_bands,
+    score_bands,
+    summarise,
+    summarise_bands,
+)
+from utils.metrics import band_psnr, psnr, ssim, ssim_map
 
 
 def score(pair: str, psnr: float, ssim: float = 0.5, band: float = 10.0) -> FrameScore:
@@ -37,3 +46,63 @@ def test_bands_are_averaged_over_frames_then_pairs() -> None:
     ]
     (band,) = summarise_bands(scores)
     assert band == (0, pytest.approx(32.5), pytest.approx(0.325))
+
+
+TRUTH = random_pixels("truth", (150, 170))
+
+
+def bands_of(image: np.ndarray, border: int = 0) -> dict[str, BandScore]:
+    similarity = ssim_map(image, TRUTH, border)
+    return {band.label: band for band in score_bands(image, TRUTH, similarity, border=border)}
+
+
+def test_an_error_counts_in_its_band_alone() -> None:
+    image = TRUTH.copy()
+    image[20, 100] ^= 128  # 20 px from the top, further from all else
+    bands = bands_of(image)
+    assert list(bands) == ["0-8", "8-16", "16-32", "32-64", "64+"]
+    assert [math.isfinite(band.psnr) for band in bands.values()] == [
+        False,
+        False,
+        True,
+        False,
+        False,
+    ]
+    pixels = (150 - 32) * (170 - 32) - (150 - 64) * (170 - 64)
+    assert bands["16-32"].psnr == pytest.approx(10 * math.log10(255**2 * pixels / 128**2))
+    # Windows reach 5 px further than their middle.
+    assert [band.ssim == 1 for band in bands.values()] == [True, False, False, True, True]
+
+
+def test_bands_are_those_of_the_band_along_the_border() -> None:
+    image = random_pixels("image", TRUTH.shape[:2])
+    bands = bands_of(image)
+    assert bands["0-8"].psnr == pytest.approx(band_psnr(image, TRUTH, 8))
+    assert bands["64+"].psnr == pytest.approx(psnr(image, TRUTH, 64))
+    # SSIM of what lies further in than 64 px: windows whose middle does.
+    assert bands["64+"].ssim == pytest.approx(ssim(image, TRUTH, 64 - 5))
+
+
+def test_a_cropped_border_leaves_bands_out_but_does_not_move_them() -> None:
+    image = random_pixels("image", TRUTH.shape[:2])
+    whole, cropped = bands_of(image), bands_of(image, border=20)
+    assert list(cropped) == ["16-32", "32-64", "64+"]
+    assert cropped["32-64"] == pytest.approx(whole["32-64"])
+    inner = np.s_[20:-20, 20:-20]
+    assert cropped["16-32"].psnr == pytest.approx(band_psnr(image[inner], TRUTH[inner], 12))
+
+
+def test_small_images_have_only_the_outer_bands() -> None:
+    image, truth = random_pixels("a", (17, 11)), random_pixels("b", (17, 11))
+    (band,) = score_bands(image, truth, ssim_map(image, truth), border=0)
+    assert band.start == 0 and band.psnr == pytest.approx(psnr(image, truth))
+    assert band.ssim == pytest.approx(ssim(image, truth))
+
+
+def test_averages_go_over_the_frames_that_have_a_band() -> None:
+    frames = [
+        [BandScore(0, 20.0, 0.5), BandScore(8, 30.0, 0.75)],
+        [BandScore(0, math.inf, 1.0)],
+    ]
+    assert average_bands(frames) == [BandScore(0, 20.0, 0.75), BandScore(8, 30.0, 0.75)]
+    assert average_bands([]) == []

@@ -14,7 +14,7 @@ def test_bundled_options_are_valid() -> None:
     evaluation = load_options(OPTIONS / "test.json", (), EvaluationOptions)
     assert evaluation.protocols == ("released",) and evaluation.frames is None
     assert evaluation.method == "network"
-    yardstick = load_options(OPTIONS / "eval.json", (), EvaluationOptions)
+    yardstick = load_options(OPTIONS / "recipes" / "eval.json", (), EvaluationOptions)
     assert yardstick.protocols == ("full",) and yardstick.baselines
 
 

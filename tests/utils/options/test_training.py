@@ -18,9 +18,11 @@ from utils.options.real import RealOptions
 from utils.options.training import TrainingOptions
 
 OPTIONS = Path(__file__).parents[3] / "options"
-TRAINING_FILES = (
-    *("train_stage1", "train_stage2", "smoke", "smoke_stage2"),
-    *("finetune_captures", "finetune_captures_stage2"),
+RECIPES = OPTIONS / "recipes"
+TRAINING_FILES = sorted(
+    file
+    for file in [*OPTIONS.glob("*.json"), *RECIPES.glob("*.json")]
+    if not file.stem.startswith(("test", "eval", "train_flow"))
 )
 
 MINIMAL = """
@@ -52,9 +54,17 @@ def problem(file: Path, *overrides: str) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("name", TRAINING_FILES)
-def test_shipped_files_parse(name: str) -> None:
-    load(OPTIONS / f"{name}.json")
+@pytest.mark.parametrize("file", TRAINING_FILES, ids=lambda file: file.stem)
+def test_shipped_files_parse(file: Path) -> None:
+    load(file)
+
+
+def test_a_recipe_is_found_where_it_moved() -> None:
+    said = problem(OPTIONS / "train_refiner.json")
+    assert said == (
+        f"{OPTIONS / 'train_refiner.json'}: no such option file; it moved to "
+        f"{RECIPES / 'train_refiner.json'}"
+    )
 
 
 def test_stage_1_is_the_released_recipe() -> None:

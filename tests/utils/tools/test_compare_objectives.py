@@ -14,7 +14,7 @@ from utils.options.training import TrainingOptions
 from utils.tools.compare_objectives import MEAN, WEIGHTS, Comparison
 from utils.tools.comparison_variants import START, VARIANTS, Variant
 
-FILE = "options/claim.json"
+FILE = "options/recipes/claim.json"
 SCENE = {"height": 96, "width": 96, "camera_motion": 4, "object_motion": 4, "max_objects": 1}
 TINY = [
     "path.pretrained_netG=null",

@@ -32,7 +32,7 @@ from utils.training.flow_network import (
     preview_flow,
     save_pwc,
 )
-from utils.training.records import read_records
+from utils.training.reporting import read_records
 
 ROOT = Path(__file__).parents[3]
 SCENE = {"height": 64, "width": 64, "camera_motion": 4, "object_motion": 4, "max_objects": 1}
@@ -215,7 +215,7 @@ def test_the_preview_shows_frames_and_flows() -> None:
 def test_bad_input_is_one_line_and_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys, tmp_path: Path, overrides, message: str
 ) -> None:
-    file = str(ROOT / "options" / "train_flow_cpu_coarse.json")
+    file = str(ROOT / "options" / "recipes" / "train_flow_cpu_coarse.json")
     root = [f"path.root={tmp_path / 'out'}", "datasets.train.data_root=null"]
     monkeypatch.setattr("sys.argv", ["train_flow", "--opt", file, "--set", *root, *overrides])
     with pytest.raises(SystemExit) as caught:
@@ -231,6 +231,6 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     "name", ["train_flow", "train_flow_cpu", "train_flow_cpu_again", "train_flow_cpu_coarse"]
 )
 def test_option_files(name: str) -> None:
-    chosen = load_options(ROOT / "options" / f"{name}.json", [], FlowTrainingOptions)
+    chosen = load_options(ROOT / "options" / "recipes" / f"{name}.json", [], FlowTrainingOptions)
     assert chosen.datasets.valid is not None
     assert json.loads(chosen.model_dump_json())["netF"] == {"matching": "cosine"}

@@ -23,7 +23,7 @@ from utils.options.training import TrainingOptions
 from utils.system.distributed import Processes
 from utils.training.experiment import open_experiment
 from utils.training.generator import build_objective
-from utils.training.records import read_records
+from utils.training.reporting import read_records
 
 CPU = torch.device("cpu")
 

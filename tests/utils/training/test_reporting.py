@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from utils.errors import InputError
 from utils.training.curves import plot_curves
-from utils.training.records import Recorder, read_records
+from utils.training.reporting import Recorder, read_records
 
 
 def test_records_are_one_json_object_per_line(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from torch.utils.data import Dataset
 from data.capture import TrainingSample
 from data.simulator.drawing import SceneSettings
 from data.simulator.textures import load_textures
-from data.training.cached_samples import KeptSamples
 from data.training.crops import SimulatedTrainingSet, TrainingSetSettings
+from data.training.loader import KeptSamples
 
 
 class Counted(Dataset[TrainingSample]):

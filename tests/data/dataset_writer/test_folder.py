@@ -3,8 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from data.dataset_writer.folder import write_description
-from data.dataset_writer.strengths import read_strengths
+from data.dataset_writer.folder import read_strengths, write_description
 from utils.errors import InputError
 
 

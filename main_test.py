@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data.dataset_writer.folder import read_strengths
 from data.files.images import prepare_output_folder
-from data.rs_gopro import RSGOPRO
+from data.layouts import open_captures
 from utils.correction.methods import load_method
 from utils.evaluation.evaluate import choose_methods, evaluate, plan_evaluation
 from utils.evaluation.example import EXAMPLE, write_example
@@ -31,7 +31,7 @@ def main() -> None:
 def test(options: EvaluationOptions, processes: Processes) -> None:
     """Make, save and score the frames of every capture, and report the scores."""
     data = options.datasets.test
-    captures = RSGOPRO(data.data_root, data.split)
+    captures = open_captures(data.dataset_type, data.data_root, data.split)
     strengths = read_strengths(data.data_root, data.split)
     folder = prepare_output_folder(Path(options.path.root) / options.task)
     plan = plan_evaluation(captures, options, folder)

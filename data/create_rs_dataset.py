@@ -22,9 +22,9 @@ from data.simulator.textures import load_textures
 from data.video.sources import FrameSource, open_frames_folder, open_video
 from models.flow.interpolation import Flow
 from models.flow.networks import load_flow
+from models.parts.device import choose_device
 from utils.errors import InputError
 from utils.options.command_line import run
-from utils.system.device import choose_device
 
 _RELIABLE_MOTION = 10.0  # px between neighbouring frames, beyond which interpolation fails
 

@@ -50,6 +50,7 @@ class RSGOPRO(Dataset[CapturePair]):
 
     Attributes:
         pairs: files of each capture, by sequence (natural order) and index.
+        names: of the captures, in that order.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class RSGOPRO(Dataset[CapturePair]):
             for pair in _list_pairs(sequence, with_truth=with_truth)
         ]
         _check_frame_counts(self.pairs)
+        self.names = [pair.name for pair in self.pairs]
 
     def __len__(self) -> int:
         """Number of captures."""

@@ -6,13 +6,13 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from models.inference.arrays import ArrayCorrector, load_correction
+    from models.inference.arrays import ArrayCorrection, load_correction
 
-__all__ = ["ArrayCorrector", "load_correction"]
+__all__ = ["ArrayCorrection", "load_correction"]
 
 
 def __getattr__(name: str) -> Any:
-    # On demand: what it imports imports modules of this package in turn.
+    # On demand: options read this package's tables without waiting for PyTorch.
     if name not in __all__:
         raise AttributeError(f"module 'models' has no attribute {name!r}")
     from models.inference import arrays

@@ -6,7 +6,7 @@ Modules carry the names of the released weights, so its state dict is that of th
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -23,15 +23,12 @@ from models.parts.pwc_blocks import (
     Matching,
     describe_level,
 )
+from models.parts.settings import FLOW_SIZE_MULTIPLE, Channels
 from models.warping import Sampling
 from models.weight_files import load_strictly, read_architecture, read_state
 from utils.errors import InputError
 
 T = TypeVar("T")
-ChannelOrder = Literal["rgb", "bgr"]
-
-SIZE_MULTIPLE = 64
-"""Six halvings: what the sides of the network's input must be a multiple of."""
 
 
 class PWCNet(nn.Module):
@@ -48,7 +45,7 @@ class PWCNet(nn.Module):
         self,
         sampling: Sampling = "aligned",
         *,
-        channels: ChannelOrder = "rgb",
+        channels: Channels = "rgb",
         matching: Matching = "product",
     ) -> None:
         """Build the network with PyTorch's default initial weights."""
@@ -124,7 +121,7 @@ class PWCNet(nn.Module):
         """Features of images (B, 3, H, W) at the six levels, finest first."""
         if self.channels == "bgr":
             images = images.flip(1)
-        rows, columns = (round_up(side, SIZE_MULTIPLE) for side in images.shape[-2:])
+        rows, columns = (round_up(side, FLOW_SIZE_MULTIPLE) for side in images.shape[-2:])
         # In this layout convolutions need no copies of what they take and give.
         resized = _resize(images, rows, columns).contiguous(memory_format=torch.channels_last)
         return self.moduleExtractor(resized)
@@ -160,7 +157,7 @@ def load_pwc(path: str | Path, sampling: Sampling = "aligned") -> PWCNet:
     state, stated = read_state(path), read_architecture(path)
     matching: Matching = _one_of(("product", "cosine"), stated.get("matching", "product"), path)
     default = "rgb" if Path(path).suffix == ".safetensors" else "bgr"
-    order: ChannelOrder = _one_of(("rgb", "bgr"), stated.get("channels", default), path)
+    order: Channels = _one_of(("rgb", "bgr"), stated.get("channels", default), path)
     network = PWCNet(sampling, channels=order, matching=matching)
     load_strictly(network, released_names(state), path)
     return network.eval().requires_grad_(False)
@@ -196,7 +193,7 @@ def _flow_of(found: Sequence[FlowLevel], images: Tensor) -> Tensor:
 def _pixels_per_unit(flow: Tensor, images: Tensor) -> Tensor:
     """(2, 1, 1) pixels (x, y) of the images in the network's unit of flow, float32 or better."""
     height, width = images.shape[-2:]
-    shares = [side / round_up(side, SIZE_MULTIPLE) for side in (width, height)]
+    shares = [side / round_up(side, FLOW_SIZE_MULTIPLE) for side in (width, height)]
     dtype = torch.promote_types(flow.dtype, torch.float32)
     scale = torch.tensor(shares, dtype=dtype).to(flow.device, non_blocking=True)
     return scale[:, None, None] * FLOW_SCALE

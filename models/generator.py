@@ -1,7 +1,7 @@
 """The correction network: a dual pair and time offsets to global-shutter frames."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,12 +12,9 @@ from models.parts.generator_blocks import (
     WarpedContextNet,
 )
 from models.parts.generator_layers import resize_flow, scaled, warp_to_frames
+from models.parts.network import CorrectionNetwork, CorrectionOutput, check_inputs
+from models.parts.settings import Channels
 from models.warping import Canvas, prepare_canvas
-
-Channels = Literal["rgb", "bgr"]
-
-SIZE_MULTIPLE = 32
-"""Image sides must be multiples of this: five halvings, or a scale of 8 and two."""
 
 _BLOCK_CHANNELS = (192, 128, 96, 48)
 _PRELU_SLOPE = 0.25  # PyTorch's initial one
@@ -37,29 +34,14 @@ class EncodedPairs(NamedTuple):
     context: tuple[Canvas, ...]
 
 
-class GeneratorOutput(NamedTuple):
-    """Frames, and the flows they were made with.
-
-    Attributes:
-        frames: (B, T, 3, H, W) RGB in [0, 1]; only those wanted, of which there are T.
-        flows: four of (B, 4 * T, H/2, W/2), coarse to fine: (dx, dy) from each frame to t2b, then
-            from each frame to b2t, in pixels of the half-size grid.
-    """
-
-    frames: Tensor
-    flows: tuple[Tensor, Tensor, Tensor, Tensor]
-
-
-class Generator(nn.Module):
+class Generator(CorrectionNetwork):
     """Dual reversed rolling-shutter correction network of SelfDRSC (paper, section 3).
 
     At `width` 1.0 its state-dict names and shapes are the released ones.
-
-    Attributes:
-        channels: channel order its weights expect inside; inputs and outputs are RGB in any case.
     """
 
-    net_type: Literal["generator"] = "generator"
+    net_type = "generator"
+    checkpointed_step_bytes: ClassVar[tuple[float, float] | None] = (1_800, 500)
 
     def __init__(
         self,
@@ -80,16 +62,7 @@ class Generator(nn.Module):
         Raises:
             ValueError: an argument is not positive, or `channels` is unknown.
         """
-        super().__init__()
-        if num_frames < 1 or n_feats < 1 or width <= 0:
-            given = f"num_frames={num_frames}, n_feats={n_feats}, width={width}"
-            raise ValueError(f"num_frames, n_feats and width must be positive, got {given}")
-        if channels not in ("rgb", "bgr"):
-            raise ValueError(f"channels must be 'rgb' or 'bgr', got {channels!r}")
-        self.num_frames = num_frames
-        self.n_feats = n_feats
-        self.width = width
-        self.channels: Channels = channels
+        super().__init__(num_frames, n_feats, width, channels=channels)
         features = scaled(n_feats, width)
         c0, c1, c2, c3 = (scaled(channels, width) for channels in _BLOCK_CHANNELS)
         self.flow_net = FlowNet(num_frames, (c0, c1, c2, c3))
@@ -97,13 +70,10 @@ class Generator(nn.Module):
         self.ife_net = SynthesisNet(num_frames, features)
         self.apply(_initialise)
 
-    def forward(self, pair: Tensor, offsets: Tensor) -> GeneratorOutput:
-        """Correct a batch of pairs.
-
-        Args:
-            pair: (B, 2, 3, H, W) RGB in [0, 1]: t2b, b2t; H and W multiples of 32.
-            offsets: (B, 2 * T, H, W) time from each frame to the pixel's exposure in [-1, 1] (see
-                `data.time_maps.offset_maps`): T maps of t2b, then T maps of b2t.
+    def forward(
+        self, pair: Tensor, offsets: Tensor, cues: Tensor | None = None
+    ) -> CorrectionOutput:
+        """Correct a batch of pairs; see `CorrectionNetwork.forward`.
 
         Raises:
             ValueError: a shape is not as stated.
@@ -124,14 +94,8 @@ class Generator(nn.Module):
 
     def decode(
         self, encoded: EncodedPairs, offsets: Tensor, wanted: Sequence[int] | None = None
-    ) -> GeneratorOutput:
-        """Make frames of encoded pairs.
-
-        Args:
-            encoded: of B pairs, or of one for all B rows of the offsets.
-            offsets: (B, 2 * T, H, W) as `forward` takes them.
-            wanted: indices of the frames to make; all T by default. The flows are of all T.
-        """
+    ) -> CorrectionOutput:
+        """Make frames of encoded pairs; see `CorrectionNetwork.decode`."""
         chosen = range(self.num_frames) if wanted is None else wanted
         flows = self.flow_net(encoded.pair, offsets, encoded.canvas).flows
         flow = resize_flow(flows[-1], 2)
@@ -139,7 +103,7 @@ class Generator(nn.Module):
         context = self._context(encoded.context, flows[-1])
         residual, mask = self.ife_net(warped, flow, context, wanted=chosen)
         frames = self._blend(warped, residual, mask, chosen)
-        return GeneratorOutput(frames.flip(2) if self.channels == "bgr" else frames, flows)
+        return CorrectionOutput(frames.flip(2) if self.channels == "bgr" else frames, flows)
 
     def _context(self, context: Sequence[Canvas], flow: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Warped features of t2b and b2t at each scale."""
@@ -161,27 +125,6 @@ class Generator(nn.Module):
         share = torch.sigmoid(mask.to(from_t2b.dtype))
         change = torch.tanh(residual.to(from_t2b.dtype) / 2)  # 2 sigmoid(r) - 1
         return (torch.lerp(from_b2t, from_t2b, share) + change).clamp(0, 1)
-
-
-def check_inputs(
-    pair: Tensor, offsets: Tensor, num_frames: int, multiple: int = SIZE_MULTIPLE
-) -> None:
-    """Check what a generator is given.
-
-    Raises:
-        ValueError: a shape is not as `Generator.forward` states.
-    """
-    height, width = pair.shape[-2:]
-    if pair.ndim != 5 or pair.shape[1:3] != (2, 3):
-        raise ValueError(f"pair must be (B, 2, 3, H, W), got {tuple(pair.shape)}")
-    if height % multiple or width % multiple or not height or not width:
-        raise ValueError(
-            f"height and width must be multiples of {multiple}, got {height}x{width}; "
-            "models.inference.correction.correct takes any size"
-        )
-    expected = (pair.shape[0], 2 * num_frames, height, width)
-    if tuple(offsets.shape) != expected:
-        raise ValueError(f"offsets must be {expected}, got {tuple(offsets.shape)}")
 
 
 def _initialise(module: nn.Module) -> None:

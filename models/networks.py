@@ -1,14 +1,27 @@
-"""The correction networks that option files and weight files can name."""
+"""The correction networks that option files and weight files can name; needs no PyTorch.
 
-from collections.abc import Mapping
-from typing import Literal
+To add one, write a `models.parts.network.CorrectionNetwork` in a file of its own and add a line to
+`NETWORKS` (docs/EXTENDING.md).
+"""
 
-from models.generator import Generator
-from models.refiner.network import Refiner
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
 
-Corrector = Generator | Refiner
-"""A network from a pair and time offsets to frames and flows."""
+if TYPE_CHECKING:
+    from models.parts.network import CorrectionNetwork
 
-NetType = Literal["generator", "refiner"]
+NETWORKS: dict[str, str] = {
+    "generator": "models.generator:Generator",
+    "refiner": "models.refiner.network:Refiner",
+}
+"""Class of each network, "module:name", by its `net_type`."""
 
-CORRECTORS: Mapping[NetType, type[Corrector]] = {"generator": Generator, "refiner": Refiner}
+
+def network_class(net_type: str) -> "type[CorrectionNetwork]":
+    """The class of a network.
+
+    Raises:
+        KeyError: there is no such network.
+    """
+    network: type[CorrectionNetwork] = resolve_name(NETWORKS[net_type])
+    return network

@@ -16,25 +16,18 @@ from data.time_maps import offset_maps
 from models.classical.field import CELL
 from models.distortion import Rebuilt, rebuild
 from models.flow.networks import flows_between
-from models.generator import GeneratorOutput
 from models.losses.hidden_pixels import hide_pixels
-from models.losses.terms import (
-    Loss,
-    add,
-    charbonnier,
-    decibels,
-    flow_endpoint,
-    flow_variation,
-    weigh,
-)
-from models.parts.memory_saving import sum_of_parts
+from models.losses.objective import OF_IMAGES, Loss, Objective, add, weigh
+from models.losses.table import terms_of
+from models.parts.memory_saving import chunked_sum
+from models.parts.network import CorrectionOutput
 from models.warping import Sampling
 
 _FLOW_ORDER = ((0, 2), (2, 0), (0, 1), (1, 0), (1, 2), (2, 1))
 """Frames (0 -> 1, 1 -> 0, 0 -> t, t -> 0, t -> 1, 1 -> t) by their place among (0, t, 1)."""
 
 
-def correct_batch(generator: nn.Module, batch: TrainingSample) -> GeneratorOutput:
+def correct_batch(generator: nn.Module, batch: TrainingSample) -> CorrectionOutput:
     """Frames at 0, t and 1 of every capture in a batch."""
     t = batch.t
     times = torch.stack((torch.zeros_like(t), t, torch.ones_like(t)), dim=1)
@@ -44,7 +37,20 @@ def correct_batch(generator: nn.Module, batch: TrainingSample) -> GeneratorOutpu
     return generator(batch.pair, offsets, batch.cues)
 
 
-class CycleObjective(nn.Module):
+class CorrectionObjective(Objective):
+    """Objective of a correction network; what validation asks of it."""
+
+    @property
+    def rebuilding(self) -> "CycleObjective | None":
+        """What rebuilds both inputs from frames; None where nothing does."""
+        return None
+
+    def student_batch(self, batch: TrainingSample) -> TrainingSample:
+        """The part of a batch that the network in training sees."""
+        return batch
+
+
+class CycleObjective(CorrectionObjective):
     """Stage 1: rebuild both rolling-shutter inputs from the frames, without any true frame."""
 
     def __init__(
@@ -52,7 +58,7 @@ class CycleObjective(nn.Module):
         weights: Mapping[str, float],
         *,
         flow: nn.Module,
-        perceptual: nn.Module | None = None,
+        networks: Mapping[str, nn.Module] | None = None,
         sampling: Sampling = "aligned",
         flow_gradients: bool = True,
         hidden_share: float = 0.0,
@@ -60,24 +66,27 @@ class CycleObjective(nn.Module):
         """Build the objective.
 
         Args:
-            weights: factors of terms in `models.losses.weights.TERMS`; others are not computed.
+            weights: factors of terms that "cycle" offers (`models.losses.table`).
             flow: frozen network, (first, second) -> flow.
-            perceptual: frozen distance of two image batches; needed for the term `Perceptual`.
+            networks: of terms that have one; `Perceptual` needs VGG-19.
             sampling: rule of the distortion warping.
             flow_gradients: let gradients reach the frames through `flow`, as released.
-            hidden_share: share of the pixels that the generator does not see; if positive, image
+            hidden_share: share of the pixels that the network does not see; if positive, image
                 terms compare only these (`models.losses.hidden_pixels`).
 
         Raises:
-            ValueError: `Perceptual` is weighted but no network is given.
+            ValueError: the network of a weighted term is missing.
         """
-        super().__init__()
-        self.weights = dict(weights)
+        super().__init__(weights, networks)
         self.flow = flow
-        self.perceptual = _needed(perceptual, weights)
         self.sampling: Sampling = sampling
         self.flow_gradients = flow_gradients
         self.hidden_share = hidden_share
+
+    @property
+    def rebuilding(self) -> "CycleObjective":
+        """This objective."""
+        return self
 
     def forward(self, generator: nn.Module, batch: TrainingSample) -> Loss:
         """Cycle-consistency loss of a batch."""
@@ -92,7 +101,7 @@ class CycleObjective(nn.Module):
         return batch._replace(pair=pair, cues=None), hidden
 
     def judge(
-        self, output: GeneratorOutput, batch: TrainingSample, hidden: Tensor | None = None
+        self, output: CorrectionOutput, batch: TrainingSample, hidden: Tensor | None = None
     ) -> Loss:
         """Cycle loss of the generator's output; with `hidden`, images count at these pixels only.
 
@@ -112,10 +121,9 @@ class CycleObjective(nn.Module):
             return loss.total * share
 
         size = 1 if frames.device.type == "cpu" else len(frames)
-        images = Loss(sum_of_parts(frames, size, image_loss), terms)
-        if "Variation" not in self.weights:
-            return images
-        return add(images, weigh(self.weights, {"Variation": flow_variation(output.flows)}))
+        images = Loss(chunked_sum(frames, size, image_loss), terms)
+        of_flows = self.terms(["flows"], output.flows)
+        return add(images, weigh(self.weights, of_flows)) if of_flows else images
 
     def _cycle_terms(
         self, frames: Tensor, batch: TrainingSample, hidden: Tensor | None
@@ -127,7 +135,7 @@ class CycleObjective(nn.Module):
         if hidden is not None:
             chosen = hidden[:, None].expand_as(images)
             images, target = images[chosen], target.expand_as(images)[chosen]
-        terms = _image_terms(self.weights, self.perceptual, images, target)
+        terms = self.terms(OF_IMAGES, images, target)
         # The released loss sums its image terms over the four rebuilt images.
         return {name: 4 * value for name, value in terms.items()}
 
@@ -143,7 +151,7 @@ class CycleObjective(nn.Module):
             return flows_between(self.flow, frames, _FLOW_ORDER)
 
 
-class DistillationObjective(nn.Module):
+class DistillationObjective(CorrectionObjective):
     """Stage 2: cycle objective on an inner crop, plus a frozen teacher who sees the whole crop."""
 
     def __init__(self, cycle: CycleObjective, teacher: nn.Module, border: int) -> None:
@@ -157,11 +165,11 @@ class DistillationObjective(nn.Module):
         Raises:
             ValueError: `border` is not positive.
         """
-        super().__init__()
         if border < 1:
             raise ValueError(f"border must be at least 1, got {border}")
+        super().__init__(cycle.weights, dict(cycle.networks))
         self.cycle = cycle
-        self.teacher = teacher.requires_grad_(False).eval()
+        self.teacher: nn.Module = teacher.requires_grad_(False).eval()
         self.border = border
 
     def train(self, mode: bool = True) -> "DistillationObjective":
@@ -174,18 +182,21 @@ class DistillationObjective(nn.Module):
         """Cycle loss on the inner crop plus the distance to the teacher's frames."""
         with torch.no_grad():
             expected = self._inner(correct_batch(self.teacher, batch).frames)
-        inner = self.inner_batch(batch)
+        inner = self.student_batch(batch)
         seen, hidden = self.cycle.hide(inner)
         output = correct_batch(generator, seen)
         loss = self.cycle.judge(output, inner, hidden)
-        weights = self.cycle.weights
-        distances = _image_terms(weights, self.cycle.perceptual, output.frames, expected)
-        teacher = weigh(weights, distances)
+        teacher = weigh(self.weights, self.terms(OF_IMAGES, output.frames, expected))
         terms = {f"Teacher{name}": value for name, value in teacher.terms.items()}
         return add(loss, Loss(teacher.total, terms))
 
-    def inner_batch(self, batch: TrainingSample) -> TrainingSample:
-        """The crop that the student sees."""
+    @property
+    def rebuilding(self) -> CycleObjective:
+        """The stage-1 objective."""
+        return self.cycle
+
+    def student_batch(self, batch: TrainingSample) -> TrainingSample:
+        """The inner crop that the student sees."""
         rows = slice(self.border, batch.scan_time.shape[-1] - self.border)
         cues = None if batch.cues is None else self._inner(batch.cues, CELL)
         inner = TrainingSample(self._inner(batch.pair), batch.scan_time[:, rows], batch.t)
@@ -197,66 +208,22 @@ class DistillationObjective(nn.Module):
         return images[..., border:-border, border:-border]
 
 
-class SupervisedObjective(nn.Module):
+class SupervisedObjective(CorrectionObjective):
     """True frames at 0, t and 1, and on simulated scenes the exact flows to the inputs."""
-
-    def __init__(
-        self, weights: Mapping[str, float], *, perceptual: nn.Module | None = None
-    ) -> None:
-        """Build the objective.
-
-        Args:
-            weights: factors of terms in `models.losses.weights.TERMS`; others are not computed.
-            perceptual: as in `CycleObjective`.
-
-        Raises:
-            ValueError: `Perceptual` is weighted but no network is given.
-        """
-        super().__init__()
-        self.weights = dict(weights)
-        self.perceptual = _needed(perceptual, weights)
 
     def forward(self, generator: nn.Module, batch: TrainingSample) -> Loss:
         """Distance of the batch's frames to the truth.
 
         Raises:
-            ValueError: the batch has no true frames, or no exact flows and `Flow` is weighted.
+            ValueError: the batch has no true frames, or no exact flows though a term needs them.
         """
         if batch.truth is None:
             raise ValueError("the supervised objective needs true frames, the batch has none")
         output = correct_batch(generator, batch)
-        terms = _image_terms(self.weights, self.perceptual, output.frames, batch.truth)
-        if "Variation" in self.weights:
-            terms["Variation"] = flow_variation(output.flows)
-        if "Flow" in self.weights:
-            if batch.truth_flows is None:
-                raise ValueError("the term Flow needs exact flows, the batch has none")
-            terms["Flow"] = flow_endpoint(output.flows, batch.truth_flows)
+        terms = self.terms(OF_IMAGES, output.frames, batch.truth)
+        terms |= self.terms(["flows"], output.flows)
+        for name in terms_of("supervised", "true flows"):
+            if name in self.weights and batch.truth_flows is None:
+                raise ValueError(f"the term {name} needs exact flows, the batch has none")
+        terms |= self.terms(["true flows"], output.flows, batch.truth_flows)
         return weigh(self.weights, terms)
-
-
-def _image_terms(
-    weights: Mapping[str, float], perceptual: nn.Module | None, images: Tensor, target: Tensor
-) -> dict[str, Tensor]:
-    """Means over all images of the image terms that have a weight; `target` may be broadcast."""
-    terms = {}
-    if "Charbonnier" in weights:
-        terms["Charbonnier"] = charbonnier(images, target)
-    if "Decibels" in weights:
-        terms["Decibels"] = decibels(images, target)
-    if perceptual is not None:
-        terms["Perceptual"] = perceptual(images, target)
-    return terms
-
-
-def _needed(perceptual: nn.Module | None, weights: Mapping[str, float]) -> nn.Module | None:
-    """The perceptual distance if its term is weighted, else None.
-
-    Raises:
-        ValueError: it is weighted but not given.
-    """
-    if "Perceptual" not in weights:
-        return None
-    if perceptual is None:
-        raise ValueError("the term Perceptual is weighted, but no perceptual network is given")
-    return perceptual

@@ -16,41 +16,25 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from data.files.images import replacing
-from models.generator import Channels
-from models.networks import CORRECTORS, Corrector, NetType
-from models.weight_files import load_strictly, read_architecture, read_state
+from models.architecture import Architecture
+from models.architecture import load_network as load_generator
+from models.parts.network import CorrectionNetwork
+from models.weight_files import read_state
 from utils.errors import InputError
 
 _KIND = "dual-reversed-rs training"
 _FORMAT = 1
-_RELEASED_BLOCK = 192  # channels of flow block 0 at width 1
 
-
-@dataclass(frozen=True)
-class Architecture:
-    """Which generator weights are for."""
-
-    n_feats: int
-    width: float
-    num_frames: int
-    channels: Channels
-    net_type: NetType = "generator"
-
-    @classmethod
-    def of(cls, generator: Corrector) -> "Architecture":
-        """The architecture of a generator."""
-        return cls(
-            generator.n_feats,
-            generator.width,
-            generator.num_frames,
-            generator.channels,
-            generator.net_type,
-        )
-
-    def build(self) -> Corrector:
-        """A generator of this architecture with untrained weights."""
-        network = CORRECTORS[self.net_type]
-        return network(self.num_frames, self.n_feats, self.width, channels=self.channels)
+__all__ = [
+    "TrainingState",
+    "latest",
+    "load_generator",
+    "load_training",
+    "prune",
+    "save_training",
+    "save_weights",
+    "write_state",
+]
 
 
 @dataclass(frozen=True)
@@ -83,19 +67,19 @@ class TrainingState:
     versions: dict[str, str]
 
 
-def save_weights(path: str | Path, generator: Corrector, *, half: bool = False) -> None:
-    """Write a generator's weights as `.safetensors`.
+def save_weights(path: str | Path, network: CorrectionNetwork, *, half: bool = False) -> None:
+    """Write a network's weights as `.safetensors`.
 
     Args:
         path: the file, replaced whole.
-        generator: whose weights.
+        network: whose weights.
         half: store as float16, in half the space.
 
     Raises:
         InputError: no space left, no permission, or no such folder.
     """
-    metadata = {name: str(value) for name, value in asdict(Architecture.of(generator)).items()}
-    write_state(path, generator.state_dict(), metadata | {"kind": "generator"}, half=half)
+    metadata = {name: str(value) for name, value in asdict(Architecture.of(network)).items()}
+    write_state(path, network.state_dict(), metadata | {"kind": "generator"}, half=half)
 
 
 def write_state(
@@ -111,47 +95,6 @@ def write_state(
         name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in state.items()
     }
     _write(Path(path), to_safetensors(tensors, {**metadata, "format": str(_FORMAT)}))
-
-
-def load_generator(path: str | Path, device: torch.device | str = "cpu") -> Corrector:
-    """Load a generator from our weights, our training checkpoints, or released files.
-
-    What a file of ours does not say (released ones say nothing) is read off the shapes; files that
-    do not state their channel order expect BGR, as the released ones do.
-
-    Returns:
-        The generator in evaluation mode on `device`.
-
-    Raises:
-        InputError: the file is missing, truncated, of another network or size, or would execute
-            code.
-    """
-    state = read_state(path)
-    architecture = _stated_architecture(Path(path)) or _inferred_architecture(state, path)
-    generator = architecture.build()
-    load_strictly(generator, state, path)
-    return generator.to(device).eval()
-
-
-def expect_architecture(
-    found: Mapping[str, Any], expected: Mapping[str, Any], path: str | Path
-) -> None:
-    """Check that weights of `path` fit the network that the options describe.
-
-    Args:
-        found: what the file says of its network; files of earlier versions leave `net_type` out.
-        expected: the same of the network in question, as a dictionary of `Architecture`.
-        path: the file.
-
-    Raises:
-        InputError: they differ in kind, size or channel order.
-    """
-    for name, got in ({"net_type": "generator"} | dict(found)).items():
-        if got != expected.get(name):
-            raise InputError(
-                f"{path}: weights of another network: expected {name} {expected.get(name)}, got "
-                f"{got}; choose other weights or change the options of the network"
-            )
 
 
 def save_training(folder: Path, state: TrainingState) -> Path:
@@ -213,43 +156,3 @@ def _numbered(folder: Path) -> list[Path]:
 def _write(path: Path, content: bytes | memoryview) -> None:
     with replacing(path) as temporary, temporary.open("wb") as file:
         file.write(content)
-
-
-def _stated_architecture(path: Path) -> Architecture | None:
-    """What a file of ours says about itself; None for files of others."""
-    stated = read_architecture(path)
-    try:
-        return _parse_architecture(stated) if "n_feats" in stated else None
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: damaged description of its generator: {error}") from error
-
-
-def _parse_architecture(stated: Mapping[str, Any]) -> Architecture:
-    channels = stated["channels"]
-    if channels not in ("rgb", "bgr"):
-        raise ValueError(f"channels {channels!r}")
-    net_type = stated.get("net_type", "generator")
-    if net_type not in CORRECTORS:
-        raise ValueError(f"net_type {net_type!r}")
-    return Architecture(
-        n_feats=int(stated["n_feats"]),
-        width=float(stated["width"]),
-        num_frames=int(stated["num_frames"]),
-        channels=channels,
-        net_type=net_type,
-    )
-
-
-def _inferred_architecture(state: Mapping[str, Tensor], path: str | Path) -> Architecture:
-    """Read a generator's size off the shapes of its first layers."""
-    first, context = "flow_net.block0.conv0.0.0.weight", "ife_net.conv0.conv1.0.weight"
-    if any(name not in state or state[name].ndim != 4 for name in (first, context)):
-        raise InputError(
-            f"{path}: not a generator of this method: expected tensors such as '{first}', got "
-            f"{', '.join(sorted(state)[:3])}, ..."
-        )
-    block, inputs = state[first].shape[:2]
-    width = block / _RELEASED_BLOCK
-    n_feats = max(1, round(state[context].shape[0] / width))
-    num_frames = max(1, (inputs - 6) // 2)  # two images and an offset map per frame and image
-    return Architecture(n_feats, width, num_frames, "bgr")

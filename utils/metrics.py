@@ -1,8 +1,8 @@
-"""PSNR and SSIM of 8-bit images, and the protocols under which papers report them."""
+"""Metrics of 8-bit images, and the protocols under which papers report them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -198,3 +198,97 @@ def _cropped(a: Image, b: Image, border: int, *, smallest: int) -> tuple[Image, 
         )
     inner = np.s_[border : height - border, border : width - border]
     return a[inner], b[inner]
+
+
+def place_width(shape: tuple[int, ...], border: int) -> int:
+    """Width in pixels of the band along the border of images (H, W, ...) that `border_psnr` takes.
+
+    `BAND`, or a quarter of the shorter side inside the crop where that is less.
+    """
+    return min(BAND, (min(shape[:2]) - 2 * border) // 4)
+
+
+def border_psnr(a: Image, b: Image, border: int = 0) -> float:
+    """PSNR near the border: of the outermost `place_width` pixels inside the crop.
+
+    Raises:
+        InputError: the images are too small.
+    """
+    inner = np.s_[border : a.shape[0] - border, border : a.shape[1] - border]
+    return band_psnr(a[inner], b[inner], place_width(a.shape, border))
+
+
+def inner_psnr(a: Image, b: Image, border: int = 0) -> float:
+    """PSNR of what lies further in than `border_psnr` looks.
+
+    Raises:
+        InputError: the images are too small.
+    """
+    return psnr(a, b, border + place_width(a.shape, border))
+
+
+def mean_score(values: Iterable[float]) -> float:
+    """Arithmetic mean."""
+    return float(np.mean(list(values)))
+
+
+class Metric(NamedTuple):
+    """A measure of how close an 8-bit frame comes to its truth.
+
+    Attributes:
+        label: name in tables and plots.
+        measure: (frame, truth, border) -> value of two (H, W, 3) uint8 images, a border cropped.
+        unit: of the values, "" if they have none.
+        digits: decimals in tables.
+        place: what part of the image it sees, for the table by place; "" for the whole image.
+        mean: of the values of several frames.
+        pixels: (frame, truth, border) -> (h, w, C) array whose mean `finish` turns into the value;
+            None if it has no such map. With it the metric is shown by distance from the border.
+        inset: rows from the cropped border to the map's first row.
+        finish: the value of a mean of `pixels`.
+    """
+
+    label: str
+    measure: Callable[[Image, Image, int], float]
+    unit: str = ""
+    digits: int = 4
+    place: str = ""
+    mean: Callable[[Iterable[float]], float] = mean_score
+    pixels: Callable[[Image, Image, int], NDArray[np.generic]] | None = None
+    inset: int = 0
+    finish: Callable[[float], float] = float
+
+    def format(self, value: float) -> str:
+        """The value as tables show it."""
+        return f"{value:.{self.digits}f}"
+
+
+def _squared_error_inside(a: Image, b: Image, border: int) -> NDArray[np.int32]:
+    return squared_error(*_cropped(a, b, border, smallest=1))
+
+
+METRICS: dict[str, Metric] = {
+    "psnr": Metric(
+        "PSNR",
+        psnr,
+        unit="dB",
+        digits=2,
+        mean=mean_psnr,
+        pixels=_squared_error_inside,
+        finish=as_psnr,
+    ),
+    "ssim": Metric("SSIM", ssim, pixels=ssim_map, inset=SSIM_RADIUS),
+    "band_psnr": Metric(
+        "PSNR", border_psnr, unit="dB", digits=2, place="near the border", mean=mean_psnr
+    ),
+    "inner_psnr": Metric(
+        "PSNR", inner_psnr, unit="dB", digits=2, place="further in", mean=mean_psnr
+    ),
+}
+"""Every metric by its name in CSV and JSON. To add one, write its function and add a line here
+(docs/EXTENDING.md)."""
+
+
+def whole_metrics() -> dict[str, Metric]:
+    """The metrics of whole images."""
+    return {name: metric for name, metric in METRICS.items() if not metric.place}

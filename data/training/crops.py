@@ -4,9 +4,9 @@ Sample number n is a pure function of (seed, n), whatever the number of workers 
 whatever was drawn before: whoever resumes only needs to know the number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,11 +14,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from data.capture import CapturePair, TrainingSample
+from data.layouts import CaptureFolder
 from data.simulator.drawing import SceneSettings, draw_scene
 from data.simulator.scene import Scene
-from data.time_maps import offset_maps
 from data.transforms import crop, flip_horizontal, flip_vertical, reverse_time
-from models.refiner.cues import find_motion
 from utils.errors import InputError
 
 Times = Literal["released", "continuous"]
@@ -41,7 +40,8 @@ class TrainingSetSettings:
         seed: not negative; decides every draw.
         with_truth: whether samples carry the true frames at 0, t, 1.
         with_flows: whether samples carry exact displacements; only for simulated scenes.
-        with_cues: whether samples carry what classical means find of the motion.
+        find_cues: (capture, t) -> motion cues (3, C, h, w) of the frames at 0, t and 1, if samples
+            carry them.
         crops_per_scene: how many consecutive samples show the same scene or capture.
         sensor_rows: (low, high) share of a simulated sensor's rows that crops are taken from; in
             the upper half the motion between the inputs has one sign and is learned sooner.
@@ -53,7 +53,7 @@ class TrainingSetSettings:
     seed: int = 0
     with_truth: bool = False
     with_flows: bool = False
-    with_cues: bool = False
+    find_cues: Callable[[CapturePair, float], Tensor] | None = None
     crops_per_scene: int = 1
     sensor_rows: tuple[float, float] = (0.0, 1.0)
 
@@ -63,19 +63,6 @@ class TrainingSetSettings:
         if isinstance(self.patch_size, int):
             return self.patch_size, self.patch_size
         return self.patch_size
-
-
-class CaptureFolder(Protocol):
-    """What a folder of captures offers to training: `RSGOPRO`, `RealPairs`."""
-
-    def __len__(self) -> int:
-        """Number of captures, at least 1."""
-
-    def frame_count(self, index: int) -> int:
-        """Number of true frames of a capture, equally spaced from t = 0 to 1."""
-
-    def load(self, index: int, frames: Sequence[int] = ()) -> CapturePair:
-        """Read a capture with only these of its true frames."""
 
 
 class FolderTrainingSet(Dataset[TrainingSample]):
@@ -224,11 +211,5 @@ def _sample(
         t=torch.tensor(t, dtype=torch.float32),
         truth=capture.truth if settings.with_truth else None,
         truth_flows=capture.truth_flows,
-        cues=_find_cues(capture, t) if settings.with_cues else None,
+        cues=settings.find_cues(capture, t) if settings.find_cues else None,
     )
-
-
-def _find_cues(capture: CapturePair, t: float) -> Tensor:
-    """Cues (3, 15, h, w) of the frames at 0, t and 1."""
-    maps = offset_maps(capture.scan_time[None], torch.tensor([[0.0, t, 1.0]]))
-    return find_motion(capture.pair[None], maps.expand(-1, -1, -1, capture.width)).packed

@@ -38,10 +38,10 @@ _PIXELS_AT_ONCE = 2**25  # of frames that are being made
 _STRIP = 2**18  # pixels of a frame that are being made
 
 
-def correct_classically(
+def correct_with_field(
     pair: Tensor, times: Sequence[float], *, scan_time: Tensor | None = None
-) -> Tensor:
-    """Global-shutter frames of one capture.
+) -> tuple[Tensor, MotionField]:
+    """Global-shutter frames of one capture, and the motion they were sampled along.
 
     Both inputs, continued beyond their borders, are sampled bicubically where each pixel's point
     was exposed, and averaged with weights that fall with the square of the time from the frame to
@@ -54,20 +54,7 @@ def correct_classically(
             rows by default.
 
     Returns:
-        (T, 3, H, W) float32 in [0, 1] on the pair's device.
-
-    Raises:
-        InputError: the images have a single row.
-        ValueError: no instants, an instant outside [0, 1], or another shape than stated.
-    """
-    frames, _ = correct_with_field(pair, times, scan_time=scan_time)
-    return frames
-
-
-def correct_with_field(
-    pair: Tensor, times: Sequence[float], *, scan_time: Tensor | None = None
-) -> tuple[Tensor, MotionField]:
-    """`correct_classically`, and the motion that it samples the inputs along.
+        Frames (T, 3, H, W) float32 in [0, 1] on the pair's device, and the motion.
 
     Raises:
         InputError: the images have a single row.

@@ -11,12 +11,17 @@ import torch
 from torch import Tensor
 
 from data.camera_timing import CameraTiming
-from models.classical.correction import correct_classically
-from models.inference.correction import Method, correct
-from models.inference.self_ensemble import average_both_ways
-from utils.checkpoint import load_generator
+from models.architecture import load_network
+from models.inference.correction import (
+    Correction,
+    correct,
+    correct_classically,
+)
+from models.inference.correction import (
+    self_ensemble as with_self_ensemble,
+)
+from models.parts.device import choose_device
 from utils.errors import InputError
-from utils.system.device import choose_device
 
 BUNDLED_WEIGHTS = Path(__file__).parents[2] / "pretrained" / "drsc_light.safetensors"
 
@@ -24,10 +29,10 @@ Images = npt.NDArray[Any]
 _LARGEST = {"uint8": 255, "uint16": 65535, "float32": 1, "float64": 1}
 
 
-class ArrayCorrector:
+class ArrayCorrection:
     """Makes global-shutter frames of pairs of images."""
 
-    def __init__(self, method: Method) -> None:
+    def __init__(self, method: Correction) -> None:
         """Take what makes the frames."""
         self._method = method
 
@@ -62,7 +67,7 @@ class ArrayCorrector:
                 f"got {second.shape} {second.dtype}"
             )
         scan = timing.scan_time(views[0].shape[-2])
-        frames = timing.restore(self._method(torch.stack(views), times, scan_time=scan))
+        frames = timing.restore(self._method(torch.stack(views), times, scan_time=scan).frames)
         values = frames.permute(0, 2, 3, 1).cpu().numpy() * np.float32(_LARGEST[first.dtype.name])
         if np.issubdtype(first.dtype, np.integer):
             values = np.round(values)
@@ -71,7 +76,7 @@ class ArrayCorrector:
 
 def load_correction(
     weights: str | Path = BUNDLED_WEIGHTS, *, device: str = "auto", self_ensemble: bool = False
-) -> ArrayCorrector:
+) -> ArrayCorrection:
     """Load a correction that takes and gives NumPy images.
 
     Args:
@@ -83,10 +88,10 @@ def load_correction(
     Raises:
         InputError: the weights cannot be loaded, or there is no such device.
     """
-    method: Method = correct_classically
+    method: Correction = correct_classically
     if weights != "classical":
-        method = partial(correct, load_generator(weights, choose_device(device)))
-    return ArrayCorrector(average_both_ways(method) if self_ensemble else method)
+        method = partial(correct, load_network(weights, choose_device(device)))
+    return ArrayCorrection(with_self_ensemble(method) if self_ensemble else method)
 
 
 def _to_tensor(name: str, image: Images) -> Tensor:

@@ -33,7 +33,7 @@ def find_disagreement(pair: Tensor, flow: Tensor) -> Disagreement:
 
     Args:
         pair: (B, 2, 3, H, W) RGB in [0, 1], of even size.
-        flow: (B, 4 * T, H/2, W/2) a level of `models.generator.GeneratorOutput.flows`.
+        flow: (B, 4 * T, H/2, W/2) a level of `models.generator.CorrectionOutput.flows`.
     """
     full = resize_flow(flow.float(), 2).unflatten(1, (2, -1, 2))  # (B, views, T, 2, H, W)
     images = pair.float()[:, :, None].expand(-1, -1, full.shape[2], -1, -1, -1)

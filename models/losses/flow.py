@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from data.training.flow_pairs import FlowSample
-from models.losses.terms import Loss, weigh
+from models.losses.objective import Loss, Objective, weigh
 from models.parts.correlation import RADIUS
 from models.parts.pwc_blocks import FlowLevel
 
@@ -100,50 +100,69 @@ def matching(levels: Sequence[FlowLevel], truth: Tensor, visible: Tensor) -> Ten
     return total / len(levels)
 
 
-class FlowObjective(nn.Module):
-    """Endpoint errors and matching of a network's levels."""
+class FlowLossSettings(NamedTuple):
+    """What the terms of the flow network need besides levels and truth.
+
+    Attributes:
+        level_weights: see `multiscale_endpoint`.
+        exponent: see `multiscale_endpoint`.
+        hidden_weight: how much pixels count whose point is not seen in the second image.
+    """
+
+    level_weights: tuple[float, ...] = (1, 1, 1, 2, 4)
+    exponent: float = 1.0
+    hidden_weight: float = 0.2
+
+
+DEFAULT_SETTINGS = FlowLossSettings()
+
+
+def endpoint_term(
+    levels: Sequence[FlowLevel], batch: FlowSample, settings: FlowLossSettings
+) -> Tensor:
+    """`multiscale_endpoint` of a batch, occluded pixels weighted less."""
+    weight = settings.hidden_weight + (1 - settings.hidden_weight) * batch.visible
+    return multiscale_endpoint(
+        levels,
+        batch.flow,
+        weight,
+        level_weights=settings.level_weights,
+        exponent=settings.exponent,
+    )
+
+
+def matching_term(
+    levels: Sequence[FlowLevel], batch: FlowSample, settings: FlowLossSettings
+) -> Tensor:
+    """`matching` of a batch."""
+    return matching(levels, batch.flow, batch.visible)
+
+
+class FlowObjective(Objective):
+    """Loss of PWC-Net on frames whose flow is known."""
 
     def __init__(
         self,
         weights: Mapping[str, float],
         *,
         down_to: int = 2,
-        level_weights: Sequence[float] = (1, 1, 1, 2, 4),
-        exponent: float = 1.0,
-        hidden_weight: float = 0.2,
+        settings: FlowLossSettings = DEFAULT_SETTINGS,
     ) -> None:
         """Build the objective.
 
         Args:
-            weights: factors of the terms `Endpoint` and `Matching`; others are not computed.
+            weights: factors of terms that "flow" offers (`models.losses.table`).
             down_to: finest level to train, 5 to 2.
-            level_weights: see `multiscale_endpoint`.
-            exponent: see `multiscale_endpoint`.
-            hidden_weight: how much pixels count whose point is not seen in the second image.
+            settings: of the terms.
         """
-        super().__init__()
-        self.weights = dict(weights)
+        super().__init__(weights)
         self.down_to = down_to
-        self.level_weights = tuple(level_weights)
-        self.exponent = exponent
-        self.hidden_weight = hidden_weight
+        self.settings = settings
 
     def forward(self, network: nn.Module, batch: FlowSample) -> Loss:
         """Loss of a batch."""
         levels = network(batch.first, batch.second, down_to=self.down_to)
-        terms = {}
-        if "Endpoint" in self.weights:
-            weight = self.hidden_weight + (1 - self.hidden_weight) * batch.visible
-            terms["Endpoint"] = multiscale_endpoint(
-                levels,
-                batch.flow,
-                weight,
-                level_weights=self.level_weights,
-                exponent=self.exponent,
-            )
-        if "Matching" in self.weights:
-            terms["Matching"] = matching(levels, batch.flow, batch.visible)
-        return weigh(self.weights, terms)
+        return weigh(self.weights, self.terms(["flow levels"], levels, batch, self.settings))
 
 
 def _read_bilinearly(volume: Tensor, position: Tensor) -> Tensor:

@@ -1,15 +1,14 @@
-"""Loss terms as plain functions (paper, section 3), and their weighted sum."""
+"""Loss terms as plain functions (paper, section 3)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torchvision.models import VGG19_Weights
 from torchvision.models.vgg import make_layers
 
-from models.parts.memory_saving import sum_of_parts
+from models.parts.memory_saving import chunked_sum
 from models.weight_files import download_state, load_strictly, read_state
 
 CHARBONNIER_EPSILON = 1e-9
@@ -21,30 +20,6 @@ _VGG_DEPTH = 15
 
 _PIXELS_TOGETHER = (2**20, 2**17)
 """Pixels that VGG-19 looks at together on a GPU and on a CPU: 1.2 kB of activations each."""
-
-
-class Loss(NamedTuple):
-    """A total to differentiate and what it is made of.
-
-    Attributes:
-        total: () sum of the terms.
-        terms: weighted terms by name, detached.
-    """
-
-    total: Tensor
-    terms: dict[str, Tensor]
-
-
-def weigh(weights: Mapping[str, float], terms: Mapping[str, Tensor]) -> Loss:
-    """The terms by their weights, and their sum."""
-    weighted = {name: weights[name] * value for name, value in terms.items()}
-    total = torch.stack(list(weighted.values())).sum()
-    return Loss(total, {name: value.detach() for name, value in weighted.items()})
-
-
-def add(first: Loss, second: Loss) -> Loss:
-    """The sum of two losses of different terms."""
-    return Loss(first.total + second.total, first.terms | second.terms)
 
 
 def charbonnier(estimate: Tensor, target: Tensor) -> Tensor:
@@ -80,7 +55,7 @@ def flow_endpoint(flows: Sequence[Tensor], truth: Tensor) -> Tensor:
     """Mean endpoint error of the generator's flow levels, in pixels of their half-size grid.
 
     Args:
-        flows: levels of (B, 4 * T, H/2, W/2) as in `models.generator.GeneratorOutput`.
+        flows: levels of (B, 4 * T, H/2, W/2) as in `models.generator.CorrectionOutput`.
         truth: (B, T, 2, 2, H/2, W/2) exact displacements from each frame to t2b and to b2t, in
             pixels of the full-size grid (`data.capture.TrainingSample.truth_flows`).
 
@@ -126,7 +101,7 @@ class Perceptual(nn.Module):
             difference = self._describe(part) - expected[place]
             return difference.to(part.dtype).abs().sum() / expected.numel()
 
-        return sum_of_parts(images, size, distance)
+        return chunked_sum(images, size, distance)
 
     def _describe(self, images: Tensor) -> Tensor:
         # In this layout convolutions need no copies of what they take and give.

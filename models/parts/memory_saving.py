@@ -1,8 +1,8 @@
-"""Gradients that are taken during the forward pass, part by part of a batch.
+"""Training in less memory: chunked backward passes, and gradient checkpointing.
 
-A mean over a batch is a sum of its parts' shares. Where only its gradient is wanted, each part can
-be differentiated as soon as it is computed: the batch's activations are never together in memory,
-and nothing is computed twice.
+A mean over a batch is a sum over its chunks. Where only its gradient is wanted, each chunk can be
+differentiated as soon as it is computed: the activations of the whole batch are never in memory
+together, and nothing is computed twice.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 
-def sum_of_parts(batch: Tensor, size: int, term: Callable[[Tensor, slice], Tensor]) -> Tensor:
+def chunked_sum(batch: Tensor, size: int, term: Callable[[Tensor, slice], Tensor]) -> Tensor:
     """Sum of a batch's terms, each differentiated at once with respect to its part.
 
     Args:
@@ -57,11 +57,11 @@ class _Known(torch.autograd.Function):
         return gradient * outer, None, None
 
 
-def recompute(network: nn.Module) -> None:
-    """Keep of the network's blocks only what enters them; the rest is made again going backwards.
+def checkpoint_blocks(network: nn.Module) -> None:
+    """Gradient checkpointing: store only each block's input, recompute its activations backwards.
 
     Args:
-        network: a generator or refiner, changed in place; its weights and names stay.
+        network: changed in place; its weights and names stay.
     """
     for part in network.children():
         for block in part.children():

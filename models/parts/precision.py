@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import torch
 
-Precision = Literal["float32", "bfloat16", "auto"]
-"""\"auto\" takes bfloat16 where the hardware computes with it."""
+from models.parts.settings import Precision
 
 
 @contextmanager

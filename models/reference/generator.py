@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from data import time_maps
-from models.generator import SIZE_MULTIPLE, Generator, GeneratorOutput
+from models.generator import Generator
 from models.inference.correction import frame_instants
 from models.parts.generator_blocks import (
     BLOCK_SCALES,
@@ -20,10 +20,12 @@ from models.parts.generator_blocks import (
     SynthesisNet,
     WarpedContextNet,
 )
+from models.parts.network import CorrectionOutput
 from models.parts.padding import pad_to_multiple, unpad
+from models.parts.settings import SIZE_MULTIPLE
 
 
-def plain_forward(generator: Generator, pair: Tensor, offsets: Tensor) -> GeneratorOutput:
+def plain_forward(generator: Generator, pair: Tensor, offsets: Tensor) -> CorrectionOutput:
     """`Generator.forward`, plainly."""
     if generator.channels == "bgr":
         pair = pair.flip(2)
@@ -34,7 +36,7 @@ def plain_forward(generator: Generator, pair: Tensor, offsets: Tensor) -> Genera
     synthesis = _synthesise(generator.ife_net, torch.cat((warped, flow), dim=1), context)
     frames = _blend(warped, synthesis, generator.num_frames)
     frames = frames.flip(2) if generator.channels == "bgr" else frames
-    return GeneratorOutput(frames, (flows[0], flows[1], flows[2], flows[3]))
+    return CorrectionOutput(frames, (flows[0], flows[1], flows[2], flows[3]))
 
 
 @torch.inference_mode()

@@ -39,7 +39,7 @@ def plain_distillation(
     border = objective.border
     with torch.no_grad():
         expected = _correct(objective.teacher, batch)[0][..., border:-border, border:-border]
-    total, frames = plain_cycle(objective.cycle, generator, objective.inner_batch(batch))
+    total, frames = plain_cycle(objective.cycle, generator, objective.student_batch(batch))
     return total + _distance(objective.cycle, frames.flatten(0, 1), expected.flatten(0, 1))
 
 
@@ -67,8 +67,8 @@ def _correct(generator: Generator, batch: TrainingSample) -> tuple[Tensor, tuple
 def _distance(objective: CycleObjective, image: Tensor, target: Tensor) -> Tensor:
     weights = objective.weights
     total = weights["Charbonnier"] * charbonnier(image, target)
-    if objective.perceptual is not None:
-        features = objective.perceptual.get_submodule("features")
+    if "Perceptual" in objective.networks:
+        features = objective.networks["Perceptual"].get_submodule("features")
         with torch.no_grad():
             expected = features(target)
         total = total + weights["Perceptual"] * (features(image) - expected).abs().mean()

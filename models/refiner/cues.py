@@ -9,6 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from data.capture import CapturePair
+from data.time_maps import offset_maps
 from models.classical.correction import view_weight
 from models.classical.estimation import estimate_motion
 from models.classical.field import cell_centres, sample_frame
@@ -100,3 +102,9 @@ def _cues_of_capture(job: tuple[Array, Scan, list[float]]) -> MotionCues:
         for cue, part in zip(cues, (local, camera, mismatch, offset, [preference]), strict=True):
             cue[index] = part
     return MotionCues(*map(torch.from_numpy, cues))
+
+
+def find_training_cues(capture: CapturePair, t: float) -> Tensor:
+    """Packed cues (3, C, h, w) of a training sample's frames at 0, t and 1."""
+    maps = offset_maps(capture.scan_time[None], torch.tensor([[0.0, t, 1.0]]))
+    return find_motion(capture.pair[None], maps.expand(-1, -1, -1, capture.width)).packed

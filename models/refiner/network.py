@@ -8,18 +8,29 @@ them at three scales show what does not fit, and where it would. Untrained it is
 correction. `netG.net_type: "refiner"` chooses it.
 """
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from data import time_maps
 from models.classical.border_extrapolation import MARGIN, continue_images
 from models.classical.field import CELL
-from models.generator import SIZE_MULTIPLE, Channels, GeneratorOutput, check_inputs
+from models.parts.device import release_memory
 from models.parts.generator_layers import join, resize, scaled
+from models.parts.network import (
+    CorrectionNetwork,
+    CorrectionOutput,
+    FrameBatch,
+    Inference,
+    check_inputs,
+    frames_per_batch,
+)
 from models.parts.padding import pad_to_multiple, round_up, unpad
+from models.parts.settings import SIZE_MULTIPLE, Channels
+from models.parts.tiles import tiles_of
 from models.refiner.blocks import (
     SLOPE,
     Change,
@@ -29,26 +40,42 @@ from models.refiner.blocks import (
     displace,
     zeroed,
 )
-from models.refiner.cues import CUE_CHANNELS, LARGEST_PREFERENCE, MotionCues, find_motion
+from models.refiner.cues import (
+    CUE_CHANNELS,
+    LARGEST_PREFERENCE,
+    MotionCues,
+    find_motion,
+    find_training_cues,
+)
+from models.refiner.refined_motion import Encoded, RefinedMotion
 from models.warping import Corner, backward_warp, bicubic_warp
 
 _BASE_CHANNELS = (96, 128, 192, 192)
 _ENCODED, _HIDDEN, _FUSED, _MATCHED = 48, 48, 48, 48
 _ROUNDS = 2  # of looking where the motion known so far leads, and correcting it
 _VELOCITY_SCALE = 32.0  # px per readout, and px, that count as 1 inside the network
+_MOTION_BYTES, _REFINED_BYTES = (
+    290,
+    290,
+)  # per pixel: the classical motion; each frame's refined one
 _FIRST_LOGIT = -4.0  # of the camera's share in the motion; untrained, 98 % stay as they are
 _GIVEN_CHANNELS = 2 * 2 * 3 + sum(CUE_CHANNELS)  # both views warped by both motions, and the cues
 _FUSION_CHANNELS = 3 * 12 + 1 + 2  # both halved views, their difference, preference and offsets
 
 
-class Refiner(nn.Module):
+class Refiner(CorrectionNetwork):
     """Classical motion, refined in cells of 4x4 pixels, then frames fused from both inputs.
 
-    Attributes:
-        channels: always "rgb": there are no released weights of another order.
+    `num_frames` counts the frames of a training pass; inference makes any number.
     """
 
-    net_type: Literal["refiner"] = "refiner"
+    net_type = "refiner"
+    channel_orders: ClassVar[tuple[Channels, ...]] = ("rgb",)
+    tile_margin = 32  # the motion is found of the whole image
+    pixel_bytes = 90  # of the fusion
+    step_bytes = (2_100, 2_000)
+    needs_cues = True
+    find_cues = staticmethod(find_training_cues)
 
     def __init__(
         self,
@@ -69,16 +96,7 @@ class Refiner(nn.Module):
         Raises:
             ValueError: an argument is not positive, or `channels` is not "rgb".
         """
-        super().__init__()
-        if num_frames < 1 or n_feats < 1 or width <= 0 or channels != "rgb":
-            raise ValueError(
-                "num_frames, n_feats and width must be positive and channels 'rgb', got "
-                f"num_frames={num_frames}, n_feats={n_feats}, width={width}, channels={channels!r}"
-            )
-        self.num_frames = num_frames
-        self.n_feats = n_feats
-        self.width = width
-        self.channels: Channels = channels
+        super().__init__(num_frames, n_feats, width, channels=channels)
         scale = width * n_feats / 32
         encoded, hidden, fused, matched = (
             scaled(count, scale) for count in (_ENCODED, _HIDDEN, _FUSED, _MATCHED)
@@ -94,8 +112,10 @@ class Refiner(nn.Module):
         self.motion_head = zeroed(nn.Conv2d(hidden, 7, 3, padding=1))
         self.fusion_net = FusionNet(hidden + _FUSION_CHANNELS, fused)
 
-    def forward(self, pair: Tensor, offsets: Tensor, cues: Tensor | None = None) -> GeneratorOutput:
-        """Correct a batch of pairs; arguments and result as of `Generator.forward`.
+    def forward(
+        self, pair: Tensor, offsets: Tensor, cues: Tensor | None = None
+    ) -> CorrectionOutput:
+        """Correct a batch of pairs; arguments and result as of `CorrectionNetwork.forward`.
 
         T may be any, and any size of two rows or more; flows have half the size, rounded up. Each
         frame is made by itself: it does not matter which others are asked for. The four flow levels
@@ -113,7 +133,7 @@ class Refiner(nn.Module):
         known = find_motion(pair, offsets) if cues is None else MotionCues.of_samples(cues)
         return self.fuse(self.refine_motion(self.encode(pair), known), (0, 0, *pair.shape[-2:]))
 
-    def encode(self, pair: Tensor) -> "Encoded":
+    def encode(self, pair: Tensor) -> Encoded:
         """What does not depend on the frame, of pairs (B, 2, 3, H, W)."""
         continued = continue_images(pair)
         even = continued[..., : continued.shape[-2] // 2 * 2, : continued.shape[-1] // 2 * 2]
@@ -126,7 +146,7 @@ class Refiner(nn.Module):
         views = torch.cat((F.avg_pool2d(images, CELL), features), dim=1)
         return Encoded(continued, halves, views.unflatten(0, (-1, 2)))
 
-    def refine_motion(self, encoded: "Encoded", cues: MotionCues) -> "RefinedMotion":
+    def refine_motion(self, encoded: Encoded, cues: MotionCues) -> RefinedMotion:
         """The motion of whole frames of B pairs by cues of B * T frames."""
         # After the motion's estimate, which rows made up to fill the network's grid would mislead.
         cues = MotionCues(*(pad_to_multiple(cue, SIZE_MULTIPLE // CELL) for cue in cues))
@@ -134,7 +154,7 @@ class Refiner(nn.Module):
         continued, halves, views = (_repeat(part, count) for part in encoded)
         return RefinedMotion(continued, halves, count, cues, *self._correct(views.unbind(1), cues))
 
-    def fuse(self, whole: "RefinedMotion", part: tuple[int, int, int, int]) -> GeneratorOutput:
+    def fuse(self, whole: RefinedMotion, part: tuple[int, int, int, int]) -> CorrectionOutput:
         """Frames of a part of the image, from all of both inputs.
 
         Args:
@@ -158,7 +178,46 @@ class Refiner(nn.Module):
             for level in levels
         ]
         frames = unpad(frames.unflatten(0, (-1, motion.instants)), height, width)
-        return GeneratorOutput(frames, (flows[0], flows[1], flows[2], flows[3]))
+        return CorrectionOutput(frames, (flows[0], flows[1], flows[2], flows[3]))
+
+    def infer(self, inference: Inference) -> Iterator[FrameBatch]:
+        """Make the frames of a capture: motion of the whole image, then frames, in tiles if asked.
+
+        The motion is estimated once, in cells of 4x4 pixels.
+        """
+        size, pair, times = inference.size, inference.pair[None], inference.times
+        maps = time_maps.offset_maps(
+            inference.scan_time[None], inference.scan_time.new_tensor([times])
+        )
+        with torch.autocast(pair.device.type, enabled=False):
+            cues = find_motion(pair, maps)
+        if inference.tile is not None:
+            release_memory()  # of large images, nearly a gigabyte
+        whole = inference.tile is None
+        count = frames_per_batch(size, inference.batch_pixels) if whole else 1
+        encoded = self.encode(pair)
+        for start in range(0, len(times), count):
+            chosen = times[start : start + count]
+            chosen_cues = MotionCues(*(cue[start : start + count] for cue in cues))
+            yield from self._fuse_tiles(
+                inference._replace(times=chosen), self.refine_motion(encoded, chosen_cues)
+            )
+
+    def _fuse_tiles(self, inference: Inference, motion: RefinedMotion) -> Iterator[FrameBatch]:
+        """Frames along this motion, tile by tile; a generator of its own frees them in between."""
+        for tile in tiles_of(inference.size, inference.tile, self.tile_margin):
+            made = self.fuse(motion, tile.seen)
+            flows = made.flows[-1][0].unflatten(0, (2, len(inference.times), 2)).transpose(0, 1)
+            yield FrameBatch(inference.times, made.frames[0], flows, tile)
+
+    def inference_bytes(
+        self, size: tuple[int, int], frames: int, tile: int | None, batch_pixels: int
+    ) -> float:
+        """Estimate the memory of `infer`: motion once, refinement and fusion of frames together."""
+        pixels = size[0] * size[1]
+        count = min(frames, frames_per_batch(size, batch_pixels)) if tile is None else 1
+        fused = count * pixels if tile is None else (tile + 2 * self.tile_margin) ** 2
+        return (_MOTION_BYTES + _REFINED_BYTES * count) * pixels + self.pixel_bytes * fused
 
     def _correct(
         self, views: Sequence[Tensor], cues: MotionCues
@@ -199,7 +258,7 @@ class Refiner(nn.Module):
         costs = self.matching_net(*(view[:, 3:] for view in warped.chunk(2, dim=1)))
         return self.motion_net.first(join(given)), costs
 
-    def _prepare_fusion(self, motion: "RefinedMotion", corner: Corner) -> Tensor:
+    def _prepare_fusion(self, motion: RefinedMotion, corner: Corner) -> Tensor:
         """What the fusion network sees at half size, of a part at `corner` (top, left)."""
         start = ((MARGIN + corner[0]) // 2, (MARGIN + corner[1]) // 2)
         warped = _warp_views(
@@ -211,9 +270,7 @@ class Refiner(nn.Module):
         hidden = resize(motion.hidden, 2)
         return join((hidden, warped, first - second, preference, offset))
 
-    def _blend(
-        self, motion: "RefinedMotion", flow: Tensor, change: Change, corner: Corner
-    ) -> Tensor:
+    def _blend(self, motion: RefinedMotion, flow: Tensor, change: Change, corner: Corner) -> Tensor:
         """Frames (N, 3, h, w) from both inputs, sampled along half-size flow in pixels."""
         full = resize(flow, 2)
         start = (MARGIN + corner[0], MARGIN + corner[1])
@@ -225,61 +282,6 @@ class Refiner(nn.Module):
         share = torch.sigmoid(preference)
         frames = share * first + (1 - share) * second + change.residual.to(first.dtype)
         return frames.clamp(0, 1)
-
-
-class Encoded(NamedTuple):
-    """Both inputs of B pairs.
-
-    Attributes:
-        continued: (B, 2, 3, H', W') colours, continued on each side.
-        halves: (B, 2, 12, H' / 2, W' / 2) the same, of every 2x2 pixels one.
-        views: (B, 2, 3 + C, h, w) colours and features in cells, of multiples of 32 pixels.
-    """
-
-    continued: Tensor
-    halves: Tensor
-    views: Tensor
-
-
-class RefinedMotion(NamedTuple):
-    """Motion of N = B * T frames, from which any part of them can be made.
-
-    Attributes:
-        continued: (N, 2, 3, H', W') inputs of each frame, always whole, continued on each side.
-        halves: (N, 2, 12, H' / 2, W' / 2) the same, of every 2x2 pixels one.
-        instants: T.
-        cues: in cells, as all that follows.
-        displacements: (N, 4, h, w) to t2b and b2t after each round.
-        hidden: (N, C, h, w) features.
-        preference: (N, 1, h, w) logit added to the preference for t2b.
-    """
-
-    continued: Tensor
-    halves: Tensor
-    instants: int
-    cues: MotionCues
-    displacements: tuple[Tensor, Tensor]
-    hidden: Tensor
-    preference: Tensor
-
-    def within(self, part: tuple[int, int, int, int]) -> "RefinedMotion":
-        """The motion of a part (top, left, bottom, right), up to the next multiples of 32."""
-        top, left, bottom, right = part
-        rows, columns = (
-            slice(start // CELL, round_up(stop, SIZE_MULTIPLE) // CELL)
-            for start, stop in ((top, bottom), (left, right))
-        )
-
-        def cut(cells: Tensor) -> Tensor:
-            return cells[..., rows, columns]
-
-        first, last = self.displacements
-        return self._replace(
-            cues=MotionCues(*map(cut, self.cues)),
-            displacements=(cut(first), cut(last)),
-            hidden=cut(self.hidden),
-            preference=cut(self.preference),
-        )
 
 
 def _repeat(images: Tensor, count: int) -> Tensor:

@@ -9,7 +9,7 @@ from data.camera_timing import CameraTiming
 from data.simulator.drawing import SceneSettings, draw_scene
 from data.simulator.scene import Scene
 from data.time_maps import scan_time
-from models.classical.correction import correct_classically
+from tests.helpers.frames import classical_frames
 from utils.errors import InputError
 
 TIMES = [0.0, 0.25, 0.5, 0.75, 1.0]
@@ -37,7 +37,7 @@ def sensor(first_read: float, ratio: float, exposure: float, *, bottom_up: bool 
 def corrected_psnr(pair: Tensor, timing: CameraTiming, times: list[float] = TIMES) -> list[float]:
     lines = pair.shape[-1] if timing.is_transposed else pair.shape[-2]
     oriented = torch.stack(timing.orient(*pair))
-    frames = timing.restore(correct_classically(oriented, times, scan_time=timing.scan_time(lines)))
+    frames = timing.restore(classical_frames(oriented, times, scan_time=timing.scan_time(lines)))
     truth = scene().render(torch.tensor(times)[:, None].expand(-1, HEIGHT))
     inner = (..., slice(24, -24), slice(24, -24))
     error = (frames[inner] - truth[inner]).square().flatten(1).mean(1)
@@ -118,7 +118,7 @@ def test_sensors_that_read_columns() -> None:
     truth = turned.render(torch.full((1, WIDTH), 0.5)).transpose(-1, -2)
     timing = CameraTiming(directions=("r2l", "l2r"))
     oriented = torch.stack(timing.orient(views[1], views[0]))
-    frames = timing.restore(correct_classically(oriented, [0.5], scan_time=timing.scan_time(WIDTH)))
+    frames = timing.restore(classical_frames(oriented, [0.5], scan_time=timing.scan_time(WIDTH)))
     inner = (..., slice(24, -24), slice(24, -24))
     assert -10 * torch.log10((frames - truth)[inner].square().mean()) > 30
 

@@ -15,7 +15,7 @@ from utils.system.distributed import Processes
 from utils.system.random_state import seed_everything
 from utils.training.data import build_training_set, build_validation_set
 from utils.training.experiment import open_experiment
-from utils.training.generator import build_generator, build_objective, fit
+from utils.training.generator import build_network, build_objective, fit
 
 SCENE = {"height": 64, "width": 64, "camera_motion": 4, "object_motion": 4, "max_objects": 1}
 
@@ -81,7 +81,7 @@ def train(
     """Run a training as the scripts do, in this process; return the trained generator."""
     processes = Processes(torch.device("cpu"))
     seed_everything(options.seed)
-    generator = build_generator(options)
+    generator = build_network(options)
     drawing = nullcontext() if curves else undrawn_curves()
     with drawing, open_experiment(options, processes, resume=resume) as experiment:
         fit(

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from data.capture import TrainingSample
 from data.time_maps import scan_time
 from models.flow_pwc import PWCNet
-from models.generator import Generator, GeneratorOutput
+from models.generator import Generator
 from models.losses.terms import Perceptual
 from models.objectives import (
     CycleObjective,
@@ -16,6 +16,7 @@ from models.objectives import (
     SupervisedObjective,
     correct_batch,
 )
+from models.parts.network import CorrectionOutput
 from models.reference.formula_weights import fill_by_formula
 
 REFERENCES = Path(__file__).parents[1] / "references"
@@ -58,7 +59,9 @@ def formula_cycle(arrays: dict[str, np.ndarray]) -> CycleObjective:
     fill_by_formula(flow, int(arrays["seed"]), GAIN)
     perceptual = Perceptual()
     fill_by_formula(perceptual, int(arrays["vgg_seed"]), GAIN)
-    return CycleObjective(RELEASED_LOSS, flow=flow, perceptual=perceptual, sampling="released")
+    return CycleObjective(
+        RELEASED_LOSS, flow=flow, networks={"Perceptual": perceptual}, sampling="released"
+    )
 
 
 def random_batch(size: int = 64, *, truth: bool = False, count: int = 2) -> TrainingSample:
@@ -133,7 +136,7 @@ def test_stage2_step_matches_the_released_one() -> None:
     cycle, batch = formula_cycle(arrays), reference_batch(arrays)
     objective = DistillationObjective(cycle, teacher, border=int(arrays["diff_patch"]) // 2)
 
-    inner = objective.inner_batch(batch)
+    inner = objective.student_batch(batch)
     frames = correct_batch(generator, inner).frames
     np.testing.assert_allclose(frames.detach().numpy(), arrays["frames"], atol=1e-5, rtol=0)
 
@@ -148,7 +151,7 @@ def test_perfect_static_frames_cost_only_the_charbonnier_floor() -> None:
     class Echo(nn.Module):
         def forward(self, pair: Tensor, offsets: Tensor) -> object:
             flow = pair.new_zeros(pair.shape[0], 12, pair.shape[-2] // 2, pair.shape[-1] // 2)
-            return GeneratorOutput(pair[:, :1].expand(-1, 3, -1, -1, -1), (flow,) * 4)
+            return CorrectionOutput(pair[:, :1].expand(-1, 3, -1, -1, -1), (flow,) * 4)
 
     batch = random_batch()
     batch = batch._replace(pair=batch.pair[:, :1].expand(-1, 2, -1, -1, -1))
@@ -182,10 +185,10 @@ def test_hidden_pixels_are_not_seen_and_alone_count() -> None:
     seen = []
 
     class Grey(nn.Module):
-        def forward(self, pair: Tensor, offsets: Tensor) -> GeneratorOutput:
+        def forward(self, pair: Tensor, offsets: Tensor) -> CorrectionOutput:
             seen.append(pair)
             flow = pair.new_zeros(pair.shape[0], 12, pair.shape[-2] // 2, pair.shape[-1] // 2)
-            return GeneratorOutput(
+            return CorrectionOutput(
                 torch.full_like(pair[:, :1], 0.5).repeat(1, 3, 1, 1, 1), (flow,) * 4
             )
 
@@ -205,7 +208,7 @@ def test_student_sees_the_inner_crop_with_its_own_rows() -> None:
     batch = random_batch(96)
     cycle = CycleObjective({"Charbonnier": 1.0}, flow=NoFlow())
     objective = DistillationObjective(cycle, Generator(width=0.25), border=16)
-    inner = objective.inner_batch(batch)
+    inner = objective.student_batch(batch)
     assert torch.equal(inner.pair, batch.pair[..., 16:80, 16:80])
     assert torch.equal(inner.scan_time, batch.scan_time[:, 16:80])
 
@@ -217,10 +220,14 @@ class CuesSeen(nn.Module):
         super().__init__()
         self.seen: list[Tensor | None] = []
 
-    def forward(self, pair: Tensor, offsets: Tensor, cues: Tensor | None = None) -> GeneratorOutput:
+    def forward(
+        self, pair: Tensor, offsets: Tensor, cues: Tensor | None = None
+    ) -> CorrectionOutput:
         self.seen.append(cues)
         flow = pair.new_zeros(pair.shape[0], 12, pair.shape[-2] // 2, pair.shape[-1] // 2)
-        return GeneratorOutput(torch.full_like(pair[:, :1], 0.5).repeat(1, 3, 1, 1, 1), (flow,) * 4)
+        return CorrectionOutput(
+            torch.full_like(pair[:, :1], 0.5).repeat(1, 3, 1, 1, 1), (flow,) * 4
+        )
 
 
 def test_cues_reach_the_network_and_its_inner_crop() -> None:
@@ -257,7 +264,7 @@ def test_a_student_equal_to_its_teacher_pays_only_for_its_border() -> None:
     class Pointwise(nn.Module):
         def forward(self, pair: Tensor, offsets: Tensor) -> object:
             flow = pair.new_zeros(pair.shape[0], 12, pair.shape[-2] // 2, pair.shape[-1] // 2)
-            return GeneratorOutput(
+            return CorrectionOutput(
                 pair.mean(1, keepdim=True).expand(-1, 3, -1, -1, -1), (flow,) * 4
             )
 
@@ -281,7 +288,9 @@ def test_missing_ingredients_are_named() -> None:
         SupervisedObjective({"Charbonnier": 1.0})(generator, random_batch())
     with pytest.raises(ValueError, match="Flow needs exact flows"):
         SupervisedObjective({"Flow": 1.0})(generator, random_batch(truth=True))
-    with pytest.raises(ValueError, match="no perceptual network"):
+    with pytest.raises(
+        ValueError, match="the term Perceptual is weighted, but its network is not given"
+    ):
         CycleObjective({"Perceptual": 1.0}, flow=NoFlow())
     with pytest.raises(ValueError, match="border must be at least 1, got 0"):
         DistillationObjective(CycleObjective({"Charbonnier": 1.0}, flow=NoFlow()), generator, 0)

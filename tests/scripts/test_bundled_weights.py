@@ -12,8 +12,9 @@ from data.simulator.drawing import SceneSettings, draw_scene
 from data.simulator.textures import load_textures
 from data.training.flow_pairs import FlowPairs
 from models.flow.networks import load_flow
-from models.inference.correction import BASELINES, correct
+from models.inference.correction import BASELINES
 from models.refiner.network import Refiner
+from tests.helpers.frames import network_frames
 from utils.checkpoint import load_generator
 
 FOLDER = Path("pretrained")
@@ -37,8 +38,10 @@ def mean_psnr(frames: Tensor, capture: CapturePair) -> float:
 
 def test_the_generator_gains_much_over_the_mean_of_the_inputs() -> None:
     capture = draw_scene(load_textures(None), SCENE, 7_000_001).capture(TIMES)
-    mean = mean_psnr(BASELINES["mean"](capture.pair, TIMES), capture)
-    frames = correct(load_generator(FOLDER / "drsc_light_generator.safetensors"), *of(capture))
+    mean = mean_psnr(BASELINES["mean of both"](capture.pair, TIMES).frames, capture)
+    frames = network_frames(
+        load_generator(FOLDER / "drsc_light_generator.safetensors"), *of(capture)
+    )
     assert mean_psnr(frames, capture) > mean + 4
 
 
@@ -48,7 +51,7 @@ def test_the_refiner_gains_over_its_untrained_self_at_both_ends() -> None:
     gains = []
     for seed in (7_000_001, 7_000_002):
         capture = draw_scene(load_textures(None), FAST_SCENE, seed).capture([0.0, 1.0])
-        trained, untrained = (mean_psnr(correct(n, *of(capture)), capture) for n in networks)
+        trained, untrained = (mean_psnr(network_frames(n, *of(capture)), capture) for n in networks)
         gains.append(trained - untrained)
     assert sum(gains) / len(gains) > 0.4
 

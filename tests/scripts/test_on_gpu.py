@@ -15,13 +15,14 @@ from data.real_pairs import RealPairs
 from models.flow_pwc import PWCNet
 from models.generator import Generator
 from models.inference import passes
-from models.inference.correction import correct, frame_instants
-from models.inference.passes import InferenceSettings
+from models.inference.correction import frame_instants
 from models.losses.terms import Perceptual
 from models.objectives import CycleObjective
+from models.parts.settings import InferenceSettings
 from models.reference.formula_weights import fill_by_formula
 from models.reference.generator import plain_correct
 from models.reference.step import plain_cycle
+from tests.helpers.frames import network_frames, psnr
 from tests.models.test_objectives import RELEASED_LOSS, random_batch
 from utils.checkpoint import latest, load_generator, load_training
 from utils.training.reporting import read_records
@@ -55,13 +56,9 @@ def exact() -> Iterator[None]:
     torch.backends.cudnn.allow_tf32 = True
 
 
-def psnr(a: Tensor, b: Tensor) -> float:
-    return -10 * math.log10(float((a - b).square().mean()))
-
-
 def test_frames_are_those_of_a_cpu(light: Generator, pair: Tensor) -> None:
-    expected = correct(light, pair, frame_instants(9), settings=WHOLE)
-    frames = correct(light.to(GPU), pair, frame_instants(9), settings=WHOLE)
+    expected = network_frames(light, pair, frame_instants(9), settings=WHOLE)
+    frames = network_frames(light.to(GPU), pair, frame_instants(9), settings=WHOLE)
     assert frames.device == GPU
     # Sums in another order.
     torch.testing.assert_close(frames.cpu(), expected, rtol=0, atol=1e-4)
@@ -69,21 +66,23 @@ def test_frames_are_those_of_a_cpu(light: Generator, pair: Tensor) -> None:
 
 def test_frames_are_those_of_the_plain_path(light: Generator, pair: Tensor, exact: None) -> None:
     light.to(GPU)
-    frames = correct(light, pair, frame_instants(9), settings=WHOLE)
+    frames = network_frames(light, pair, frame_instants(9), settings=WHOLE)
     torch.testing.assert_close(frames, plain_correct(light, pair.to(GPU), 9), rtol=0, atol=1e-4)
 
 
 def test_the_default_network_gives_the_frames_of_a_cpu(pair: Tensor) -> None:
     refiner = load_generator("pretrained/drsc_light.safetensors")
-    expected = correct(refiner, pair, [0.0, 0.5], settings=WHOLE)
-    frames = correct(refiner.to(GPU), pair, [0.0, 0.5], settings=WHOLE)
+    expected = network_frames(refiner, pair, [0.0, 0.5], settings=WHOLE)
+    frames = network_frames(refiner.to(GPU), pair, [0.0, 0.5], settings=WHOLE)
     torch.testing.assert_close(frames.cpu(), expected, rtol=0, atol=1e-3)
 
 
 def test_bfloat16_is_within_50_db(light: Generator, pair: Tensor) -> None:
     light.to(GPU)
-    reference = correct(light, pair, [0.0, 0.25, 0.75], settings=WHOLE)
-    rounded = correct(light, pair, [0.0, 0.25, 0.75], settings=InferenceSettings("bfloat16", None))
+    reference = network_frames(light, pair, [0.0, 0.25, 0.75], settings=WHOLE)
+    rounded = network_frames(
+        light, pair, [0.0, 0.25, 0.75], settings=InferenceSettings("bfloat16", None)
+    )
     assert not torch.equal(reference, rounded)
     assert psnr(reference, rounded) > 50
 
@@ -92,10 +91,10 @@ def test_a_pass_waits_for_nothing(light: Generator, pair: Tensor) -> None:
     """A GPU that must finish before the next call can be made idles until it comes."""
     light.to(GPU)
     there = pair.to(GPU)
-    correct(light, there, frame_instants(5), settings=WHOLE)
+    network_frames(light, there, frame_instants(5), settings=WHOLE)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        correct(light, there, frame_instants(5), settings=WHOLE)
+        network_frames(light, there, frame_instants(5), settings=WHOLE)
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
@@ -113,10 +112,10 @@ def test_out_of_memory_falls_back_to_tiles(
         return whole(encoded, offsets, wanted)
 
     monkeypatch.setattr(light, "decode", short)
-    frames = correct(light, pair, frame_instants(5))
+    frames = network_frames(light, pair, frame_instants(5))
     assert "out of memory, again in tiles of 64" in capsys.readouterr().err
     monkeypatch.setattr(light, "decode", whole)
-    expected = correct(light, pair, frame_instants(5), settings=InferenceSettings(tile=64))
+    expected = network_frames(light, pair, frame_instants(5), settings=InferenceSettings(tile=64))
     torch.testing.assert_close(frames, expected, rtol=0, atol=1e-4)
 
 
@@ -125,7 +124,9 @@ def cycle() -> CycleObjective:
     flow, perceptual = PWCNet("released").requires_grad_(False).eval(), Perceptual()
     fill_by_formula(flow, 1, 2**0.5)
     fill_by_formula(perceptual, 2, 2**0.5)
-    return CycleObjective(RELEASED_LOSS, flow=flow, perceptual=perceptual, sampling="released")
+    return CycleObjective(
+        RELEASED_LOSS, flow=flow, networks={"Perceptual": perceptual}, sampling="released"
+    )
 
 
 def test_a_stage_1_step_is_that_of_a_cpu(

@@ -16,8 +16,8 @@ from torch import Tensor
 
 import main_test_real
 from data.files.images import read_image, to_uint8
-from models.classical.correction import correct_classically
 from tests.helpers.capture_folders import write_pixels
+from tests.helpers.frames import classical_frames
 from tests.helpers.script_runs import ROOT, Scripts, names
 from utils.errors import InputError
 from utils.real.preparation import Preparation
@@ -202,7 +202,7 @@ def test_the_classical_method_needs_no_weights(scripts: Scripts) -> None:
     folder = scripts.real("--method", "classical", "--frames", "2", changes=changes)
     pair = torch.stack([read_image(t2b), read_image(b2t)])
     made = to_uint8(read_image(folder / "0/frame_001_t1.000.png"))
-    assert (made == to_uint8(correct_classically(pair, [1.0])[0])).all()
+    assert (made == to_uint8(classical_frames(pair, [1.0])[0])).all()
     assert (folder / "0/contact_sheet.png").is_file()
     chosen = ("path.pretrained_netG=null", "method=classical")
     assert scripts.real(changes=chosen) == folder

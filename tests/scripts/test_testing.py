@@ -143,7 +143,11 @@ def test_bad_benchmarks_are_refused(scripts: Scripts) -> None:
 
 def test_testing_needs_neither_training_networks_nor_losses() -> None:
     """Imports nothing but what corrects and scores: a fresh process shows it."""
-    code = "import sys, main_test, main_test_real; print(*sys.modules)"
+    code = (
+        "import sys, utils.evaluation.evaluate, utils.real.runs; "
+        "from models.networks import network_class; network_class('generator'); "
+        "print(*sys.modules)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )

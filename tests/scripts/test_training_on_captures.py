@@ -13,13 +13,13 @@ from torch import nn
 import main_train_stage1
 import main_train_stage2
 from data.capture import TrainingSample
-from models.losses.terms import Loss
+from models.losses.objective import Loss
 from tests.helpers.capture_folders import write_pixels
 from tests.helpers.tiny_training import same_weights, tiny_options, train
 from utils.checkpoint import load_generator, save_weights
 from utils.options.command_line import run
 from utils.options.training import TrainingOptions
-from utils.training.generator import build_generator, build_objective
+from utils.training.generator import build_network, build_objective
 from utils.training.reporting import read_records
 from utils.training.validation import Validation
 
@@ -98,7 +98,7 @@ def test_pretrained_weights_stay_the_best_where_training_spoils_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, captures: Path
 ) -> None:
     start = tmp_path / "start.safetensors"
-    save_weights(start, build_generator(captures_options(tmp_path, captures)))
+    save_weights(start, build_network(captures_options(tmp_path, captures)))
     falling = itertools.count()
     monkeypatch.setattr(
         "utils.training.generator.validate",

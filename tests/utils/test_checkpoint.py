@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from models.architecture import Architecture
 from models.generator import Generator
 from utils.checkpoint import (
-    Architecture,
     TrainingState,
     latest,
     load_generator,

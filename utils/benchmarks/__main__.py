@@ -10,12 +10,12 @@ import torch
 
 from data.files.images import prepare_output_folder, replacing
 from data.files.versions import find_versions
+from models.parts.device import choose_device
 from utils.benchmarks import gpu as benchmark_gpu
 from utils.benchmarks import inference as benchmark_inference
 from utils.benchmarks import training as benchmark_training
 from utils.benchmarks.rows import Row, describe_machine
 from utils.options.command_line import run
-from utils.system.device import choose_device
 
 REPORT, GPU_REPORT = "BENCHMARKS.md", "BENCHMARKS_GPU.md"
 ON_A_GPU = "On a GPU"

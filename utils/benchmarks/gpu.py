@@ -13,9 +13,9 @@ from torch import Tensor
 
 from data.time_maps import offset_maps, scan_time
 from models.inference.correction import correct, frame_instants
-from models.inference.passes import InferenceSettings
 from models.objectives import CycleObjective
 from models.parts.precision import autocast
+from models.parts.settings import InferenceSettings
 from models.reference.generator import plain_correct
 from models.reference.step import plain_cycle
 from models.refiner.cues import find_motion
@@ -67,7 +67,7 @@ def _measure_frames() -> list[Row]:
             return plain_correct(plain_generator, pair, 9)
 
     def ours(settings: InferenceSettings) -> Tensor:
-        return correct(generator, pair, _NINE, settings=settings)
+        return correct(generator, pair, _NINE, settings=settings).frames
 
     exact, low = InferenceSettings(tile=None), InferenceSettings("auto", tile=None)
     expected = plain()

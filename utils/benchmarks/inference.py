@@ -13,8 +13,8 @@ from torch import Tensor
 from data import time_maps
 from models.generator import Generator
 from models.inference.correction import correct, frame_instants
-from models.inference.passes import InferenceSettings
 from models.parts.precision import computes_bfloat16
+from models.parts.settings import InferenceSettings
 from models.reference.formula_weights import fill_by_formula
 from models.reference.generator import plain_correct, plain_forward
 from utils.benchmarks.peak_memory import PeakMethod, measure_peak
@@ -100,8 +100,8 @@ def _measure_speed(generator: Generator, pair: Tensor, *, rounds: int) -> list[R
         rounds + 1,
     )
     expected = plain_correct(plain_generator, pair, 9)
-    exact = correct(generator, pair, _NINE, settings=float32)
-    rounded = correct(generator, pair, _NINE, settings=bfloat16)
+    exact = correct(generator, pair, _NINE, settings=float32).frames
+    rounded = correct(generator, pair, _NINE, settings=bfloat16).frames
     difference = float((exact - expected).abs().max())
     psnr = -10 * float(torch.log10((rounded - exact).square().mean()))
     operations, plain_operations = _count_operations(generator)

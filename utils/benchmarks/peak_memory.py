@@ -9,12 +9,11 @@ from typing import Literal, get_args
 import torch
 import torch.nn.functional as F
 
-from models.classical.correction import correct_classically
+from models.architecture import load_network
 from models.generator import Generator
 from models.inference.arrays import BUNDLED_WEIGHTS
-from models.inference.correction import correct
-from models.inference.passes import InferenceSettings
-from utils.checkpoint import load_generator
+from models.inference.correction import correct, correct_classically
+from models.parts.settings import InferenceSettings
 
 PeakMethod = Literal["bundled", "classical", "generator"]
 """The bundled network, the classical correction, or a generator of full width."""
@@ -67,7 +66,7 @@ def main() -> None:
     if method == "classical":
         correct_classically(pair, _FRAMES)
     else:
-        network = load_generator(BUNDLED_WEIGHTS) if method == "bundled" else Generator().eval()
+        network = load_network(BUNDLED_WEIGHTS) if method == "bundled" else Generator().eval()
         correct(network, pair, _FRAMES, settings=InferenceSettings(tile=arguments.tile or None))
     sys.stdout.write(f"{own_peak()}\n")
 

@@ -23,12 +23,12 @@ from models.flow_pwc import PWCNet, load_pwc
 from models.generator import Generator
 from models.losses.terms import Perceptual
 from models.objectives import CycleObjective, DistillationObjective
+from models.parts.device import reuse_memory
 from models.reference.formula_weights import fill_by_formula
 from models.reference.step import plain_cycle
 from utils.benchmarks.inference import plain_pass
 from utils.benchmarks.peak_memory import own_peak
 from utils.benchmarks.rows import Row, count_operations, least_times
-from utils.system.device import reuse_memory
 from utils.system.distributed import Processes
 
 Kind = Literal["stage1", "stage1_bfloat16", "stage2"]
@@ -100,7 +100,9 @@ def build_step(kind: Kind, *, batch_size: int = 2, processes: Processes = _ALONE
         flow = load_pwc(_ROOT / _PWC, "released")
     else:
         fill_by_formula(flow, 1, _GAIN)
-    cycle = CycleObjective(_WEIGHTS, flow=flow, perceptual=perceptual, sampling="released")
+    cycle = CycleObjective(
+        _WEIGHTS, flow=flow, networks={"Perceptual": perceptual}, sampling="released"
+    )
     objective: nn.Module = cycle
     size = 256
     if kind == "stage2":
@@ -168,7 +170,7 @@ def _loader_pace() -> float:
 def _costs(works: Sequence[str], rounds: int) -> list[Cost]:
     """The least costs of a plain pass and of steps, each in a process of its own, in turns.
 
-    Of its own, because training keeps its memory (`utils.system.device.reuse_memory`), and the
+    Of its own, because training keeps its memory (`models.parts.device.reuse_memory`), and the
     plain path does not.
     """
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}

@@ -1,35 +1,64 @@
-"""The method that the options of a test script ask for."""
+"""Load the method that the options of a test script name."""
 
 import hashlib
 from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import NamedTuple
 
 import torch
 
-from models.classical.correction import correct_classically
-from models.inference.correction import Method, correct
-from models.inference.correction_flows import (
-    FlowMethod,
-    correct_classically_with_flows,
-    correct_with_flows,
+from models.architecture import load_network
+from models.inference.correction import (
+    BASELINES,
+    Correction,
+    correct,
+    correct_classically,
+    self_ensemble,
 )
-from models.inference.passes import InferenceSettings
-from models.inference.self_ensemble import average_both_ways, average_both_ways_with_flows
-from utils.checkpoint import load_generator
+from models.parts.settings import InferenceSettings
+from utils.correction.table import METHODS
 from utils.errors import InputError
-from utils.evaluation.evaluate import BASELINE_NAMES
 from utils.options.evaluation import MethodOptions
 
-_CHUNK = 1 << 20  # bytes
 
-
-class NamedMethod(NamedTuple):
-    """A way to make frames, what tables call it, and the same way with its flow fields."""
+class NamedCorrection(NamedTuple):
+    """A way to make frames, and its name in tables."""
 
     name: str
-    correct: Method
-    with_flows: FlowMethod
+    correct: Correction
+
+
+def load_method(options: MethodOptions, device: torch.device | str) -> NamedCorrection:
+    """The method that the options name, with test-time augmentation if they ask for it.
+
+    Raises:
+        InputError: its weights cannot be loaded.
+    """
+    loaded: NamedCorrection = resolve_name(METHODS[options.method])(options, device)
+    if not options.self_ensemble:
+        return loaded
+    return NamedCorrection(f"{loaded.name}, self-ensemble", self_ensemble(loaded.correct))
+
+
+def load_network_method(options: MethodOptions, device: torch.device | str) -> NamedCorrection:
+    """The network of `path.pretrained_netG`, named after its weight file.
+
+    A file that is named like a baseline keeps its suffix in the name, so that tables show both.
+
+    Raises:
+        InputError: the weights cannot be loaded.
+    """
+    file = Path(str(options.path.pretrained_netG))
+    network = load_network(file, device)
+    settings = InferenceSettings(options.precision, options.tile)
+    name = file.name if file.stem in BASELINES else file.stem
+    return NamedCorrection(name, partial(correct, network, settings=settings))
+
+
+def load_classical_method(options: MethodOptions, device: torch.device | str) -> NamedCorrection:
+    """The classical correction, which needs no weights."""
+    return NamedCorrection("classical", correct_classically)
 
 
 def identify_method(options: MethodOptions) -> dict[str, str]:
@@ -38,54 +67,18 @@ def identify_method(options: MethodOptions) -> dict[str, str]:
     Raises:
         InputError: the weights cannot be read.
     """
-    weights = options.path.pretrained_netG
-    averaged = {"self_ensemble": "yes"} if options.self_ensemble else {}
-    if options.method == "classical" or weights is None:
-        return {"method": "classical", **averaged}
-    about = {"method": "network", "weights": _digest(weights), "precision": options.precision}
-    return about | averaged
-
-
-def load_method(options: MethodOptions, device: torch.device | str) -> NamedMethod:
-    """The classical correction, or a network with its weights, named after their file.
-
-    A file that is named like a baseline keeps its suffix in the name, so that tables show both.
-
-    Raises:
-        InputError: the weights cannot be loaded.
-    """
-    name, correct_frames, with_flows = _load_plain(options, device)
-    if not options.self_ensemble:
-        return NamedMethod(name, correct_frames, with_flows)
-    return NamedMethod(
-        f"{name}, self-ensemble",
-        average_both_ways(correct_frames),
-        average_both_ways_with_flows(with_flows),
-    )
-
-
-def _load_plain(options: MethodOptions, device: torch.device | str) -> NamedMethod:
-    weights = options.path.pretrained_netG
-    if options.method == "classical" or weights is None:
-        return NamedMethod("classical", correct_classically, correct_classically_with_flows)
-    file = Path(weights)
-    name = file.name if file.stem in BASELINE_NAMES.values() else file.stem
-    generator = load_generator(weights, device)
-    settings = InferenceSettings(options.precision, options.tile)
-    return NamedMethod(
-        name,
-        partial(correct, generator, settings=settings),
-        partial(correct_with_flows, generator, settings=settings),
-    )
+    about = {"method": options.method}
+    if options.method == "network":
+        about["weights"] = _digest(str(options.path.pretrained_netG))
+        about["precision"] = options.precision
+    if options.self_ensemble:
+        about["self_ensemble"] = "yes"
+    return about
 
 
 def _digest(path: str) -> str:
     """SHA-256 of a file's content."""
-    digest = hashlib.sha256()
     try:
-        with Path(path).open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    return digest.hexdigest()

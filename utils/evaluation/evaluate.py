@@ -4,34 +4,26 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from data.capture import CapturePair
 from data.files.images import prepare_output_folder, to_uint8
-from data.rs_gopro import RSGOPRO
-from models.inference.correction import BASELINES, Method, frame_instants
+from data.layouts import CaptureFolder
+from models.inference.correction import BASELINES, Correction, frame_instants
 from utils.errors import InputError
-from utils.evaluation.scores import BandScore, FrameScore, score_bands
-from utils.metrics import BAND, PROTOCOLS, Image, Rounding, band_psnr, psnr, ssim_map
+from utils.evaluation.scores import BandScore, FrameScore, score_frame
+from utils.metrics import PROTOCOLS, Image, Rounding
 from utils.options.evaluation import EvaluationOptions
 from utils.pictures.frame_files import write_frames
 from utils.system.distributed import Processes
 
 DEFAULT_FRAMES = 9
 """Frames made of a capture without truth unless the options say how many."""
-
-BASELINE_NAMES: Mapping[str, str] = {
-    "classical": "classical",
-    "t2b": "t2b as it is",
-    "b2t": "b2t as it is",
-    "mean": "mean of both",
-}
-"""How tables call the entries of `models.inference.correction.BASELINES`."""
 
 FRAME_FOLDERS: Mapping[Rounding, str] = {"rounded": "frames", "floored": "frames_floored"}
 
@@ -59,7 +51,9 @@ class EvaluationPlan:
         return tuple(dict.fromkeys(needed)) or ("rounded",)
 
 
-def plan_evaluation(captures: RSGOPRO, options: EvaluationOptions, folder: Path) -> EvaluationPlan:
+def plan_evaluation(
+    captures: CaptureFolder, options: EvaluationOptions, folder: Path
+) -> EvaluationPlan:
     """Decide what to make of each capture: frames at the instants of its truth, if it has any.
 
     Args:
@@ -74,12 +68,12 @@ def plan_evaluation(captures: RSGOPRO, options: EvaluationOptions, folder: Path)
     truth = captures.frame_count(0)
     if truth and options.frames not in (None, truth):
         raise InputError(
-            f"{captures.pairs[0].name}: {truth} true frames, but the options ask for "
+            f"{captures.names[0]}: {truth} true frames, but the options ask for "
             f"{options.frames}; set frames={truth} or frames=null"
         )
     if not truth and not options.save_images:
         raise InputError(
-            f"{captures.pairs[0].name}: no true frames to score against, and frames are not to be "
+            f"{captures.names[0]}: no true frames to score against, and frames are not to be "
             "saved; set save_images=true"
         )
     protocols = options.protocols if truth else ()
@@ -92,17 +86,19 @@ def plan_evaluation(captures: RSGOPRO, options: EvaluationOptions, folder: Path)
     )
 
 
-def choose_methods(name: str, method: Method, plan: EvaluationPlan) -> dict[str, Method]:
+def choose_methods(name: str, method: Correction, plan: EvaluationPlan) -> dict[str, Correction]:
     """What to evaluate by the name that tables show: `method` first, then the other baselines."""
     methods = {name: method}
     if plan.baselines:
-        for key, baseline in BASELINES.items():
-            methods.setdefault(BASELINE_NAMES[key], baseline)
+        methods = methods | {name: way for name, way in BASELINES.items() if name not in methods}
     return methods
 
 
 def evaluate(
-    captures: RSGOPRO, methods: Mapping[str, Method], plan: EvaluationPlan, processes: Processes
+    captures: CaptureFolder,
+    methods: Mapping[str, Correction],
+    plan: EvaluationPlan,
+    processes: Processes,
 ) -> list[FrameScore]:
     """Make and score the frames of all captures, shared among the processes.
 
@@ -121,7 +117,7 @@ def evaluate(
     for index in tqdm(share, desc="captures", unit="pair", disable=not processes.is_main):
         capture = captures[index]
         for method, correct in methods.items():
-            frames = correct(capture.pair, plan.times, scan_time=capture.scan_time)
+            frames = correct(capture.pair, plan.times, scan_time=capture.scan_time).frames
             # Scored first: images that are too small for it leave no frames behind.
             scores += _score_method(capture, method, frames, plan)
             if method == tested and plan.folder is not None:
@@ -132,7 +128,7 @@ def evaluate(
         for score in share_of_one
         if not (PROTOCOLS[score.protocol].drops_ends and score.pair in ends)
     ]
-    order = {files.name: index for index, files in enumerate(captures.pairs)}
+    order = {name: index for index, name in enumerate(captures.names)}
     return sorted(counted, key=lambda score: order[score.pair])
 
 
@@ -159,7 +155,7 @@ def _score_method(
     for name in plan.protocols:
         protocol = PROTOCOLS[name]
         images = [to_8bit(frame, protocol.rounding) for frame in frames]
-        figures = _compare(images, capture, protocol.border)
+        figures = _score_frames(images, capture, protocol.border)
         scores += [
             FrameScore(name, method, capture.name, number, instant, *figure)
             for number, (instant, figure) in enumerate(zip(plan.times, figures, strict=True))
@@ -167,29 +163,18 @@ def _score_method(
     return scores
 
 
-_Figures = tuple[float, float, float, float, tuple[BandScore, ...]]
-
-
-def _compare(images: Sequence[Image], capture: CapturePair, border: int) -> list[_Figures]:
-    """The figures of a `FrameScore` for each frame."""
+def _score_frames(
+    images: Sequence[Image], capture: CapturePair, border: int
+) -> list[tuple[dict[str, float], tuple[BandScore, ...]]]:
+    """What `score_frame` says of each frame."""
     if capture.truth is None:
         raise ValueError(f"{capture.name}: no truth to score against")
-    height, width = capture.t2b.shape[-2:]
-    inner = np.s_[border : height - border, border : width - border]
-    band = min(BAND, (min(height, width) - 2 * border) // 4)
-
-    def score(image: Image, truth: Image) -> _Figures:
-        similarity = ssim_map(image, truth, border)
-        whole = psnr(image, truth, border), float(similarity.mean())
-        bands = score_bands(image, truth, similarity, border=border)
-        image, truth = image[inner], truth[inner]
-        return *whole, band_psnr(image, truth, band), psnr(image, truth, band), bands
-
+    truth = [to_uint8(frame) for frame in capture.truth]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(score, images, [to_uint8(frame) for frame in capture.truth]))
+        return list(pool.map(partial(score_frame, border=border), images, truth))
 
 
-def _check_protocols(captures: RSGOPRO, protocols: Sequence[str]) -> None:
+def _check_protocols(captures: CaptureFolder, protocols: Sequence[str]) -> None:
     """Make sure that every protocol has pairs to score."""
     ends = _ends_of_sequences(captures)
     for name in protocols:
@@ -200,9 +185,9 @@ def _check_protocols(captures: RSGOPRO, protocols: Sequence[str]) -> None:
             )
 
 
-def _ends_of_sequences(captures: RSGOPRO) -> set[str]:
+def _ends_of_sequences(captures: CaptureFolder) -> set[str]:
     """Names of the first and last pair of each sequence."""
     names: dict[str, list[str]] = {}
-    for files in captures.pairs:
-        names.setdefault(files.sequence, []).append(files.name)
+    for name in captures.names:
+        names.setdefault(name.rpartition("/")[0], []).append(name)
     return {end for sequence in names.values() for end in (sequence[0], sequence[-1])}

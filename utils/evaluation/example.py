@@ -4,8 +4,8 @@ from pathlib import Path
 
 from data.capture import CapturePair
 from data.files.images import to_uint8, write_image
-from data.rs_gopro import RSGOPRO
-from utils.correction.methods import NamedMethod
+from data.layouts import CaptureFolder
+from utils.correction.methods import NamedCorrection
 from utils.evaluation.evaluate import FRAME_FOLDERS, EvaluationPlan
 from utils.metrics import PROTOCOLS, Image, psnr
 from utils.pictures.colour import show_flows
@@ -17,7 +17,7 @@ EXAMPLE = "example.png"
 
 
 def write_example(
-    folder: Path, captures: RSGOPRO, *, method: NamedMethod, plan: EvaluationPlan
+    folder: Path, captures: CaptureFolder, *, method: NamedCorrection, plan: EvaluationPlan
 ) -> dict[str, str]:
     """Show the first capture's saved frames in a contact sheet and a viewer.
 
@@ -35,14 +35,16 @@ def write_example(
     frames = read_frames(plan.folder / FRAME_FOLDERS[plan.roundings[0]] / capture.name, plan.times)
     inputs = to_uint8(capture.t2b), to_uint8(capture.b2t)
     write_image(folder / EXAMPLE, draw_contact_sheet(*inputs, frames, plan.times))
-    corrected = method.with_flows(capture.pair, plan.times, scan_time=capture.scan_time)
+    corrected = method.correct(
+        capture.pair, plan.times, scan_time=capture.scan_time, with_flows=True
+    )
     truth, remarks = _compare(frames, capture, plan)
     content = ViewerContent(
         title=f"{capture.name}, {method.name}",
         inputs=[inputs],
         frames=frames,
         times=plan.times,
-        flows=show_flows(corrected.flows),
+        flows=None if corrected.flows is None else show_flows(corrected.flows),
         truth=truth,
         remarks=remarks,
     )

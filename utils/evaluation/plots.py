@@ -1,4 +1,4 @@
-"""Scores as pictures: PSNR and SSIM by instant, by sequence, and by distance from the border."""
+"""Scores as pictures: every metric by instant, by sequence, and by distance from the border."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 
 from data.files.images import prepare_output_folder, replacing
 from utils.evaluation.scores import FrameScore, group_scores, summarise, summarise_bands
+from utils.metrics import whole_metrics
 
 PLOTS = "plots"
 
-_HEIGHT = 6.0  # inches
+_HEIGHT = 3.0  # inches of each metric
 _LEAST_WIDTH, _MOST_WIDTH = 9.0, 30.0
 _WIDTH_OF_LABEL = 0.22  # inches: more sequences make a wider plot
 _MOST_LABELS = 120  # beyond, only every second, third, ... is written
@@ -24,8 +25,7 @@ class _Point(NamedTuple):
     """Scores of one method at one place of the horizontal axis."""
 
     label: str
-    psnr: float
-    ssim: float
+    values: Mapping[str, float]
 
 
 _Points = Callable[[Sequence[FrameScore]], list[_Point]]
@@ -72,33 +72,34 @@ def _by_sequence(scores: Sequence[FrameScore]) -> list[_Point]:
 
 
 def _by_distance(scores: Sequence[FrameScore]) -> list[_Point]:
-    return [_Point(band.label, band.psnr, band.ssim) for band in summarise_bands(scores)]
+    return [_Point(band.label, band.values) for band in summarise_bands(scores)]
 
 
 def _summary(label: str, scores: Sequence[FrameScore]) -> _Point:
-    summary = summarise(scores)
-    return _Point(label, summary.psnr, summary.ssim)
+    return _Point(label, summarise(scores).values)
 
 
 def _draw(lines: Mapping[str, Sequence[_Point]], axis: str, style: str, path: Path) -> None:
-    """Draw PSNR above SSIM; all lines have the same labels, and infinite values are gaps."""
-    labels = [point.label for point in next(iter(lines.values()))]
+    """Draw a panel for each metric; all lines have the same labels, infinite values are gaps."""
+    first = next(iter(lines.values()))
+    labels = [point.label for point in first]
+    shown = {name: metric for name, metric in whole_metrics().items() if name in first[0].values}
     width = min(max(_LEAST_WIDTH, _WIDTH_OF_LABEL * len(labels)), _MOST_WIDTH)
-    figure = Figure(figsize=(width, _HEIGHT), layout="constrained")
+    figure = Figure(figsize=(width, _HEIGHT * len(shown)), layout="constrained")
     FigureCanvasAgg(figure)
-    above, below = figure.subplots(2, sharex=True)
-    for method, points in lines.items():
-        drawn = [point.psnr if math.isfinite(point.psnr) else math.nan for point in points]
-        above.plot(range(len(labels)), drawn, style, linewidth=1, label=method)
-        below.plot(range(len(labels)), [point.ssim for point in points], style, linewidth=1)
-    above.set_ylabel("PSNR, dB")
-    below.set_ylabel("SSIM")
-    below.set_xlabel(axis)
+    panels = figure.subplots(len(shown), sharex=True, squeeze=False)[:, 0]
+    for axes, (name, metric) in zip(panels, shown.items(), strict=True):
+        for method, points in lines.items():
+            values = [point.values[name] for point in points]
+            drawn = [value if math.isfinite(value) else math.nan for value in values]
+            label = method if axes is panels[0] else None
+            axes.plot(range(len(labels)), drawn, style, linewidth=1, label=label)
+        axes.set_ylabel(f"{metric.label}, {metric.unit}" if metric.unit else metric.label)
+        axes.grid(alpha=0.3)
+    panels[-1].set_xlabel(axis)
     every = math.ceil(len(labels) / _MOST_LABELS)
     turned = 0 if len(labels) <= _FEW_LABELS else 90
-    below.set_xticks(range(0, len(labels), every), labels[::every], rotation=turned)
-    for axes in (above, below):
-        axes.grid(alpha=0.3)
+    panels[-1].set_xticks(range(0, len(labels), every), labels[::every], rotation=turned)
     figure.legend(loc="outside right upper", fontsize="small")
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=100)

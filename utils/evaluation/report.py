@@ -12,7 +12,7 @@ from typing import Any
 from data.files.images import replacing
 from utils.errors import InputError
 from utils.evaluation.scores import FrameScore, Summary, group_scores, summarise, summarise_bands
-from utils.metrics import BAND, PROTOCOLS
+from utils.metrics import BAND, METRICS, PROTOCOLS, whole_metrics
 from utils.options.evaluation import EvaluationOptions
 
 REPORT = "report.md"
@@ -80,6 +80,7 @@ def format_tables(scores: Sequence[FrameScore], strengths: Mapping[str, str]) ->
         strengths: of the motion in each sequence; where none are known there is no table by them.
     """
     sections = []
+    labels = [metric.label for metric in whole_metrics().values()]
     for protocol, mine in group_scores(scores, lambda score: score.protocol).items():
         methods = group_scores(mine, lambda score: score.method)
         pairs = len(group_scores(mine, lambda score: score.pair))
@@ -89,12 +90,12 @@ def format_tables(scores: Sequence[FrameScore], strengths: Mapping[str, str]) ->
             f"Means over the frames of a pair, then over pairs ({pairs}); PSNR in dB.",
             "By instant t of the frame:",
             _frame_table(methods),
-            "By sequence, PSNR / SSIM:",
+            f"By sequence, {' / '.join(labels)}:",
             _group_table("sequence", methods, lambda score: score.sequence),
         ]
         if strengths:
             sections += [
-                "By strength of the motion, PSNR / SSIM:",
+                f"By strength of the motion, {' / '.join(labels)}:",
                 _group_table("strength", methods, _strength_of(strengths)),
             ]
         sections += [
@@ -122,8 +123,7 @@ def summarise_all(
                     for time, group in group_scores(mine, lambda score: score.time).items()
                 ],
                 "distances": [
-                    {"px": band.label, **_finite({"psnr": band.psnr, "ssim": band.ssim})}
-                    for band in summarise_bands(mine)
+                    {"px": band.label, **_finite(band.values)} for band in summarise_bands(mine)
                 ],
                 "sequences": _summaries(mine, lambda score: score.sequence),
                 "strengths": _summaries(mine, _strength_of(strengths)) if strengths else {},
@@ -139,8 +139,9 @@ def _frame_table(methods: Mapping[str, Sequence[FrameScore]]) -> str:
     for method, scores in methods.items():
         by_time = group_scores(scores, lambda score: score.time)
         summaries = [summarise(group) for group in (*by_time.values(), scores)]
-        rows.append([method, "PSNR", *(f"{summary.psnr:.2f}" for summary in summaries)])
-        rows.append([method, "SSIM", *(f"{summary.ssim:.4f}" for summary in summaries)])
+        for name, metric in whole_metrics().items():
+            shown = (metric.format(summary.values[name]) for summary in summaries)
+            rows.append([method, metric.label, *shown])
         header = ["method", "", *(f"t {time:.3f}" for time in by_time), "all"]
     return format_table(header, rows)
 
@@ -151,17 +152,18 @@ def _group_table(
     """A row for each group of scores, and a column for each method."""
     columns = [group_scores(scores, key) for scores in methods.values()]
     rows = [
-        [group, *(_both(summarise(column[group])) for column in columns)] for group in columns[0]
+        [group, *(_format(summarise(column[group])) for column in columns)] for group in columns[0]
     ]
-    rows.append(["all", *(_both(summarise(scores)) for scores in methods.values())])
+    rows.append(["all", *(_format(summarise(scores)) for scores in methods.values())])
     return format_table([name, *methods], rows)
 
 
 def _place_table(methods: Mapping[str, Sequence[FrameScore]]) -> str:
     summaries = [summarise(scores) for scores in methods.values()]
     rows = [
-        ["near the border", *(f"{summary.band_psnr:.2f}" for summary in summaries)],
-        ["further in", *(f"{summary.inner_psnr:.2f}" for summary in summaries)],
+        [metric.place, *(metric.format(summary.values[name]) for summary in summaries)]
+        for name, metric in METRICS.items()
+        if metric.place
     ]
     return format_table(["place", *methods], rows)
 
@@ -187,8 +189,10 @@ def _remarks(methods: Mapping[str, Sequence[FrameScore]]) -> list[str]:
     ]
 
 
-def _both(summary: Summary) -> str:
-    return f"{summary.psnr:.2f} / {summary.ssim:.4f}"
+def _format(summary: Summary) -> str:
+    return " / ".join(
+        metric.format(summary.values[name]) for name, metric in whole_metrics().items()
+    )
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -203,18 +207,17 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _as_csv(scores: Iterable[FrameScore]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    figures = ("psnr", "ssim", "band_psnr", "inner_psnr")
-    writer.writerow(("protocol", "method", "sequence", "pair", "frame", "time", *figures))
+    writer.writerow(("protocol", "method", "sequence", "pair", "frame", "time", *METRICS))
     for score in scores:
         place = (score.protocol, score.method, score.sequence, score.pair, score.frame)
-        parts = (f"{score.psnr:.6f}", f"{score.ssim:.8f}")
-        places = (f"{score.band_psnr:.6f}", f"{score.inner_psnr:.6f}")
-        writer.writerow((*place, f"{score.time:.6g}", *parts, *places))
+        values = (f"{score.values[name]:.{metric.digits + 4}f}" for name, metric in METRICS.items())
+        writer.writerow((*place, f"{score.time:.6g}", *values))
     return text.getvalue()
 
 
 def _as_json(summary: Summary) -> dict[str, float | None]:
-    return _finite(summary._asdict())
+    counts = {"pairs": summary.pairs, "identical": summary.identical}
+    return _finite(summary.values) | counts
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, float | None]:

@@ -1,14 +1,14 @@
-"""How close frames came to their truth, one by one and on average."""
+"""Scores of frames against their truth: of one frame, by distance from the border, and means."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from utils.metrics import SSIM_RADIUS, Image, as_psnr, mean_psnr, squared_error
+from utils.metrics import METRICS, Image
 
 K = TypeVar("K")
 
@@ -17,17 +17,15 @@ BAND_STARTS = (0, 8, 16, 32, 64)
 
 
 class BandScore(NamedTuple):
-    """Scores of the pixels in one band.
+    """Scores of the pixels in a band along the border.
 
     Attributes:
         start: the band's entry of `BAND_STARTS`.
-        psnr: in dB, infinite where all are identical to the truth.
-        ssim: mean over the windows whose middle lies in the band.
+        values: by metric, of those that have a map of pixels.
     """
 
     start: int
-    psnr: float
-    ssim: float
+    values: Mapping[str, float]
 
     @property
     def label(self) -> str:
@@ -37,42 +35,122 @@ class BandScore(NamedTuple):
         return f"{self.start}+" if end is None else f"{self.start}-{end}"
 
 
-def score_bands(
-    image: Image, truth: Image, similarity: npt.NDArray[np.float64], *, border: int
-) -> tuple[BandScore, ...]:
-    """Score the bands that have pixels inside a cropped border.
+class FrameScore(NamedTuple):
+    """How close one frame came to its truth.
+
+    Attributes:
+        protocol: key of `utils.metrics.PROTOCOLS`.
+        method: name of the method.
+        pair: name of the capture, "SEQUENCE/INDEX".
+        frame: number of the frame.
+        time: its instant.
+        values: by name, a key of `utils.metrics.METRICS`; a PSNR is infinite for a frame identical
+            to its truth.
+        bands: scores by distance from the border.
+    """
+
+    protocol: str
+    method: str
+    pair: str
+    frame: int
+    time: float
+    values: Mapping[str, float]
+    bands: tuple[BandScore, ...] = ()
+
+    @property
+    def sequence(self) -> str:
+        """The sequence of the pair."""
+        return self.pair.rpartition("/")[0]
+
+
+class Summary(NamedTuple):
+    """Means over the frames of each pair, then over pairs.
+
+    Attributes:
+        values: by metric; a PSNR is infinite if all frames are identical to their truth.
+        pairs: how many pairs.
+        identical: how many frames are identical to their truth, and so left out of mean PSNRs.
+    """
+
+    values: Mapping[str, float]
+    pairs: int
+    identical: int
+
+
+def score_frame(
+    image: Image, truth: Image, border: int = 0
+) -> tuple[dict[str, float], tuple[BandScore, ...]]:
+    """All metrics of one frame, and the scores of its bands.
 
     Args:
         image: (H, W, 3) uint8.
         truth: of the same size.
-        similarity: of both, as `utils.metrics.ssim_map` gives it with this border.
-        border: pixels left out on each side; distances count from the border of the whole image.
+        border: pixels left out on each side; bands count from the border of the whole image.
+
+    Raises:
+        InputError: the images are too small.
     """
-    inner = np.s_[border : len(image) - border, border : image.shape[1] - border]
-    errors = _band_means(squared_error(image[inner], truth[inner]), border)
-    similarities = _band_means(similarity, border + SSIM_RADIUS)
-    return tuple(
-        BandScore(start, as_psnr(errors[start]), similarities[start])
-        for start in BAND_STARTS
-        if start in errors and start in similarities
+    values, by_band = {}, {start: dict[str, float]() for start in BAND_STARTS}
+    for name, metric in METRICS.items():
+        if metric.pixels is None:
+            values[name] = metric.measure(image, truth, border)
+            continue
+        pixels = metric.pixels(image, truth, border)
+        values[name] = metric.finish(float(pixels.mean()))
+        for start, mean in _band_means(pixels, border + metric.inset).items():
+            by_band[start][name] = metric.finish(mean)
+    complete = max(map(len, by_band.values()))
+    bands = (
+        BandScore(start, found) for start, found in by_band.items() if len(found) == complete > 0
     )
+    return values, tuple(bands)
+
+
+def summarise(scores: Sequence[FrameScore]) -> Summary:
+    """Average scores of one protocol and method: over the frames of each pair, then over pairs.
+
+    Raises:
+        ValueError: no scores.
+    """
+    groups = _by_pair(scores)
+    values = {
+        name: metric.mean(metric.mean(score.values[name] for score in pair) for pair in groups)
+        for name, metric in METRICS.items()
+    }
+    identical = sum(math.isinf(score.values["psnr"]) for score in scores)
+    return Summary(values, pairs=len(groups), identical=identical)
+
+
+def summarise_bands(scores: Sequence[FrameScore]) -> list[BandScore]:
+    """Average bands as `summarise` does, in order of distance."""
+    groups = _by_pair(scores)
+    return average_bands([average_bands([score.bands for score in pair]) for pair in groups])
 
 
 def average_bands(frames: Sequence[Sequence[BandScore]]) -> list[BandScore]:
-    """Mean of each band over frames that have it, in order of distance."""
-    by_start = {
-        start: [band for bands in frames for band in bands if band.start == start]
-        for start in BAND_STARTS
-    }
-    return [
-        BandScore(
-            start,
-            mean_psnr(band.psnr for band in bands),
-            float(np.mean([band.ssim for band in bands])),
-        )
-        for start, bands in by_start.items()
-        if bands
-    ]
+    """Mean of each band over the frames that have it, in order of distance."""
+    found = [band for bands in frames for band in bands]
+    averaged = []
+    for start in BAND_STARTS:
+        values = [band.values for band in found if band.start == start]
+        if values:
+            means = {name: METRICS[name].mean(each[name] for each in values) for name in values[0]}
+            averaged.append(BandScore(start, means))
+    return averaged
+
+
+def group_scores(
+    scores: Iterable[FrameScore], key: Callable[[FrameScore], K]
+) -> dict[K, list[FrameScore]]:
+    """Scores by `key`, both in order of appearance."""
+    groups: dict[K, list[FrameScore]] = {}
+    for score in scores:
+        groups.setdefault(key(score), []).append(score)
+    return groups
+
+
+def _by_pair(scores: Sequence[FrameScore]) -> list[list[FrameScore]]:
+    return list(group_scores(scores, lambda score: score.pair).values())
 
 
 def _band_means(values: npt.NDArray[np.generic], first: int) -> dict[int, float]:
@@ -89,94 +167,3 @@ def _band_means(values: npt.NDArray[np.generic], first: int) -> dict[int, float]
         for start, (outer, inner) in zip(BAND_STARTS, pairwise(totals), strict=True)
         if outer[1] > inner[1]
     }
-
-
-class FrameScore(NamedTuple):
-    """How close one frame came to its truth.
-
-    Attributes:
-        protocol: key of `utils.metrics.PROTOCOLS`.
-        method: what made the frame.
-        pair: name of the capture, "sequence/index".
-        frame: its number among the capture's frames.
-        time: its instant in [0, 1].
-        psnr: in dB, infinite where the frame is identical to the truth.
-        ssim: at most 1.
-        band_psnr: PSNR within 32 px of the border, or a quarter of the shorter side where that is
-            less.
-        inner_psnr: PSNR of what lies further in.
-        bands: scores by distance from the border.
-    """
-
-    protocol: str
-    method: str
-    pair: str
-    frame: int
-    time: float
-    psnr: float
-    ssim: float
-    band_psnr: float
-    inner_psnr: float
-    bands: tuple[BandScore, ...] = ()
-
-    @property
-    def sequence(self) -> str:
-        """The sequence of the pair."""
-        return self.pair.rpartition("/")[0]
-
-
-class Summary(NamedTuple):
-    """Means over frames of each pair, then over pairs.
-
-    Attributes:
-        psnr: in dB (see `utils.metrics.mean_psnr`); infinite if all frames are identical to theirs.
-        ssim: at most 1.
-        band_psnr: like `psnr`, of the pixels near the border alone.
-        inner_psnr: of what lies further in.
-        pairs: how many pairs.
-        identical: how many frames are identical to their truth, and so not in `psnr`.
-    """
-
-    psnr: float
-    ssim: float
-    band_psnr: float
-    inner_psnr: float
-    pairs: int
-    identical: int
-
-
-def summarise(scores: Sequence[FrameScore]) -> Summary:
-    """Average scores of one protocol and method: over the frames of each pair, then over pairs.
-
-    Raises:
-        ValueError: no scores.
-    """
-    groups = _by_pair(scores)
-    return Summary(
-        psnr=mean_psnr(mean_psnr(score.psnr for score in pair) for pair in groups),
-        ssim=float(np.mean([np.mean([score.ssim for score in pair]) for pair in groups])),
-        band_psnr=mean_psnr(mean_psnr(score.band_psnr for score in pair) for pair in groups),
-        inner_psnr=mean_psnr(mean_psnr(score.inner_psnr for score in pair) for pair in groups),
-        pairs=len(groups),
-        identical=sum(math.isinf(score.psnr) for score in scores),
-    )
-
-
-def summarise_bands(scores: Sequence[FrameScore]) -> list[BandScore]:
-    """Average bands as `summarise` does, in order of distance."""
-    groups = _by_pair(scores)
-    return average_bands([average_bands([score.bands for score in pair]) for pair in groups])
-
-
-def group_scores(
-    scores: Iterable[FrameScore], key: Callable[[FrameScore], K]
-) -> dict[K, list[FrameScore]]:
-    """Scores by `key`, both in order of appearance."""
-    groups: dict[K, list[FrameScore]] = {}
-    for score in scores:
-        groups.setdefault(key(score), []).append(score)
-    return groups
-
-
-def _by_pair(scores: Sequence[FrameScore]) -> list[list[FrameScore]]:
-    return list(group_scores(scores, lambda score: score.pair).values())

@@ -8,8 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from models.inference.memory import says_memory_ran_out
-from utils.errors import InputError
+from utils.errors import InputError, says_memory_ran_out
 
 
 def parse_arguments(

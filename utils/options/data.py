@@ -1,5 +1,6 @@
 """Data options: where captures come from, how simulated scenes look, which crops to train on."""
 
+from collections.abc import Collection, Iterator
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -14,15 +15,13 @@ from pydantic import (
 )
 from typing_extensions import Self
 
+from data.layouts import LAYOUTS, SIMULATED
 from data.simulator.drawing import RANGE_LIMITS
-from utils.options.files import FolderName, OptionGroup, changed
-
-DatasetType = Literal["rs_gopro", "captures", "simulated"]
+from models.parts.settings import SIZE_MULTIPLE
+from utils.options.files import FolderName, OptionGroup, changed, one_of
 
 _OF_SCENES = ("procedural_textures", "scene", "flows", "sensor_rows")
 """Options that captures on disk make nothing of."""
-
-GRID = 32  # the generator halves its input five times
 
 
 def _as_range(value: object) -> object:
@@ -43,8 +42,10 @@ def _as_patch(value: object) -> object:
     """Rows and columns as a pair; one number is left alone, it means a square."""
     sides = value if isinstance(value, list | tuple) and len(value) == 2 else (value,)
     for side in sides:
-        if not isinstance(side, int) or isinstance(side, bool) or side < 1 or side % GRID:
-            raise ValueError(f"expected a multiple of {GRID} or two, [rows, columns], got {value}")
+        if not isinstance(side, int) or isinstance(side, bool) or side < 1 or side % SIZE_MULTIPLE:
+            raise ValueError(
+                f"expected a multiple of {SIZE_MULTIPLE} or two, [rows, columns], got {value}"
+            )
     return tuple(sides) if len(sides) == 2 else value
 
 
@@ -61,8 +62,8 @@ class SceneOptions(OptionGroup):
     `parallax`: displacement (dx, dy) from t2b to b2t in pixels.
     """
 
-    height: Annotated[int, Field(ge=GRID)] = 540
-    width: Annotated[int, Field(ge=GRID)] = 960
+    height: Annotated[int, Field(ge=SIZE_MULTIPLE)] = 540
+    width: Annotated[int, Field(ge=SIZE_MULTIPLE)] = 960
     camera_motion: NonNegativeFloat = 60.0
     object_motion: NonNegativeFloat = 90.0
     acceleration: NonNegativeFloat = 12.0
@@ -90,6 +91,19 @@ class SceneOptions(OptionGroup):
         return ends
 
 
+class _Sources(Collection[str]):
+    """The layouts, and simulated scenes."""
+
+    def __contains__(self, name: object) -> bool:
+        return name == SIMULATED or name in LAYOUTS
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*LAYOUTS, SIMULATED])
+
+    def __len__(self) -> int:
+        return len(LAYOUTS) + 1
+
+
 class DataOptions(OptionGroup):
     """Where captures come from.
 
@@ -100,7 +114,7 @@ class DataOptions(OptionGroup):
     besides the photos, `scene` says what the scenes are like.
     """
 
-    dataset_type: DatasetType
+    dataset_type: Annotated[str, one_of(_Sources())]
     data_root: str | None = None
     procedural_textures: NonNegativeInt = 0
     scene: SceneOptions = SceneOptions()
@@ -112,14 +126,20 @@ class DataOptions(OptionGroup):
 
     @model_validator(mode="after")
     def _fits_the_type(self) -> Self:
-        needs_folder = self.dataset_type != "simulated" and not self._shares_a_folder
+        is_simulated = self.dataset_type == SIMULATED
+        needs_folder = not is_simulated and not self._shares_a_folder
         if needs_folder and self.data_root is None:
             raise ValueError(f"data_root: expected a folder for '{self.dataset_type}', got null")
         for key in _OF_SCENES:
-            if self.dataset_type != "simulated" and key in self.model_fields_set:
+            if not is_simulated and key in self.model_fields_set:
                 raise ValueError(f"{key}: only for 'simulated' data, not '{self.dataset_type}'")
-        for key, owner in (("split", "rs_gopro"), ("seed", "simulated")):
-            if self.dataset_type != owner and changed(self, key):
+        has_splits = not is_simulated and LAYOUTS[self.dataset_type].has_splits
+        with_splits = next(name for name, layout in LAYOUTS.items() if layout.has_splits)
+        for key, owner, fits in (
+            ("split", with_splits, has_splits),
+            ("seed", SIMULATED, is_simulated),
+        ):
+            if not fits and changed(self, key):
                 raise ValueError(f"{key}: only for '{owner}' data, not '{self.dataset_type}'")
         return self
 
@@ -169,7 +189,7 @@ class TrainingDataOptions(DataOptions):
 
     @model_validator(mode="after")
     def _fits_the_images(self) -> Self:
-        if self.dataset_type == "simulated":
+        if self.dataset_type == SIMULATED:
             low, high = self.sensor_rows
             room = (round((high - low) * self.scene.height), self.scene.width)
             if self.patch[0] > room[0] or self.patch[1] > room[1]:
@@ -211,7 +231,8 @@ class ValidationDataOptions(DataOptions):
 
     @model_validator(mode="after")
     def _names_one_source(self) -> Self:
-        if self.every is not None and self.dataset_type != "captures":
+        is_one_folder = self.dataset_type != SIMULATED and not LAYOUTS[self.dataset_type].has_splits
+        if self.every is not None and not is_one_folder:
             raise ValueError(f"every: only for 'captures', not '{self.dataset_type}'")
         if self.every is not None and self.data_root is not None:
             raise ValueError(
@@ -222,6 +243,6 @@ class ValidationDataOptions(DataOptions):
 
     @model_validator(mode="after")
     def _has_an_end(self) -> Self:
-        if self.dataset_type == "simulated" and self.count is None:
+        if self.dataset_type == SIMULATED and self.count is None:
             raise ValueError("count: expected how many scenes to simulate, got null")
         return self

@@ -1,18 +1,17 @@
 """Options of `main_test.py`, and what `main_test_real.py` shares with it."""
 
 import argparse
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from models.parts.precision import Precision
-from utils.options.files import DeviceName, FolderName, OptionGroup
+from data.layouts import LAYOUTS
+from models.parts.settings import SIZE_MULTIPLE, Precision
+from utils.correction.table import METHODS
+from utils.options.files import DeviceName, FolderName, OptionGroup, one_of
 
 ProtocolName = Literal["released", "full", "ifed"]
 """A key of `utils.metrics.PROTOCOLS`."""
-
-MethodName = Literal["network", "classical"]
-"""What makes the frames: a correction network, or `models.classical.correction`."""
 
 MOST_FRAMES = 10_000
 """Frames of a capture that can be asked for: they are in memory together."""
@@ -26,13 +25,13 @@ def _without_repeats(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-def _multiple_of_32(tile: int) -> int:
-    if tile < 32 or tile % 32:
-        raise ValueError(f'expected null, "auto" or a multiple of 32, got {tile}')
+def _on_the_grid(tile: int) -> int:
+    if tile < SIZE_MULTIPLE or tile % SIZE_MULTIPLE:
+        raise ValueError(f'expected null, "auto" or a multiple of {SIZE_MULTIPLE}, got {tile}')
     return tile
 
 
-TileOption = Literal["auto"] | Annotated[int, AfterValidator(_multiple_of_32)] | None
+TileOption = Literal["auto"] | Annotated[int, AfterValidator(_on_the_grid)] | None
 
 Protocols = Annotated[
     tuple[ProtocolName, ...], Field(min_length=1), AfterValidator(_without_repeats)
@@ -61,7 +60,7 @@ class MethodOptions(OptionGroup):
 
     task: FolderName
     device: DeviceName = "auto"
-    method: MethodName = "network"
+    method: Annotated[str, one_of(METHODS)] = "network"
     precision: Precision = "float32"
     tile: TileOption = "auto"
     self_ensemble: bool = False
@@ -78,8 +77,9 @@ class MethodOptions(OptionGroup):
 
 
 class BenchmarkOptions(OptionGroup):
-    """The captures to score: `data_root`/`split`/SEQ/RS and GS."""
+    """The captures to score: those of `data_root`/`split`, laid out as `dataset_type` says."""
 
+    dataset_type: Annotated[str, one_of(LAYOUTS)] = "rs_gopro"
     data_root: str
     split: FolderName = "test"
 
@@ -113,7 +113,7 @@ def add_method_argument(parser: argparse.ArgumentParser) -> None:
     """Add `--method`."""
     parser.add_argument(
         "--method",
-        choices=get_args(MethodName),
+        choices=tuple(METHODS),
         help="what makes the frames, in place of the option 'method'; classical needs no weights",
     )
 

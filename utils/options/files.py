@@ -2,14 +2,14 @@
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import json5
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from utils.errors import InputError
 
@@ -68,6 +68,20 @@ def load_options(
         described = (_describe(found, model, key) for key, found in problems.items())
         lines = [f"{_source(key, overridden, file)}: {message}" for key, message in described]
         raise InputError("\n".join(lines)) from None
+
+
+def one_of(table: Collection[str]) -> AfterValidator:
+    """A validator that accepts the names in a table, those that are added to it later included."""
+
+    def check(name: str) -> str:
+        if name not in table:
+            expected = " or ".join(f"'{known}'" for known in table)
+            raise PydanticCustomError(
+                "unknown_name", "Input should be {names}", {"names": expected}
+            )
+        return name
+
+    return AfterValidator(check)
 
 
 def changed_options(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

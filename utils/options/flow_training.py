@@ -5,15 +5,15 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 from typing_extensions import Self
 
-from models.flow_pwc import SIZE_MULTIPLE
-from models.losses.weights import parse_loss
+from models.losses.table import parse_loss
+from models.parts.settings import FLOW_SIZE_MULTIPLE
 from utils.errors import InputError
 from utils.options.data import DataOptions
 from utils.options.files import DeviceName, FolderName, OptionGroup, changed
 from utils.options.training import LoopOptions, Seed
 
 _Share = Annotated[float, Field(ge=0, le=1)]
-_Side = Annotated[PositiveInt, Field(multiple_of=SIZE_MULTIPLE)]
+_Side = Annotated[PositiveInt, Field(multiple_of=FLOW_SIZE_MULTIPLE)]
 _Size = tuple[_Side, _Side]
 _LEVELS = 5  # of the network that have a flow
 _OF_CAMERAS = ("exposure", "gamma", "shot_noise", "read_noise", "view_difference", "parallax")

@@ -12,16 +12,16 @@ from pydantic import (
 )
 from typing_extensions import Self
 
-from models.losses.weights import parse_loss
-from models.networks import NetType
-from models.parts.precision import Precision
+from data.layouts import LAYOUTS, SIMULATED
+from models.losses.table import TERMS, parse_loss
+from models.networks import NETWORKS, network_class
+from models.parts.settings import SIZE_MULTIPLE, Channels, Precision
 from utils.errors import InputError
 from utils.options.data import (
-    GRID,
     TrainingDataOptions,
     ValidationDataOptions,
 )
-from utils.options.files import DeviceName, FolderName, OptionGroup
+from utils.options.files import DeviceName, FolderName, OptionGroup, one_of
 
 Seed = Annotated[int, Field(ge=0, lt=2**62)]
 """Of a run: each process adds its rank, and PyTorch takes 64 bits with a sign."""
@@ -59,15 +59,20 @@ class GeneratorOptions(OptionGroup):
     `channels`: their order inside, "rgb", or "bgr" as in released weights.
     """
 
-    net_type: NetType = "generator"
+    net_type: Annotated[str, one_of(NETWORKS)] = "generator"
     n_feats: Annotated[int, Field(ge=1, le=1024)] = 32
     width: Annotated[float, Field(gt=0, le=8)] = 1.0
-    channels: Literal["rgb", "bgr"] = "rgb"
+    channels: Channels = "rgb"
 
     @model_validator(mode="after")
     def _fits_the_type(self) -> Self:
-        if self.net_type == "refiner" and self.channels != "rgb":
-            raise ValueError(f"channels: 'refiner' works on 'rgb', got '{self.channels}'")
+        # Only where it matters: a network's class brings PyTorch.
+        if self.channels != "rgb":
+            orders = network_class(self.net_type).channel_orders
+            if self.channels not in orders:
+                raise ValueError(
+                    f"channels: '{self.net_type}' works on '{orders[0]}', got '{self.channels}'"
+                )
         return self
 
 
@@ -156,9 +161,10 @@ class StepOptions(LoopOptions):
                 f"hidden_share: expected 0 or at least {_LEAST_HIDDEN:g}, for every crop to have "
                 f"hidden pixels, got {self.hidden_share:g}"
             )
-        if self.hidden_share and "Perceptual" in self.loss_weights:
+        whole = [name for name in self.loss_weights if TERMS[name].kind == "images"]
+        if self.hidden_share and whole:
             raise ValueError(
-                "hidden_share: single pixels have no Perceptual distance; leave one of them out"
+                f"hidden_share: single pixels have no {whole[0]} distance; leave one of them out"
             )
         return self
 
@@ -180,24 +186,37 @@ class TrainingOptions(OptionGroup):
     netG: GeneratorOptions = GeneratorOptions()  # noqa: N815
     train: StepOptions
 
+    def weight_file(self, key: str) -> str | None:
+        """The value of an option of `path`, such as "path.perceptual_weights"."""
+        value = getattr(self.path, key.removeprefix("path."))
+        return None if value is None else str(value)
+
     @model_validator(mode="after")
     def _agree(self) -> Self:
         self._check_networks()
-        if self.train.objective == "supervised" and self.datasets.train.dataset_type == "captures":
+        source = self.datasets.train.dataset_type
+        has_truth = source == SIMULATED or LAYOUTS[source].has_truth
+        if self.train.objective == "supervised" and not has_truth:
             raise ValueError(
-                "train.objective: 'supervised' needs true frames; 'captures' have none"
+                f"train.objective: 'supervised' needs true frames; '{source}' have none"
             )
         if self.train.objective == "distillation":
             self._check_border()
-        if "Flow" in self.train.loss_weights and not self.datasets.train.flows:
-            raise ValueError("datasets.train.flows: the term 'Flow' needs exact flows, got false")
+        for name in self.train.loss_weights:
+            if TERMS[name].kind == "true flows" and not self.datasets.train.flows:
+                raise ValueError(
+                    f"datasets.train.flows: the term '{name}' needs exact flows, got false"
+                )
         self._check_held_out()
         return self
 
     def _check_held_out(self) -> None:
         """Captures are held out of captures."""
         train, valid = self.datasets.train, self.datasets.valid
-        if valid is not None and valid.every is not None and train.dataset_type != "captures":
+        is_one_folder = (
+            train.dataset_type != SIMULATED and not LAYOUTS[train.dataset_type].has_splits
+        )
+        if valid is not None and valid.every is not None and not is_one_folder:
             raise ValueError(
                 "datasets.valid.every: holds out some of the training captures, but "
                 f"datasets.train.dataset_type is '{train.dataset_type}'"
@@ -206,8 +225,12 @@ class TrainingOptions(OptionGroup):
     def _check_networks(self) -> None:
         """Every network the objective asks for has its weights named."""
         objective = self.train.objective
-        if self.train.gradient_checkpointing and self.netG.net_type == "refiner":
-            raise ValueError("train.gradient_checkpointing: only for 'generator', got 'refiner'")
+        if self.train.gradient_checkpointing:
+            name = self.netG.net_type
+            if network_class(name).checkpointed_step_bytes is None:
+                raise ValueError(
+                    f"train.gradient_checkpointing: not for the network '{name}'; set it to false"
+                )
         if objective != "supervised" and self.path.pretrained_rsg is None:
             raise ValueError(
                 f"path.pretrained_rsg: '{objective}' needs a PWC-Net file, \"raft_small\", "
@@ -215,11 +238,13 @@ class TrainingOptions(OptionGroup):
             )
         if objective == "distillation" and self.path.pretrained_netG is None:
             raise ValueError("path.pretrained_netG: 'distillation' needs stage-1 weights, got null")
-        if "Perceptual" in self.train.loss_weights and self.path.perceptual_weights is None:
-            raise ValueError(
-                "path.perceptual_weights: the term 'Perceptual' needs a VGG-19 file or "
-                '"imagenet", got null'
-            )
+        for name in self.train.loss_weights:
+            key = TERMS[name].weights_from
+            if key and self.weight_file(key) is None:
+                raise ValueError(
+                    f"{key}: the term '{name}' needs a weight file (of Perceptual's VGG-19, or "
+                    '"imagenet"), got null'
+                )
 
     def _check_border(self) -> None:
         """There is a border, and the student's crop is a positive multiple of the grid."""
@@ -228,10 +253,10 @@ class TrainingOptions(OptionGroup):
             raise ValueError("train.border: 'distillation' needs a border, got 0")
         for side in self.datasets.train.patch:
             inner = side - 2 * border
-            if inner <= 0 or inner % GRID:
+            if inner <= 0 or inner % SIZE_MULTIPLE:
                 raise ValueError(
                     f"train.border: expected patch_size - 2 * border to be a positive multiple of "
-                    f"{GRID}, got {side} - 2 * {border} = {inner}"
+                    f"{SIZE_MULTIPLE}, got {side} - 2 * {border} = {inner}"
                 )
 
 

@@ -20,7 +20,7 @@ from data.files.images import (
     write_image,
     write_video,
 )
-from utils.correction.methods import NamedMethod
+from utils.correction.methods import NamedCorrection
 from utils.errors import InputError
 from utils.pictures.colour import draw_flow_sheet, show_flows
 from utils.pictures.contact_sheet import draw_contact_sheet
@@ -63,7 +63,7 @@ class Presentation:
 
 
 def write_results(
-    capture: CapturePair, method: NamedMethod, show: Presentation, folder: Path
+    capture: CapturePair, method: NamedCorrection, show: Presentation, folder: Path
 ) -> None:
     """Correct a capture and write all that is asked for into `folder`.
 
@@ -112,18 +112,17 @@ def write_results(
 
 
 def _correct(
-    capture: CapturePair, method: NamedMethod, show: Presentation
+    capture: CapturePair, method: NamedCorrection, show: Presentation
 ) -> tuple[Tensor, Tensor | None]:
     """Frames (T, 3, H, W), and their flows as pictures show them if these are wanted.
 
     The page leaves flow out where there are so many pixels that it would take much memory.
     """
     pixels = len(show.times) * capture.height * capture.width
-    if not (show.flow_pictures or (show.viewer and pixels <= _MOST_FLOW_PIXELS)):
-        return method.correct(capture.pair, show.times, scan_time=capture.scan_time), None
-    made = method.with_flows(capture.pair, show.times, scan_time=capture.scan_time)
+    wanted = show.flow_pictures or (show.viewer and pixels <= _MOST_FLOW_PIXELS)
+    made = method.correct(capture.pair, show.times, scan_time=capture.scan_time, with_flows=wanted)
     flows = made.flows
-    if show.timing.is_transposed:
+    if flows is not None and show.timing.is_transposed:
         flows = flows.transpose(-1, -2).flip(2)  # (dx, dy) change places, too
     return made.frames, flows
 

@@ -24,7 +24,7 @@ from data.files.images import (
     write_video_part,
 )
 from data.files.videos import join_video_parts
-from models.inference.correction import Method
+from models.inference.correction import Correction
 from utils.errors import InputError
 from utils.metrics import Image
 from utils.pictures.frame_files import FRAMES, clip_frame_name, remove_earlier, replace_clip_frames
@@ -37,7 +37,7 @@ from utils.system.distributed import Processes
 
 
 def write_clip(
-    plan: ClipPlan, method: Method, unfinished: UnfinishedClip, processes: Processes
+    plan: ClipPlan, method: Correction, unfinished: UnfinishedClip, processes: Processes
 ) -> None:
     """Make what is missing of a clip, shared among the processes, and put the results together.
 
@@ -60,7 +60,7 @@ def write_clip(
 
 
 def _make_parts(
-    plan: ClipPlan, method: Method, unfinished: UnfinishedClip, processes: Processes
+    plan: ClipPlan, method: Correction, unfinished: UnfinishedClip, processes: Processes
 ) -> None:
     """Make this process's share of the missing parts of the video."""
     missing = processes.from_main(unfinished.missing)[processes.rank :: processes.world_size]
@@ -108,13 +108,13 @@ def _put_together(plan: ClipPlan, unfinished: UnfinishedClip) -> None:
 
 
 def _make_frames(
-    plan: ClipPlan, method: Method, pairs: Iterable[tuple[int, CapturePair]], folder: Path
+    plan: ClipPlan, method: Correction, pairs: Iterable[tuple[int, CapturePair]], folder: Path
 ) -> Iterator[Image]:
     """Frames of some pairs in order of time; saves them below `folder` if the plan says so."""
     for number, capture in pairs:
         times = plan.instants(number)
         pair = plan.preparation.apply(capture.pair)
-        made = method(pair, times, scan_time=capture.scan_time)
+        made = method(pair, times, scan_time=capture.scan_time).frames
         frames = plan.stream.timing.restore(made)
         for place, (instant, frame) in enumerate(zip(times, frames, strict=True)):
             image = to_uint8(frame)

@@ -12,8 +12,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from models.parts.device import choose_device
 from utils.errors import InputError
-from utils.system.device import choose_device
 
 T = TypeVar("T")
 
@@ -75,7 +75,7 @@ def process_group(device: str, *, launched: bool = False) -> Iterator[Processes]
     several machines. Processes talk through NCCL on CUDA and gloo on a CPU.
 
     Args:
-        device: the device option, see `utils.system.device.choose_device`.
+        device: the device option, see `models.parts.device.choose_device`.
         launched: the command line says that there is a launcher (`--dist True`).
 
     Raises:

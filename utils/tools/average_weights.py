@@ -12,7 +12,8 @@ from pathlib import Path
 
 import torch
 
-from utils.checkpoint import Architecture, load_generator, save_weights
+from models.architecture import Architecture, load_network
+from utils.checkpoint import save_weights
 from utils.errors import InputError
 from utils.options.command_line import run
 
@@ -34,7 +35,7 @@ def average(first: str | Path, second: str | Path, output: str | Path, share: fl
         raise InputError(f"--share: expected a number from 0 to 1, got {share}")
     if Path(output).suffix != ".safetensors":
         raise InputError(f"{output}: expected a name that ends in .safetensors")
-    start, end = load_generator(first), load_generator(second)
+    start, end = load_network(first), load_network(second)
     if Architecture.of(start) != Architecture.of(end):
         raise InputError(
             f"{second}: expected {Architecture.of(start)} as in {first}, got {Architecture.of(end)}"

@@ -21,11 +21,11 @@ from data.simulator.textures import load_textures
 from data.training.flow_pairs import FlowPairs
 from data.training.middlebury import FlowFolder
 from models.flow.networks import load_flow
+from models.parts.device import choose_device
 from utils.errors import InputError
 from utils.evaluation.report import format_table
 from utils.options.command_line import run
 from utils.options.files import DeviceName
-from utils.system.device import choose_device
 from utils.training.flow_scores import FlowScore, mean_scores, score_pair
 
 _SEED = 2_000_000  # of the scenes; training and validation use others

@@ -19,8 +19,9 @@ import torch
 
 from data.capture import CapturePair
 from data.files.images import prepare_output_folder
+from models.architecture import load_network
 from models.inference.correction import BASELINES, correct
-from utils.checkpoint import load_generator, save_weights
+from utils.checkpoint import save_weights
 from utils.errors import InputError
 from utils.options.command_line import parse_arguments, run
 from utils.options.files import load_options
@@ -38,7 +39,7 @@ from utils.tools.comparison_variants import START, SUPERVISED, VARIANTS, Variant
 from utils.training.curves import plot_lines
 from utils.training.data import build_validation_set
 from utils.training.experiment import write_json
-from utils.training.generator import build_generator
+from utils.training.generator import build_network
 from utils.training.reporting import read_records
 
 WEIGHTS = "generator.safetensors"
@@ -116,7 +117,7 @@ class Comparison:
             _expect_options(folder, self._options)
             return
         seed_everything(self._options.seed)
-        generator = build_generator(self._options)
+        generator = build_network(self._options)
         write_json(folder / _OPTIONS, self._options.model_dump(mode="json"))
         save_weights(folder / WEIGHTS, generator)
 
@@ -166,9 +167,9 @@ class Comparison:
         path = prepare_output_folder(self.root / name) / f"scores_{scenes}.json"
         if path.exists():
             return load_scores(path)
-        method = BASELINES[MEAN]
+        method = BASELINES["mean of both"]
         if name != MEAN:
-            method = partial(correct, load_generator(self.root / name / WEIGHTS))
+            method = partial(correct, load_network(self.root / name / WEIGHTS))
         if self._options.train.threads is not None:
             torch.set_num_threads(self._options.train.threads)
         scores = score(method, self._captures(validation))
@@ -178,7 +179,7 @@ class Comparison:
     def progress(self, name: str) -> list[tuple[float, float]]:
         """(step, validation PSNR) of a variant, behind those of what it goes on from."""
         if name == START:
-            return [(0, mean_figure(self.score(START, validation=True).psnr))]
+            return [(0, mean_figure(self.score(START, validation=True)["psnr"]))]
         after = next(variant.after for variant in VARIANTS if variant.name == name)
         points = self.progress(after)
         records = read_records(self.root / name / "metrics.jsonl")

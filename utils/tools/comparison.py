@@ -4,51 +4,40 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.capture import CapturePair
 from data.files.images import replacing, to_uint8
-from models.inference.correction import Method
+from models.inference.correction import Correction
 from utils.evaluation.report import format_table
-from utils.metrics import BAND, Image, band_psnr, mean_psnr, psnr, ssim
+from utils.evaluation.scores import score_frame
+from utils.metrics import BAND, METRICS, mean_psnr
 from utils.training.curves import plot_lines
 
-
-class Scores(NamedTuple):
-    """Figures of every scene's frames, each (scenes, frames).
-
-    Attributes:
-        psnr: in dB, over the whole image; infinite for a frame identical to its truth.
-        ssim: at most 1.
-        band: PSNR of the pixels within `BAND` of the border.
-        inside: PSNR of the others.
-    """
-
-    psnr: NDArray[np.float64]
-    ssim: NDArray[np.float64]
-    band: NDArray[np.float64]
-    inside: NDArray[np.float64]
+Scores = Mapping[str, NDArray[np.float64]]
+"""Values (scenes, frames) of each of `utils.metrics.METRICS`."""
 
 
-def score(method: Method, captures: Sequence[CapturePair]) -> Scores:
+def score(method: Correction, captures: Sequence[CapturePair]) -> Scores:
     """Make and score the frames of captures that all have as many true ones.
 
     Raises:
         InputError: the images are too small to have an inside.
         ValueError: a capture has no true frames.
     """
-    figures = []
+    found = []
     for capture in captures:
         if capture.truth is None or capture.truth_times is None:
             raise ValueError(f"{capture.name}: no truth to score against")
         times = capture.truth_times.tolist()
-        frames = method(capture.pair, times, scan_time=capture.scan_time)
+        frames = method(capture.pair, times, scan_time=capture.scan_time).frames
         pairs = zip(frames, capture.truth, strict=True)
-        figures.append([_compare(to_uint8(frame), to_uint8(true)) for frame, true in pairs])
-    return Scores(*np.moveaxis(np.asarray(figures, dtype=np.float64), -1, 0))
+        found.append([score_frame(to_uint8(frame), to_uint8(true))[0] for frame, true in pairs])
+    return {
+        name: np.asarray([[frame[name] for frame in scene] for scene in found]) for name in METRICS
+    }
 
 
 def save_scores(path: Path, scores: Scores) -> None:
@@ -57,7 +46,7 @@ def save_scores(path: Path, scores: Scores) -> None:
     Raises:
         InputError: no space left or no permission.
     """
-    content = {name: values.tolist() for name, values in scores._asdict().items()}
+    content = {name: values.tolist() for name, values in scores.items()}
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
@@ -65,7 +54,7 @@ def save_scores(path: Path, scores: Scores) -> None:
 def load_scores(path: Path) -> Scores:
     """Read what `save_scores` wrote."""
     content = json.loads(path.read_text(encoding="utf-8"))
-    return Scores(*(np.asarray(content[name]) for name in Scores._fields))
+    return {name: np.asarray(values) for name, values in content.items()}
 
 
 def mean_figure(values: NDArray[np.float64]) -> float:
@@ -97,9 +86,9 @@ def write_comparison(
     with replacing(folder / "comparison.md") as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
     first = scores[start]
-    times = np.linspace(0, 1, first.psnr.shape[1]).tolist()
+    times = np.linspace(0, 1, first["psnr"].shape[1]).tolist()
     gains = {
-        title: list(zip(times, (found.psnr - first.psnr).mean(0).tolist(), strict=True))
+        title: list(zip(times, (found["psnr"] - first["psnr"]).mean(0).tolist(), strict=True))
         for title, found in scores.items()
         if title not in (baseline, start)
     }
@@ -118,34 +107,25 @@ def format_comparison(
     header += [f"gain over {baseline}", "of the reference's gain", f"gain over {start}"]
     header += [f"in the band over {start}"]
     floor, first = scores[baseline], scores[start]
-    whole = None if reference is None else _gain(scores[reference].psnr, floor.psnr)
+    whole = None if reference is None else _gain(scores[reference]["psnr"], floor["psnr"])
     rows = []
     for title, found in scores.items():
-        gain = _gain(found.psnr, floor.psnr)
+        gain = _gain(found["psnr"], floor["psnr"])
         rows.append(
             [
                 title,
-                _both(found.psnr, found.ssim),
-                _both(found.psnr[:, :1], found.ssim[:, :1]),
-                _both(found.psnr[:, -1:], found.ssim[:, -1:]),
-                f"{mean_figure(found.band):.2f}",
-                f"{mean_figure(found.inside):.2f}",
+                _both(found["psnr"], found["ssim"]),
+                _both(found["psnr"][:, :1], found["ssim"][:, :1]),
+                _both(found["psnr"][:, -1:], found["ssim"][:, -1:]),
+                f"{mean_figure(found['band_psnr']):.2f}",
+                f"{mean_figure(found['inner_psnr']):.2f}",
                 f"{gain:+.2f}",
                 "–" if not whole else f"{100 * gain / whole:.1f} %",
-                _with_error(found.psnr, first.psnr),
-                _with_error(found.band, first.band),
+                _with_error(found["psnr"], first["psnr"]),
+                _with_error(found["band_psnr"], first["band_psnr"]),
             ]
         )
     return format_table(header, rows)
-
-
-def _compare(image: Image, truth: Image) -> tuple[float, float, float, float]:
-    return (
-        psnr(image, truth),
-        ssim(image, truth),
-        band_psnr(image, truth, BAND),
-        psnr(image, truth, BAND),
-    )
 
 
 def _gain(values: NDArray[np.float64], floor: NDArray[np.float64]) -> float:

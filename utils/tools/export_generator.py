@@ -24,9 +24,10 @@ from torch.export import Dim, ExportedProgram
 
 from data.files.images import replacing
 from data.time_maps import scan_time as scan_of_rows
-from models.generator import SIZE_MULTIPLE, Generator
+from models.architecture import load_network
+from models.generator import Generator
 from models.parts.padding import round_up
-from utils.checkpoint import load_generator
+from models.parts.settings import SIZE_MULTIPLE
 from utils.errors import InputError
 from utils.options.command_line import run
 
@@ -132,9 +133,9 @@ def load_exportable(path: str | Path) -> Generator:
     """The generator of a weight file.
 
     Raises:
-        InputError: as `load_generator` does; or it is a refiner.
+        InputError: as `load_network` does; or it is a refiner.
     """
-    corrector = load_generator(path)
+    corrector = load_network(path)
     if not isinstance(corrector, Generator):
         raise InputError(
             f"{path}: a refiner cannot be exported, it estimates motion by classical means outside "

@@ -9,12 +9,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from data.capture import CapturePair, TrainingSample
+from data.layouts import SIMULATED, CaptureFolder, open_captures
 from data.real_pairs import RealPairs
-from data.rs_gopro import RSGOPRO
 from data.simulator.drawing import SceneSettings, draw_scene
 from data.simulator.textures import load_textures
 from data.training.crops import FolderTrainingSet, SimulatedTrainingSet, TrainingSetSettings
 from data.training.loader import KeptSamples
+from models.networks import network_class
 from utils.errors import InputError
 from utils.options.data import DataOptions
 from utils.options.training import TrainingOptions
@@ -76,6 +77,7 @@ def _draw_training_set(options: TrainingOptions) -> Dataset[TrainingSample]:
         InputError: as `build_training_set`.
     """
     data = options.datasets.train
+    network = network_class(options.netG.net_type)
     with_truth = options.train.objective == "supervised"
     settings = TrainingSetSettings(
         patch_size=data.patch_size,
@@ -84,18 +86,13 @@ def _draw_training_set(options: TrainingOptions) -> Dataset[TrainingSample]:
         seed=options.seed,
         with_truth=with_truth,
         with_flows=data.flows,
-        with_cues=options.netG.net_type == "refiner",
+        find_cues=network.find_cues if network.needs_cues else None,
         crops_per_scene=data.crops_per_scene,
         sensor_rows=data.sensor_rows,
     )
-    if data.dataset_type == "simulated":
+    if data.dataset_type == SIMULATED:
         return SimulatedTrainingSet(load_scene_textures(data), scene_settings(data), settings)
-    root = str(data.data_root)
-    captures: RSGOPRO | _Chosen
-    if data.dataset_type == "rs_gopro":
-        captures = RSGOPRO(root, data.split, with_truth=with_truth)
-    else:
-        captures = _split_captures(options).training
+    captures = _split_captures(options).training
     training_set = FolderTrainingSet(captures, settings)
     training_set[0]  # tells at once if captures are too small or unreadable
     return training_set
@@ -110,19 +107,17 @@ def build_validation_set(options: TrainingOptions) -> ValidationCaptures | None:
     data = options.datasets.valid
     if data is None:
         return None
-    if data.dataset_type == "simulated":
+    if data.dataset_type == SIMULATED:
         return SimulatedCaptures(
             load_scene_textures(data), scene_settings(data), count=data.count or 0, seed=data.seed
         )
-    found: RSGOPRO | RealPairs | _Chosen
+    found: CaptureFolder
     root = str(data.data_root or options.datasets.train.data_root)
     if data.every is not None:
         found = _split_captures(options).held_out
-    elif data.dataset_type == "captures":
-        found = RealPairs(root)
-        _expect_others(found, options)
     else:
-        found = RSGOPRO(root, data.split)
+        found = open_captures(data.dataset_type, root, data.split)
+        _expect_others(found, options)
     if options.train.objective == "supervised" and found.frame_count(0) == 0:
         raise InputError(f"{root}: validating 'supervised' needs true frames, there are none")
     return _Chosen(found, range(len(found))[: data.count])
@@ -131,9 +126,10 @@ def build_validation_set(options: TrainingOptions) -> ValidationCaptures | None:
 class _Chosen:
     """Some of other captures."""
 
-    def __init__(self, captures: "RSGOPRO | RealPairs | _Chosen", indices: Sequence[int]) -> None:
+    def __init__(self, captures: CaptureFolder, indices: Sequence[int]) -> None:
         self.captures = captures
         self.indices = indices
+        self.names = [captures.names[index] for index in indices]
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -161,8 +157,9 @@ def _split_captures(options: TrainingOptions) -> _Split:
     Raises:
         InputError: there are fewer than n captures.
     """
-    root, valid = str(options.datasets.train.data_root), options.datasets.valid
-    captures = RealPairs(root)
+    data, valid = options.datasets.train, options.datasets.valid
+    root, with_truth = str(data.data_root), options.train.objective == "supervised"
+    captures = open_captures(data.dataset_type, root, data.split, with_truth=with_truth)
     every = None if valid is None else valid.every
     if every is None:
         return _Split(_Chosen(captures, range(len(captures))), _Chosen(captures, ()))
@@ -176,14 +173,14 @@ def _split_captures(options: TrainingOptions) -> _Split:
     return _Split(_Chosen(captures, rest), _Chosen(captures, held_out))
 
 
-def _expect_others(captures: RealPairs, options: TrainingOptions) -> None:
+def _expect_others(captures: CaptureFolder, options: TrainingOptions) -> None:
     """Check that no capture serves for both training and validation.
 
     Raises:
         InputError: one does.
     """
     data = options.datasets.train
-    if data.dataset_type != "captures":
+    if not isinstance(captures, RealPairs) or data.dataset_type != "captures":
         return
     common = captures.paths & RealPairs(str(data.data_root)).paths
     if common:

@@ -11,6 +11,7 @@ from typing import Any
 from data.files.folders import sole_use
 from data.files.images import prepare_output_folder, remove_unfinished, replacing
 from data.files.versions import find_versions
+from models.losses.table import full_gradient_terms
 from utils.checkpoint import latest
 from utils.errors import InputError
 from utils.options.flow_training import FlowTrainingOptions
@@ -111,9 +112,10 @@ def _check_terms(options: TrainingOptions | FlowTrainingOptions, processes: Proc
     Raises:
         InputError: no term of the loss needs the whole network.
     """
-    needed: tuple[str, ...] = ("Charbonnier", "Decibels", "Perceptual")
-    if isinstance(options, FlowTrainingOptions):
-        needed = ("Endpoint",)
+    objective = "flow"
+    if isinstance(options, TrainingOptions):
+        objective = options.train.objective
+    needed = full_gradient_terms(objective)
     if processes.world_size > 1 and not set(needed) & set(options.train.loss_weights):
         raise InputError(
             f"train.G_lossfn_type: expected {' or '.join(needed)} among its terms where several "

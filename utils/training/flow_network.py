@@ -4,14 +4,15 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from data.training.flow_pairs import FlowPairs, FlowSample, FlowSetSettings, FlowTrainingSet
+from models.architecture import expect_architecture
 from models.flow.dis import DISFlow
 from models.flow.pwc_initial import initialise
 from models.flow_pwc import PWCNet, load_pwc
-from models.losses.flow import FlowObjective
-from utils.checkpoint import expect_architecture, write_state
+from models.losses.flow import FlowLossSettings, FlowObjective
+from utils.checkpoint import write_state
 from utils.options.flow_training import FlowTrainingOptions
 from utils.pictures.colour import flow_pictures
 from utils.training.data import load_scene_textures, scene_settings
@@ -46,13 +47,8 @@ def build_flow_network(options: FlowTrainingOptions) -> PWCNet:
 def build_flow_objective(options: FlowTrainingOptions) -> FlowObjective:
     """The objective that the options describe."""
     step = options.train
-    return FlowObjective(
-        step.loss_weights,
-        down_to=step.finest_level,
-        level_weights=step.level_weights,
-        exponent=step.error_exponent,
-        hidden_weight=step.hidden_weight,
-    )
+    settings = FlowLossSettings(tuple(step.level_weights), step.error_exponent, step.hidden_weight)
+    return FlowObjective(step.loss_weights, down_to=step.finest_level, settings=settings)
 
 
 def build_flow_training_set(options: FlowTrainingOptions) -> FlowTrainingSet:
@@ -89,7 +85,7 @@ def build_flow_validation_set(options: FlowTrainingOptions) -> FlowPairs | None:
 
 def fit_flow(
     network: PWCNet,
-    objective: nn.Module,
+    objective: FlowObjective,
     training_set: FlowTrainingSet,
     *,
     validation_set: FlowPairs | None,

@@ -1,82 +1,116 @@
-"""Training of the generator: network, objective, and how the loop reports on them."""
+"""Training of a correction network: network, objective, and how the loop reports on them."""
 
 from dataclasses import asdict
 from functools import partial
+from pkgutil import resolve_name
 
 import torch
 from torch import nn
 from torch.utils.data import Dataset
 
 from data.capture import TrainingSample
+from models.architecture import Architecture, expect_architecture, load_network
 from models.flow.networks import load_flow
-from models.losses.terms import load_perceptual
-from models.networks import Corrector
-from models.objectives import CycleObjective, DistillationObjective, SupervisedObjective
-from models.parts.memory_saving import recompute
-from utils.checkpoint import Architecture, expect_architecture, load_generator, save_weights
-from utils.options.training import PathOptions, StepOptions, TrainingOptions
-from utils.training.data import ValidationCaptures
-from utils.training.experiment import Experiment
+from models.losses.table import TERMS
+from models.objectives import (
+    CorrectionObjective,
+    CycleObjective,
+    DistillationObjective,
+    SupervisedObjective,
+)
+from models.parts.memory_saving import checkpoint_blocks
+from models.parts.network import CorrectionNetwork
+from utils.checkpoint import save_weights
+from utils.options.training import TrainingOptions
+from utils.system.distributed import Processes
+from utils.system.random_state import seed_everything
+from utils.training.data import ValidationCaptures, build_training_set, build_validation_set
+from utils.training.experiment import Experiment, open_experiment
 from utils.training.loop import Subject, run_training
 from utils.training.validation import preview, validate
 
 
-def build_generator(options: TrainingOptions) -> Corrector:
-    """The generator that the options describe, with `path.pretrained_netG`'s weights if named.
+def train(options: TrainingOptions, processes: Processes, *, resume: str) -> None:
+    """Train the network that the options describe: stage 1, stage 2, or on true frames.
+
+    Args:
+        options: of the run.
+        processes: that take part; each calls this.
+        resume: "auto", "never" or a checkpoint, as `open_experiment` takes it.
 
     Raises:
-        InputError: the weights are missing, damaged or of another generator.
+        InputError: data, weights or the folder cannot be used, or training failed.
+        SystemExit: the run was asked to stop.
+    """
+    seed_everything(options.seed + processes.rank)
+    training_set = build_training_set(options)
+    validation_set = build_validation_set(options)
+    network = build_network(options)
+    objective = build_objective(options, processes.device)
+    with open_experiment(options, processes, resume=resume) as experiment:
+        fit(network, objective, training_set, validation_set=validation_set, experiment=experiment)
+
+
+def build_network(options: TrainingOptions) -> CorrectionNetwork:
+    """The network that the options describe, with `path.pretrained_netG`'s weights if named.
+
+    Raises:
+        InputError: the weights are missing, damaged or of another network.
     """
     size = options.netG
     architecture = Architecture(size.n_feats, size.width, 3, size.channels, size.net_type)
-    generator = architecture.build()
+    network = architecture.build()
     if options.path.pretrained_netG is not None:
-        pretrained = load_generator(options.path.pretrained_netG)
-        found, expected = (asdict(Architecture.of(network)) for network in (pretrained, generator))
+        pretrained = load_network(options.path.pretrained_netG)
+        found, expected = (asdict(Architecture.of(each)) for each in (pretrained, network))
         expect_architecture(found, expected, options.path.pretrained_netG)
-        generator.load_state_dict(pretrained.state_dict())
-    return generator
+        network.load_state_dict(pretrained.state_dict())
+    if options.train.gradient_checkpointing:
+        checkpoint_blocks(network)
+    return network
 
 
-def build_objective(options: TrainingOptions, device: torch.device) -> nn.Module:
+def build_objective(options: TrainingOptions, device: torch.device) -> CorrectionObjective:
     """The objective that the options describe, its frozen networks loaded, on `device`.
 
     Raises:
         InputError: a file with weights is missing or holds something else.
     """
     step, path = options.train, options.path
-    perceptual = None
-    if "Perceptual" in step.loss_weights and path.perceptual_weights is not None:
-        perceptual = load_perceptual(path.perceptual_weights)
+    networks: dict[str, nn.Module] = {
+        name: resolve_name(TERMS[name].function)(options.weight_file(TERMS[name].weights_from))
+        for name in step.loss_weights
+        if TERMS[name].weights_from
+    }
     if step.objective == "supervised":
-        return SupervisedObjective(step.loss_weights, perceptual=perceptual).to(device)
+        return SupervisedObjective(step.loss_weights, networks).to(device)
     cycle = CycleObjective(
         step.loss_weights,
         flow=load_flow(str(path.pretrained_rsg), step.sampling),
-        perceptual=perceptual,
+        networks=networks,
         sampling=step.sampling,
         flow_gradients=step.flow_gradients,
         hidden_share=step.hidden_share,
     )
     if step.objective == "cycle":
         return cycle.to(device)
-    teacher = load_generator(str(path.pretrained_netG))
+    teacher = load_network(str(path.pretrained_netG))
     return DistillationObjective(cycle, teacher, step.border).to(device)
 
 
 def fit(
-    generator: Corrector,
-    objective: nn.Module,
+    network: CorrectionNetwork,
+    objective: CorrectionObjective,
     training_set: Dataset[TrainingSample],
     *,
     validation_set: ValidationCaptures | None,
     experiment: Experiment,
 ) -> None:
-    """Train a generator as `utils.training.loop.run_training` does.
+    """Train a network as `utils.training.loop.run_training` does.
 
     Args:
-        generator: network to train.
-        objective: (generator, batch) -> total loss and named terms, on the processes' device.
+        network: to train.
+        objective: on the processes' device.
         training_set: sample n is a function of n.
         validation_set: scored every `checkpoint_test` steps, pretrained weights before the first,
             too; the best weights are kept.
@@ -88,17 +122,16 @@ def fit(
     """
     score = None
     if validation_set is not None:
-        score = partial(validate, generator, objective, validation_set, experiment.processes)
-    path, step = experiment.options.path, experiment.options.train
-    if isinstance(step, StepOptions) and step.gradient_checkpointing:
-        recompute(generator)
+        score = partial(validate, network, objective, validation_set, experiment.processes)
+    options = experiment.options
     subject = Subject(
-        generator,
-        asdict(Architecture.of(generator)),
+        network,
+        asdict(Architecture.of(network)),
         file="generator.safetensors",
-        write=partial(save_weights, generator=generator),
-        preview=partial(preview, generator, objective),
+        write=partial(save_weights, network=network),
+        preview=partial(preview, network, objective),
         validate=score,
-        is_pretrained=isinstance(path, PathOptions) and path.pretrained_netG is not None,
+        is_pretrained=isinstance(options, TrainingOptions)
+        and options.path.pretrained_netG is not None,
     )
     run_training(subject, objective, training_set, experiment)

@@ -19,9 +19,10 @@ from torch.utils.data import Dataset
 
 from data.capture import Sample, to_device
 from data.training.loader import training_loader
+from models.losses.objective import Objective
+from models.parts.device import reuse_memory
 from utils.checkpoint import latest
 from utils.errors import InputError
-from utils.system.device import reuse_memory
 from utils.system.stopping import StopRequest, stop_requests
 from utils.training.curves import plot_curves
 from utils.training.experiment import Experiment
@@ -59,7 +60,7 @@ class Subject(Generic[Sample]):
 
 def run_training(
     subject: Subject[Sample],
-    objective: nn.Module,
+    objective: Objective,
     training_set: Dataset[Sample],
     experiment: Experiment,
 ) -> None:
@@ -97,7 +98,7 @@ def run_training(
 
 
 def _prepare(
-    subject: Subject[Sample], objective: nn.Module, experiment: Experiment, stop: StopRequest
+    subject: Subject[Sample], objective: Objective, experiment: Experiment, stop: StopRequest
 ) -> Training:
     """Move the network to its device, make its optimiser, and go on from a checkpoint."""
     options, processes, network = experiment.options.train, experiment.processes, subject.network

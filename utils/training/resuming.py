@@ -5,16 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
+from models.architecture import expect_architecture
 from models.weight_files import load_strictly
-from utils.checkpoint import (
-    TrainingState,
-    expect_architecture,
-    load_training,
-    prune,
-    save_training,
-)
+from utils.checkpoint import TrainingState, load_training, prune, save_training
 from utils.errors import InputError
 from utils.options.files import changed_options
 from utils.system.random_state import random_state, restore_random_state
@@ -31,7 +24,7 @@ def save(training: Training) -> None:
     states = experiment.processes.gather(random_state(experiment.processes.device))
     if not experiment.processes.is_main:
         return
-    teacher = _teacher(training)
+    teacher = training.objective.teacher
     state = TrainingState(
         step=training.progress.step,
         architecture=training.architecture,
@@ -102,13 +95,8 @@ def _expect_objective(found: Mapping[str, Any], wanted: Mapping[str, Any], path:
         )
 
 
-def _teacher(training: Training) -> nn.Module | None:
-    teacher = getattr(training.objective, "teacher", None)
-    return teacher if isinstance(teacher, nn.Module) else None
-
-
 def _restore_teacher(training: Training, state: TrainingState, path: Path) -> None:
-    teacher = _teacher(training)
+    teacher = training.objective.teacher
     if (teacher is None) != (state.teacher is None):
         stages = ("without", "with") if state.teacher is None else ("with", "without")
         raise InputError(

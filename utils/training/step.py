@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 
 from data.capture import Sample, split_batch
+from models.losses.objective import Objective
 from models.parts.precision import is_lower
 from utils.options.training import LoopOptions
 from utils.system.stopping import StopRequest
@@ -75,7 +76,7 @@ class Training:
 
     generator: nn.Module
     network: nn.Module
-    objective: nn.Module
+    objective: Objective
     optimizer: torch.optim.Optimizer
     experiment: Experiment
     stop: StopRequest

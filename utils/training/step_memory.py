@@ -4,18 +4,16 @@ import os
 
 from torch import nn
 
-from models.inference.memory import free_memory, says_memory_ran_out
+from models.networks import network_class
+from models.parts.device import free_memory
 from models.parts.precision import is_lower
-from utils.errors import InputError
+from utils.errors import InputError, says_memory_ran_out
 from utils.options.flow_training import FlowTrainingOptions
 from utils.options.training import TrainingOptions
 from utils.training.experiment import Experiment
 
 _GIGABYTE = 1e9
 _OPTIMISED = 12  # bytes beside each weight: its gradient and AdamW's two moments
-# Measured peaks per pixel of a crop in float32: what any width takes, and what grows with it.
-_GENERATOR_PIXEL, _RECOMPUTED_PIXEL = (2_100, 1_500), (1_800, 500)
-_REFINER_PIXEL = (2_100, 2_000)
 _JUDGED_PIXEL = 17_000  # flows by PWC-Net or RAFT, rebuilt inputs, features of VGG-19
 _LOWER_PRECISION = 0.75  # of that in bfloat16
 
@@ -62,23 +60,18 @@ def estimate_step(options: TrainingOptions, network: nn.Module, *, world_size: i
     if step.objective == "distillation":
         rows, columns = rows - 2 * step.border, columns - 2 * step.border
     samples = max(1, data.dataloader_batch_size // (world_size * step.accumulation_steps))
-    made, judged = _activations_per_pixel(options) * samples, 0
+    kind = network_class(options.netG.net_type)
+    sizes = kind.step_bytes
+    if options.train.gradient_checkpointing and kind.checkpointed_step_bytes is not None:
+        sizes = kind.checkpointed_step_bytes
+    fixed, growing = sizes
+    made, judged = (fixed + growing * options.netG.width) * samples, 0
     if step.objective != "supervised" and options.path.pretrained_rsg != "dis":
         judged = _JUDGED_PIXEL * (1 if device.type == "cpu" else samples)
     share = _LOWER_PRECISION if is_lower(step.precision, device) else 1.0
     activations = share * (made + judged) * rows * columns
     weights = _OPTIMISED * sum(weight.numel() for weight in network.parameters())
     return weights + activations
-
-
-def _activations_per_pixel(options: TrainingOptions) -> float:
-    """Bytes that the network keeps of a pixel in float32."""
-    fixed, growing = _GENERATOR_PIXEL
-    if options.netG.net_type == "refiner":
-        fixed, growing = _REFINER_PIXEL
-    elif options.train.gradient_checkpointing:
-        fixed, growing = _RECOMPUTED_PIXEL
-    return fixed + growing * options.netG.width
 
 
 def explain_exhaustion(error: RuntimeError) -> str | None:

@@ -1,19 +1,19 @@
-"""Score a generator during training, and show what it makes."""
+"""Score a network during training, and show what it makes."""
 
 import math
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from data.capture import CapturePair, TrainingSample, to_device
 from data.files.images import to_uint8
 from data.transforms import crop
-from models.generator import SIZE_MULTIPLE
 from models.inference.correction import correct
 from models.losses.disagreement import find_disagreement
-from models.networks import Corrector
-from models.objectives import CycleObjective, DistillationObjective, correct_batch
+from models.objectives import CorrectionObjective, CycleObjective, correct_batch
+from models.parts.network import CorrectionNetwork
+from models.parts.settings import SIZE_MULTIPLE
 from utils.errors import InputError
 from utils.metrics import mean_psnr, psnr
 from utils.system.distributed import Processes
@@ -42,22 +42,25 @@ class Validation(NamedTuple):
 
 @torch.no_grad()
 def validate(
-    generator: Corrector, objective: nn.Module, captures: ValidationCaptures, processes: Processes
+    network: CorrectionNetwork,
+    objective: CorrectionObjective,
+    captures: ValidationCaptures,
+    processes: Processes,
 ) -> Validation:
-    """Score a generator on captures, shared among the processes.
+    """Score a network on captures, shared among the processes.
 
     Args:
-        generator: left in the mode it was in.
+        network: left in the mode it was in.
         objective: what it is trained with; rebuilds captures without truth, as a whole. If pixels
             are hidden in training, only hidden ones count, the same in every validation.
         captures: at least one; all with truth, or none.
         processes: each scores every `world_size`-th capture.
     """
     mine = range(processes.rank, len(captures), processes.world_size)
-    was_training = generator.training
-    generator.eval()
-    scores = [_score(generator, objective, captures[index]) for index in mine]
-    generator.train(was_training)
+    was_training = network.training
+    network.eval()
+    scores = [_score(network, objective, captures[index]) for index in mine]
+    network.train(was_training)
     everyone = [score for scores in processes.gather(scores) for score in scores]
     values = {
         f"valid_{name}": _mean(name, [score[name] for score in everyone]) for name in everyone[0]
@@ -69,7 +72,9 @@ def validate(
 
 
 @torch.no_grad()
-def preview(generator: Corrector, objective: nn.Module, batch: TrainingSample) -> Tensor:
+def preview(
+    network: CorrectionNetwork, objective: CorrectionObjective, batch: TrainingSample
+) -> Tensor:
     """Strip of a batch's first sample: both inputs, three frames, then truth or rebuilt inputs.
 
     Without truth the last image is the disagreement of the inputs in the middle frame, brightened.
@@ -79,12 +84,11 @@ def preview(generator: Corrector, objective: nn.Module, batch: TrainingSample) -
     """
     truth = None if batch.truth is None else batch.truth[:1]
     first = TrainingSample(batch.pair[:1], batch.scan_time[:1], batch.t[:1], truth)
-    if isinstance(objective, DistillationObjective):
-        first = objective.inner_batch(first)
-    output = correct_batch(generator, first)
+    first = objective.student_batch(first)
+    output = correct_batch(network, first)
     frames = output.frames
     images = [first.pair[0], frames[0]]
-    cycle = _cycle(objective)
+    cycle = objective.rebuilding
     if first.truth is not None:
         images.append(first.truth[0])
     elif cycle is not None:
@@ -94,34 +98,29 @@ def preview(generator: Corrector, objective: nn.Module, batch: TrainingSample) -
     return torch.cat(list(torch.cat(images)), dim=-1).float().cpu()
 
 
-def _cycle(objective: nn.Module) -> CycleObjective | None:
-    """The cycle objective in an objective, if there is one."""
-    if isinstance(objective, DistillationObjective):
-        return objective.cycle
-    return objective if isinstance(objective, CycleObjective) else None
-
-
-def _score(generator: Corrector, objective: nn.Module, capture: CapturePair) -> dict[str, float]:
+def _score(
+    network: CorrectionNetwork, objective: CorrectionObjective, capture: CapturePair
+) -> dict[str, float]:
     if capture.truth is not None and capture.truth_times is not None:
         times = capture.truth_times.tolist()
-        frames = correct(generator, capture.pair, times, scan_time=capture.scan_time)
+        frames = correct(network, capture.pair, times, scan_time=capture.scan_time).frames
         pairs = zip(frames, capture.truth, strict=True)
         return {"psnr": mean_psnr(psnr(to_uint8(frame), to_uint8(true)) for frame, true in pairs)}
-    cycle = _cycle(objective)
+    cycle = objective.rebuilding
     assert cycle is not None  # supervised validation without truth is refused at start-up
-    return _score_cycle(generator, cycle, capture)
+    return _score_cycle(network, cycle, capture)
 
 
 def _score_cycle(
-    generator: Corrector, cycle: CycleObjective, capture: CapturePair
+    network: CorrectionNetwork, cycle: CycleObjective, capture: CapturePair
 ) -> dict[str, float]:
     """Scores of a capture without truth."""
-    device = next(generator.parameters()).device
+    device = next(network.parameters()).device
     sample = to_device(_whole(capture), device)
     with torch.random.fork_rng():
         torch.manual_seed(_HIDING_SEED)
         seen, hidden = cycle.hide(sample)
-    output = correct_batch(generator, seen)
+    output = correct_batch(network, seen)
     rebuilt = cycle.rebuild(output.frames, sample)
     errors = (torch.stack((rebuilt.whole, rebuilt.split), dim=1) - sample.pair[:, None]).square()
     if hidden is not None:
@@ -135,7 +134,7 @@ def _score_cycle(
 
 
 def _whole(capture: CapturePair) -> TrainingSample:
-    """A batch of one: the capture at t = 0.5, cut at right and bottom to the generator's grid.
+    """A batch of one: the capture at t = 0.5, cut at right and bottom to the network's grid.
 
     Raises:
         InputError: it is smaller than that grid.

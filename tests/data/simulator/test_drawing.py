@@ -15,6 +15,7 @@ from data.simulator.layers import Layer
 from data.simulator.scene import Scene
 from data.simulator.trajectories import Motion, shift_and_scale
 from data.time_maps import scan_time
+from tests.helpers.frames import psnr
 from utils.errors import InputError
 from utils.tools.demo_pictures import SAMPLES, make_samples
 
@@ -45,10 +46,6 @@ def plane(texture: Tensor, motion: Motion | None = None) -> Layer:
     height, width = texture.shape[1:]
     placement = shift_and_scale(((width - 1) / 2, (height - 1) / 2))
     return Layer(texture, placement, motion or Motion.at_rest())
-
-
-def psnr(image: Tensor, reference: Tensor) -> float:
-    return -10 * math.log10(float((image - reference).square().mean()))
 
 
 def pixel_grid(height: int, width: int) -> Tensor:

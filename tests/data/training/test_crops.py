@@ -13,7 +13,7 @@ from data.time_maps import offset_maps, scan_time
 from data.training.crops import FolderTrainingSet, SimulatedTrainingSet, TrainingSetSettings
 from data.training.loader import training_loader
 from data.transforms import flip_horizontal, flip_vertical, reverse_time
-from models.refiner.cues import MotionCues, find_motion
+from models.refiner.cues import MotionCues, find_motion, find_training_cues
 from tests.helpers.capture_folders import write_pixels, write_rs_gopro
 from utils.errors import InputError
 
@@ -214,7 +214,7 @@ def test_simulated_samples_carry_only_what_is_asked_for():
 
 
 def test_cues_are_those_of_the_sample_as_it_is_flipped():
-    sample = simulated_set(with_cues=True, patch_size=32)[3]
+    sample = simulated_set(find_cues=find_training_cues, patch_size=32)[3]
     times = torch.stack((torch.zeros(()), sample.t, torch.ones(())))
     maps = offset_maps(sample.scan_time[None], times[None])
     found = find_motion(sample.pair[None], maps.expand(-1, -1, -1, sample.pair.shape[-1]))

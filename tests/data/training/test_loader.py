@@ -6,6 +6,7 @@ from data.simulator.drawing import SceneSettings
 from data.simulator.textures import load_textures
 from data.training.crops import SimulatedTrainingSet, TrainingSetSettings
 from data.training.loader import KeptSamples
+from models.refiner.cues import find_training_cues
 
 
 class Counted(Dataset[TrainingSample]):
@@ -27,7 +28,7 @@ def simulated(**settings: bool) -> SimulatedTrainingSet:
 
 
 def test_samples_come_again_and_are_made_once() -> None:
-    counted = Counted(simulated(with_truth=True, with_flows=True, with_cues=True))
+    counted = Counted(simulated(with_truth=True, with_flows=True, find_cues=find_training_cues))
     kept = KeptSamples(counted, 2)
     first, second, again = kept[4], kept[1], kept[0]
     assert counted.made == [0, 1]
@@ -36,7 +37,7 @@ def test_samples_come_again_and_are_made_once() -> None:
 
 
 def test_what_is_kept_is_what_was_made_but_for_rounding() -> None:
-    dataset = simulated(with_truth=True, with_flows=True, with_cues=True)
+    dataset = simulated(with_truth=True, with_flows=True, find_cues=find_training_cues)
     made, kept = dataset[3], KeptSamples(dataset, 5)[3]
     for name, limit in {"pair": 0.51 / 255, "truth": 0.51 / 255, "truth_flows": 0.01}.items():
         torch.testing.assert_close(getattr(kept, name), getattr(made, name), atol=limit, rtol=0)

@@ -11,9 +11,10 @@ from data.capture import CapturePair
 from data.simulator.drawing import SceneSettings, draw_scene
 from data.time_maps import scan_time
 from models.classical import correction as classical
-from models.classical.correction import correct_classically, view_weight
+from models.classical.correction import view_weight
 from models.classical.field import Exposed
 from models.measurement.parallax import Parallax
+from tests.helpers.frames import as_pair, classical_frames, psnr
 from tests.helpers.moving_texture import Pan, smooth_texture
 from utils.errors import InputError
 
@@ -39,10 +40,6 @@ def truth(capture: CapturePair) -> Tensor:
     return capture.truth
 
 
-def as_pair(pan: Pan) -> Tensor:
-    return torch.from_numpy(np.stack(pan.views())).permute(0, 3, 1, 2)
-
-
 def turn(image: Tensor, degrees: float) -> Tensor:
     """An image (3, H, W) turned about its centre."""
     height, width = image.shape[-2:]
@@ -54,20 +51,16 @@ def turn(image: Tensor, degrees: float) -> Tensor:
     return torch.from_numpy(turned).permute(2, 0, 1).clamp(0, 1)
 
 
-def psnr(a: Tensor, b: Tensor) -> float:
-    return float(-10 * torch.log10((a - b).square().mean()))
-
-
 def test_frames_made_in_strips_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     pair = simulate(1).pair
-    whole = correct_classically(pair, TIMES)
+    whole = classical_frames(pair, TIMES)
     monkeypatch.setattr(classical, "_STRIP", 30 * 224)
-    assert torch.equal(correct_classically(pair, TIMES), whole)
+    assert torch.equal(classical_frames(pair, TIMES), whole)
 
 
 def test_what_rests_comes_back_as_it_is() -> None:
     image = torch.from_numpy(smooth_texture((45, 62))).permute(2, 0, 1)
-    frames = correct_classically(image.expand(2, -1, -1, -1), TIMES)
+    frames = classical_frames(image.expand(2, -1, -1, -1), TIMES)
     torch.testing.assert_close(frames, image.expand(3, -1, -1, -1), atol=1e-3, rtol=0)
 
 
@@ -77,13 +70,13 @@ def test_a_pan_is_undone() -> None:
     # The mean of the inputs has 20 dB at the ends and 25 dB at 0.3.
     for t, expected in ((0.0, 33), (0.3, 45), (1.0, 33)):
         true = torch.from_numpy(pan.frame(t)).permute(2, 0, 1)
-        assert psnr(correct_classically(pair, [t])[0][inner], true[inner]) > expected
+        assert psnr(classical_frames(pair, [t])[0][inner], true[inner]) > expected
 
 
 @pytest.mark.parametrize("seed", [1, 3, 5])
 def test_scenes_come_out_far_better_than_the_mean_of_the_inputs(seed: int) -> None:
     capture = simulate(seed)
-    frames = correct_classically(capture.pair, TIMES)
+    frames = classical_frames(capture.pair, TIMES)
     gains = [
         psnr(frame, true) - psnr(capture.pair.mean(0), true)
         for frame, true in zip(frames, truth(capture), strict=True)
@@ -101,7 +94,7 @@ def neglect_parallax(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def band_scores(pair: Tensor, true: Tensor) -> list[float]:
     """PSNR of the frame at t = 0 above mid-height, there, and below it."""
-    error = (correct_classically(pair, [0.0])[0] - true)[:, :, 16:-16]
+    error = (classical_frames(pair, [0.0])[0] - true)[:, :, 16:-16]
     bands = np.split(np.arange(error.shape[1]), (64, 96))
     return [psnr(error[:, rows], torch.tensor(0.0)) for rows in bands]
 
@@ -130,35 +123,35 @@ def test_cameras_turned_against_each_other_leave_no_torn_band(
 def test_time_runs_backwards_with_the_views_exchanged() -> None:
     pair = simulate(1).pair
     forwards, backwards = (
-        correct_classically(pair, [0.0, 0.3]),
-        correct_classically(pair.flip(0), [1.0, 0.7]),
+        classical_frames(pair, [0.0, 0.3]),
+        classical_frames(pair.flip(0), [1.0, 0.7]),
     )
     assert psnr(forwards, backwards) > 60
 
 
 def test_upside_down_the_views_are_exchanged() -> None:
     pair = simulate(3).pair
-    turned = correct_classically(pair.flip(0, -2), TIMES).flip(-2)
-    assert psnr(correct_classically(pair, TIMES), turned) > 40
+    turned = classical_frames(pair.flip(0, -2), TIMES).flip(-2)
+    assert psnr(classical_frames(pair, TIMES), turned) > 40
 
 
 def test_the_scan_of_a_crop_is_honoured() -> None:
     capture = simulate(1)
     rows = slice(0, 80)
     crop, true = capture.pair[..., rows, :], truth(capture)[0, ..., rows, :]
-    exact = correct_classically(crop, [0.0], scan_time=scan_time(160)[rows])[0]
-    mistaken = correct_classically(crop, [0.0])[0]
+    exact = classical_frames(crop, [0.0], scan_time=scan_time(160)[rows])[0]
+    mistaken = classical_frames(crop, [0.0])[0]
     inner = np.s_[:, 8:-8, 12:-12]
     assert psnr(exact[inner], true[inner]) > psnr(mistaken[inner], true[inner]) + 3
-    whole = correct_classically(crop, [0.3], scan_time=scan_time(80))
-    assert torch.equal(whole, correct_classically(crop, [0.3]))
+    whole = classical_frames(crop, [0.3], scan_time=scan_time(80))
+    assert torch.equal(whole, classical_frames(crop, [0.3]))
 
 
 def test_frames_do_not_depend_on_their_order_and_company() -> None:
     pair = simulate(3).pair
-    together = correct_classically(pair, [1.0, 0.25, 0.25])
+    together = classical_frames(pair, [1.0, 0.25, 0.25])
     assert torch.equal(together[1], together[2])
-    assert torch.equal(together[0], correct_classically(pair, [1.0])[0])
+    assert torch.equal(together[0], classical_frames(pair, [1.0])[0])
 
 
 @pytest.mark.parametrize("size", [(2, 1), (3, 5), (7, 7), (15, 16), (17, 33), (40, 1), (96, 130)])
@@ -166,7 +159,7 @@ def test_any_size_gives_finite_frames_without_warnings(size: tuple[int, int]) ->
     pair = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        frames = correct_classically(pair, TIMES)
+        frames = classical_frames(pair, TIMES)
     assert frames.shape == (3, 3, *size) and frames.dtype == torch.float32
     assert frames.isfinite().all() and frames.min() >= 0 and frames.max() <= 1
 
@@ -174,10 +167,10 @@ def test_any_size_gives_finite_frames_without_warnings(size: tuple[int, int]) ->
 @pytest.mark.parametrize("ratio", [0.5, 0.02])
 def test_how_much_of_an_interval_a_readout_takes_does_not_matter(ratio: float) -> None:
     pair = simulate(1).pair
-    expected = correct_classically(pair, TIMES)
+    expected = classical_frames(pair, TIMES)
     shorter = 0.5 + (scan_time(160) - 0.5) * ratio
     times = [0.5 + (t - 0.5) * ratio for t in TIMES]
-    frames = correct_classically(pair, times, scan_time=shorter)
+    frames = classical_frames(pair, times, scan_time=shorter)
     assert psnr(frames, expected) > 60
 
 
@@ -197,7 +190,7 @@ def test_a_view_counts_by_its_distance_in_time_and_hardly_outside_its_image() ->
 def test_noise_is_averaged_over_both_views() -> None:
     clean = torch.from_numpy(smooth_texture((96, 128))).permute(2, 0, 1) * 0.6 + 0.2
     noise = 0.05 * torch.randn(2, 3, 96, 128, generator=torch.Generator().manual_seed(0))
-    frame = correct_classically(clean + noise, [0.0])[0]
+    frame = classical_frames(clean + noise, [0.0])[0]
     # Near the top t2b is exposed at t = 0, b2t a readout later: t2b alone would keep its noise.
     left = (frame - clean)[:, 8:24, 8:-8].std() / noise.std()
     assert 0.5 < left < 0.8
@@ -205,18 +198,18 @@ def test_noise_is_averaged_over_both_views() -> None:
 
 def test_a_single_row_is_refused_with_the_reason() -> None:
     with pytest.raises(InputError, match="1 row x 9 columns have no rolling shutter"):
-        correct_classically(torch.rand(2, 3, 1, 9), [0.5])
+        classical_frames(torch.rand(2, 3, 1, 9), [0.5])
 
 
 def test_impossible_arguments_are_refused() -> None:
     pair = torch.rand(2, 3, 8, 8)
     with pytest.raises(ValueError, match=r"pair must be \(2, 3, H, W\), got \(3, 3, 8, 8\)"):
-        correct_classically(torch.rand(3, 3, 8, 8), [0.5])
+        classical_frames(torch.rand(3, 3, 8, 8), [0.5])
     for times in ([], [0.5, 1.01]):
         with pytest.raises(ValueError, match=r"expected instants in \[0, 1\]"):
-            correct_classically(pair, times)
+            classical_frames(pair, times)
     with pytest.raises(ValueError, match=r"scan_time must be \(8,\), got \(9,\)"):
-        correct_classically(pair, [0.5], scan_time=scan_time(9))
+        classical_frames(pair, [0.5], scan_time=scan_time(9))
     for scan in (torch.full((8,), 0.5), torch.full((8,), torch.nan)):
         with pytest.raises(ValueError, match=r"rows that are read in turn, got (0.5|nan) to"):
-            correct_classically(pair, [0.5], scan_time=scan)
+            classical_frames(pair, [0.5], scan_time=scan)

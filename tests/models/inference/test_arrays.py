@@ -8,9 +8,9 @@ import torch
 
 from data.camera_timing import CameraTiming
 from data.files.images import read_image, to_uint8
-from models import ArrayCorrector, load_correction
-from models.classical.correction import correct_classically
-from models.inference.correction import correct
+from models import ArrayCorrection, load_correction
+from models.inference.correction import Corrected
+from tests.helpers.frames import classical_frames, network_frames
 from utils.checkpoint import load_generator
 from utils.errors import InputError
 
@@ -34,7 +34,7 @@ def pair(dtype: str = "uint8", size: tuple[int, int] = (24, 40)) -> tuple[np.nda
 def test_equals_the_method_on_tensors() -> None:
     t2b = SAMPLES[0]
     views = [read_image(t2b), read_image(str(t2b).replace("_t2b", "_b2t"))]
-    expected = correct_classically(torch.stack(views), [0.0, 0.5])
+    expected = classical_frames(torch.stack(views), [0.0, 0.5])
     frames = load_correction("classical")(*(to_uint8(view) for view in views), [0.0, 0.5])
     np.testing.assert_array_equal(frames, [to_uint8(frame) for frame in expected])
 
@@ -52,7 +52,7 @@ def test_bundled_weights_are_the_default() -> None:
     frames = load_correction(device="cpu")(*pair("float32"), [0, 0.3])
     bundled = load_generator("pretrained/drsc_light.safetensors")
     images = torch.from_numpy(np.stack(pair("float32"))).permute(0, 3, 1, 2)
-    expected = correct(bundled, images, [0, 0.3]).permute(0, 2, 3, 1).numpy()
+    expected = network_frames(bundled, images, [0, 0.3]).permute(0, 2, 3, 1).numpy()
     np.testing.assert_allclose(frames, expected, atol=1e-6)
 
 
@@ -67,13 +67,13 @@ def test_a_self_ensemble_averages_both_ways() -> None:
 def test_timing_is_passed_on() -> None:
     seen = []
 
-    def method(pair, times, *, scan_time=None):
+    def method(pair, times, *, scan_time=None, with_flows=False):
         seen.append((pair, scan_time))
-        return pair[:1]
+        return Corrected(pair[:1])
 
     first, second = pair()
     timing = CameraTiming(readout_ratio=0.5, directions=("r2l", "l2r"))
-    frames = ArrayCorrector(method)(first, second, [0.5], timing=timing)
+    frames = ArrayCorrection(method)(first, second, [0.5], timing=timing)
     np.testing.assert_array_equal(frames[0], second)
     assert seen[0][0].shape == (2, 3, 40, 24)
     assert seen[0][1][[0, -1]].tolist() == [0.25, 0.75]

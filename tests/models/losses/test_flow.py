@@ -8,7 +8,15 @@ from torch import Tensor, nn
 
 from data.training.flow_pairs import FlowSample
 from models.flow_pwc import FlowLevel
-from models.losses.flow import FlowObjective, matching, multiscale_endpoint, shrink_flow
+from models.losses.flow import (
+    FlowLossSettings,
+    FlowObjective,
+    matching,
+    multiscale_endpoint,
+    shrink_flow,
+)
+
+SETTINGS = FlowLossSettings(level_weights=(0, 1, 1, 1, 1), hidden_weight=0.25)
 
 
 def level(flow: Tensor, costs: Tensor | None = None, start: Tensor | None = None) -> FlowLevel:
@@ -100,9 +108,7 @@ def test_samples_count_alike_however_much_of_them_is_seen() -> None:
     visible[0, :, :3] = 0
     flow = torch.cat((constant(3, 4, 4), constant(6, 8, 4)))
     images = torch.zeros(2, 3, 4, 4)
-    objective = FlowObjective(
-        {"Endpoint": 1.0}, down_to=5, level_weights=(0, 1, 1, 1, 1), hidden_weight=0.25
-    )
+    objective = FlowObjective({"Endpoint": 1.0}, down_to=5, settings=SETTINGS)
     whole = FlowSample(images, images, flow, visible)
     parts = [FlowSample(*(part[index : index + 1] for part in whole)) for index in (0, 1)]
     alone = [float(objective(Levels(), part).total) for part in parts]
@@ -118,8 +124,7 @@ def test_objective_weighs_terms_and_hidden_pixels() -> None:
     objective = FlowObjective(
         {"Endpoint": 2.0, "Matching": 0.5},
         down_to=5,
-        level_weights=(0, 1, 1, 1, 1),
-        hidden_weight=0.25,
+        settings=SETTINGS,
     )
     total, terms = objective(network, FlowSample(images, images, flow, visible))
     assert network.down_to == 5

@@ -12,7 +12,7 @@ from models.generator import Generator
 from models.losses.terms import Perceptual
 from models.objectives import CycleObjective, DistillationObjective
 from models.parts.correlation import correlation
-from models.parts.memory_saving import recompute
+from models.parts.memory_saving import checkpoint_blocks
 from models.reference.formula_weights import fill_by_formula
 from models.reference.step import plain_correlation, plain_cycle, plain_distillation
 from tests.models.test_objectives import RELEASED_LOSS, random_batch
@@ -23,7 +23,9 @@ def cycle() -> CycleObjective:
     flow, perceptual = PWCNet("released").requires_grad_(False).eval(), Perceptual()
     fill_by_formula(flow, 1, 2**0.5)
     fill_by_formula(perceptual, 2, 2**0.5)
-    return CycleObjective(RELEASED_LOSS, flow=flow, perceptual=perceptual, sampling="released")
+    return CycleObjective(
+        RELEASED_LOSS, flow=flow, networks={"Perceptual": perceptual}, sampling="released"
+    )
 
 
 def generator(seed: int) -> Generator:
@@ -85,7 +87,7 @@ def test_recomputed_blocks_change_nothing(cycle: CycleObjective) -> None:
     names = list(network.state_dict())
     total = cycle(network, batch).total
     expected = gradients(network, total)
-    recompute(network)
+    checkpoint_blocks(network)
     again = cycle(network, batch).total
     assert torch.equal(again, total)
     for gradient, other in zip(gradients(network, again), expected, strict=True):

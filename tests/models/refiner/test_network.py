@@ -8,11 +8,10 @@ from data.simulator.drawing import SceneSettings
 from data.simulator.textures import load_textures
 from data.time_maps import offset_maps
 from data.training.crops import SimulatedTrainingSet, TrainingSetSettings
-from models.classical.correction import correct_classically
-from models.inference.correction import correct
 from models.objectives import SupervisedObjective
 from models.refiner.cues import MotionCues, find_motion
 from models.refiner.network import Refiner
+from tests.helpers.frames import classical_frames, network_frames, psnr
 from tests.helpers.small_scene import TIMES, simulate_small_scene
 
 
@@ -27,14 +26,10 @@ def offsets(capture: CapturePair) -> Tensor:
     return maps.expand(-1, -1, -1, capture.width)
 
 
-def psnr(frames: Tensor, truth: Tensor) -> float:
-    return float(-10 * torch.log10((frames - truth).square().mean()))
-
-
 def test_untrained_it_is_the_classical_correction(capture: CapturePair) -> None:
     times = (0.0, 0.25, 0.5, 1.0)
-    refined = correct(Refiner(width=0.25).eval(), capture.pair, times)
-    classical = correct_classically(capture.pair, times)
+    refined = network_frames(Refiner(width=0.25).eval(), capture.pair, times)
+    classical = classical_frames(capture.pair, times)
     # Bicubic kernels differ (a = -0.75 in both, but OpenCV rounds places to 1/32 px).
     assert psnr(refined, classical) > 35
 
@@ -89,20 +84,22 @@ def test_a_frame_does_not_depend_on_which_others_are_asked_for(capture: CaptureP
     torch.manual_seed(0)
     network = Refiner(width=0.25).eval()
     torch.nn.init.normal_(network.motion_head.weight, std=0.01)
-    together = correct(network, capture.pair, (0.0, 0.3, 0.6, 1.0))
-    alone = correct(network, capture.pair, (0.3,))
+    together = network_frames(network, capture.pair, (0.0, 0.3, 0.6, 1.0))
+    alone = network_frames(network, capture.pair, (0.3,))
     torch.testing.assert_close(alone[0], together[1], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("size", [(2, 1), (17, 33), (61, 90)])
 def test_any_size(capture: CapturePair, size: tuple[int, int]) -> None:
-    frames = correct(Refiner(width=0.25).eval(), capture.pair[..., : size[0], : size[1]], TIMES)
+    frames = network_frames(
+        Refiner(width=0.25).eval(), capture.pair[..., : size[0], : size[1]], TIMES
+    )
     assert frames.shape == (3, 3, *size)
     assert bool(frames.isfinite().all())
 
 
 def test_wrong_arguments_are_refused(capture: CapturePair, offsets: Tensor) -> None:
-    with pytest.raises(ValueError, match="channels 'rgb', got .*channels='bgr'"):
+    with pytest.raises(ValueError, match="channels must be 'rgb', got 'bgr'"):
         Refiner(channels="bgr")
     with pytest.raises(ValueError, match=r"offsets must be \(1, 4, 128, 160\)"):
         Refiner(width=0.25)(capture.pair[None], offsets[:, :5])

@@ -7,18 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.classical.correction import correct_classically
 from models.rig.alignment import Alignment, align, estimate_alignment, fit_alignment
+from tests.helpers.frames import as_pair, classical_frames, psnr
 from tests.helpers.moving_texture import Pan
 
 Matrix = npt.NDArray[np.float64]
 
 SIZE = (128, 224)
 INNER = np.s_[..., 12:-12, 12:-12]
-
-
-def as_pair(pan: Pan) -> Tensor:
-    return torch.from_numpy(np.stack(pan.views())).permute(0, 3, 1, 2)
 
 
 def misalign(pair: Tensor, alignment: Alignment) -> Tensor:
@@ -42,10 +38,6 @@ def strips(
     matrix = alignment.matrix(SIZE)
     second = first @ matrix[:, :2].T + matrix[:, 2]
     return first, second + rng.normal(scale=noise, size=second.shape)
-
-
-def psnr(a: Tensor, b: Tensor) -> float:
-    return float(-10 * torch.log10((a - b).square().mean()))
 
 
 def test_displacement_by_hand() -> None:
@@ -139,15 +131,15 @@ def test_frames_gain_by_alignment() -> None:
     frame = torch.from_numpy(pan.frame(0.2)).permute(2, 0, 1)
     between = misalign(torch.stack((frame, frame)), half)[1]
     pair = misalign(as_pair(pan), true)
-    before = psnr(correct_classically(pair, [0.2])[0][INNER], between[INNER])
+    before = psnr(classical_frames(pair, [0.2])[0][INNER], between[INNER])
     aligned = align(pair, estimate_alignment([pair]))
-    assert psnr(correct_classically(aligned, [0.2])[0][INNER], between[INNER]) > before + 4
+    assert psnr(classical_frames(aligned, [0.2])[0][INNER], between[INNER]) > before + 4
 
 
 def test_alignment_keeps_rows_at_their_instants() -> None:
     pan = Pan((24, 0), SIZE, parallax=(0, 10))
     pair = as_pair(pan)
-    frame = correct_classically(align(pair, estimate_alignment([pair])), [0.5])[0]
+    frame = classical_frames(align(pair, estimate_alignment([pair])), [0.5])[0]
     # Row y of the aligned views are the sensors' rows y - 5 and y + 5: both read 5 rows earlier.
     expected, off = (
         torch.from_numpy(pan.frame(t)).permute(2, 0, 1) for t in (0.5 - 5 / 127, 0.5 + 5 / 127)

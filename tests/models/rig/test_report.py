@@ -3,19 +3,15 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
-from torch import Tensor
 
 from models.flow.dis import to_luma
 from models.measurement.scan import Scan
 from models.rig.report import check_capture, find_posture
+from tests.helpers.frames import as_pair
 from tests.helpers.moving_texture import Pan
 from utils.errors import InputError
 
 SIZE = (128, 192)
-
-
-def as_pair(pan: Pan) -> Tensor:
-    return torch.from_numpy(np.stack(pan.views())).permute(0, 3, 1, 2)
 
 
 def test_figures_of_a_pan() -> None:

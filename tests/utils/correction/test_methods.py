@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.classical.correction import correct_classically
 from models.generator import Generator
+from models.inference.correction import correct_classically
+from tests.helpers.frames import classical_frames
 from utils.checkpoint import save_weights
 from utils.correction.methods import identify_method, load_method
 from utils.options.real import RealOptions
@@ -23,7 +24,7 @@ def options(weights: Path | None, method: str, *, self_ensemble: bool = False) -
 
 
 def test_the_classical_correction_needs_no_weights() -> None:
-    assert load_method(options(None, "classical"), "cpu")[:2] == ("classical", correct_classically)
+    assert load_method(options(None, "classical"), "cpu") == ("classical", correct_classically)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ def test_networks_are_named_after_their_file_but_never_like_a_baseline(
     save_weights(tmp_path / file, Generator(width=0.04))
     method = load_method(options(tmp_path / file, "network"), "cpu")
     assert method.name == name
-    frames = method.correct(torch.rand(2, 3, 8, 9), [0.5], scan_time=torch.linspace(0, 1, 8))
+    frames = method.correct(torch.rand(2, 3, 8, 9), [0.5], scan_time=torch.linspace(0, 1, 8)).frames
     assert frames.shape == (1, 3, 8, 9)
 
 
@@ -45,8 +46,8 @@ def test_a_self_ensemble_is_named_and_is_another_method(tmp_path: Path) -> None:
     both = options(None, "classical", self_ensemble=True)
     method = load_method(both, "cpu")
     assert method.name == "classical, self-ensemble"
-    mirrored = correct_classically(pair.flip(0, -1), [0.8]).flip(-1)
-    expected = (correct_classically(pair, [0.2]) + mirrored) / 2
-    torch.testing.assert_close(method.correct(pair, [0.2]), expected)
-    torch.testing.assert_close(method.with_flows(pair, [0.2]).frames, expected)
+    mirrored = classical_frames(pair.flip(0, -1), [0.8]).flip(-1)
+    expected = (classical_frames(pair, [0.2]) + mirrored) / 2
+    torch.testing.assert_close(method.correct(pair, [0.2]).frames, expected)
+    torch.testing.assert_close(method.correct(pair, [0.2], with_flows=True).frames, expected)
     assert identify_method(both) != identify_method(options(None, "classical"))

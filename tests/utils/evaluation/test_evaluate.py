@@ -10,9 +10,9 @@ from torch import Tensor
 
 from data.files.images import read_image, to_uint8
 from data.rs_gopro import RSGOPRO
-from models.classical.correction import correct_classically
-from models.inference.correction import Method
+from models.inference.correction import Corrected, Correction
 from tests.helpers.capture_folders import write_rs_gopro
+from tests.helpers.frames import classical_frames
 from utils.correction.methods import load_method
 from utils.errors import InputError
 from utils.evaluation.evaluate import (
@@ -44,12 +44,19 @@ def benchmark(root: Path, **layout: Any) -> RSGOPRO:
     return RSGOPRO(root, "test")
 
 
-def brighter(pair: Tensor, times: Sequence[float], *, scan_time: Tensor | None = None) -> Tensor:
+def brighter(
+    pair: Tensor,
+    times: Sequence[float],
+    *,
+    scan_time: Tensor | None = None,
+    with_flows: bool = False,
+) -> Corrected:
     """Frames that differ with the instant and lie between 8-bit levels."""
-    return torch.stack([(pair[0] + (time + 0.6) / 255).clamp(max=1) for time in times])
+    frames = torch.stack([(pair[0] + (time + 0.6) / 255).clamp(max=1) for time in times])
+    return Corrected(frames)
 
 
-def run(captures: RSGOPRO, folder: Path, method: Method = brighter, **changes: Any) -> Any:
+def run(captures: RSGOPRO, folder: Path, method: Correction = brighter, **changes: Any) -> Any:
     plan = plan_evaluation(captures, options(**changes), folder)
     return evaluate(captures, choose_methods("ours", method, plan), plan, ALONE)
 
@@ -61,17 +68,17 @@ def test_scores_are_those_of_the_images_saved(tmp_path: Path) -> None:
     for item, name in zip(scores, ("000_t0.000", "001_t0.500", "002_t1.000"), strict=True):
         saved = cv2.imread(str(tmp_path / f"out/frames/seq/00000000/frame_{name}.png"))
         truth = cv2.imread(str(tmp_path / f"test/seq/GS/00000000_gs_{name[:3]}.png"))
-        assert item.psnr == pytest.approx(psnr(saved, truth), abs=1e-9)
-        assert item.ssim == pytest.approx(ssim(saved, truth), abs=1e-9)
+        assert item.values["psnr"] == pytest.approx(psnr(saved, truth), abs=1e-9)
+        assert item.values["ssim"] == pytest.approx(ssim(saved, truth), abs=1e-9)
         # 12x14 pixels: the band along the border is a quarter of 12 wide.
-        assert item.band_psnr == pytest.approx(band_psnr(saved, truth, 3), abs=1e-9)
-        assert item.inner_psnr == pytest.approx(psnr(saved, truth, 3), abs=1e-9)
+        assert item.values["band_psnr"] == pytest.approx(band_psnr(saved, truth, 3), abs=1e-9)
+        assert item.values["inner_psnr"] == pytest.approx(psnr(saved, truth, 3), abs=1e-9)
 
 
 def test_protocols_floor_or_round_and_keep_both_kinds_of_frames(tmp_path: Path) -> None:
     captures = benchmark(tmp_path, frames=2, pairs=3)
     run(captures, tmp_path / "out", protocols=("full", "ifed"))
-    frame = brighter(captures[0].pair, [0.0])[0].numpy().transpose(1, 2, 0) * 255
+    frame = brighter(captures[0].pair, [0.0]).frames[0].numpy().transpose(1, 2, 0) * 255
     name = "seq/00000000/frame_000_t0.000.png"
     for folder, rounding in (("frames", np.round), ("frames_floored", np.floor)):
         saved = to_uint8(read_image(tmp_path / "out" / folder / name))
@@ -108,23 +115,23 @@ def test_baselines_are_the_classical_correction_the_inputs_and_their_mean(tmp_pa
     assert capture.truth is not None
     truth = to_uint8(capture.truth[0])
     for name, image in (
-        ("classical", correct_classically(capture.pair, [0.0])[0]),
+        ("classical", classical_frames(capture.pair, [0.0])[0]),
         ("t2b as it is", capture.t2b),
         ("b2t as it is", capture.b2t),
         ("mean of both", (capture.t2b + capture.b2t) / 2),
     ):
-        assert scores[name].psnr == psnr(to_uint8(image), truth)
+        assert scores[name].values["psnr"] == psnr(to_uint8(image), truth)
     assert len(list((tmp_path / "out").rglob("*.png"))) == 2  # those of "ours" alone
 
 
 def test_the_classical_method_appears_once_and_its_frames_are_saved(tmp_path: Path) -> None:
     captures = benchmark(tmp_path, frames=2)
     plan = plan_evaluation(captures, options(method="classical"), tmp_path / "out")
-    methods = choose_methods(*load_method(options(method="classical"), "cpu")[:2], plan)
+    methods = choose_methods(*load_method(options(method="classical"), "cpu"), plan)
     assert list(methods) == ["classical", "t2b as it is", "b2t as it is", "mean of both"]
     evaluate(captures, methods, plan, ALONE)
     saved = to_uint8(read_image(tmp_path / "out/frames/seq/00000000/frame_000_t0.000.png"))
-    expected = to_uint8(correct_classically(captures[0].pair, [0.0])[0])
+    expected = to_uint8(classical_frames(captures[0].pair, [0.0])[0])
     np.testing.assert_array_equal(saved, expected)
 
 
@@ -134,9 +141,9 @@ def test_a_cropped_border_is_out_of_the_band_along_it(tmp_path: Path) -> None:
     saved = to_uint8(read_image(tmp_path / "out/frames/seq/00000000/frame_001_t1.000.png"))
     truth = to_uint8(read_image(tmp_path / "test/seq/GS/00000000_gs_001.png"))
     inner = np.s_[20:-20, 20:-20]
-    assert scores[1].psnr == psnr(saved, truth, 20)
-    assert scores[1].band_psnr == band_psnr(saved[inner], truth[inner], 4)
-    assert scores[1].inner_psnr == psnr(saved, truth, 24)
+    assert scores[1].values["psnr"] == psnr(saved, truth, 20)
+    assert scores[1].values["band_psnr"] == band_psnr(saved[inner], truth[inner], 4)
+    assert scores[1].values["inner_psnr"] == psnr(saved, truth, 24)
 
 
 def test_every_process_takes_its_share_and_gets_all_scores(tmp_path: Path) -> None:

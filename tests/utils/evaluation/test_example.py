@@ -9,16 +9,15 @@ import pytest
 import torch
 
 from data.rs_gopro import RSGOPRO
-from models.classical.correction import correct_classically
-from models.inference.correction_flows import correct_classically_with_flows
+from models.inference.correction import correct_classically
 from tests.helpers.capture_folders import write_rs_gopro
-from utils.correction.methods import NamedMethod
+from utils.correction.methods import NamedCorrection
 from utils.errors import InputError
 from utils.evaluation.evaluate import EvaluationPlan, evaluate
 from utils.evaluation.example import write_example
 from utils.system.distributed import Processes
 
-METHOD = NamedMethod("classical", correct_classically, correct_classically_with_flows)
+METHOD = NamedCorrection("classical", correct_classically)
 
 
 def evaluated(folder: Path, protocol: str, frames: int = 2) -> tuple[RSGOPRO, EvaluationPlan]:
@@ -28,7 +27,9 @@ def evaluated(folder: Path, protocol: str, frames: int = 2) -> tuple[RSGOPRO, Ev
     plan = EvaluationPlan((0.0, 1.0), protocols, baselines=False, folder=folder / "out")
     processes = Processes(torch.device("cpu"))
     scores = evaluate(captures, {"classical": correct_classically}, plan, processes)
-    (folder / "psnr.json").write_text(json.dumps([score.psnr for score in scores[:frames]]))
+    (folder / "psnr.json").write_text(
+        json.dumps([score.values["psnr"] for score in scores[:frames]])
+    )
     return captures, plan
 
 

@@ -14,9 +14,10 @@ from utils.evaluation.scores import BandScore, FrameScore
 
 
 def score(method: str, pair: str, frame: int, psnr: float) -> FrameScore:
-    bands = BandScore(0, psnr - 6, 0.5), BandScore(8, psnr, 0.75)
-    place = ("full", method, pair, frame, frame / 2)
-    return FrameScore(*place, psnr, psnr / 100, psnr - 5, psnr + 1, bands)
+    near, far = {"psnr": psnr - 6, "ssim": 0.5}, {"psnr": psnr, "ssim": 0.75}
+    bands = BandScore(0, near), BandScore(8, far)
+    values = {"psnr": psnr, "ssim": psnr / 100, "band_psnr": psnr - 5, "inner_psnr": psnr + 1}
+    return FrameScore("full", method, pair, frame, frame / 2, values, bands)
 
 
 SCORES = [
@@ -59,7 +60,7 @@ def test_each_protocol_is_plotted_by_instant_sequence_and_distance(tmp_path: Pat
 def test_lines_show_the_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = drawn_lines(monkeypatch)
     plot_scores(tmp_path, SCORES)
-    ours, mean = slice(0, 2), slice(2, 4)  # PSNR, then SSIM
+    ours, mean = slice(0, None, 2), slice(1, None, 2)  # PSNR, then SSIM
     instants, sequences, distances = lines[:4], lines[4:8], lines[8:]
     assert instants[ours] == [[30, 31, 32], pytest.approx([0.30, 0.31, 0.32])]
     assert instants[mean][0] == [20, 21, 22]
@@ -68,7 +69,11 @@ def test_lines_show_the_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_identical_frames_are_gaps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    perfect = [SCORES[0], SCORES[1]._replace(psnr=math.inf), SCORES[2]]
+    perfect = [
+        SCORES[0],
+        SCORES[1]._replace(values={**SCORES[1].values, "psnr": math.inf}),
+        SCORES[2],
+    ]
     lines = drawn_lines(monkeypatch)
     plot_scores(tmp_path, perfect)
     assert lines[0][0] == 30 and math.isnan(lines[0][1]) and lines[0][2] == 32

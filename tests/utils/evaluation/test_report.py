@@ -25,7 +25,12 @@ def two_frames(
     return [
         FrameScore(
             *(protocol, method, pair, frame, float(frame)),
-            *(value, min(value, 99) / 100, value - 5, value + 1),
+            {
+                "psnr": value,
+                "ssim": min(value, 99) / 100,
+                "band_psnr": value - 5,
+                "inner_psnr": value + 1,
+            },
         )
         for frame, value in enumerate(psnr)
     ]
@@ -139,7 +144,8 @@ def test_json_holds_means_and_options(tmp_path: Path) -> None:
 
 
 def test_json_holds_means_by_distance_from_the_border() -> None:
-    bands = [(BandScore(0, 20.0, 0.5), BandScore(64, math.inf, 1.0))] * 2
+    near, far = {"psnr": 20.0, "ssim": 0.5}, {"psnr": math.inf, "ssim": 1.0}
+    bands = [(BandScore(0, near), BandScore(64, far))] * 2
     scores = [score._replace(bands=of) for score, of in zip(SCORES, bands, strict=False)]
     assert summarise_all(scores, {})["released"]["ours"]["distances"] == [
         {"px": "0-8", "psnr": 20.0, "ssim": 0.5},

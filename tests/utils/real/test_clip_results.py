@@ -13,6 +13,7 @@ from data.camera_timing import CameraTiming
 from data.files.images import read_image
 from data.video.sources import AudioTrack, open_video
 from data.video.streams import CaptureStream
+from models.inference.correction import Corrected
 from utils.errors import InputError
 from utils.real import clip_results
 from utils.real.clip_parts import HIDDEN, UnfinishedClip, open_unfinished
@@ -40,9 +41,15 @@ def clip(
     return CaptureStream("clip", count, fps, CameraTiming(), (), "lr", audio, (), views)
 
 
-def brighten(pair: Tensor, times: Sequence[float], *, scan_time: Tensor | None = None) -> Tensor:
+def brighten(
+    pair: Tensor,
+    times: Sequence[float],
+    *,
+    scan_time: Tensor | None = None,
+    with_flows: bool = False,
+) -> Corrected:
     """A method whose frames go from a pair's level to the next's."""
-    return torch.stack([pair[0] + LEVELS * instant / 255 for instant in times])
+    return Corrected(torch.stack([pair[0] + LEVELS * instant / 255 for instant in times]))
 
 
 def make(plan: ClipPlan, folder: Path, *, processes: Processes = ALONE) -> UnfinishedClip:
@@ -115,7 +122,13 @@ def test_an_interrupted_clip_goes_on(tmp_path: Path, capsys: pytest.CaptureFixtu
     make(plan, tmp_path / "whole")
     seen: list[Sequence[float]] = []
 
-    def stop(pair: Tensor, times: Sequence[float], *, scan_time: Tensor | None = None) -> Tensor:
+    def stop(
+        pair: Tensor,
+        times: Sequence[float],
+        *,
+        scan_time: Tensor | None = None,
+        with_flows: bool = False,
+    ) -> Corrected:
         seen.append(times)
         if len(seen) == 13:
             raise KeyboardInterrupt

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from models.parts.device import choose_device
 from utils.errors import InputError
-from utils.system.device import choose_device
 from utils.system.distributed import Processes, process_group
 
 ROOT = Path(__file__).parents[3]

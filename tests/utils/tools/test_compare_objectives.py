@@ -85,10 +85,10 @@ def test_variants_are_trained_once_by_the_projects_scripts(
 
 def test_scores_are_kept_and_of_other_scenes_than_validation(comparison: Comparison) -> None:
     mean = comparison.score(MEAN)
-    assert mean.psnr.shape == (1, 9)
-    assert (mean.psnr != comparison.score(MEAN, validation=True).psnr).all()
+    assert mean["psnr"].shape == (1, 9)
+    assert (mean["psnr"] != comparison.score(MEAN, validation=True)["psnr"]).all()
     (comparison.root / START / WEIGHTS).rename(comparison.root / "moved")
-    assert (comparison.score(MEAN).psnr == mean.psnr).all()
+    assert (comparison.score(MEAN)["psnr"] == mean["psnr"]).all()
     with pytest.raises(InputError, match=WEIGHTS):
         comparison.score(START)
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from data.capture import CapturePair
+from models.inference.correction import Corrected
 from utils.tools.comparison import (
     Scores,
     format_comparison,
@@ -19,7 +20,12 @@ from utils.tools.comparison import (
 def scores(*psnr: tuple[float, float], ssim: float = 0.5, band: float = -1.0) -> Scores:
     """Two frames of each scene; the band's figures differ from the whole image's by `band`."""
     values = np.asarray(psnr, dtype=np.float64)
-    return Scores(values, np.full_like(values, ssim), values + band, values + 2)
+    return {
+        "psnr": values,
+        "ssim": np.full_like(values, ssim),
+        "band_psnr": values + band,
+        "inner_psnr": values + 2,
+    }
 
 
 def compared(**titles: Scores) -> list[dict[str, str]]:
@@ -54,36 +60,42 @@ def test_one_scene_has_no_standard_error() -> None:
 
 
 def test_frames_are_scored_at_the_true_instants_as_8_bit_images() -> None:
-    truth = torch.zeros(2, 3, 80, 96)
-    images = torch.full((3, 80, 96), 0.5)
+    truth = torch.zeros(2, 3, 136, 160)
+    images = torch.full((3, 136, 160), 0.5)
     capture = CapturePair(
-        images, images, torch.linspace(0, 1, 80), "s/0", truth, torch.tensor([0.0, 1.0])
+        images, images, torch.linspace(0, 1, 136), "s/0", truth, torch.tensor([0.0, 1.0])
     )
 
     def method(
-        pair: torch.Tensor, times: object, *, scan_time: torch.Tensor | None = None
-    ) -> torch.Tensor:
+        pair: torch.Tensor,
+        times: object,
+        *,
+        scan_time: torch.Tensor | None = None,
+        with_flows: bool = False,
+    ) -> Corrected:
         assert times == [0.0, 1.0]
-        frames = torch.zeros(2, 3, 80, 96)
-        frames[:, :, 32:48, 32:64] = 1  # the part inside the band
+        frames = torch.zeros(2, 3, 136, 160)
+        frames[:, :, 32:104, 32:128] = 1  # the part inside the band
         frames[1, :, 0, 0] = 1
-        return frames
+        return Corrected(frames)
 
     found = score(method, [capture, capture])
-    pixels, inside = 80 * 96, 16 * 32
-    assert found.psnr.shape == (2, 2)
-    assert found.psnr[0, 0] == pytest.approx(10 * np.log10(pixels / inside))
-    assert found.inside[1].tolist() == [0, 0]
-    assert found.band[0, 0] == np.inf
-    assert found.band[0, 1] == pytest.approx(10 * np.log10(pixels - inside))
-    assert mean_figure(found.band) == pytest.approx(found.band[0, 1])
+    pixels, inside = 136 * 160, 72 * 96
+    assert found["psnr"].shape == (2, 2)
+    assert found["psnr"][0, 0] == pytest.approx(10 * np.log10(pixels / inside))
+    assert found["inner_psnr"][1].tolist() == [0, 0]
+    assert found["band_psnr"][0, 0] == np.inf
+    assert found["band_psnr"][0, 1] == pytest.approx(10 * np.log10(pixels - inside))
+    assert mean_figure(found["band_psnr"]) == pytest.approx(found["band_psnr"][0, 1])
 
 
 def test_scores_are_read_as_they_were_written(tmp_path: Path) -> None:
     written = scores((20.125, np.inf))
     save_scores(tmp_path / "scores.json", written)
-    for before, after in zip(written, load_scores(tmp_path / "scores.json"), strict=True):
-        np.testing.assert_array_equal(before, after)
+    read = load_scores(tmp_path / "scores.json")
+    assert read.keys() == written.keys()
+    for name, values in read.items():
+        np.testing.assert_array_equal(values, written[name])
 
 
 def test_the_table_and_the_curves_are_written(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from torch import nn
 
 from data.training.flow_pairs import FlowSample
 from models.flow_pwc import PWCNet, load_pwc
-from models.losses.terms import Loss
+from models.losses.flow import FlowObjective
+from models.losses.objective import Loss
 from tests.helpers.tiny_training import same_weights, tiny_options, undrawn_curves
 from tests.helpers.tiny_training import train as train_generator
 from utils.checkpoint import load_training
@@ -82,11 +83,11 @@ class Interrupted(Exception):
     """Stands for a crash."""
 
 
-class Crashing(nn.Module):
+class Crashing(FlowObjective):
     """The objective of some options, which crashes at its second call."""
 
     def __init__(self, chosen: FlowTrainingOptions) -> None:
-        super().__init__()
+        super().__init__(chosen.train.loss_weights)
         self.inner = build_flow_objective(chosen)
         self.calls = 0
 

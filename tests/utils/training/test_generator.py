@@ -14,8 +14,8 @@ from torch import nn
 
 from data.capture import TrainingSample
 from data.training.loader import training_loader
-from models.losses.terms import Loss
-from models.objectives import CycleObjective
+from models.losses.objective import Loss
+from models.objectives import CorrectionObjective, CycleObjective
 from tests.helpers.tiny_training import same_weights, tiny_options, train
 from utils.checkpoint import latest, load_generator, load_training, save_weights
 from utils.errors import InputError
@@ -32,11 +32,11 @@ class Interrupted(Exception):
     """Stands for a crash between two checkpoints."""
 
 
-class Disturbed(nn.Module):
+class Disturbed(CorrectionObjective):
     """An objective that does something else at certain calls, counted from 0."""
 
     def __init__(self, options: TrainingOptions, **at: set[int]) -> None:
-        super().__init__()
+        super().__init__(options.train.loss_weights)
         self.inner = build_objective(options, CPU)
         self.at = at
         self.calls = 0

@@ -9,7 +9,7 @@ from torch import nn
 
 from data.capture import TrainingSample
 from models.generator import Generator
-from models.losses.terms import Loss
+from models.losses.objective import Loss
 from models.objectives import correct_batch
 from tests.helpers.tiny_training import tiny_options
 from utils.options.training import StepOptions

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from data.capture import CapturePair, TrainingSample
 from data.time_maps import scan_time
-from models.generator import Generator, GeneratorOutput
+from models.generator import Generator
 from models.objectives import CycleObjective, DistillationObjective, SupervisedObjective
+from models.parts.network import CorrectionOutput
 from models.refiner.network import Refiner
 from utils.errors import InputError
 from utils.system.distributed import Processes
@@ -30,11 +31,11 @@ class Grey(Generator):
 
     def decode(  # type: ignore[override]
         self, pair: Tensor, offsets: Tensor, wanted: list[int] | None = None
-    ) -> GeneratorOutput:
+    ) -> CorrectionOutput:
         count = 3 if wanted is None else len(wanted)
         frames = torch.full((len(pair), count, *pair.shape[2:]), self.level)
         flow = pair.new_zeros(len(pair), 12, pair.shape[-2] // 2, pair.shape[-1] // 2)
-        return GeneratorOutput(frames, (flow, flow, flow, flow))
+        return CorrectionOutput(frames, (flow, flow, flow, flow))
 
 
 class Still(nn.Module):

@@ -1,6 +1,6 @@
 import pytest
 
-from models.losses.weights import parse_loss
+from models.losses.table import parse_loss
 from utils.errors import InputError
 
 

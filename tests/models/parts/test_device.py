@@ -1,9 +1,13 @@
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from models.inference.memory import free_memory, free_on_linux, says_memory_ran_out
+from models.parts.device import free_memory, free_on_linux, release_memory
+from utils.benchmarks.peak_memory import own_memory
+from utils.errors import says_memory_ran_out
 
 
 def write(folder: Path, **files: str) -> None:
@@ -65,3 +69,16 @@ def test_a_limit_of_the_first_version_counts(tmp_path: Path, proc: Path) -> None
 )
 def test_errors_that_say_that_memory_ran_out(error: Exception, expected: bool) -> None:
     assert says_memory_ran_out(error) is expected
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc is Linux's")
+def test_what_is_free_is_given_back() -> None:
+    megabyte = 2**20
+    # Small blocks that stay in use between large ones keep these from the end of the heap.
+    blocks = [np.ones(count, np.uint8) for _ in range(1500) for count in (100_000, 2_000)]
+    kept = blocks[1::2]
+    before = own_memory()
+    del blocks
+    release_memory()
+    assert own_memory() < before - 100 * megabyte
+    assert all(block.all() for block in kept)

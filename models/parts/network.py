@@ -1,0 +1,268 @@
+"""What every correction network is: its interface to training, inference and tiling.
+
+A network that makes frames at 0, t and 1 in a pass only has to define `forward`; `encode` and
+`decode` let it compute once what does not depend on t. One that works otherwise defines `infer`.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from data import time_maps
+from data.capture import CapturePair
+from models.parts.checks import check_scan
+from models.parts.padding import pad_to_multiple, unpad
+from models.parts.settings import SIZE_MULTIPLE, Channels
+from models.parts.tiles import Tile, tiles_of
+from utils.errors import InputError
+
+_FRAMES_OF_A_PASS = 3
+
+
+class CorrectionOutput(NamedTuple):
+    """Frames, and the flows they were made with.
+
+    Attributes:
+        frames: (B, T, 3, H, W) RGB in [0, 1]; only those wanted, of which there are T.
+        flows: four of (B, 4 * T, H/2, W/2), coarse to fine: (dx, dy) from each frame to t2b, then
+            from each frame to b2t, in pixels of the half-size grid.
+    """
+
+    frames: Tensor
+    flows: tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+class Inference(NamedTuple):
+    """Frames to be made of one capture.
+
+    Attributes:
+        pair: (2, 3, H, W) on the network's device.
+        times: instants of the frames.
+        scan_time: (H,) exposure times of the t2b rows, on the CPU so that a GPU is not
+            synchronised.
+        tile: pixels that a tile keeps along each side; None: the whole image at once.
+        batch_pixels: most pixels in a batch; a single pass may have more.
+    """
+
+    pair: Tensor
+    times: tuple[float, ...]
+    scan_time: Tensor
+    tile: int | None
+    batch_pixels: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the images."""
+        return self.pair.shape[-2], self.pair.shape[-1]
+
+
+class FrameBatch(NamedTuple):
+    """Frames of a tile that were made together.
+
+    Attributes:
+        times: their K instants.
+        frames: (K, 3, h, w) RGB in [0, 1].
+        flows: (K, 2, 2, h', w') displacements (dx, dy) to t2b and b2t in pixels of the half-size
+            grid, which may reach past the tile.
+        tile: the part of the image.
+    """
+
+    times: tuple[float, ...]
+    frames: Tensor
+    flows: Tensor
+    tile: Tile
+
+
+class CorrectionNetwork(nn.Module):
+    """A network from a pair and time offsets to global-shutter frames.
+
+    Class attributes state what loops and tiling ask of it.
+
+    Attributes:
+        net_type: its name in `models.networks.NETWORKS`, in option files and weight files.
+        channel_orders: channel orders that its weights may expect.
+        tile_margin: pixels of context around a tile, a multiple of 32.
+        pixel_bytes: memory of a pass, per pixel of a tile with its margin.
+        step_bytes: activations of a training step per pixel of a crop in float32: those of any
+            width, and those that grow with it.
+        checkpointed_step_bytes: the same with gradient checkpointing; None where its blocks cannot
+            be checkpointed.
+        needs_cues: whether training samples carry motion cues for it (`find_cues`).
+        num_frames: frames of a training pass.
+        n_feats: features before scaling.
+        width: scales the channels.
+        channels: channel order that its weights expect.
+    """
+
+    net_type: ClassVar[str]
+    channel_orders: ClassVar[tuple[Channels, ...]] = ("rgb", "bgr")
+    tile_margin: ClassVar[int] = 256
+    pixel_bytes: ClassVar[int] = 1100  # with what the allocator cannot give back
+    step_bytes: ClassVar[tuple[float, float]] = (2_100, 1_500)
+    checkpointed_step_bytes: ClassVar[tuple[float, float] | None] = None
+    needs_cues: ClassVar[bool] = False
+
+    num_frames: int
+    n_feats: int
+    width: float
+    channels: Channels
+
+    def __init__(
+        self,
+        num_frames: int = 3,
+        n_feats: int = 32,
+        width: float = 1.0,
+        *,
+        channels: Channels = "rgb",
+    ) -> None:
+        """Record the size; a network builds its layers after that.
+
+        Raises:
+            ValueError: an argument is not positive, or `channels` is none of `channel_orders`.
+        """
+        super().__init__()
+        if num_frames < 1 or n_feats < 1 or width <= 0:
+            given = f"num_frames={num_frames}, n_feats={n_feats}, width={width}"
+            raise ValueError(f"num_frames, n_feats and width must be positive, got {given}")
+        if channels not in self.channel_orders:
+            expected = " or ".join(map(repr, self.channel_orders))
+            raise ValueError(f"channels must be {expected}, got {channels!r}")
+        self.num_frames = num_frames
+        self.n_feats = n_feats
+        self.width = width
+        self.channels = channels
+
+    def forward(
+        self, pair: Tensor, offsets: Tensor, cues: Tensor | None = None
+    ) -> CorrectionOutput:
+        """Correct a batch of pairs.
+
+        Args:
+            pair: (B, 2, 3, H, W) RGB in [0, 1]: t2b, b2t; H and W multiples of 32.
+            offsets: (B, 2 * T, H, W) time from each frame to the pixel's exposure in [-1, 1] (see
+                `data.time_maps.offset_maps`): T maps of t2b, then T maps of b2t.
+            cues: (B, T, C, h, w) from `find_cues`, for networks that have it.
+        """
+        raise NotImplementedError
+
+    @staticmethod
+    def find_cues(capture: CapturePair, t: float) -> Tensor:
+        """Motion cues (3, C, h, w) of a capture's frames at 0, t and 1, for a training sample."""
+        raise NotImplementedError
+
+    def encode(self, pair: Tensor) -> Any:
+        """Compute once what frames at any instants need of pairs (B, 2, 3, H, W)."""
+        return pair
+
+    def decode(
+        self, encoded: Any, offsets: Tensor, wanted: Sequence[int] | None = None
+    ) -> CorrectionOutput:
+        """Make frames of encoded pairs.
+
+        Args:
+            encoded: of B pairs, or of one for all B rows of the offsets.
+            offsets: (B, 2 * T, H, W) as `forward` takes them.
+            wanted: indices of the frames to make; all T by default. The flows are of all T.
+        """
+        output = self(encoded.expand(len(offsets), *encoded.shape[1:]), offsets)
+        if wanted is None:
+            return output
+        return CorrectionOutput(output.frames[:, list(wanted)], output.flows)
+
+    def infer(self, inference: Inference) -> Iterator[FrameBatch]:
+        """Make the frames of a capture in batches, by passes at 0, t and 1.
+
+        There is one pass for each instant strictly between 0 and 1. The frames at 0 and 1 are taken
+        from the pass whose t is nearest to 0.5, where both ends are equally far.
+
+        Raises:
+            InputError: the network makes other than three frames in a pass.
+        """
+        if self.num_frames != _FRAMES_OF_A_PASS:
+            raise InputError(
+                f"weights of a generator that makes {self.num_frames} frames in a pass; expected "
+                f"{_FRAMES_OF_A_PASS}, at 0, t and 1"
+            )
+        middles = _middle_instants(inference.times)
+        first = [index for index, t in enumerate((0.0, middles[0], 1.0)) if t in inference.times]
+        for tile in tiles_of(inference.size, inference.tile, self.tile_margin):
+            rows, columns = tile.seen_slices
+            part = inference.pair[..., rows, columns]
+            height, width = part.shape[-2:]
+            padded = pad_to_multiple(part, SIZE_MULTIPLE)
+            scan = padded_scan(inference.scan_time[rows], height, padded.shape[-2])
+            encoded = self.encode(padded[None])
+            count = frames_per_batch((padded.shape[-2], padded.shape[-1]), inference.batch_pixels)
+            groups = [middles[start : start + count] for start in range(1, len(middles), count)]
+            for group, wanted in [(middles[:1], first), *((group, [1]) for group in groups)]:
+                instants = scan.new_tensor([(0, middle, 1) for middle in group])
+                maps = time_maps.offset_maps(scan.expand(len(group), -1), instants)
+                maps = maps.to(padded.device, non_blocking=True)
+                made = self.decode(encoded, maps.expand(-1, -1, -1, padded.shape[-1]), wanted)
+                flows = made.flows[-1].unflatten(1, (2, 3, 2))
+                yield FrameBatch(
+                    tuple((0.0, middle, 1.0)[index] for middle in group for index in wanted),
+                    unpad(made.frames.flatten(0, 1), height, width),
+                    torch.stack([flows[:, :, index] for index in wanted], dim=1).flatten(0, 1),
+                    tile,
+                )
+
+    def inference_bytes(
+        self, size: tuple[int, int], frames: int, tile: int | None, batch_pixels: int
+    ) -> float:
+        """Estimate the memory of `infer`, besides the images and the frames.
+
+        Args:
+            size: (H, W) of the images.
+            frames: how many are made.
+            tile: as in `Inference`.
+            batch_pixels: as in `Inference`.
+        """
+        weights = sum(weight.numel() * weight.element_size() for weight in self.parameters())
+        seen = size[0] * size[1] if tile is None else (tile + 2 * self.tile_margin) ** 2
+        together = min(batch_pixels, max(1, frames - 2) * seen)
+        return 2 * weights + self.pixel_bytes * max(seen, together)
+
+
+def check_inputs(
+    pair: Tensor, offsets: Tensor, num_frames: int, multiple: int = SIZE_MULTIPLE
+) -> None:
+    """Check the arguments of a correction network.
+
+    Raises:
+        ValueError: a shape is not as `CorrectionNetwork.forward` states.
+    """
+    height, width = pair.shape[-2:]
+    if pair.ndim != 5 or pair.shape[1:3] != (2, 3):
+        raise ValueError(f"pair must be (B, 2, 3, H, W), got {tuple(pair.shape)}")
+    if height % multiple or width % multiple or not height or not width:
+        raise ValueError(
+            f"height and width must be multiples of {multiple}, got {height}x{width}; "
+            "models.inference.correction.correct takes any size"
+        )
+    expected = (pair.shape[0], 2 * num_frames, height, width)
+    if tuple(offsets.shape) != expected:
+        raise ValueError(f"offsets must be {expected}, got {tuple(offsets.shape)}")
+
+
+def padded_scan(scan_time: Tensor | None, height: int, rows: int) -> Tensor:
+    """(rows,) exposure times: the scan of the image, continued at its own pace below it."""
+    if scan_time is None:
+        return time_maps.scan_time(height, rows=rows)
+    check_scan(scan_time, height)
+    pace = (scan_time[-1] - scan_time[0]) / (height - 1)
+    below = torch.arange(1, rows - height + 1, dtype=scan_time.dtype, device=scan_time.device)
+    return torch.cat((scan_time, scan_time[-1] + pace * below))
+
+
+def frames_per_batch(size: tuple[int, int], batch_pixels: int) -> int:
+    """How many frames of (H, W) fit into a batch; at least one."""
+    return max(1, batch_pixels // (size[0] * size[1]))
+
+
+def _middle_instants(times: Sequence[float]) -> list[float]:
+    """Each pass's t, the nearest to 0.5 first; 0.5 alone where only 0 and 1 are wanted."""
+    interior = {instant for instant in times if 0 < instant < 1}
+    return sorted(interior or {0.5}, key=lambda instant: (abs(instant - 0.5), instant))

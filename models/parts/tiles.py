@@ -1,0 +1,68 @@
+"""Overlapping tiles of an image.
+
+A tile is a part of the image with a margin of context around it that is computed and thrown away.
+Tiles begin at multiples of 32, as the networks' grids do, and keep the scan times of their rows.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from torch import Tensor
+
+from models.parts.padding import round_up
+from models.parts.settings import SIZE_MULTIPLE
+
+
+class Tile(NamedTuple):
+    """One part of an image, (top, left, bottom, right) each.
+
+    Attributes:
+        kept: what the result takes from this tile.
+        seen: the same with its margin: what the network is given.
+    """
+
+    kept: tuple[int, int, int, int]
+    seen: tuple[int, int, int, int]
+
+    @property
+    def seen_slices(self) -> tuple[slice, slice]:
+        """Rows and columns of the image that the network is given."""
+        top, left, bottom, right = self.seen
+        return slice(top, bottom), slice(left, right)
+
+    def paste(self, image: Tensor, seen: Tensor) -> None:
+        """Put what is kept of a result (..., h, w) into that of the whole image (..., H, W)."""
+        top, left, bottom, right = self.kept
+        above, before = top - self.seen[0], left - self.seen[1]
+        image[..., top:bottom, left:right] = seen[
+            ..., above : above + bottom - top, before : before + right - left
+        ]
+
+
+def tiles_of(size: tuple[int, int], tile: int | None, margin: int) -> Iterator[Tile]:
+    """Tiles that keep every pixel of an image (H, W) exactly once, row by row.
+
+    Args:
+        size: (H, W) of the image.
+        tile: pixels kept along each side, a multiple of 32; None for all in one tile.
+        margin: pixels of context on each side that is not the image's border, a multiple of 32.
+
+    Raises:
+        ValueError: `tile` or `margin` is no such multiple.
+    """
+    tile = round_up(max(size), SIZE_MULTIPLE) if tile is None else tile
+    if tile < SIZE_MULTIPLE or tile % SIZE_MULTIPLE or margin < 0 or margin % SIZE_MULTIPLE:
+        raise ValueError(
+            f"tile and margin must be multiples of {SIZE_MULTIPLE}, got {tile} and {margin}"
+        )
+    height, width = size
+    for top in range(0, height, tile):
+        for left in range(0, width, tile):
+            bottom, right = min(top + tile, height), min(left + tile, width)
+            seen = (
+                max(top - margin, 0),
+                max(left - margin, 0),
+                min(bottom + margin, height),
+                min(right + margin, width),
+            )
+            yield Tile((top, left, bottom, right), seen)

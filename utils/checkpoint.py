@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from data.files.images import replacing
+from data.files.folders import replacing
 from models.generator import Channels
 from models.networks import CORRECTORS, Corrector, NetType
 from models.weight_files import load_strictly, read_architecture, read_state

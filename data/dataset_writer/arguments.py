@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from data.files.folders import plain_name
 from data.simulator.drawing import Range, SceneSettings
 from utils.errors import InputError
-from utils.options.files import plain_name
 
 DIFFICULTIES = {
     "easy": (0.25, 0.5),

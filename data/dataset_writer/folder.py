@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from data.capture import CapturePair
-from data.files.images import prepare_output_folder, replacing, to_uint8, write_image
+from data.files.folders import prepare_output_folder, replacing
+from data.files.images import to_uint8, write_image
 from data.files.versions import find_versions
 from utils.errors import InputError
 

@@ -7,30 +7,16 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from torch import Tensor
 
 from data.files.images import IMAGE_SUFFIXES, read_image
+from data.files.videos import AudioTrack
 from data.real_pairs import natural_key
 from data.video.decoding import decode_video, survey_video
 from utils.errors import InputError
 
 _WILDCARD = re.compile(r"(\*\*|\*|\?|\[[^]]+\])")
-
-
-class AudioTrack(NamedTuple):
-    """Sound that goes with frames.
-
-    Attributes:
-        path: the file that holds it.
-        codec: ffmpeg's name of its codec.
-        begin: seconds from the beginning of the file to the first frame.
-    """
-
-    path: Path
-    codec: str
-    begin: float
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from data.camera_timing import CameraTiming
 from data.capture import CapturePair
-from data.video.sources import AudioTrack, FrameSource, open_images
+from data.files.videos import AudioTrack
+from data.video.sources import FrameSource, open_images
 from utils.errors import InputError
 
 Layout = Literal["lr", "tb"]

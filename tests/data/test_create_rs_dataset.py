@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from data.create_rs_dataset import main, write_dataset
-from data.files.images import read_image, to_uint8, write_image, write_video
+from data.files.images import read_image, to_uint8, write_image
+from data.files.videos import write_video
 from data.rs_gopro import RSGOPRO
 from data.simulator.drawing import SceneSettings, draw_scene
 from tests.data.simulator.test_drawing import photos

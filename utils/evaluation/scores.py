@@ -8,7 +8,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from utils.metrics import SSIM_RADIUS, Image, as_psnr, mean_psnr, squared_error
+from data.files.images import Image
+from utils.metrics import SSIM_RADIUS, as_psnr, mean_psnr, squared_error
 
 K = TypeVar("K")
 

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.capture import CapturePair
-from data.files.images import replacing, to_uint8
+from data.files.folders import replacing
+from data.files.images import Image, to_uint8
 from models.inference.correction import Method
 from utils.evaluation.report import format_table
-from utils.metrics import BAND, Image, band_psnr, mean_psnr, psnr, ssim
+from utils.metrics import BAND, band_psnr, mean_psnr, psnr, ssim
 from utils.training.curves import plot_lines
 
 

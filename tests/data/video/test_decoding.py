@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.files.images import to_uint8, write_video
+from data.files.images import to_uint8
+from data.files.videos import write_video
 from data.video.decoding import decode_video, survey_video
 from tests.helpers.capture_folders import random_pixels
 from tests.helpers.clips import add_sound, ffmpeg, grey, smooth, write_clip_video

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.files.images import read_image, write_image, write_video
+from data.files.images import read_image, write_image
+from data.files.videos import write_video
 from data.video.sources import (
     is_image,
     open_frames_folder,

@@ -1,4 +1,4 @@
-"""Videos and images as streams of frames: one is in memory at a time."""
+"""Videos and image sequences as streams of frames; one frame is in memory at a time."""
 
 import glob
 import os
@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 from torch import Tensor
@@ -13,7 +14,7 @@ from torch import Tensor
 from data.files.images import IMAGE_SUFFIXES, read_image
 from data.files.videos import AudioTrack
 from data.real_pairs import natural_key
-from data.video.decoding import decode_video, survey_video
+from data.video.decoding import decode_video, probe_video
 from utils.errors import InputError
 
 _WILDCARD = re.compile(r"(\*\*|\*|\?|\[[^]]+\])")
@@ -25,15 +26,15 @@ class FrameSource:
 
     Attributes:
         path: the video, the folder of images, or their pattern.
-        name: what results are called after.
+        name: for naming results.
         size: rows and columns.
         fps: frames per second, if known.
-        count: how many frames there are.
-        files: what they are read from.
-        read: starts a pass from a frame number on, as `frames` does.
-        keys: names of images, by which they find their partners; none for a video.
-        is_turned: whether rows as the sensor stored them are shown as columns.
-        audio: sound of a video, if it has any.
+        count: number of frames.
+        files: the files to read.
+        read: starts a pass from a frame index on, as `frames` does.
+        keys: names of images, to find their partners in another source; empty for a video.
+        is_rotated: whether rows as the sensor stored them are shown as columns.
+        audio: track of a video, if it has one.
     """
 
     path: Path
@@ -44,14 +45,14 @@ class FrameSource:
     files: tuple[Path, ...]
     read: Callable[[int], Generator[Tensor, None, None]]
     keys: tuple[str, ...] = ()
-    is_turned: bool = False
+    is_rotated: bool = False
     audio: AudioTrack | None = None
 
     def frames(self, start: int = 0) -> Generator[Tensor, None, None]:
-        """Frames from number `start` on, (3, H, W) RGB float32 in [0, 1], all of one size.
+        """Yield frames from index `start` on, (3, H, W) RGB float32 in [0, 1], all of one size.
 
         Raises:
-            InputError: one cannot be read.
+            InputError: a frame cannot be read.
         """
         return self.read(start)
 
@@ -68,37 +69,38 @@ def open_source(path: str) -> FrameSource:
 
 
 def is_image(path: str) -> bool:
-    """Whether a name says that it is one image's."""
+    """Whether a path names one image, by its suffix."""
     suffix = Path(path).suffix.lower()
     return suffix in IMAGE_SUFFIXES and not Path(path).is_dir() and not _is_pattern(path)
 
 
 def open_video(path: str | Path) -> FrameSource:
-    """Open a video file; it is read once to find out what it holds.
+    """Open a video file; decodes it once to find its properties.
 
     Raises:
-        InputError: as for `data.video.decoding.survey_video`.
+        InputError: as for `data.video.decoding.probe_video`.
     """
     video = Path(path)
-    facts = survey_video(video)
+    info = probe_video(video)
     return FrameSource(
         path=video,
         name=video.stem,
-        size=facts.size,
-        fps=facts.fps,
-        count=facts.count,
+        size=info.size,
+        fps=info.fps,
+        count=info.count,
         files=(video,),
-        read=partial(decode_video, video, facts),
-        is_turned=facts.is_turned,
-        audio=AudioTrack(video, facts.audio, facts.begin) if facts.audio else None,
+        read=partial(decode_video, video, info),
+        is_rotated=info.is_rotated,
+        audio=AudioTrack(video, info.audio, info.begin) if info.audio else None,
     )
 
 
 def open_frames_folder(path: str | Path) -> FrameSource:
-    """Open a folder of images, its frames in natural order of their names.
+    """Open a folder of images as frames, in natural order of their names.
 
     Raises:
-        InputError: there is no such folder, no image in it, or the first cannot be read.
+        InputError: the folder is missing or holds no image, two images have the same stem, or the
+            first image cannot be read.
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -114,10 +116,10 @@ def open_frames_folder(path: str | Path) -> FrameSource:
 
 
 def open_pattern(pattern: str) -> FrameSource:
-    """Open the images of a pattern with `*`, `?`, `[...]`, named by what these stand for.
+    """Open the images that match a pattern; the text that `*`, `?`, `[...]` match is their key.
 
     Raises:
-        InputError: the pattern fits no image, or the first cannot be read.
+        InputError: no image matches, two have the same key, or the first cannot be read.
     """
     pattern = os.path.normpath(pattern)
     parts = _WILDCARD.split(pattern)
@@ -130,25 +132,27 @@ def open_pattern(pattern: str) -> FrameSource:
         if match and Path(name).suffix.lower() in IMAGE_SUFFIXES:
             files.append(("/".join(match.groups()), Path(name)))
     if not files:
-        expected = "expected one such as 'left/*.png', or the name of a video"
-        raise InputError(f"{pattern}: fits no image; {expected}")
+        raise InputError(
+            f"{pattern}: matches no image; expected a pattern such as 'left/*.png', or a video"
+        )
     return open_images(Path(pattern), files[0][1].resolve().parent.name, files)
 
 
 def open_images(path: Path, name: str, files: Sequence[tuple[str, Path]]) -> FrameSource:
-    """Images by their keys as a source of frames, in natural order of the keys.
+    """Open images with their keys as frames, in natural order of the keys.
 
     Raises:
         InputError: two images have the same key, or the first cannot be read.
     """
     ordered = sorted(files, key=lambda item: natural_key(item[0]))
-    for (key, file), (following, other) in zip(ordered, ordered[1:], strict=False):
+    for (key, file), (following, other) in pairwise(ordered):
         if key == following:
-            raise InputError(f"{path}: {file.name} and {other.name} are both frame {key}")
-    images = tuple(file for _, file in ordered)
+            raise InputError(
+                f"{path}: {file.name} and {other.name} are both frame {key}; remove one"
+            )
+    keys, images = zip(*ordered, strict=True)
     height, width = read_image(images[0]).shape[-2:]
-    keys = tuple(key for key, _ in ordered)
-    read = partial(_read, images)
+    read = partial(_read_images, images)
     return FrameSource(path, name, (height, width), None, len(images), images, read, keys)
 
 
@@ -162,7 +166,7 @@ def _as_group(wildcard: str) -> str:
     return "([^/])" if wildcard == "?" else "([^/]*)"
 
 
-def _read(files: tuple[Path, ...], start: int = 0) -> Generator[Tensor, None, None]:
+def _read_images(files: tuple[Path, ...], start: int = 0) -> Generator[Tensor, None, None]:
     shape = None
     for file in files[start:]:
         frame = read_image(file)

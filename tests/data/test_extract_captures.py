@@ -40,7 +40,7 @@ def test_what_the_user_should_know_is_said(
     main()
     said = capsys.readouterr()
     assert said.out == f"1 captures are in {tmp_path / 'captures'}\n"
-    assert f"{left} has 4 frames, {right} 3; the common part is used: 3 pairs\n" in said.err
+    assert f"{left} has 4 frames, {right} has 3; using the 3 pairs that they share\n" in said.err
 
 
 def test_both_views_in_one_picture(tmp_path: Path) -> None:

@@ -359,4 +359,4 @@ def test_bad_input_is_one_line_on_stderr_and_a_non_zero_exit(tmp_path: Path) -> 
     command = [sys.executable, str(ROOT / "main_test_real.py"), "--t2b", "a.png"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr == "error: --t2b without --b2t: a capture needs both images\n"
+    assert done.stderr == "error: --t2b without --b2t: a capture needs both views\n"

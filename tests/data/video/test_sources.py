@@ -57,7 +57,7 @@ def test_images_of_a_pattern_are_named_by_what_its_wildcards_stand_for(tmp_path:
     assert [file.name for file in left.files] == ["cam0_9_L.png", "cam0_10_L.png"]
     assert (left.name, left.path) == ("a", tmp_path / "a/cam?_*_L.png")
     assert open_pattern(f"{tmp_path}//*/cam[!0]_*.png").keys == ("b/1/3_L",)
-    with pytest.raises(InputError, match=r"\*.jpg: fits no image; expected one such as"):
+    with pytest.raises(InputError, match=r"\*.jpg: matches no image; expected a pattern such as"):
         open_pattern(f"{tmp_path}/*.jpg")
 
 

@@ -62,11 +62,13 @@ def test_the_common_part_of_videos_is_used_and_reported(tmp_path: Path) -> None:
     stream = pair_views(left, right, PLAIN)
     assert (stream.name, stream.count, stream.fps) == ("left", 3, 30)
     assert stream.notes == (
-        f"{left.path} has 5 frames, {right.path} 3; the common part is used: 3 pairs",
+        f"{left.path} has 5 frames, {right.path} has 3; using the 3 pairs that they share",
     )
     assert len(list(stream.pairs())) == 3
     assert pair_views(left, right, PLAIN, offset=-2).notes == ()
-    with pytest.raises(InputError, match="--offset 3: beyond the end; .* 5 frames, .*right.mp4 3"):
+    with pytest.raises(
+        InputError, match="--offset 3: beyond the end of .* 5 frames, .*right.mp4 has 3"
+    ):
         pair_views(left, right, PLAIN, offset=3)
     with pytest.raises(InputError, match="--offset -5: beyond the end"):
         pair_views(left, right, PLAIN, offset=-5)
@@ -96,7 +98,7 @@ def test_recordings_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected 30 frames per second like .*, got 25; views"):
         pair_views(*videos, PLAIN)
     images = folder(tmp_path / "big", 3, (16, 24))
-    with pytest.raises(InputError, match="expected two videos, or images twice"):
+    with pytest.raises(InputError, match="expected two videos or two image sequences, got"):
         pair_views(videos[0], images, PLAIN)
 
 
@@ -131,7 +133,7 @@ def test_pairs_are_oriented_and_timed(tmp_path: Path) -> None:
 
 def test_videos_that_are_shown_turned_are_warned_of(tmp_path: Path) -> None:
     video = write_clip_video(tmp_path / "left.mp4", 1)
-    turned = replace(open_video(video), is_turned=True)
+    turned = replace(open_video(video), is_rotated=True)
     [note] = split_views(turned, "lr", PLAIN).notes
-    assert note.startswith(f"warning: {video}: stored turned by 90 degrees")
+    assert note.startswith(f"warning: {video}: stored rotated by 90 degrees")
     assert not split_views(turned, "lr", CameraTiming(directions=("l2r", "r2l"))).notes

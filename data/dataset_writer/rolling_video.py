@@ -1,15 +1,15 @@
 """Dual reversed rolling-shutter captures from a high-frame-rate global-shutter video.
 
-A capture's readout lasts some intervals between frames. Every row of either scan collects the
-light of its own exposure, interpolated between frames; the true frames are the light at their
-instants. The video streams through: in memory are two frames and the captures under way.
+A readout spans several frame intervals. Each row of either scan integrates light over its own
+exposure, interpolated between frames; true frames are sharp. The video is streamed: memory holds
+two frames and the unfinished captures.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -17,19 +17,36 @@ from torch import Tensor
 from data.capture import CapturePair
 from data.simulator.imaging import Imaging
 from data.time_maps import scan_time
-from models.flow.interpolation import Flow, Interval, make_interval
+
+
+class FrameInterval(Protocol):
+    """Light between two neighbouring frames (`models.flow.interpolation.Interval`)."""
+
+    @property
+    def first(self) -> Tensor:
+        """(3, H, W) light of the earlier frame."""
+
+    @property
+    def speed(self) -> float:
+        """Motion between the frames in px."""
+
+    def light(self, positions: Tensor, top: int = 0) -> Tensor:
+        """Light (3, rows, W) of rows from `top` on at `positions` (rows,) in [0, 1]."""
+
+
+IntervalFactory = Callable[[tuple[Tensor, Tensor]], FrameInterval]
+"""Makes the interval between two frames (3, H, W) of image values."""
 
 
 @dataclass(frozen=True)
 class RollingSettings:
-    """How captures are laid over a video.
+    """Timing and imaging of captures made from a video.
 
     Attributes:
         span: frames from the first instant of a readout to its last, at least 2.
         step: frames between the beginnings of captures, at least 1.
         times: instants of the true frames, each in [0, 1].
-        imaging: how the rolling-shutter images are exposed, without parallax; each capture has
-            noise of its own.
+        imaging: of the rolling-shutter images, without parallax; noise differs between captures.
     """
 
     span: int
@@ -39,79 +56,77 @@ class RollingSettings:
 
     @property
     def margin(self) -> int:
-        """Intervals needed before and after a readout: exposures reach beyond it by half."""
+        """Intervals needed before and after a readout, for half an exposure."""
         return math.ceil(self.imaging.exposure / 2 * (self.span - 1))
 
     @property
-    def needed(self) -> int:
-        """Frames that one capture takes."""
+    def frames_needed(self) -> int:
+        """Frames of the video that one capture takes."""
         return self.span + 2 * self.margin
 
 
 @dataclass
 class VideoStatistics:
-    """What a pass over a video finds out.
+    """Statistics of a video, updated while it is streamed.
 
     Attributes:
-        frames: how many there were.
-        size: their rows and columns.
-        fastest: largest `Interval.speed`, in px between neighbouring frames.
-        fastest_at: number of the frame it began at.
+        frames: number of frames.
+        size: rows and columns.
+        max_speed: largest `FrameInterval.speed`, in px between neighbouring frames.
+        max_speed_at: index of the first frame of that interval.
     """
 
     frames: int = 0
     size: tuple[int, int] = (0, 0)
-    fastest: float = 0.0
-    fastest_at: int = 0
+    max_speed: float = 0.0
+    max_speed_at: int = 0
 
 
 class RolledCapture(NamedTuple):
-    """A capture and where it is from.
-
-    Attributes:
-        first_frame: number of the video's frame at t = 0.
-        capture: on the device of the frames, named by its number.
-    """
+    """A capture, named by its index, and the index of the video's frame at its t = 0."""
 
     first_frame: int
     capture: CapturePair
 
 
 def roll_captures(
-    frames: Iterable[Tensor], settings: RollingSettings, flow: Flow, statistics: VideoStatistics
+    frames: Iterable[Tensor],
+    settings: RollingSettings,
+    make_interval: IntervalFactory,
+    statistics: VideoStatistics,
 ) -> Iterator[RolledCapture]:
-    """Make captures while frames arrive, as many as fit into the video.
+    """Yield captures while frames arrive, as many as fit into the video.
 
     Args:
         frames: (3, H, W) image values in [0, 1], all of one size, of at least two rows.
-        settings: how captures are laid over them.
-        flow: motion between two frames.
-        statistics: counted up on the way.
+        settings: of the captures.
+        make_interval: interpolates between two frames.
+        statistics: updated on the way.
     """
-    under_way: list[_Readout] = []
-    made = 0
+    unfinished: list[_Readout] = []
+    started = 0
     for index, pair in enumerate(pairwise(_counted(frames, statistics))):
         if index % settings.step == 0:
-            under_way.append(_Readout(index, settings, made))
-            made += 1
-        if not under_way:
+            unfinished.append(_Readout(index, settings, started))
+            started += 1
+        if not unfinished:
             continue
-        interval = make_interval(pair, settings.imaging, flow)
-        if interval.speed > statistics.fastest:
-            statistics.fastest, statistics.fastest_at = interval.speed, index
-        for readout in under_way:
+        interval = make_interval(pair)
+        if interval.speed > statistics.max_speed:
+            statistics.max_speed, statistics.max_speed_at = interval.speed, index
+        for readout in unfinished:
             readout.add(index, interval)
-        if under_way[0].last_interval == index:
-            readout = under_way.pop(0)
+        if unfinished[0].last_interval == index:
+            readout = unfinished.pop(0)
             yield RolledCapture(readout.first_frame, readout.finish())
 
 
 class _Exposure(NamedTuple):
-    """When the rows of an image are exposed.
+    """Exposure of the rows of an image.
 
     Attributes:
         centres: (H,) middle of each row's exposure, in frames of the video.
-        length: of each, in intervals between frames; 0 for true frames, which are sharp.
+        length: in frame intervals; 0 for true frames.
     """
 
     centres: Tensor
@@ -119,29 +134,29 @@ class _Exposure(NamedTuple):
 
 
 class _Readout:
-    """A capture that collects its light.
+    """A capture while its light is summed up.
 
     Attributes:
-        first_interval: number of the first interval between frames that it needs.
-        first_frame: the frame at t = 0.
-        last_interval: number of the last interval that it needs.
+        first_interval: index of the first frame interval that it needs.
+        first_frame: index of the frame at t = 0.
+        last_interval: index of the last frame interval that it needs.
     """
 
     def __init__(self, first_interval: int, settings: RollingSettings, number: int) -> None:
         self.first_interval = first_interval
         self.first_frame = first_interval + settings.margin
-        self.last_interval = first_interval + settings.needed - 2
+        self.last_interval = first_interval + settings.frames_needed - 2
         self._settings = settings
         self._number = number
         self._light = torch.empty(0)
         self._exposures: list[_Exposure] = []
 
-    def add(self, index: int, interval: Interval) -> None:
-        """Collect what falls into interval number `index`, which follows the last one added."""
+    def add(self, index: int, interval: FrameInterval) -> None:
+        """Add the light of interval `index`, which follows the last one added."""
         if not self._exposures:
             self._begin(interval)
         for target, exposure in enumerate(self._exposures):
-            for positions, weights in self._share(exposure, index, interval.speed):
+            for positions, weights in self._sample_exposure(exposure, index, interval.speed):
                 rows = weights.nonzero()[:, 0].tolist()
                 if rows:
                     part = slice(rows[0], rows[-1] + 1)
@@ -149,7 +164,7 @@ class _Readout:
                     self._light[target, :, part] += weights[part, None].to(light) * light
 
     def finish(self) -> CapturePair:
-        """The capture, once the last interval is added."""
+        """Return the capture after the last interval was added."""
         imaging = self._settings.imaging
         imaging = replace(imaging, noise_seed=imaging.noise_seed + self._number)
         pair = imaging.record(self._light[:2])
@@ -162,8 +177,8 @@ class _Readout:
             truth_times=torch.tensor(self._settings.times, dtype=torch.float32).to(pair.device),
         )
 
-    def _begin(self, interval: Interval) -> None:
-        """Lay out the images to sum up: both scans, then the true frames."""
+    def _begin(self, interval: FrameInterval) -> None:
+        """Set the exposures of both scans and the true frames, and zero their light."""
         times, intervals = self._settings.times, self._settings.span - 1
         height = interval.first.shape[1]
         s = torch.arange(height, dtype=torch.float64) / (height - 1)
@@ -175,12 +190,12 @@ class _Readout:
         ]
         self._light = interval.first.new_zeros((len(rows), *interval.first.shape))
 
-    def _share(
+    def _sample_exposure(
         self, exposure: _Exposure, index: int, speed: float
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """What an image takes of interval number `index`: positions (H,) of its rows, and weights.
+        """Yield instants (H,) of an exposure within interval `index`, and their weights (H,).
 
-        Of an exposure it takes as many instants as pixels pass meanwhile.
+        There is one instant per pixel of motion.
         """
         centres, whole = exposure
         if not whole:

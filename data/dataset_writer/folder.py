@@ -19,16 +19,10 @@ _DESCRIPTION = "dataset.json"
 
 
 class Run(BaseModel, extra="allow"):
-    """An entry of `dataset.json`: one run that wrote sequences; extra fields apply to all of them.
-
-    Attributes:
-        split: folder of the sequences.
-        sequences: parameters of each sequence, by name.
-        versions: of Python, packages and code.
-    """
+    """A run that wrote sequences, in `dataset.json`; extra fields apply to all of them."""
 
     split: str
-    sequences: dict[str, dict[str, Any]]
+    sequences: dict[str, dict[str, Any]]  # parameters by name
     versions: dict[str, Any]
 
 

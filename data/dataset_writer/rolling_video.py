@@ -40,19 +40,12 @@ IntervalFactory = Callable[[tuple[Tensor, Tensor]], FrameInterval]
 
 @dataclass(frozen=True)
 class RollingSettings:
-    """Timing and imaging of captures made from a video.
+    """Timing and imaging of captures made from a video."""
 
-    Attributes:
-        span: frames from the first instant of a readout to its last, at least 2.
-        step: frames between the beginnings of captures, at least 1.
-        times: instants of the true frames, each in [0, 1].
-        imaging: of the rolling-shutter images, without parallax; noise differs between captures.
-    """
-
-    span: int
-    step: int
-    times: Sequence[float]
-    imaging: Imaging
+    span: int  # frames from the first instant of a readout to its last, at least 2
+    step: int  # frames between the beginnings of captures, at least 1
+    times: Sequence[float]  # instants of the true frames, each in [0, 1]
+    imaging: Imaging  # without parallax; noise differs between captures
 
     @property
     def margin(self) -> int:
@@ -67,19 +60,12 @@ class RollingSettings:
 
 @dataclass
 class VideoStatistics:
-    """Statistics of a video, updated while it is streamed.
-
-    Attributes:
-        frames: number of frames.
-        size: rows and columns.
-        max_speed: largest `FrameInterval.speed`, in px between neighbouring frames.
-        max_speed_at: index of the first frame of that interval.
-    """
+    """Statistics of a video, updated while it is streamed."""
 
     frames: int = 0
-    size: tuple[int, int] = (0, 0)
-    max_speed: float = 0.0
-    max_speed_at: int = 0
+    size: tuple[int, int] = (0, 0)  # rows and columns
+    max_speed: float = 0.0  # largest `FrameInterval.speed`
+    max_speed_at: int = 0  # index of the first frame of that interval
 
 
 class RolledCapture(NamedTuple):
@@ -106,14 +92,15 @@ def roll_captures(
     unfinished: list[_Readout] = []
     started = 0
     for index, pair in enumerate(pairwise(_counted(frames, statistics))):
-        if index % settings.step == 0:
-            unfinished.append(_Readout(index, settings, started))
-            started += 1
-        if not unfinished:
+        starts = index % settings.step == 0
+        if not (starts or unfinished):
             continue
         interval = make_interval(pair)
         if interval.speed > statistics.max_speed:
             statistics.max_speed, statistics.max_speed_at = interval.speed, index
+        if starts:
+            unfinished.append(_Readout(index, settings, started, interval.first))
+            started += 1
         for readout in unfinished:
             readout.add(index, interval)
         if unfinished[0].last_interval == index:
@@ -121,42 +108,32 @@ def roll_captures(
             yield RolledCapture(readout.first_frame, readout.finish())
 
 
-class _Exposure(NamedTuple):
-    """Exposure of the rows of an image.
-
-    Attributes:
-        centres: (H,) middle of each row's exposure, in frames of the video.
-        length: in frame intervals; 0 for true frames.
-    """
-
-    centres: Tensor
-    length: float
-
-
 class _Readout:
-    """A capture while its light is summed up.
+    """A capture while its light is summed up, from `first_interval` to `last_interval`."""
 
-    Attributes:
-        first_interval: index of the first frame interval that it needs.
-        first_frame: index of the frame at t = 0.
-        last_interval: index of the last frame interval that it needs.
-    """
-
-    def __init__(self, first_interval: int, settings: RollingSettings, number: int) -> None:
+    def __init__(
+        self, first_interval: int, settings: RollingSettings, number: int, like: Tensor
+    ) -> None:
+        """Set the exposures (centres (H,), length) in frame intervals; 0 long for true frames."""
         self.first_interval = first_interval
-        self.first_frame = first_interval + settings.margin
+        self.first_frame = first_interval + settings.margin  # at t = 0
         self.last_interval = first_interval + settings.frames_needed - 2
         self._settings = settings
         self._number = number
-        self._light = torch.empty(0)
-        self._exposures: list[_Exposure] = []
+        intervals, height = settings.span - 1, like.shape[1]
+        s = torch.arange(height, dtype=torch.float64) / (height - 1)
+        length = settings.imaging.exposure * intervals
+        rows = [(s, length), (1 - s, length)]
+        rows += [(torch.full_like(s, float(instant)), 0.0) for instant in settings.times]
+        self._exposures = [
+            (self.first_frame + intervals * instants, length) for instants, length in rows
+        ]
+        self._light = like.new_zeros((len(rows), *like.shape))
 
     def add(self, index: int, interval: FrameInterval) -> None:
         """Add the light of interval `index`, which follows the last one added."""
-        if not self._exposures:
-            self._begin(interval)
-        for target, exposure in enumerate(self._exposures):
-            for positions, weights in self._sample_exposure(exposure, index, interval.speed):
+        for target, (centres, length) in enumerate(self._exposures):
+            for positions, weights in self._sample_exposure(centres, length, index, interval.speed):
                 rows = weights.nonzero()[:, 0].tolist()
                 if rows:
                     part = slice(rows[0], rows[-1] + 1)
@@ -177,27 +154,13 @@ class _Readout:
             truth_times=torch.tensor(self._settings.times, dtype=torch.float32).to(pair.device),
         )
 
-    def _begin(self, interval: FrameInterval) -> None:
-        """Set the exposures of both scans and the true frames, and zero their light."""
-        times, intervals = self._settings.times, self._settings.span - 1
-        height = interval.first.shape[1]
-        s = torch.arange(height, dtype=torch.float64) / (height - 1)
-        length = self._settings.imaging.exposure * intervals
-        rows = [(s, length), (1 - s, length)]
-        rows += [(torch.full_like(s, float(instant)), 0.0) for instant in times]
-        self._exposures = [
-            _Exposure(self.first_frame + intervals * instants, length) for instants, length in rows
-        ]
-        self._light = interval.first.new_zeros((len(rows), *interval.first.shape))
-
     def _sample_exposure(
-        self, exposure: _Exposure, index: int, speed: float
+        self, centres: Tensor, whole: float, index: int, speed: float
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield instants (H,) of an exposure within interval `index`, and their weights (H,).
 
         There is one instant per pixel of motion.
         """
-        centres, whole = exposure
         if not whole:
             own = centres.floor().clamp(self.first_interval, self.last_interval)
             yield centres, (own == index).double()

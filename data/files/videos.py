@@ -27,26 +27,15 @@ _CHUNK = 1 << 20  # bytes
 
 
 class AudioTrack(NamedTuple):
-    """The audio track of a recording.
-
-    Attributes:
-        path: the file that holds it.
-        codec: ffmpeg's name of its codec.
-        begin: time of the first frame in the file, in seconds.
-    """
+    """The audio track of a recording."""
 
     path: Path
-    codec: str
-    begin: float
+    codec: str  # ffmpeg's name
+    begin: float  # seconds in the file where it starts: at the first frame
 
 
 class Soundtrack(NamedTuple):
-    """A stretch of audio.
-
-    Attributes:
-        audio: the track, from its `begin` on.
-        seconds: length.
-    """
+    """A stretch of audio, from the track's `begin` on."""
 
     audio: AudioTrack
     seconds: float

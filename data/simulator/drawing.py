@@ -54,44 +54,29 @@ Range = float | tuple[float, float]
 
 @dataclass(frozen=True)
 class SceneSettings:
-    """Distribution of the scenes to draw.
+    """Distribution of the scenes to draw; a `Range` is drawn from per scene."""
 
-    Attributes:
-        height: sensor rows, at least 2.
-        width: sensor columns.
-        camera_motion: longest translation of the camera over the readout at strength 1, in px;
-            rotation, zoom and perspective are proportional.
-        object_motion: longest translation of an object relative to the background, in px.
-        acceleration: largest deviation of either from uniform translation, in px.
-        max_objects: a scene has 0 to this many objects.
-        strength: scales all motion, 0 to 10; or a range.
-        exposure: exposure time of each row as a share of the readout, 0 to 1; or a range.
-        gamma: image values are light ** (1 / gamma), 1 to 10.
-        shot_noise: standard deviation at white as a share of white, in light, 0 to 1; or a range.
-        read_noise: standard deviation at black, likewise; or a range.
-        view_difference: largest difference of the gains of t2b and b2t in any channel, 0 to 1.
-        parallax: (x, y) px by which content is further right and down in b2t than in t2b.
-    """
-
-    height: int = 540
-    width: int = 960
+    height: int = 540  # sensor rows, at least 2
+    width: int = 960  # sensor columns
+    # Longest translations over the readout at strength 1, in px: of the camera (rotation, zoom and
+    # perspective are proportional), and of objects relative to the background.
     camera_motion: float = 60.0
     object_motion: float = 90.0
-    acceleration: float = 12.0
+    acceleration: float = 12.0  # largest deviation of either from uniform translation, in px
     max_objects: int = 4
-    strength: Range = 1.0
-    exposure: Range = 0.0
-    gamma: float = 2.2
-    shot_noise: Range = 0.0
-    read_noise: Range = 0.0
-    view_difference: float = 0.0
-    parallax: tuple[float, float] = (0.0, 0.0)
+    strength: Range = 1.0  # scales all motion, 0 to 10
+    exposure: Range = 0.0  # exposure time of each row as a share of the readout, 0 to 1
+    gamma: float = 2.2  # image values are light ** (1 / gamma), 1 to 10
+    shot_noise: Range = 0.0  # standard deviation at white, as a share of white in light, 0 to 1
+    read_noise: Range = 0.0  # standard deviation at black, likewise
+    view_difference: float = 0.0  # largest difference of gains between t2b and b2t, 0 to 1
+    parallax: tuple[float, float] = (0.0, 0.0)  # (x, y) px, content of b2t right and below t2b's
 
     def __post_init__(self) -> None:
         """Check the ranges.
 
         Raises:
-            InputError: naming the setting, what was expected and what was given.
+            InputError: a setting is out of range.
         """
         for name, (lowest, highest) in (_LIMITS | RANGE_LIMITS).items():
             value = getattr(self, name)

@@ -13,26 +13,15 @@ RGB = tuple[float, float, float]
 class Imaging:
     """The cameras of a capture; ideal by default: equal, noiseless, without exposure time.
 
-    Light is linear, 0 at black and 1 at white.
-
-    Attributes:
-        exposure: exposure time of each row as a share of the readout, 0 to 1, centred on the row's
-            instant.
-        gamma: image values are light ** (1 / gamma).
-        shot_noise: standard deviation at white, in light; proportional to the root of the light.
-        read_noise: standard deviation at any light, in light.
-        gains: factors of light for R, G and B in t2b and in b2t.
-        parallax: (x, y) px by which content is further right and down in b2t than in t2b; true
-            frames are seen from halfway between.
-        noise_seed: of the noise.
+    Light is linear, 0 at black and 1 at white; image values are light ** (1 / gamma).
     """
 
-    exposure: float = 0.0
+    exposure: float = 0.0  # of each row as a share of the readout, centred on the row's instant
     gamma: float = 2.2
-    shot_noise: float = 0.0
-    read_noise: float = 0.0
-    gains: tuple[RGB, RGB] = ((1.0, 1.0, 1.0), (1.0, 1.0, 1.0))
-    parallax: tuple[float, float] = (0.0, 0.0)
+    shot_noise: float = 0.0  # standard deviation at white, in light; proportional to its root
+    read_noise: float = 0.0  # standard deviation at any light, in light
+    gains: tuple[RGB, RGB] = ((1.0, 1.0, 1.0), (1.0, 1.0, 1.0))  # of light in t2b and b2t
+    parallax: tuple[float, float] = (0.0, 0.0)  # (x, y) px, content of b2t right and below t2b's
     noise_seed: int = 0
 
     @property

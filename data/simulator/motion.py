@@ -13,28 +13,17 @@ _TOLERANCE = 1e-6  # px outside the frame
 
 
 class SceneMotion(NamedTuple):
-    """Motion of the points seen at one instant to another.
+    """Motion of the points seen at one instant to another."""
 
-    Attributes:
-        flow: (2, rows, width) float32 displacement (dx, dy) in pixels.
-        visible: (1, rows, width) float32, 1 where the point is visible at the other instant, 0
-            where it is occluded or outside the frame.
-    """
-
-    flow: Tensor
-    visible: Tensor
+    flow: Tensor  # (2, rows, width) float32 displacement (dx, dy) in pixels
+    visible: Tensor  # (1, rows, width) float32, 1 where visible at the other instant, else 0
 
 
 class PixelGrid(NamedTuple):
-    """Sensor positions at which motion is computed: centres of square blocks of pixels.
-
-    Attributes:
-        window: pixels of the sensor.
-        stride: rows and columns of a block.
-    """
+    """Sensor positions at which motion is computed: centres of square blocks of pixels."""
 
     window: Window
-    stride: int
+    stride: int  # rows and columns of a block
 
     @property
     def blocks(self) -> Window:

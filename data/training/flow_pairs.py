@@ -125,14 +125,7 @@ class FlowTrainingSet(Dataset[FlowSample]):
 
 @dataclass(frozen=True)
 class FlowPairs(Dataset[FlowSample]):
-    """Pairs of whole frames to score a flow network on; pair i is a function of (seed, i).
-
-    Attributes:
-        textures: of the scenes.
-        scene: settings of the scenes.
-        count: number of pairs.
-        seed: of all draws.
-    """
+    """Pairs of whole frames to score a flow network on; pair i is a function of (seed, i)."""
 
     textures: Sequence[Tensor]
     scene: SceneSettings

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 import imageio_ffmpeg
 import numpy as np
@@ -34,25 +34,15 @@ _TRUNCATED = re.compile(r"ended prematurely|partial file")
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """Properties of a video.
+    """Properties of a video."""
 
-    Attributes:
-        count: number of frames, at least 1.
-        size: rows and columns, as players show them.
-        fps: frames per second; None for a single frame.
-        is_deep: whether values have more than 8 bits.
-        is_rotated: whether players show stored rows as columns.
-        audio: codec of the first audio track, if there is one.
-        begin: time of the first frame in the file, in seconds.
-    """
-
-    count: int
-    size: tuple[int, int]
-    fps: float | None
-    is_deep: bool
-    is_rotated: bool
-    audio: str | None
-    begin: float
+    count: int  # frames, at least 1
+    size: tuple[int, int]  # rows and columns, as players show them
+    fps: float | None  # None for a single frame
+    is_deep: bool  # more than 8 bits per value
+    is_rotated: bool  # players show stored rows as columns
+    audio: str | None  # codec of the first track
+    begin: float  # time of the first frame in the file, in seconds
 
 
 def probe_video(video: Path) -> VideoInfo:
@@ -66,28 +56,28 @@ def probe_video(video: Path) -> VideoInfo:
         raise InputError(f"{video}: no such video")
     with _ffmpeg(video, _LIST_FRAMES) as (output, process, log):
         bar = tqdm(output, desc=video.name, unit="frame", disable=None, leave=False)
-        listed = _parse_frame_list(line.decode() for line in bar)
+        header, ticks = _parse_frame_list(line.decode() for line in bar)
         status = process.wait()
         messages = _read_log(log)
     no_pictures = "matches no streams" in messages
     if (status != 0 and not no_pictures) or _TRUNCATED.search(messages):
         if status < 0:
             messages = f"[fatal] ffmpeg was killed by signal {-status}"
-        raise _decoding_error(video, len(listed.ticks), messages)
-    if not listed.ticks:
+        raise _decoding_error(video, len(ticks), messages)
+    if not ticks:
         raise InputError(f"{video}: holds no frame; expected a video such as .mp4, .mov or .avi")
-    _check_intervals(video, listed)
-    width, height = map(int, listed.header["dimensions 0"].split("x"))
+    tick = Fraction(header["tb 0"])
+    width, height = map(int, header["dimensions 0"].split("x"))
     audio = re.search(r"Stream #0:.* Audio: (\w+)", messages)
     rotation = re.search(r"rotation of (-?[\d.]+) degrees", messages)
     return VideoInfo(
-        count=len(listed.ticks),
+        count=len(ticks),
         size=(height, width),
-        fps=listed.fps,
+        fps=_find_rate(video, ticks, tick),
         is_deep=re.search(r" Video: .*, \w+(le|be)\b", messages) is not None,
         is_rotated=rotation is not None and round(float(rotation[1])) % 180 == 90,
         audio=audio[1] if audio else None,
-        begin=float(listed.ticks[0] * listed.tick),
+        begin=float(ticks[0] * tick),
     )
 
 
@@ -113,62 +103,45 @@ def decode_video(video: Path, info: VideoInfo, start: int = 0) -> Generator[Tens
             yield torch.from_numpy(values) / float(np.iinfo(kind).max)
 
 
-class _FrameList(NamedTuple):
-    """ffmpeg's list of a video's frames: its header, and their timestamps in ticks."""
-
-    header: dict[str, str]
-    ticks: list[int]
-
-    @property
-    def tick(self) -> Fraction:
-        """Seconds."""
-        return Fraction(self.header["tb 0"])
-
-    @property
-    def intervals(self) -> Counter[int]:
-        """Ticks between neighbouring frames, and how often each occurs."""
-        return Counter(later - earlier for earlier, later in pairwise(self.ticks))
-
-    @property
-    def fps(self) -> float | None:
-        """Frames per second, or the nearest standard rate if coarse ticks leave it open."""
-        count = len(self.ticks)
-        if count < 2:
-            return None
-        ticks = self.ticks[-1] - self.ticks[0]
-        rate = (count - 1) / (ticks * self.tick)
-        if len(self.intervals) == 1 and count >= _MIN_FRAMES_FOR_EXACT_RATE:
-            return float(rate)
-        standard = Fraction(round(rate)), Fraction(1000 * round(rate * 1001 / 1000), 1001)
-        nearest = min(standard, key=lambda one: abs(one - rate))
-        return float(nearest if abs(nearest - rate) * ticks < rate else rate)
-
-
-def _parse_frame_list(lines: Iterable[str]) -> _FrameList:
-    listed = _FrameList({}, [])
+def _parse_frame_list(lines: Iterable[str]) -> tuple[dict[str, str], list[int]]:
+    """Parse ffmpeg's framecrc output: its header, and the timestamps of the frames in ticks."""
+    header, ticks = {}, []
     for line in lines:
         if line.startswith("#"):
             name, _, value = line[1:].partition(":")
-            listed.header[name] = value.strip()
+            header[name] = value.strip()
         else:
-            listed.ticks.append(int(line.split(",")[2]))
-    return listed
+            ticks.append(int(line.split(",")[2]))
+    return header, ticks
 
 
-def _check_intervals(video: Path, listed: _FrameList) -> None:
-    intervals = listed.intervals
-    if not intervals:
-        return
+def _find_rate(video: Path, ticks: list[int], tick: Fraction) -> float | None:
+    """Frames per second of timestamps in ticks (`tick` seconds); None for a single frame.
+
+    If coarse ticks leave it open, it is the nearest standard rate.
+
+    Raises:
+        InputError: the rate is variable.
+    """
+    if len(ticks) < 2:
+        return None
+    intervals = Counter(later - earlier for earlier, later in pairwise(ticks))
     smallest, largest = min(intervals), max(intervals)
     [(usual, _)] = intervals.most_common(1)
-    if smallest > 0 and largest - smallest <= _MAX_JITTER * usual + 2:
-        return
-    shortest, longest = (float(ticks * listed.tick * 1000) for ticks in (smallest, largest))
-    rate = max(1, round(1 / (max(usual, 1) * listed.tick)))
-    raise InputError(
-        f"{video}: variable frame rate, {shortest:.4g} to {longest:.4g} ms between frames; "
-        f"make it constant: ffmpeg -i {shlex.quote(str(video))} -vf fps={rate} OUT.mp4"
-    )
+    if smallest <= 0 or largest - smallest > _MAX_JITTER * usual + 2:
+        shortest, longest = (float(interval * tick * 1000) for interval in (smallest, largest))
+        constant = max(1, round(1 / (max(usual, 1) * tick)))
+        raise InputError(
+            f"{video}: variable frame rate, {shortest:.4g} to {longest:.4g} ms between frames; "
+            f"make it constant: ffmpeg -i {shlex.quote(str(video))} -vf fps={constant} OUT.mp4"
+        )
+    duration = ticks[-1] - ticks[0]
+    rate = (len(ticks) - 1) / (duration * tick)
+    if len(intervals) == 1 and len(ticks) >= _MIN_FRAMES_FOR_EXACT_RATE:
+        return float(rate)
+    standard = Fraction(round(rate)), Fraction(1000 * round(rate * 1001 / 1000), 1001)
+    nearest = min(standard, key=lambda one: abs(one - rate))
+    return float(nearest if abs(nearest - rate) * duration < rate else rate)
 
 
 def _decoding_error(video: Path, count: int, messages: str) -> InputError:

@@ -15,19 +15,12 @@ from utils.errors import InputError
 
 @dataclass(frozen=True)
 class ChosenInput:
-    """A capture or clip named on the command line.
+    """A capture or clip named on the command line."""
 
-    Attributes:
-        first: path of the first view, or of both views with a `layout`.
-        second: path of the second view, without a `layout`.
-        layout: arrangement of both views in one picture.
-        offset: frame n of the first pairs with frame n + `offset` of the second.
-    """
-
-    first: str
+    first: str  # path of the first view, or of both views with a layout
     second: str | None = None
     layout: Layout | None = None
-    offset: int = 0
+    offset: int = 0  # frame n of the first view pairs with frame n + offset of the second
 
     @property
     def is_clip(self) -> bool:

@@ -22,39 +22,22 @@ _WILDCARD = re.compile(r"(\*\*|\*|\?|\[[^]]+\])")
 
 @dataclass(frozen=True)
 class FrameSource:
-    """Frames in order of time.
+    """Frames in order of time."""
 
-    Attributes:
-        path: the video, the folder of images, or their pattern.
-        name: for naming results.
-        size: rows and columns.
-        fps: frames per second, if known.
-        count: number of frames.
-        files: the files to read.
-        read: starts a pass from a frame index on, as `frames` does.
-        keys: names of images, to find their partners in another source; empty for a video.
-        is_rotated: whether rows as the sensor stored them are shown as columns.
-        audio: track of a video, if it has one.
-    """
-
-    path: Path
-    name: str
-    size: tuple[int, int]
-    fps: float | None
+    path: Path  # the video, the folder of images, or their pattern
+    name: str  # for naming results
+    size: tuple[int, int]  # rows and columns
+    fps: float | None  # if known
     count: int
     files: tuple[Path, ...]
-    read: Callable[[int], Generator[Tensor, None, None]]
-    keys: tuple[str, ...] = ()
-    is_rotated: bool = False
+    frames: Callable[..., Generator[Tensor, None, None]]
+    """Yields frames from an index on (default 0), (3, H, W) RGB float32 in [0, 1], of equal size.
+
+    It raises an InputError if one cannot be read.
+    """
+    keys: tuple[str, ...] = ()  # names of images, to find partners; empty for a video
+    is_rotated: bool = False  # rows as the sensor stored them are shown as columns
     audio: AudioTrack | None = None
-
-    def frames(self, start: int = 0) -> Generator[Tensor, None, None]:
-        """Yield frames from index `start` on, (3, H, W) RGB float32 in [0, 1], all of one size.
-
-        Raises:
-            InputError: a frame cannot be read.
-        """
-        return self.read(start)
 
 
 def open_source(path: str) -> FrameSource:
@@ -89,7 +72,7 @@ def open_video(path: str | Path) -> FrameSource:
         fps=info.fps,
         count=info.count,
         files=(video,),
-        read=partial(decode_video, video, info),
+        frames=partial(decode_video, video, info),
         is_rotated=info.is_rotated,
         audio=AudioTrack(video, info.audio, info.begin) if info.audio else None,
     )
@@ -152,8 +135,8 @@ def open_images(path: Path, name: str, files: Sequence[tuple[str, Path]]) -> Fra
             )
     keys, images = zip(*ordered, strict=True)
     height, width = read_image(images[0]).shape[-2:]
-    read = partial(_read_images, images)
-    return FrameSource(path, name, (height, width), None, len(images), images, read, keys)
+    frames = partial(_read_images, images)
+    return FrameSource(path, name, (height, width), None, len(images), images, frames, keys)
 
 
 def _is_pattern(path: str) -> bool:

@@ -22,33 +22,22 @@ _RATE_TOLERANCE = 0.005  # relative difference of measured rates
 _MAX_NAMES_SHOWN = 3
 
 Views = Generator[tuple[Tensor, Tensor], None, None]
+"""Images (3, H, W) of the first and the second sensor, pair by pair."""
 
 
 @dataclass(frozen=True)
 class CaptureStream:
-    """The pairs of a clip in order of time; t = 1 of a pair is t = 0 of the next.
+    """The pairs of a clip in order of time; t = 1 of a pair is t = 0 of the next."""
 
-    Attributes:
-        name: for naming results.
-        count: number of pairs.
-        fps: pairs per second, if known.
-        timing: of the two sensors.
-        sources: recordings of the sensors.
-        arrangement: how the sources form pairs, "offset K", "lr" or "tb".
-        audio: track that begins with the first pair, if there is one.
-        notes: lines to show to the user.
-        views: starts a pass from a pair's index on over the two sensors' images (3, H, W).
-    """
-
-    name: str
+    name: str  # for naming results
     count: int
-    fps: float | None
+    fps: float | None  # pairs per second, if known
     timing: CameraTiming
     sources: tuple[FrameSource, ...]
-    arrangement: str
-    audio: AudioTrack | None
-    notes: tuple[str, ...]
-    views: Callable[[int], Views]
+    arrangement: str  # "offset K", "lr" or "tb"
+    audio: AudioTrack | None  # begins with the first pair
+    notes: tuple[str, ...]  # lines to show to the user
+    views: Callable[[int], Views]  # from a pair's index on
 
     def pairs(self, start: int = 0) -> Generator[CapturePair, None, None]:
         """Yield the pairs from index `start` on, named by their indices.

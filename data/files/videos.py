@@ -31,7 +31,7 @@ class AudioTrack(NamedTuple):
 
     path: Path
     codec: str  # ffmpeg's name
-    begin: float  # seconds in the file where it starts: at the first frame
+    begin: float  # time of the first frame in the file, in seconds
 
 
 class Soundtrack(NamedTuple):

@@ -66,7 +66,7 @@ def test_the_folder_holds_the_simulated_captures(tmp_path: Path) -> None:
     assert [sequence["strength"] for sequence in sequences] == [0.5, 1.0, 0.5]
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+def test_other_folders_are_not_written_to(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     with pytest.raises(InputError, match=r"set: exists already, and its dataset.json lists no"):
         write_simulated(tmp_path / "set", textures(), SETTINGS, [7])
@@ -94,7 +94,7 @@ def test_splits_and_sequences_are_added(tmp_path: Path, monkeypatch: pytest.Monk
     assert sorted(path.name for path in tmp_path.iterdir()) == ["set", "walk"]
 
 
-def test_what_was_removed_can_be_made_again(tmp_path: Path) -> None:
+def test_removed_splits_can_be_written_again(tmp_path: Path) -> None:
     dataset = tmp_path / "set"
     write_simulated(dataset, textures(), SETTINGS, [7])
     write_simulated(dataset, textures(), SETTINGS, [8], split="train")
@@ -104,7 +104,7 @@ def test_what_was_removed_can_be_made_again(tmp_path: Path) -> None:
     assert runs == [("train", ["0000"]), ("test", ["0000", "0001"])]
 
 
-def test_what_a_data_set_has_is_left_alone(tmp_path: Path) -> None:
+def test_existing_sequences_and_seeds_are_refused(tmp_path: Path) -> None:
     dataset = tmp_path / "set"
     write_simulated(dataset, textures(), SETTINGS, [7, 8])
     described = (dataset / "dataset.json").read_bytes()
@@ -118,7 +118,7 @@ def test_what_a_data_set_has_is_left_alone(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [dataset]
 
 
-def test_an_error_leaves_a_data_set_as_it_was(
+def test_an_error_leaves_a_data_set_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = tmp_path / "set"
@@ -229,7 +229,7 @@ def test_captures_from_a_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert described["readout_seconds"] == pytest.approx(4 / 240)
 
 
-def test_fast_motion_is_warned_of(
+def test_fast_motion_gives_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("data.dataset_writer.writing._MAX_RELIABLE_MOTION", 0.5)
@@ -262,7 +262,7 @@ def test_frames_of_different_sizes_leave_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["walk"]
 
 
-def test_the_recording_s_folder_is_not_written_to(
+def test_output_inside_the_recording_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_frames_of_scene(tmp_path / "walk", count=3)

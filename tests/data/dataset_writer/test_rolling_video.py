@@ -53,7 +53,7 @@ def no_flow(first: Tensor, second: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_captures_are_those_of_the_scene_that_the_video_shows(seed: int) -> None:
+def test_captures_equal_those_of_the_filmed_scene(seed: int) -> None:
     scene = draw_scene(photos(), SETTINGS, seed)
     settings = RollingSettings(span=9, step=8, times=(0, 0.5, 0.55, 1), imaging=Imaging())
     ((first, capture),), statistics = roll(video(scene, 9), settings)
@@ -84,7 +84,7 @@ def test_exposures_reach_beyond_the_readout() -> None:
     assert psnr(capture.t2b, exposed.t2b) > 3 + psnr(capture.t2b, scene.capture([]).t2b)
 
 
-def test_rows_come_from_their_frames_where_they_fall_on_them() -> None:
+def test_rows_at_frame_instants_equal_those_frames() -> None:
     # With as many frames as rows every row is a row of a frame, whatever the flow.
     frames = list(torch.rand(5, 3, 5, 4, generator=torch.Generator().manual_seed(0)))
     settings = RollingSettings(span=5, step=4, times=(0.25,), imaging=Imaging(gamma=1.0))
@@ -118,7 +118,7 @@ def test_exposure_averages_light_not_values() -> None:
     torch.testing.assert_close(capture.t2b[0, :, 0], light.sqrt())
 
 
-def test_motion_is_blurred_whatever_moved_before() -> None:
+def test_motion_blur_does_not_depend_on_earlier_motion() -> None:
     # A bar stands still, then moves by 6 px from frame to frame.
     places = [0, *range(0, 66, 6)]
     frames = [torch.zeros(3, 16, 96) for _ in places]
@@ -144,7 +144,7 @@ def test_motion_is_blurred_whatever_moved_before() -> None:
         assert float(capture.t2b[0, 8].sum()) == pytest.approx(6, abs=0.1)
 
 
-def test_captures_follow_each_other_by_the_step() -> None:
+def test_captures_start_every_step_frames() -> None:
     frames = list(torch.rand(12, 3, 4, 4))
     for step, begins in ((4, [0, 4]), (1, list(range(8))), (7, [0, 7]), (20, [0])):
         settings = RollingSettings(span=5, step=step, times=(0.0, 1.0), imaging=Imaging())
@@ -158,7 +158,7 @@ def test_captures_follow_each_other_by_the_step() -> None:
             torch.testing.assert_close(capture.truth[1], frames[first + 4])
 
 
-def test_each_capture_has_noise_of_its_own() -> None:
+def test_noise_differs_between_captures() -> None:
     frames = [torch.full((3, 16, 16), 0.5)] * 5
     settings = RollingSettings(span=3, step=2, times=(), imaging=Imaging(read_noise=0.05))
     (_, first), (_, second) = list(
@@ -186,7 +186,7 @@ def test_memory_does_not_grow_with_the_video() -> None:
     assert sum(reference() is not None for reference in alive) <= 4
 
 
-def test_too_short_a_video_gives_no_capture() -> None:
+def test_a_video_too_short_gives_no_capture() -> None:
     settings = RollingSettings(span=5, step=1, times=(), imaging=Imaging())
     rolled, statistics = roll([torch.rand(3, 16, 16)] * 4, settings)
     assert rolled == []
@@ -216,7 +216,7 @@ def test_rows_of_an_interval_are_interpolated_at_their_positions() -> None:
     torch.testing.assert_close(light[inside], expected[inside], atol=0.01, rtol=0)
 
 
-def test_what_enters_the_image_is_taken_from_the_frame_that_shows_it() -> None:
+def test_entering_content_comes_from_the_frame_that_shows_it() -> None:
     shape = (3, 8, 12)
     black, white = torch.zeros(shape), torch.ones(shape)
     forth = torch.zeros(2, 8, 12)

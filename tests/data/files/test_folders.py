@@ -20,7 +20,7 @@ with lock_folder(Path(sys.argv[1])):
 """
 
 
-def test_a_folder_is_for_one_run_until_its_process_ends(tmp_path: Path) -> None:
+def test_a_folder_is_locked_until_its_process_ends(tmp_path: Path) -> None:
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as other:

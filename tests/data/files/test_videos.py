@@ -63,7 +63,7 @@ def test_sound_is_cut_to_its_stretch(tmp_path: Path, suffix: str, codec: str) ->
     assert sound_begin(tmp_path / "joined.mp4") == pytest.approx(0.2, abs=0.03)
 
 
-def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+def test_failed_joins_leave_nothing(tmp_path: Path) -> None:
     write_video_part(tmp_path / "part.h264", [grey(90)], 30)
     with pytest.raises(InputError, match="cannot write there: .*No such file or directory"):
         join_video_parts([tmp_path / "part.h264"], tmp_path / "missing" / "video.mp4", 30)

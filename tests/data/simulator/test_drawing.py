@@ -132,7 +132,7 @@ def test_background_continues_as_a_mirror_image() -> None:
     torch.testing.assert_close(image[:, :, :5], texture[:, :, 1:6].flip(-1), atol=1e-5, rtol=0)
 
 
-def test_objects_are_laid_over_by_their_opacity() -> None:
+def test_objects_are_blended_by_their_opacity() -> None:
     background = plane(torch.full((3, 41, 41), 0.2))
     texture = torch.full((4, 9, 9), 0.8)
     texture[3] = 0.25
@@ -232,7 +232,7 @@ def test_sensors_of_any_size_are_drawn(height: int, width: int) -> None:
     assert tuple(scene.capture([0.5]).pair.shape) == (2, 3, height, width)
 
 
-def test_moving_a_scene_keeps_what_it_shows() -> None:
+def test_moving_a_scene_to_a_device_keeps_its_images() -> None:
     scene = draw_scene(photos(), SETTINGS, 2)
     assert torch.equal(scene.to("cpu").capture([0.5]).pair, scene.capture([0.5]).pair)
 

@@ -29,13 +29,13 @@ def test_light_and_values_are_inverse_and_gamma_is_their_exponent() -> None:
     assert imaging.to_values(torch.tensor([-0.5, 4.0])).tolist() == [0.0, 1.0]
 
 
-def test_exposures_are_spread_around_their_middle() -> None:
+def test_exposures_are_centred_on_their_instant() -> None:
     instants = Imaging(exposure=0.4).instants(torch.tensor([0.0, 0.5]), 4)
     expected = torch.tensor([[-0.15, 0.35], [-0.05, 0.45], [0.05, 0.55], [0.15, 0.65]])
     torch.testing.assert_close(instants, expected)
 
 
-def test_noise_has_the_deviation_that_is_asked_for() -> None:
+def test_noise_has_the_requested_deviation() -> None:
     imaging = Imaging(gamma=1.0, shot_noise=0.08, read_noise=0.03)
     for light in (0.25, 0.5):
         recorded = imaging.record(flat(light))

@@ -40,7 +40,7 @@ def test_moving_camera_by_hand() -> None:
     assert back.visible.shape == (1, 7, 9)
 
 
-def test_what_a_nearer_layer_covers_is_hidden() -> None:
+def test_points_behind_a_nearer_layer_are_not_visible() -> None:
     scene = block_scene()
     motion = scene.motion(0.0, 1.0)
     # The block covers columns 26..34 at t = 0 and 38..46 at t = 1, in rows 16..24.
@@ -76,7 +76,7 @@ def test_there_and_back_is_the_identity_where_visible() -> None:
     assert float((error < 0.05).float().mean()) > 0.9
 
 
-def test_no_time_is_no_motion() -> None:
+def test_equal_instants_give_no_motion() -> None:
     motion = draw_scene(photos(), SETTINGS, 2).motion(0.4, 0.4)
     assert float(motion.flow.abs().max()) < 1e-6
     assert float(motion.visible.mean()) > 0.99

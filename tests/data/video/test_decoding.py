@@ -1,4 +1,4 @@
-"""What is found out about videos, and their frames."""
+"""Videos: their properties and frames."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -52,7 +52,7 @@ def test_ten_bits_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
-def test_rates_are_told_in_spite_of_coarse_timestamps(tmp_path: Path, suffix: str) -> None:
+def test_rates_are_found_despite_coarse_timestamps(tmp_path: Path, suffix: str) -> None:
     video = tmp_path / f"clip.{suffix}"
     ffmpeg(*["-f", "lavfi", "-i", "testsrc=s=32x16:r=60:d=0.3", "-pix_fmt", "yuv420p"], video)
     assert probe_video(video).fps == 60
@@ -70,7 +70,7 @@ def test_rates_of_short_videos_are_the_nearest_usual_ones(
     assert probe_video(video).fps == pytest.approx(float(Fraction(rate)), rel=1e-6)
 
 
-def test_turned_videos_are_shown_as_players_do(tmp_path: Path) -> None:
+def test_rotated_videos_are_shown_as_by_players(tmp_path: Path) -> None:
     video = write_clip_video(tmp_path / "clip.mp4", 1)
     ffmpeg("-display_rotation", "90", "-i", video, "-c", "copy", tmp_path / "turned.mp4")
     info = probe_video(tmp_path / "turned.mp4")
@@ -81,7 +81,7 @@ def test_turned_videos_are_shown_as_players_do(tmp_path: Path) -> None:
     assert float((frame - upright.rot90(1, (1, 2))).abs().mean()) < 0.01
 
 
-def test_sound_is_noticed(tmp_path: Path) -> None:
+def test_audio_is_found(tmp_path: Path) -> None:
     video = write_clip_video(tmp_path / "clip.mp4", 3)
     assert probe_video(add_sound(video, tmp_path / "a.mp4", begin=0)).audio == "aac"
     loud = add_sound(video, tmp_path / "b.mov", begin=0, codec="pcm_s16le")
@@ -89,7 +89,7 @@ def test_sound_is_noticed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no video\n" * 100])
-def test_what_is_no_video_is_refused_in_one_line(
+def test_files_that_are_not_videos_are_refused_in_one_line(
     tmp_path: Path, content: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "clip.mp4").write_bytes(content)
@@ -116,7 +116,7 @@ def test_unknown_codecs_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
-def test_a_video_cut_short_is_refused(tmp_path: Path, suffix: str) -> None:
+def test_truncated_videos_are_refused(tmp_path: Path, suffix: str) -> None:
     noise = [random_pixels(str(number), (64, 80)) for number in range(12)]
     write_video(tmp_path / "whole.mp4", noise, fps=30)
     ffmpeg("-i", tmp_path / "whole.mp4", "-c", "copy", "-movflags", "+faststart",
@@ -127,7 +127,7 @@ def test_a_video_cut_short_is_refused(tmp_path: Path, suffix: str) -> None:
         probe_video(tmp_path / f"cut.{suffix}")
 
 
-def test_damage_after_the_survey_is_noticed(tmp_path: Path) -> None:
+def test_damage_after_probing_is_noticed(tmp_path: Path) -> None:
     video = write_clip_video(tmp_path / "clip.mp4", 6)
     info = probe_video(video)
     write_clip_video(video, 4)
@@ -135,7 +135,7 @@ def test_damage_after_the_survey_is_noticed(tmp_path: Path) -> None:
         list(decode_video(video, info))
 
 
-def test_uneven_frames_are_refused_with_their_intervals(tmp_path: Path) -> None:
+def test_variable_frame_rates_are_refused(tmp_path: Path) -> None:
     write_video(tmp_path / "even.mp4", [grey(20 * number) for number in range(8)], 25)
     drop = ["-vf", "select=not(eq(n\\,4))", "-fps_mode", "vfr"]
     ffmpeg("-i", tmp_path / "even.mp4", *drop, tmp_path / "uneven.mp4")

@@ -1,4 +1,4 @@
-"""What the command line names to be corrected."""
+"""Input arguments of the command line."""
 
 import argparse
 from pathlib import Path
@@ -53,7 +53,7 @@ def test_arguments_name_captures_or_clips() -> None:
         ),
     ],
 )
-def test_arguments_that_do_not_go_together(words: str, message: str) -> None:
+def test_arguments_that_exclude_each_other(words: str, message: str) -> None:
     with pytest.raises(InputError) as error:
         choose(*words.split())
     assert message in str(error.value) and "\n" not in str(error.value)

@@ -54,7 +54,7 @@ def test_an_offset_shifts_one_recording(
     assert stream.arrangement == f"offset {offset}"
 
 
-def test_the_common_part_of_videos_is_used_and_reported(tmp_path: Path) -> None:
+def test_videos_of_different_length_share_their_common_pairs(tmp_path: Path) -> None:
     left, right = (
         open_video(write_clip_video(tmp_path / f"{name}.mp4", count))
         for name, count in (("left_t2b", 5), ("right", 3))
@@ -82,7 +82,7 @@ def test_sound_begins_with_the_first_pair(tmp_path: Path) -> None:
     assert pair_views(open_video(video), left, PLAIN).audio is None
 
 
-def test_recordings_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
+def test_recordings_that_do_not_match_are_refused(tmp_path: Path) -> None:
     left, other = folder(tmp_path / "l", 7), folder(tmp_path / "other", 7, (6, 9))
     with pytest.raises(InputError, match="other: expected 6x8 pixels like .*l, got 6x9"):
         pair_views(left, other, PLAIN)
@@ -131,7 +131,7 @@ def test_pairs_are_oriented_and_timed(tmp_path: Path) -> None:
     assert capture.scan_time.equal(timing.scan_time(8))
 
 
-def test_videos_that_are_shown_turned_are_warned_of(tmp_path: Path) -> None:
+def test_rotated_videos_give_a_warning(tmp_path: Path) -> None:
     video = write_clip_video(tmp_path / "left.mp4", 1)
     turned = replace(open_video(video), is_rotated=True)
     [note] = split_views(turned, "lr", PLAIN).notes

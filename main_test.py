@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data.dataset_writer.folder import read_strengths
-from data.files.images import prepare_output_folder
+from data.files.folders import prepare_output_folder
 from data.layouts import open_captures
 from utils.correction.methods import load_method
 from utils.evaluation.evaluate import choose_methods, evaluate, plan_evaluation

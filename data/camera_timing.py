@@ -1,6 +1,6 @@
-"""When two real sensors expose their rows, and which way they are read.
+"""When two real sensors expose their rows, and in which direction they are read.
 
-All timing ends in one map (`data.time_maps`): with time counted in frame intervals from half an
+All timing ends in one map (`data.time_maps`): with time in frame intervals, starting half an
 interval before the middle of both exposures, the same row of the two images is exposed at s and at
 1 - s, whatever the sensors' readout time, start and exposure.
 """
@@ -14,11 +14,12 @@ from data.time_maps import scan_time
 from utils.errors import InputError
 
 Direction = Literal["t2b", "b2t", "l2r", "r2l"]
-"""How a sensor is read: top to bottom, bottom to top, left to right, right to left."""
+"""Readout direction of a sensor: top to bottom, bottom to top, left to right, right to left."""
 
-_OPPOSITE: dict[Direction, Direction] = {"t2b": "b2t", "b2t": "t2b", "l2r": "r2l", "r2l": "l2r"}
+OPPOSITE: dict[Direction, Direction] = {"t2b": "b2t", "b2t": "t2b", "l2r": "r2l", "r2l": "l2r"}
+
 _FORWARD = ("t2b", "l2r")
-_SHORTEST = 1e-3  # readout ratio
+_MIN_READOUT_RATIO = 1e-3
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,10 @@ class CameraTiming:
         readout_ratio: readout time / frame interval, in [0.001, 1]. Instants before the first and
             after the last row are extrapolated.
         start_offset: readouts by which the second sensor starts after the first, in (-1, 1).
-        exposure: time during which a row of the first and of the second sensor collects light, in
-            readouts; a row is read at its end. Only their difference moves anything: the sensor
-            that exposes longer looks further back. Blur is not removed.
-        directions: how the first and the second sensor are read.
+        exposure: exposure time of a row of the first and of the second sensor, in readouts; a row
+            is read at the end of its exposure. Only the difference matters: the sensor with the
+            longer exposure sees earlier instants. Blur is not removed.
+        directions: readout directions of the first and the second sensor, opposite to each other.
     """
 
     readout_ratio: float = 1.0
@@ -49,15 +50,15 @@ class CameraTiming:
         Raises:
             InputError: a value is out of range, or the directions are not opposite.
         """
-        if not _SHORTEST <= self.readout_ratio <= 1:
+        if not _MIN_READOUT_RATIO <= self.readout_ratio <= 1:
             raise InputError(
                 f"readout ratio {self.readout_ratio:g}: expected readout time / frame interval, "
-                f"from {_SHORTEST:g}, below which there is nothing to correct, to 1"
+                f"from {_MIN_READOUT_RATIO:g}, below which there is nothing to correct, to 1"
             )
         if not -1 < self.start_offset < 1:
             raise InputError(
-                f"start offset {self.start_offset:g}: expected readouts between -1 and 1; beyond, "
-                "the sensors hardly see the same moment (--offset shifts by whole frames)"
+                f"start offset {self.start_offset:g}: expected readouts between -1 and 1, so that "
+                "the exposures overlap (--offset shifts by whole frames)"
             )
         longest = 1 / self.readout_ratio
         if not all(0 <= span <= longest for span in self.exposure):
@@ -66,10 +67,10 @@ class CameraTiming:
                 f"{longest:g}, one frame interval"
             )
         first, second = self.directions
-        if _OPPOSITE[first] != second:
+        if OPPOSITE[first] != second:
             raise InputError(
-                f"directions {first},{second}: expected opposite ones, {first},{_OPPOSITE[first]}; "
-                "views read the same way cannot be corrected as a pair"
+                f"directions {first},{second}: expected opposite ones, {first},{OPPOSITE[first]}; "
+                "views read in the same direction cannot be corrected as a pair"
             )
 
     @property
@@ -79,7 +80,7 @@ class CameraTiming:
 
     @property
     def oriented_directions(self) -> tuple[Direction, Direction]:
-        """How the t2b and the b2t image of `orient` are read where they are restored."""
+        """Readout directions, after `restore`, of what `orient` returns as t2b and b2t."""
         return ("l2r", "r2l") if self.is_transposed else ("t2b", "b2t")
 
     def scan_time(self, lines: int) -> Tensor:
@@ -97,11 +98,11 @@ class CameraTiming:
         return (1 - ratio - delay * ratio) / 2 + ratio * scan_time(lines)
 
     def orient(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (..., H, W) of the two sensors as a t2b and a b2t image."""
+        """Turn images (..., H, W) of the two sensors into a t2b and a b2t image."""
         if self.directions[0] not in _FORWARD:
             first, second = second, first
         return self.restore(first), self.restore(second)
 
     def restore(self, images: Tensor) -> Tensor:
-        """Oriented images (..., H, W), or frames made of them, as the sensors stand."""
+        """Turn oriented images (..., H, W), or frames made of them, back to the sensor's layout."""
         return images.transpose(-1, -2).contiguous() if self.is_transposed else images

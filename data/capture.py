@@ -1,4 +1,4 @@
-"""What a dual reversed rolling-shutter capture is, checked once where data enters."""
+"""Captures, checked once where data enters, and batches of training samples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ class CapturePair:
         t2b: (3, H, W) RGB float32 in [0, 1], read top to bottom.
         b2t: (3, H, W), read bottom to top.
         scan_time: (H,) exposure time of each t2b row; b2t rows are exposed at `1 - scan_time`.
-        name: where it came from, "sequence/frame", unique within a dataset.
+        name: "sequence/frame", unique within a dataset.
         truth: (T, 3, H, W) global-shutter frames, if known.
         truth_times: (T,) instants of `truth` in [0, 1].
-        truth_flows: (T, 2, 2, H / k, W / k), if known: from the centre of each block of k x k
-            pixels of each true frame the displacement (dx, dy) in pixels to where the same point
-            was exposed in t2b and in b2t; k = 1 means each pixel.
+        truth_flows: (T, 2, 2, H / k, W / k), if known: for the centre of each k x k block of each
+            true frame, the displacement (dx, dy) in pixels to where the same point is exposed in
+            t2b and in b2t.
     """
 
     t2b: Tensor
@@ -36,7 +36,7 @@ class CapturePair:
         """Check shapes, types and ranges.
 
         Raises:
-            ValueError: naming the field, what was expected and what was given.
+            ValueError: a field is wrong.
         """
         _expect_image(self.name, "t2b", self.t2b)
         _expect_shape(self.name, "b2t", self.b2t, tuple(self.t2b.shape))
@@ -64,7 +64,7 @@ class CapturePair:
 
     @property
     def flow_stride(self) -> int:
-        """Rows and columns of the blocks whose centres have `truth_flows`; 1 without flows."""
+        """Side k of the blocks of `truth_flows`; 1 without flows."""
         rows = self.height if self.truth_flows is None else self.truth_flows.shape[-2]
         stride = self.height // max(rows, 1)
         return stride if stride and not (self.height % stride or self.width % stride) else 1
@@ -84,7 +84,7 @@ class TrainingSample(NamedTuple):
         t: () the intermediate instant in [0, 1].
         truth: (3, 3, H, W) true frames at 0, t, 1, or None.
         truth_flows: (3, 2, 2, H/2, W/2) exact displacements (see `CapturePair`), or None.
-        cues: (3, 15, H/4, W/4) what is known of the motion of these frames before any learning
+        cues: (3, 15, H/4, W/4) classical motion estimates of these frames
             (`models.refiner.cues.MotionCues.packed`), or None.
     """
 
@@ -97,11 +97,11 @@ class TrainingSample(NamedTuple):
 
 
 Sample = TypeVar("Sample", bound=NamedTuple)
-"""A named tuple of tensors, some of which may be absent: a crop to train on, or a batch of them."""
+"""A named tuple of optional tensors: a training sample, or a batch of them."""
 
 
 def collate(samples: Sequence[Sample]) -> Sample:
-    """Stack samples along a new first axis; a field absent in any sample is absent in the batch."""
+    """Stack samples along a new first axis; a field that any sample lacks becomes None."""
 
     def stack_optional(values: Sequence[Tensor | None]) -> Tensor | None:
         present = [value for value in values if value is not None]
@@ -111,23 +111,23 @@ def collate(samples: Sequence[Sample]) -> Sample:
 
 
 def split_batch(batch: Sample, parts: int) -> list[Sample]:
-    """Parts of a batch, of one size.
+    """Split a batch into parts of equal size.
 
     Raises:
-        ValueError: the batch cannot be shared equally.
+        ValueError: the size is not a multiple of `parts`.
     """
     present = next(value for value in batch if value is not None)
     size, remainder = divmod(len(present), parts)
     if remainder:
-        raise ValueError(f"{len(present)} samples cannot be shared equally by {parts} parts")
-    places = [slice(start, start + size) for start in range(0, len(present), size)]
+        raise ValueError(f"{len(present)} samples cannot be split into {parts} equal parts")
     return [
-        batch._make(None if value is None else value[place] for value in batch) for place in places
+        batch._make(None if value is None else value[start : start + size] for value in batch)
+        for start in range(0, len(present), size)
     ]
 
 
 def to_device(batch: Sample, device: torch.device) -> Sample:
-    """Move every tensor of a batch; copies from pinned memory do not block."""
+    """Move every tensor of a batch; copies from pinned memory are non-blocking."""
     return batch._make(
         None if value is None else value.to(device, non_blocking=True) for value in batch
     )

@@ -1,6 +1,6 @@
-"""Write a clip's pairs as images to train on: `python -m data.extract_captures OUTPUT --t2b ...`.
+"""Write pairs of a clip as training images: `python -m data.extract_captures OUTPUT --t2b ...`.
 
-Neighbouring pairs of a clip look alike: by default every tenth is taken.
+Neighbouring pairs look alike: by default every tenth is written.
 """
 
 import argparse
@@ -35,13 +35,13 @@ def main() -> None:
 
 
 def extract_captures(stream: CaptureStream, output: Path, *, step: int = 1) -> int:
-    """Write every `step`-th pair of a clip as NUMBER_t2b.png and NUMBER_b2t.png.
+    """Write every `step`-th pair of a clip as INDEX_t2b.png and INDEX_b2t.png.
 
-    Images stand as training takes them: the first is read top to bottom, whatever the sensors do.
+    Images are oriented for training: t2b is read top to bottom, whatever the sensors' directions.
 
     Args:
-        stream: the clip; a pair's number counts from its first one.
-        output: folder to make.
+        stream: the clip.
+        output: folder to create.
         step: at least 1.
 
     Returns:
@@ -51,12 +51,12 @@ def extract_captures(stream: CaptureStream, output: Path, *, step: int = 1) -> i
         InputError: the clip cannot be read, or `output` exists already or cannot be written.
     """
     count = 0
-    with new_dataset(output) as making:
+    with new_dataset(output) as unfinished:
         pairs = tqdm(stream.pairs(), total=stream.count, unit="pair", disable=None)
         for number, capture in enumerate(pairs):
             if number % step == 0:
-                write_image(making / f"{number:06d}_t2b.png", to_uint8(capture.t2b))
-                write_image(making / f"{number:06d}_b2t.png", to_uint8(capture.b2t))
+                write_image(unfinished / f"{number:06d}_t2b.png", to_uint8(capture.t2b))
+                write_image(unfinished / f"{number:06d}_b2t.png", to_uint8(capture.b2t))
                 count += 1
     return count
 
@@ -65,21 +65,23 @@ def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse and check the command line.
 
     Args:
-        words: instead of those that the program was called with.
+        words: arguments; by default those of the process.
 
     Raises:
-        InputError: a value is out of range, or does not go with the others.
+        InputError: `--step` is out of range.
     """
     parser = argparse.ArgumentParser(
         prog="python -m data.extract_captures",
-        description="Write a clip's pairs as images to train on.",
+        description="Write pairs of a clip as training images.",
         allow_abbrev=False,
     )
-    parser.add_argument("output", type=Path, help="folder to make; it must not exist")
+    parser.add_argument("output", type=Path, help="folder to create; it must not exist")
     clip = parser.add_argument_group("clip")
     add_input_arguments(clip, images=False)
     add_directions_argument(clip)
-    parser.add_argument("--step", type=int, default=10, help="take one pair of so many (10)")
+    parser.add_argument(
+        "--step", type=int, default=10, help="write every N-th pair (10)", metavar="N"
+    )
     arguments = parser.parse_args(words)
     if arguments.step < 1:
         raise InputError(f"--step {arguments.step}: expected at least 1")
@@ -90,7 +92,7 @@ def named_clip(arguments: argparse.Namespace) -> CaptureStream:
     """Open the clip that the command line names.
 
     Raises:
-        InputError: it names none, or the clip cannot be read.
+        InputError: arguments are missing or exclude each other, or the clip cannot be read.
     """
     chosen = chosen_input(arguments)
     if chosen is None or not chosen.is_clip:

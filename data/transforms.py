@@ -1,7 +1,7 @@
 """Crops and the exact symmetries of a dual reversed capture.
 
-Each takes a capture and returns one that a sensor could have taken: of part of the scene, of its
-mirror image, or of the same scene running backwards. Timing stays with the sensor rows.
+Each function returns a capture that a sensor could have taken: of part of the scene, of its mirror
+image, or of the scene running backwards. Scan times stay with the sensor rows.
 """
 
 from dataclasses import replace
@@ -17,8 +17,8 @@ def crop(capture: CapturePair, *, top: int, left: int, height: int, width: int) 
     """Cut the same rectangle out of every image; the rows keep their scan time.
 
     Raises:
-        ValueError: the rectangle is empty, reaches beyond the images, or cuts through blocks that
-            have a true flow each.
+        ValueError: the rectangle is empty, exceeds the images, or cuts through the blocks of true
+            flows.
     """
     inside = 0 <= top < top + height <= capture.height and 0 <= left < left + width <= capture.width
     if not inside:
@@ -26,7 +26,6 @@ def crop(capture: CapturePair, *, top: int, left: int, height: int, width: int) 
             f"{capture.name}: cannot crop {height}x{width} at row {top}, column {left} "
             f"out of {capture.height}x{capture.width}"
         )
-
     stride = capture.flow_stride
     if any(side % stride for side in (top, left, height, width)):
         raise ValueError(
@@ -49,7 +48,7 @@ def crop(capture: CapturePair, *, top: int, left: int, height: int, width: int) 
 
 
 def flip_horizontal(capture: CapturePair) -> CapturePair:
-    """Mirror left and right; horizontal displacements change sign, timing does not change."""
+    """Mirror left and right: dx changes sign, timing stays."""
     flows = capture.truth_flows
     return replace(
         capture,
@@ -61,10 +60,10 @@ def flip_horizontal(capture: CapturePair) -> CapturePair:
 
 
 def flip_vertical(capture: CapturePair) -> CapturePair:
-    """Mirror top and bottom; the two inputs change places.
+    """Mirror top and bottom: the two inputs swap, dy changes sign.
 
-    Upside down, the image read bottom to top reads top to bottom: it becomes t2b, and row y is
-    exposed when b2t's row H - 1 - y was, at `1 - scan_time[H - 1 - y]`.
+    Upside down, the b2t image is read top to bottom: it becomes t2b, and row y is exposed when
+    b2t's row H - 1 - y was, at `1 - scan_time[H - 1 - y]`.
     """
     flows = capture.truth_flows
     return replace(
@@ -78,10 +77,10 @@ def flip_vertical(capture: CapturePair) -> CapturePair:
 
 
 def reverse_time(capture: CapturePair) -> CapturePair:
-    """Let the scene run backwards; the two inputs change places, their pixels do not.
+    """Reverse time: t becomes 1 - t, and the two inputs swap, with their pixels unchanged.
 
-    What happened at t happens at 1 - t. The b2t image, exposed at `1 - scan_time`, is then exposed
-    at `scan_time`: it becomes t2b. True frames come in reverse order, so that their times ascend.
+    The b2t image, exposed at `1 - scan_time`, is then exposed at `scan_time`: it becomes t2b. True
+    frames are reversed, so that their times ascend.
     """
     times, flows = capture.truth_times, capture.truth_flows
     return replace(

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from data.files.images import replacing
+from data.files.folders import replacing
 from models.architecture import Architecture
 from models.architecture import load_network as load_generator
 from models.parts.network import CorrectionNetwork

@@ -8,10 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from data.files.images import Image
 from utils.errors import InputError
-
-Image = NDArray[np.uint8]
-"""(H, W, 3) RGB, 8 bit."""
 
 Rounding = Literal["rounded", "floored"]
 """How frames in [0, 1] become 8-bit images."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data.simulator.drawing import Range, SceneSettings
+from data.files.folders import plain_name
+from data.simulator.drawing import SceneSettings
 from utils.errors import InputError
-from utils.options.files import plain_name
 
 DIFFICULTIES = {
     "easy": (0.25, 0.5),
@@ -16,10 +16,9 @@ DIFFICULTIES = {
     "medium": (0.5, 0.75, 1.0),
     "hard": (1.0, 1.25, 1.5),
 }
-"""Strengths of the scenes' motion."""
+"""Motion strengths of the scenes."""
 
-_RANGES = ("exposure", "shot_noise", "read_noise")
-_SIMULATED = {
+_SIMULATED_DEFAULTS = {
     "photos": None,
     "procedural": 0,
     "count": 20,
@@ -28,40 +27,46 @@ _SIMULATED = {
     "size": "540x960",
     "parallax": (0.0, 0.0),
 }
-_RECORDED = {"span": 9, "step": None, "flow": "dis", "device": "auto"}
+_RECORDED_DEFAULTS = {"span": 9, "step": None, "flow": "dis", "device": "auto"}
+_MINIMA = {"count": 1, "frames": 2, "seed": 0, "procedural": 0, "span": 2, "step": 1}
+_RANGES = {
+    "exposure": "share of the readout, 0 to 1",
+    "shot_noise": "standard deviation at white, as a share of white",
+    "read_noise": "standard deviation at black, as a share of white",
+}
 
 
 def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse and check the command line.
 
     Args:
-        words: instead of those that the program was called with.
+        words: arguments; by default those of the process.
 
     Returns:
-        All arguments, by default as for simulated scenes; `.recorded` tells whether captures are
-        made from a video or frames.
+        All arguments; `.recorded` tells whether captures are made from a video or frames.
 
     Raises:
-        InputError: a value is out of range, or does not go with the others.
+        InputError: a value is out of range, or arguments exclude each other.
     """
     arguments = _parser().parse_args(words)
     arguments.recorded = arguments.video is not None or arguments.frames_folder is not None
-    _fill(arguments, _RECORDED, used=arguments.recorded, by="simulated scenes")
-    _fill(arguments, _SIMULATED, used=not arguments.recorded, by="a video or frames")
+    _set_defaults(
+        arguments, _RECORDED_DEFAULTS, used=arguments.recorded, other="for simulated scenes"
+    )
+    _set_defaults(
+        arguments, _SIMULATED_DEFAULTS, used=not arguments.recorded, other="for a video or frames"
+    )
     for name in _RANGES:
-        setattr(arguments, name, _as_range(name, getattr(arguments, name)))
+        setattr(arguments, name, _parse_range(name, getattr(arguments, name)))
     try:
         plain_name(arguments.split)
     except ValueError as error:
         raise InputError(f"--split: {error}") from error
-    _expect(arguments, "count", 1)
-    _expect(arguments, "frames", 2)
-    _expect(arguments, "seed", 0)
-    _expect(arguments, "procedural", 0)
-    _expect(arguments, "span", 2)
     if arguments.step is None:
         arguments.step = arguments.span - 1
-    _expect(arguments, "step", 1)
+    for name, minimum in _MINIMA.items():
+        if getattr(arguments, name) < minimum:
+            raise InputError(f"--{name} {getattr(arguments, name)}: expected at least {minimum}")
     return arguments
 
 
@@ -71,39 +76,36 @@ def scene_settings(arguments: argparse.Namespace) -> list[SceneSettings]:
     Raises:
         InputError: a setting is out of range.
     """
-    height, width = _parse_size(arguments.size)
+    size = re.fullmatch(r"(\d+)x(\d+)", arguments.size)
+    if not size:
+        raise InputError(f"--size {arguments.size}: expected rows x columns such as 540x960")
     cameras = camera_settings(arguments)
     return [
-        replace(cameras, height=height, width=width, strength=strength)
+        replace(cameras, height=int(size[1]), width=int(size[2]), strength=strength)
         for strength in arguments.strengths or DIFFICULTIES[arguments.difficulty]
     ]
 
 
 def camera_settings(arguments: argparse.Namespace) -> SceneSettings:
-    """Settings of the cameras, in a scene like any other.
+    """Settings of the cameras; the scene has its defaults.
 
     Raises:
         InputError: a setting is out of range.
     """
-    return SceneSettings(
-        exposure=arguments.exposure,
-        gamma=arguments.gamma,
-        shot_noise=arguments.shot_noise,
-        read_noise=arguments.read_noise,
-        view_difference=arguments.view_difference,
-        parallax=tuple(arguments.parallax),
-    )
+    names = (*_RANGES, "gamma", "view_difference")
+    values = {name: getattr(arguments, name) for name in names}
+    return SceneSettings(**values, parallax=tuple(arguments.parallax))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m data.create_rs_dataset",
-        description="Write an RS-GOPRO folder of captures, simulated or from a fast video.",
+        description="Write captures in the RS-GOPRO layout, simulated or from a fast video.",
         allow_abbrev=False,
     )
-    parser.add_argument("output", type=Path, help="folder to make, or one made before, to add to")
+    parser.add_argument("output", type=Path, help="folder to create, or a data set to add to")
     parser.add_argument("--split", default="test", help="train, valid or test (the default)")
-    parser.add_argument("--frames", type=int, default=9, help="true frames per capture")
+    parser.add_argument("--frames", type=int, default=9, help="true frames per capture (9)")
     parser.add_argument("--seed", type=int, default=2_000_000, help="of scenes and noise")
     scenes = parser.add_argument_group("simulated scenes")
     scenes.add_argument("--photos", metavar="DIR", help="textures; scikit-image's if not given")
@@ -111,10 +113,12 @@ def _parser() -> argparse.ArgumentParser:
     scenes.add_argument("--count", type=int, help="scenes, one sequence each (20)")
     amount = scenes.add_mutually_exclusive_group()
     amount.add_argument("--difficulty", choices=DIFFICULTIES, help="amount of motion (mixed)")
-    amount.add_argument("--strengths", metavar="X", type=float, nargs="+", help="the same, in turn")
+    amount.add_argument(
+        "--strengths", metavar="X", type=float, nargs="+", help="amounts of motion, in turn"
+    )
     scenes.add_argument("--size", metavar="HxW", help="rows and columns (540x960)")
     scenes.add_argument(
-        "--parallax", metavar=("X", "Y"), type=float, nargs=2, help="of b2t against t2b, px"
+        "--parallax", metavar=("X", "Y"), type=float, nargs=2, help="of b2t relative to t2b, px"
     )
     video = parser.add_argument_group("captures from a high-frame-rate global-shutter recording")
     source = video.add_mutually_exclusive_group()
@@ -127,48 +131,37 @@ def _parser() -> argparse.ArgumentParser:
     cameras = parser.add_argument_group(
         "cameras, ideal by default (data.simulator.drawing.SceneSettings)"
     )
-    for name, text in (
-        ("--exposure", "share of the readout, 0 to 1"),
-        ("--shot-noise", "standard deviation at white, as a share of it"),
-        ("--read-noise", "standard deviation at black"),
-    ):
-        limits = " or a range LOW HIGH"
+    for name, text in _RANGES.items():
         cameras.add_argument(
-            name, metavar="X", type=float, nargs="+", default=[0.0], help=text + limits
+            _option(name),
+            metavar="X",
+            type=float,
+            nargs="+",
+            default=[0.0],
+            help=f"{text}; one number or a range LOW HIGH",
         )
     cameras.add_argument("--gamma", type=float, default=2.2, help="values = light ** (1 / gamma)")
     cameras.add_argument("--view-difference", metavar="X", type=float, default=0.0, help="of gains")
     return parser
 
 
-def _fill(
-    arguments: argparse.Namespace, defaults: Mapping[str, object], *, used: bool, by: str
+def _set_defaults(
+    arguments: argparse.Namespace, defaults: Mapping[str, object], *, used: bool, other: str
 ) -> None:
-    """Put defaults in place; refuse arguments of the other kind of data."""
+    """Set arguments that were not given; refuse those of the other kind of data."""
     for name, default in defaults.items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, default)
         elif not used:
-            raise InputError(f"--{name}: not for {by}; leave it out")
+            raise InputError(f"{_option(name)}: not {other}; leave it out")
 
 
-def _expect(arguments: argparse.Namespace, name: str, least: int) -> None:
-    value = getattr(arguments, name)
-    if value < least:
-        raise InputError(f"--{name} {value}: expected at least {least}")
-
-
-def _as_range(name: str, values: Sequence[float]) -> Range:
-    if len(values) == 1:
-        return values[0]
-    if len(values) != 2:
+def _parse_range(name: str, values: Sequence[float]) -> float | tuple[float, float]:
+    if len(values) > 2:
         given = " ".join(map(str, values))
-        raise InputError(f"--{name.replace('_', '-')} {given}: expected one number or LOW HIGH")
-    return values[0], values[1]
+        raise InputError(f"{_option(name)} {given}: expected one number or LOW HIGH")
+    return values[0] if len(values) == 1 else (values[0], values[1])
 
 
-def _parse_size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    if not match:
-        raise InputError(f"--size {text}: expected rows x columns such as 540x960")
-    return int(match[1]), int(match[2])
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

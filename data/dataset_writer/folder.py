@@ -1,4 +1,4 @@
-"""Folders of captures in the layout of RS-GOPRO, written whole or not at all."""
+"""Data sets in the layout of RS-GOPRO on disk, written whole or not at all."""
 
 import os
 import shutil
@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from data.capture import CapturePair
-from data.files.images import prepare_output_folder, replacing, to_uint8, write_image
+from data.files.folders import prepare_output_folder, replacing
+from data.files.images import to_uint8, write_image
 from data.files.versions import find_versions
 from utils.errors import InputError
 
@@ -18,18 +19,10 @@ _DESCRIPTION = "dataset.json"
 
 
 class Run(BaseModel, extra="allow"):
-    """What `dataset.json` tells of a run that wrote sequences.
-
-    How all of them were made is in further fields.
-
-    Attributes:
-        split: where they are.
-        sequences: how each one was made, by name.
-        versions: of what made them.
-    """
+    """A run that wrote sequences, in `dataset.json`; extra fields apply to all of them."""
 
     split: str
-    sequences: dict[str, dict[str, Any]]
+    sequences: dict[str, dict[str, Any]]  # parameters by name
     versions: dict[str, Any]
 
 
@@ -39,42 +32,42 @@ class _Description(BaseModel):
 
 @contextmanager
 def new_dataset(output: Path) -> Iterator[Path]:
-    """Offer a hidden folder beside `output`, renamed to it where the block succeeds, else removed.
+    """Yield a hidden folder; rename it to `output` if the block succeeds, else remove it.
 
     Raises:
         InputError: `output` exists already or cannot be written.
     """
     if output.exists():
-        raise InputError(f"{output}: exists already; name a new folder, or remove it first")
-    with _hidden_folder(output) as making:
-        yield making
-        _move(making, output)
+        raise InputError(f"{output}: exists already; choose a new folder, or remove it first")
+    with _hidden_folder(output) as unfinished:
+        yield unfinished
+        _move(unfinished, output)
 
 
 @contextmanager
 def new_sequences(dataset: Path, split: str, names: Collection[str]) -> Iterator[Path]:
-    """Offer a folder for sequences of a split; where the block succeeds they are in `dataset`.
+    """Yield a hidden folder; if the block succeeds, move its sequences into a data set.
 
-    What the block makes there becomes the data set itself if there is none yet. To one that was
-    made here before, the sequences are added once all of them are complete, then their description.
+    A missing data set is created. To an existing one sequences are added first, then their
+    description.
 
     Args:
         dataset: the data set's folder.
         split: name of the folder inside it.
-        names: of the sequences that the block will make in `split`.
+        names: of the sequences that the block will write into `split`.
 
     Raises:
-        InputError: `dataset` was not made here, has one of the sequences already, or cannot be
-            written.
+        InputError: `dataset` is another kind of folder, already has one of the sequences, or
+            cannot be written.
     """
     if not dataset.exists():
-        with new_dataset(dataset) as making:
-            yield making
+        with new_dataset(dataset) as unfinished:
+            yield unfinished
         return
     if not read_runs(dataset):
         raise InputError(
-            f"{dataset}: exists already, and {_DESCRIPTION} tells of no sequences made there; "
-            "name a new folder, or remove it first"
+            f"{dataset}: exists already, and its {_DESCRIPTION} lists no sequences; choose a new "
+            "folder, or remove it first"
         )
     for name in names:
         if (dataset / split / name).exists():
@@ -82,17 +75,17 @@ def new_sequences(dataset: Path, split: str, names: Collection[str]) -> Iterator
                 f"{dataset / split / name}: exists already; choose another --split or folder, "
                 "or remove it first"
             )
-    with _hidden_folder(dataset) as making:
-        yield making
-        runs = [*read_runs(dataset), *read_runs(making)]
+    with _hidden_folder(dataset) as unfinished:
+        yield unfinished
+        runs = [*read_runs(dataset), *read_runs(unfinished)]
         prepare_output_folder(dataset / split)
         for name in names:
-            _move(making / split / name, dataset / split / name)
+            _move(unfinished / split / name, dataset / split / name)
         _write_runs(dataset, runs)
 
 
 def write_capture(sequence: Path, index: int, capture: CapturePair) -> None:
-    """Write a capture and its true frames, in order of their times, into a sequence's folder.
+    """Write a capture and its true frames, in order of time, into a sequence's folder.
 
     Raises:
         InputError: no space left or no permission.
@@ -108,13 +101,13 @@ def write_capture(sequence: Path, index: int, capture: CapturePair) -> None:
 def write_description(
     dataset: Path, split: str, sequences: Mapping[str, Mapping[str, Any]], **common: object
 ) -> None:
-    """Write `dataset.json`: how the captures were made, and by which versions of what.
+    """Write `dataset.json` of a new data set, with the versions of the code.
 
     Args:
         dataset: folder that holds the split.
-        split: where the sequences are.
-        sequences: how each one was made, by name.
-        common: how all of them were.
+        split: folder of the sequences.
+        sequences: parameters of each sequence, by name.
+        common: parameters of all of them.
 
     Raises:
         InputError: no space left or no permission.
@@ -124,10 +117,10 @@ def write_description(
 
 
 def read_runs(dataset: Path) -> list[Run]:
-    """The runs that wrote what a data set has, as its `dataset.json` tells.
+    """Read from `dataset.json` the runs whose sequences still exist.
 
     Returns:
-        Nothing where there is no such file, or another program's.
+        Empty if there is no such file, or it lists no runs.
 
     Raises:
         InputError: the file cannot be read.
@@ -144,9 +137,36 @@ def read_runs(dataset: Path) -> list[Run]:
     for run in runs:
         folder = dataset / run.split
         run.sequences = {
-            name: made for name, made in run.sequences.items() if (folder / name).exists()
+            name: settings for name, settings in run.sequences.items() if (folder / name).exists()
         }
     return [run for run in runs if run.sequences]
+
+
+def read_strengths(root: str | Path, split: str) -> dict[str, str]:
+    """Read the strength of the motion in each sequence of a split, as text for tables.
+
+    Args:
+        root: folder of the data set.
+        split: name of the folder inside it.
+
+    Returns:
+        Strengths such as "0.5", or "0.5-1" for a range, by sequence; sequences without are left
+        out.
+
+    Raises:
+        InputError: `dataset.json` cannot be read.
+    """
+    strengths = {
+        name: settings.get("strength")
+        for run in read_runs(Path(root))
+        if run.split == split
+        for name, settings in run.sequences.items()
+    }
+    return {
+        name: "-".join(f"{end:g}" for end in (value if isinstance(value, list) else [value]))
+        for name, value in strengths.items()
+        if value is not None
+    }
 
 
 def _write_runs(dataset: Path, runs: Sequence[Run]) -> None:
@@ -157,44 +177,18 @@ def _write_runs(dataset: Path, runs: Sequence[Run]) -> None:
 
 @contextmanager
 def _hidden_folder(output: Path) -> Iterator[Path]:
-    """A hidden folder beside `output`, removed after the block."""
+    """Yield a hidden folder beside `output` and remove it after the block."""
     place = output.resolve()
-    making = place.with_name(f".making-{place.name}.{os.getpid()}")
-    prepare_output_folder(making)
+    hidden = place.with_name(f".making-{place.name}.{os.getpid()}")
+    prepare_output_folder(hidden)
     try:
-        yield making
+        yield hidden
     finally:
-        shutil.rmtree(making, ignore_errors=True)
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
-def _move(made: Path, target: Path) -> None:
+def _move(source: Path, target: Path) -> None:
     try:
-        made.rename(target)
+        source.rename(target)
     except OSError as error:
         raise InputError(f"{target}: cannot be written: {error.strerror}") from error
-
-
-def read_strengths(root: str | Path, split: str) -> dict[str, str]:
-    """Strength of the motion in each sequence of a split of a data set, in words for tables.
-
-    Args:
-        root: folder with the `dataset.json` that `data.create_rs_dataset` writes.
-        split: name of the folder inside it.
-
-    Returns:
-        Strengths such as "0.5", or "0.5-1" where scenes were drawn from a range; nothing where
-        there is no such file, or where it tells none.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    runs = [run for run in read_runs(Path(root)) if run.split == split]
-    strengths = {
-        name: settings.get("strength") for run in runs for name, settings in run.sequences.items()
-    }
-    return {name: _in_words(value) for name, value in strengths.items() if value is not None}
-
-
-def _in_words(strength: float | list[float]) -> str:
-    ends = strength if isinstance(strength, list) else [strength]
-    return "-".join(f"{end:g}" for end in ends)

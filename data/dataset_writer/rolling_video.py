@@ -1,15 +1,15 @@
 """Dual reversed rolling-shutter captures from a high-frame-rate global-shutter video.
 
-A capture's readout lasts some intervals between frames. Every row of either scan collects the
-light of its own exposure, interpolated between frames; the true frames are the light at their
-instants. The video streams through: in memory are two frames and the captures under way.
+A readout spans several frame intervals. Each row of either scan integrates light over its own
+exposure, interpolated between frames; true frames are sharp. The video is streamed: memory holds
+two frames and the unfinished captures.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -17,131 +17,123 @@ from torch import Tensor
 from data.capture import CapturePair
 from data.simulator.imaging import Imaging
 from data.time_maps import scan_time
-from models.flow.interpolation import Flow, Interval, make_interval
+
+
+class FrameInterval(Protocol):
+    """Light between two neighbouring frames (`models.flow.interpolation.Interval`)."""
+
+    @property
+    def first(self) -> Tensor:
+        """(3, H, W) light of the earlier frame."""
+
+    @property
+    def speed(self) -> float:
+        """Motion between the frames in px."""
+
+    def light(self, positions: Tensor, top: int = 0) -> Tensor:
+        """Light (3, rows, W) of rows from `top` on at `positions` (rows,) in [0, 1]."""
+
+
+IntervalFactory = Callable[[tuple[Tensor, Tensor]], FrameInterval]
+"""Makes the interval between two frames (3, H, W) of image values."""
 
 
 @dataclass(frozen=True)
 class RollingSettings:
-    """How captures are laid over a video.
+    """Timing and imaging of captures made from a video."""
 
-    Attributes:
-        span: frames from the first instant of a readout to its last, at least 2.
-        step: frames between the beginnings of captures, at least 1.
-        times: instants of the true frames, each in [0, 1].
-        imaging: how the rolling-shutter images are exposed, without parallax; each capture has
-            noise of its own.
-    """
-
-    span: int
-    step: int
-    times: Sequence[float]
-    imaging: Imaging
+    span: int  # frames from the first instant of a readout to its last, at least 2
+    step: int  # frames between the beginnings of captures, at least 1
+    times: Sequence[float]  # instants of the true frames, each in [0, 1]
+    imaging: Imaging  # without parallax; noise differs between captures
 
     @property
     def margin(self) -> int:
-        """Intervals needed before and after a readout: exposures reach beyond it by half."""
+        """Intervals needed before and after a readout, for half an exposure."""
         return math.ceil(self.imaging.exposure / 2 * (self.span - 1))
 
     @property
-    def needed(self) -> int:
-        """Frames that one capture takes."""
+    def frames_needed(self) -> int:
+        """Frames of the video that one capture takes."""
         return self.span + 2 * self.margin
 
 
 @dataclass
 class VideoStatistics:
-    """What a pass over a video finds out.
-
-    Attributes:
-        frames: how many there were.
-        size: their rows and columns.
-        fastest: largest `Interval.speed`, in px between neighbouring frames.
-        fastest_at: number of the frame it began at.
-    """
+    """Statistics of a video, updated while it is streamed."""
 
     frames: int = 0
-    size: tuple[int, int] = (0, 0)
-    fastest: float = 0.0
-    fastest_at: int = 0
+    size: tuple[int, int] = (0, 0)  # rows and columns
+    max_speed: float = 0.0  # largest `FrameInterval.speed`
+    max_speed_at: int = 0  # index of the first frame of that interval
 
 
 class RolledCapture(NamedTuple):
-    """A capture and where it is from.
-
-    Attributes:
-        first_frame: number of the video's frame at t = 0.
-        capture: on the device of the frames, named by its number.
-    """
+    """A capture, named by its index, and the index of the video's frame at its t = 0."""
 
     first_frame: int
     capture: CapturePair
 
 
 def roll_captures(
-    frames: Iterable[Tensor], settings: RollingSettings, flow: Flow, statistics: VideoStatistics
+    frames: Iterable[Tensor],
+    settings: RollingSettings,
+    make_interval: IntervalFactory,
+    statistics: VideoStatistics,
 ) -> Iterator[RolledCapture]:
-    """Make captures while frames arrive, as many as fit into the video.
+    """Yield captures while frames arrive, as many as fit into the video.
 
     Args:
         frames: (3, H, W) image values in [0, 1], all of one size, of at least two rows.
-        settings: how captures are laid over them.
-        flow: motion between two frames.
-        statistics: counted up on the way.
+        settings: of the captures.
+        make_interval: interpolates between two frames.
+        statistics: updated on the way.
     """
-    under_way: list[_Readout] = []
-    made = 0
+    unfinished: list[_Readout] = []
+    started = 0
     for index, pair in enumerate(pairwise(_counted(frames, statistics))):
-        if index % settings.step == 0:
-            under_way.append(_Readout(index, settings, made))
-            made += 1
-        if not under_way:
+        starts = index % settings.step == 0
+        if not (starts or unfinished):
             continue
-        interval = make_interval(pair, settings.imaging, flow)
-        if interval.speed > statistics.fastest:
-            statistics.fastest, statistics.fastest_at = interval.speed, index
-        for readout in under_way:
+        interval = make_interval(pair)
+        if interval.speed > statistics.max_speed:
+            statistics.max_speed, statistics.max_speed_at = interval.speed, index
+        if starts:
+            unfinished.append(_Readout(index, settings, started, interval.first))
+            started += 1
+        for readout in unfinished:
             readout.add(index, interval)
-        if under_way[0].last_interval == index:
-            readout = under_way.pop(0)
+        if unfinished[0].last_interval == index:
+            readout = unfinished.pop(0)
             yield RolledCapture(readout.first_frame, readout.finish())
 
 
-class _Exposure(NamedTuple):
-    """When the rows of an image are exposed.
-
-    Attributes:
-        centres: (H,) middle of each row's exposure, in frames of the video.
-        length: of each, in intervals between frames; 0 for true frames, which are sharp.
-    """
-
-    centres: Tensor
-    length: float
-
-
 class _Readout:
-    """A capture that collects its light.
+    """A capture while its light is summed up, from `first_interval` to `last_interval`."""
 
-    Attributes:
-        first_interval: number of the first interval between frames that it needs.
-        first_frame: the frame at t = 0.
-        last_interval: number of the last interval that it needs.
-    """
-
-    def __init__(self, first_interval: int, settings: RollingSettings, number: int) -> None:
+    def __init__(
+        self, first_interval: int, settings: RollingSettings, number: int, like: Tensor
+    ) -> None:
+        """Set the exposures (centres (H,), length) in frame intervals; 0 long for true frames."""
         self.first_interval = first_interval
-        self.first_frame = first_interval + settings.margin
-        self.last_interval = first_interval + settings.needed - 2
+        self.first_frame = first_interval + settings.margin  # at t = 0
+        self.last_interval = first_interval + settings.frames_needed - 2
         self._settings = settings
         self._number = number
-        self._light = torch.empty(0)
-        self._exposures: list[_Exposure] = []
+        intervals, height = settings.span - 1, like.shape[1]
+        s = torch.arange(height, dtype=torch.float64) / (height - 1)
+        length = settings.imaging.exposure * intervals
+        rows = [(s, length), (1 - s, length)]
+        rows += [(torch.full_like(s, float(instant)), 0.0) for instant in settings.times]
+        self._exposures = [
+            (self.first_frame + intervals * instants, length) for instants, length in rows
+        ]
+        self._light = like.new_zeros((len(rows), *like.shape))
 
-    def add(self, index: int, interval: Interval) -> None:
-        """Collect what falls into interval number `index`, which follows the last one added."""
-        if not self._exposures:
-            self._begin(interval)
-        for target, exposure in enumerate(self._exposures):
-            for positions, weights in self._share(exposure, index, interval.speed):
+    def add(self, index: int, interval: FrameInterval) -> None:
+        """Add the light of interval `index`, which follows the last one added."""
+        for target, (centres, length) in enumerate(self._exposures):
+            for positions, weights in self._sample_exposure(centres, length, index, interval.speed):
                 rows = weights.nonzero()[:, 0].tolist()
                 if rows:
                     part = slice(rows[0], rows[-1] + 1)
@@ -149,7 +141,7 @@ class _Readout:
                     self._light[target, :, part] += weights[part, None].to(light) * light
 
     def finish(self) -> CapturePair:
-        """The capture, once the last interval is added."""
+        """Return the capture after the last interval was added."""
         imaging = self._settings.imaging
         imaging = replace(imaging, noise_seed=imaging.noise_seed + self._number)
         pair = imaging.record(self._light[:2])
@@ -162,27 +154,13 @@ class _Readout:
             truth_times=torch.tensor(self._settings.times, dtype=torch.float32).to(pair.device),
         )
 
-    def _begin(self, interval: Interval) -> None:
-        """Lay out the images to sum up: both scans, then the true frames."""
-        times, intervals = self._settings.times, self._settings.span - 1
-        height = interval.first.shape[1]
-        s = torch.arange(height, dtype=torch.float64) / (height - 1)
-        length = self._settings.imaging.exposure * intervals
-        rows = [(s, length), (1 - s, length)]
-        rows += [(torch.full_like(s, float(instant)), 0.0) for instant in times]
-        self._exposures = [
-            _Exposure(self.first_frame + intervals * instants, length) for instants, length in rows
-        ]
-        self._light = interval.first.new_zeros((len(rows), *interval.first.shape))
-
-    def _share(
-        self, exposure: _Exposure, index: int, speed: float
+    def _sample_exposure(
+        self, centres: Tensor, whole: float, index: int, speed: float
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """What an image takes of interval number `index`: positions (H,) of its rows, and weights.
+        """Yield instants (H,) of an exposure within interval `index`, and their weights (H,).
 
-        Of an exposure it takes as many instants as pixels pass meanwhile.
+        There is one instant per pixel of motion.
         """
-        centres, whole = exposure
         if not whole:
             own = centres.floor().clamp(self.first_interval, self.last_interval)
             yield centres, (own == index).double()

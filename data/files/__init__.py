@@ -1,1 +1,1 @@
-"""Formats and folders on disk."""
+"""Image and video files, and output folders."""

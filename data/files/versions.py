@@ -1,4 +1,4 @@
-"""What ran: versions of Python, of packages and of the code."""
+"""Versions of Python, packages and the code."""
 
 import platform
 import subprocess
@@ -12,9 +12,9 @@ _PACKAGES = ("torchvision", "numpy", "opencv-python", "pydantic", "safetensors")
 
 
 def find_versions() -> dict[str, str]:
-    """Versions of Python, the packages that matter, and the code's git commit if it has one."""
+    """Versions of Python and the main packages, the command, and the git commit if there is one."""
     found = {"command": " ".join(sys.argv), "python": platform.python_version()}
-    found["torch"] = str(torch.__version__)  # with its build, such as +cu130
+    found["torch"] = str(torch.__version__)  # with the build, such as +cu130
     for package in _PACKAGES:
         try:
             found[package] = version(package)

@@ -1,1 +1,1 @@
-"""Random scenes, rendered exactly by both shutters."""
+"""Random scenes with exact rolling-shutter images, global-shutter frames and flows."""

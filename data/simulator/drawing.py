@@ -1,7 +1,7 @@
 """Random scenes of moving photos.
 
-A scene is a photo under a moving camera, and cut-outs of other photos that move by themselves. The
-background continues beyond its photo as mirror images, so the frame never shows emptiness.
+A scene is a photo under a moving camera, with cut-outs of other photos that move on their own. The
+background continues beyond its photo by reflection.
 """
 
 import math
@@ -25,11 +25,11 @@ from data.simulator.trajectories import (
 )
 from utils.errors import InputError
 
-_REFERENCE_AREA = 540 * 960  # frame for which sizes of objects are stated, px
+_REFERENCE_AREA = 540 * 960  # px, of the frame for which object sizes are stated
 _OBJECT_SIZES = (80.0, 260.0)  # px across
-_LARGEST_REDUCTION = 3  # of photos that are larger than what they fill
-_BACKGROUND_SCALES = (0.6, 1.25)  # texture pixels per frame pixel, sharp and free of aliasing
-_IMAGING = 4  # last word of the seeds of what imaging draws, apart from all else
+_MAX_REDUCTION = 3  # of photos
+_BACKGROUND_SCALES = (0.6, 1.25)  # texture pixels per frame pixel: neither blurred nor aliased
+_IMAGING = 4  # last word of the imaging seeds: independent of all other draws
 _LIMITS = {
     "height": (2, math.inf),
     "width": (1, math.inf),
@@ -46,52 +46,37 @@ RANGE_LIMITS = {
     "shot_noise": (0, 1),
     "read_noise": (0, 1),
 }
-"""Least and largest value of the settings that may be a range to draw from."""
+"""Minimum and maximum of the settings that may be a range to draw from."""
 
 Range = float | tuple[float, float]
-"""One number, or (low, high) to draw from for each scene."""
+"""One number, or a range (low, high) to draw from per scene."""
 
 
 @dataclass(frozen=True)
 class SceneSettings:
-    """What scenes to draw.
+    """Distribution of the scenes to draw; a `Range` is drawn from per scene."""
 
-    Attributes:
-        height: sensor rows, at least 2.
-        width: sensor columns.
-        camera_motion: longest translation of the camera over the readout at strength 1, in px;
-            rotation, zoom and perspective grow with it.
-        object_motion: longest translation of an object, on top of the camera's, in px.
-        acceleration: largest deviation of either from uniform translation, in px.
-        max_objects: a scene has 0 to this many objects.
-        strength: scales all motion, 0 to 10; a (low, high) range is drawn from for each scene.
-        exposure: share of the readout over which each row collects light, 0 to 1; or a range.
-        gamma: image values are light ** (1 / gamma), 1 to 10; matters only to what follows.
-        shot_noise: standard deviation at white, as a share of white, in light; or a range.
-        read_noise: standard deviation at black, likewise; or a range.
-        view_difference: largest difference of the gains of t2b and b2t in any channel, 0 to 1.
-        parallax: (x, y) px by which all stands further right and down in b2t than in t2b.
-    """
-
-    height: int = 540
-    width: int = 960
+    height: int = 540  # sensor rows, at least 2
+    width: int = 960  # sensor columns
+    # Longest translations over the readout at strength 1, in px: of the camera (rotation, zoom and
+    # perspective are proportional), and of objects relative to the background.
     camera_motion: float = 60.0
     object_motion: float = 90.0
-    acceleration: float = 12.0
+    acceleration: float = 12.0  # largest deviation of either from uniform translation, in px
     max_objects: int = 4
-    strength: Range = 1.0
-    exposure: Range = 0.0
-    gamma: float = 2.2
-    shot_noise: Range = 0.0
-    read_noise: Range = 0.0
-    view_difference: float = 0.0
-    parallax: tuple[float, float] = (0.0, 0.0)
+    strength: Range = 1.0  # scales all motion, 0 to 10
+    exposure: Range = 0.0  # exposure time of each row as a share of the readout, 0 to 1
+    gamma: float = 2.2  # image values are light ** (1 / gamma), 1 to 10
+    shot_noise: Range = 0.0  # standard deviation at white, as a share of white in light, 0 to 1
+    read_noise: Range = 0.0  # standard deviation at black, likewise
+    view_difference: float = 0.0  # largest difference of gains between t2b and b2t, 0 to 1
+    parallax: tuple[float, float] = (0.0, 0.0)  # (x, y) px, content of b2t right and below t2b's
 
     def __post_init__(self) -> None:
         """Check the ranges.
 
         Raises:
-            InputError: naming the setting, what was expected and what was given.
+            InputError: a setting is out of range.
         """
         for name, (lowest, highest) in (_LIMITS | RANGE_LIMITS).items():
             value = getattr(self, name)
@@ -104,11 +89,9 @@ class SceneSettings:
             raise InputError(f"scene: parallax must be (x, y) in px, got {self.parallax}")
 
     def range_of(self, name: str) -> tuple[float, float]:
-        """Lowest and highest value of a setting."""
+        """(low, high) of a setting; equal for a single number."""
         value = getattr(self, name)
-        if isinstance(value, (int, float)):
-            return value, value
-        low, high = value
+        low, high = (value, value) if isinstance(value, (int, float)) else value
         return low, high
 
 
@@ -118,16 +101,16 @@ def draw_scene(
     """Draw a random scene; the same seed gives the same scene, bit for bit.
 
     Args:
-        textures: photos (3, h, w) RGB, uint8 or float32 in [0, 1] (`load_textures`); objects show
-            other photos than the background where there are several.
-        settings: sensor size and amount of motion.
+        textures: (3, h, w) RGB, uint8 or float32 in [0, 1] (`load_textures`); with several of
+            them, objects show others than the background.
+        settings: distribution of the scenes.
         seed: anything that seeds `numpy.random.default_rng`.
 
     Raises:
         InputError: there are no textures.
     """
     if not textures:
-        raise InputError("scene: expected at least one photo to draw scenes from, got none")
+        raise InputError("scene: expected at least one photo, got none; add photos or textures")
     rng = np.random.default_rng(seed)
     strength = rng.uniform(*settings.range_of("strength"))
     camera = draw_camera_motion(
@@ -147,7 +130,7 @@ def draw_scene(
 
 
 def draw_imaging(settings: SceneSettings, seed: int | Sequence[int]) -> Imaging:
-    """Draw the two cameras, apart from the scene, which is the same by any of them."""
+    """Draw the imaging of a scene, independently of its content."""
     words = tuple(seed) if isinstance(seed, Sequence) else (seed,)
     rng = np.random.default_rng((*words, _IMAGING))
     spread = settings.view_difference / 2
@@ -164,7 +147,7 @@ def draw_imaging(settings: SceneSettings, seed: int | Sequence[int]) -> Imaging:
 
 
 def _draw_background(photo: Tensor, settings: SceneSettings, rng: np.random.Generator) -> Layer:
-    """A window of a photo, somewhat larger than the frame, slightly turned."""
+    """Cut a window out of a photo, larger than the frame and slightly rotated."""
     reduction = _draw_reduction(photo, settings.height, settings.width, rng)
     fit = min(photo.shape[1] / settings.height, photo.shape[2] / settings.width)
     low, high = _BACKGROUND_SCALES
@@ -179,7 +162,7 @@ def _draw_background(photo: Tensor, settings: SceneSettings, rng: np.random.Gene
 def _draw_object(
     photo: Tensor, settings: SceneSettings, strength: float, rng: np.random.Generator
 ) -> Layer:
-    """A cut-out of a photo with its own motion, somewhere in the frame at t = 1/2."""
+    """Cut an object out of a photo; it is at a random place in the frame at t = 1/2."""
     frame_scale = math.sqrt(settings.height * settings.width / _REFERENCE_AREA)
     sizes = frame_scale * rng.uniform(*_OBJECT_SIZES, size=2)
     height, width = (max(8, round(size)) for size in sizes)
@@ -199,6 +182,6 @@ def _draw_object(
 
 
 def _draw_reduction(photo: Tensor, height: int, width: int, rng: np.random.Generator) -> int:
-    """A factor by which the photo may be reduced and still fill `height` x `width`."""
-    fit = min(photo.shape[1] // height, photo.shape[2] // width, _LARGEST_REDUCTION)
+    """Draw a factor by which the photo may be reduced and still fill `height` x `width`."""
+    fit = min(photo.shape[1] // height, photo.shape[2] // width, _MAX_REDUCTION)
     return int(rng.integers(1, max(1, fit) + 1))

@@ -1,4 +1,4 @@
-"""How the two cameras turn light into images: exposure, noise, gains, parallax, transfer curve."""
+"""Imaging by the two cameras: exposure, noise, gains, parallax, transfer curve."""
 
 from dataclasses import dataclass
 
@@ -6,40 +6,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Gains = tuple[tuple[float, float, float], tuple[float, float, float]]
-
-EQUAL_GAINS: Gains = ((1.0, 1.0, 1.0), (1.0, 1.0, 1.0))
+RGB = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class Imaging:
-    """The cameras of a capture; by default they are ideal: equal, noiseless, infinitely fast.
+    """The cameras of a capture; ideal by default: equal, noiseless, without exposure time.
 
-    Light is linear, from 0 to 1 at white.
-
-    Attributes:
-        exposure: share of the readout, 0 to 1, over which each row collects light; its instant is
-            the middle of that.
-        gamma: image values are light ** (1 / gamma).
-        shot_noise: standard deviation of white, as light; it falls with the root of the light.
-        read_noise: standard deviation that everything has besides, as light.
-        gains: factors of light for R, G and B in t2b and in b2t.
-        parallax: (x, y) px by which all stands further right and down in b2t than in t2b; frames
-            are seen from halfway between.
-        noise_seed: decides the noise.
+    Light is linear, 0 at black and 1 at white; image values are light ** (1 / gamma).
     """
 
-    exposure: float = 0.0
+    exposure: float = 0.0  # of each row as a share of the readout, centred on the row's instant
     gamma: float = 2.2
-    shot_noise: float = 0.0
-    read_noise: float = 0.0
-    gains: Gains = EQUAL_GAINS
-    parallax: tuple[float, float] = (0.0, 0.0)
+    shot_noise: float = 0.0  # standard deviation at white, in light; proportional to its root
+    read_noise: float = 0.0  # standard deviation at any light, in light
+    gains: tuple[RGB, RGB] = ((1.0, 1.0, 1.0), (1.0, 1.0, 1.0))  # of light in t2b and b2t
+    parallax: tuple[float, float] = (0.0, 0.0)  # (x, y) px, content of b2t right and below t2b's
     noise_seed: int = 0
 
     @property
     def is_ideal(self) -> bool:
-        """Whether an image holds just what is there at its rows' instants."""
+        """Whether images are sharp, noiseless, of equal gain and without parallax."""
         return self == Imaging(gamma=self.gamma, noise_seed=self.noise_seed)
 
     @property
@@ -49,25 +36,25 @@ class Imaging:
         return (-x / 2, -y / 2), (x / 2, y / 2)
 
     def instants(self, middle: Tensor, count: int) -> Tensor:
-        """Instants (count, ...), evenly spread over exposures around `middle` (...)."""
+        """Instants (count, ...) evenly spread over exposures centred on `middle` (...)."""
         shares = (torch.arange(count, dtype=torch.float64) + 0.5) / count - 0.5
         offsets = (self.exposure * shares).to(middle).reshape(-1, *([1] * middle.ndim))
         return middle + offsets
 
     def to_light(self, values: Tensor) -> Tensor:
-        """Light of image values in [0, 1]."""
+        """Convert image values in [0, 1] to light."""
         return values**self.gamma
 
     def to_values(self, light: Tensor) -> Tensor:
-        """Image values in [0, 1] of light; what is brighter than white is white."""
+        """Convert light to image values in [0, 1]; light above white is clipped."""
         return light.clamp(0, 1) ** (1 / self.gamma)
 
     def record(self, light: Tensor, *, corner: tuple[int, int] = (0, 0)) -> Tensor:
-        """What the two sensors make of the light that reaches them.
+        """Apply gains, noise and transfer curve to the light of both sensors.
 
         Args:
             light: (2, 3, H, W) mean light during the exposures of t2b and b2t.
-            corner: sensor row and column of the first pixel; each has noise of its own.
+            corner: sensor row and column of the first pixel; part of the noise seed.
 
         Returns:
             (2, 3, H, W) image values in [0, 1].

@@ -1,4 +1,4 @@
-"""Textured planes that move through a scene, and how they are sampled."""
+"""Textured planes that move through a scene, and their sampling."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from data.simulator.trajectories import Motion, apply, inverse
 
 
 class Window(NamedTuple):
-    """A rectangle of pixels; in the sensor's coordinates it may reach beyond the frame."""
+    """A rectangle of sensor pixels; it may reach beyond the frame."""
 
     top: int
     left: int
@@ -19,7 +19,7 @@ class Window(NamedTuple):
     width: int
 
     def within(self, outer: "Window") -> tuple[slice, slice]:
-        """The rows and columns of `outer` that this window takes up."""
+        """Rows and columns of this window relative to `outer`."""
         top, left = self.top - outer.top, self.left - outer.left
         return slice(top, top + self.rows), slice(left, left + self.width)
 
@@ -29,8 +29,8 @@ class Layer:
     """A textured plane that moves through a scene.
 
     Attributes:
-        texture: float32 in [0, 1]; (3, h, w) RGB for a background without end, which continues as
-            mirror images, or (4, h, w) RGB and opacity for an object, transparent beyond.
+        texture: float32 in [0, 1]; (3, h, w) RGB for a background, continued by reflection, or
+            (4, h, w) RGB and opacity for an object, transparent outside.
         placement: (3, 3) float64 homography from the plane's own coordinates to texture pixels.
         motion: from the plane's own coordinates to the scene's.
     """
@@ -41,7 +41,7 @@ class Layer:
 
     @property
     def is_object(self) -> bool:
-        """Whether the layer ends at an outline."""
+        """Whether the layer is an object, not the background."""
         return self.texture.shape[0] == 4
 
     def from_scene(self, times: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ class Layer:
 
         Args:
             homographies: (K, rows, 3, 3) float64 from sensor to texture pixels.
-            window: the part of the sensor to sample, with as many rows.
+            window: part of the sensor to sample, with as many rows.
 
         Returns:
             (K, C, rows, width) bilinear samples, on the texture's device.
@@ -62,7 +62,7 @@ class Layer:
         normalise = [[2 / (width - 1), 0, -1], [0, 2 / (height - 1), -1], [0, 0, 1]]
         rows = torch.arange(window.top, window.top + window.rows, dtype=torch.float64)
         per_row = torch.tensor(normalise, dtype=torch.float64) @ homographies
-        # Along a row numerators and denominator are linear in the column: start + slope * column.
+        # Along a row numerators and denominator are linear: start + slope * column.
         start = per_row[..., 1] * rows[:, None] + per_row[..., 2]
         lines = torch.stack((start, per_row[..., 0])).float().to(self.texture.device)
         columns = torch.arange(window.left, window.left + window.width).to(lines)
@@ -83,14 +83,11 @@ class Layer:
         return F.grid_sample(self.texture[None, 3:], grid, align_corners=True)[0, 0]
 
     def footprint(self, homographies: Tensor, window: Window) -> Window | None:
-        """The part of `window` that the layer can cover in any of the images.
+        """Bounding box, within `window`, of the layer in all images; None if there is no overlap.
 
         Args:
             homographies: (K, rows, 3, 3) float64 from sensor to texture pixels, per row.
-            window: the part of the sensor in question.
-
-        Returns:
-            A window inside the given one, or None where the layer misses it.
+            window: part of the sensor.
         """
         if not self.is_object:
             return window

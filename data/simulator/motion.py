@@ -1,4 +1,4 @@
-"""Exact motion of what a simulated scene shows: between instants, and to where it is exposed."""
+"""Exact motion in simulated scenes: between instants, and to where points are exposed."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,37 +9,25 @@ from torch import Tensor
 from data.simulator.layers import Layer, Window
 from data.simulator.trajectories import apply, exposed_positions, inverse, shift_and_scale
 
-_ROUNDING = 1e-6  # px by which a point may miss the frame
+_TOLERANCE = 1e-6  # px outside the frame
 
 
 class SceneMotion(NamedTuple):
-    """Where the points seen at one instant are at another.
+    """Motion of the points seen at one instant to another."""
 
-    Attributes:
-        flow: (2, rows, width) float32 displacement (dx, dy) in pixels of the point seen at each
-            pixel.
-        visible: (1, rows, width) float32, 1 where that point is seen at the other instant, too:
-            inside the frame and not behind a nearer layer; else 0.
-    """
-
-    flow: Tensor
-    visible: Tensor
+    flow: Tensor  # (2, rows, width) float32 displacement (dx, dy) in pixels
+    visible: Tensor  # (1, rows, width) float32, 1 where visible at the other instant, else 0
 
 
 class PixelGrid(NamedTuple):
-    """Sensor positions at which motion is asked for: centres of square blocks of pixels.
-
-    Attributes:
-        window: pixels of the sensor.
-        stride: rows and columns of a block.
-    """
+    """Sensor positions at which motion is computed: centres of square blocks of pixels."""
 
     window: Window
-    stride: int
+    stride: int  # rows and columns of a block
 
     @property
     def blocks(self) -> Window:
-        """The blocks as pixels of a coarser sensor of their own.
+        """The blocks as pixels of a coarser sensor.
 
         Raises:
             ValueError: they do not fill the window.
@@ -73,22 +61,22 @@ def motion_between(
     grid: PixelGrid,
     frame: tuple[int, int],
 ) -> SceneMotion:
-    """Motion of the points seen at one instant to their places at another.
+    """Compute the motion of the points seen at one instant to another.
 
     Args:
         layers: back to front.
         start: (L, 3, 3) float64 homographies from the sensor to each layer's texture.
         end: the same at the other instant.
-        owner: (rows, width) number of the layer seen at each position of the grid.
-        grid: which positions.
-        frame: (rows, columns) of the sensor, beyond which nothing is seen.
+        owner: (rows, width) index of the layer seen at each position of the grid.
+        grid: sensor positions.
+        frame: (rows, columns) of the sensor.
     """
     pixels = grid.centres(owner.device)
     start, end = start.to(pixels), end.to(pixels)
     forth = (inverse(end) @ start)[owner]
     arrival = apply(forth, pixels)
     last = arrival.new_tensor((frame[1] - 1, frame[0] - 1))
-    visible = ((arrival >= -_ROUNDING) & (arrival <= last + _ROUNDING)).all(-1)
+    visible = ((arrival >= -_TOLERANCE) & (arrival <= last + _TOLERANCE)).all(-1)
     for number, layer in enumerate(layers[1:], start=1):
         covered = layer.opacity(apply(end[number], arrival)) > 0.5
         visible &= ~(covered & (owner < number))
@@ -103,15 +91,15 @@ def flows_to_exposures(
     grid: PixelGrid,
     height: int,
 ) -> Tensor:
-    """Displacements from frames to where the same points are exposed in t2b and in b2t.
+    """Compute displacements from frames to where the same points are exposed in t2b and b2t.
 
     Args:
         points: (L, T, 3, 3) float64 homographies from the sensor to each layer's texture at the
             frames' instants.
         tables: for t2b and b2t, L homographies (I, 3, 3) from texture to image at the
             `EXPOSURE_INSTANTS`.
-        owner: (T, rows, width) number of the layer seen at each position of the grid.
-        grid: which positions.
+        owner: (T, rows, width) index of the layer seen at each position of the grid.
+        grid: sensor positions.
         height: sensor rows.
 
     Returns:

@@ -1,7 +1,7 @@
-"""Textures without photos: noise, warped stripes and checkers, shapes, blocks of glyphs.
+"""Procedural textures: noise, warped stripes and checkers, shapes, blocks of glyphs.
 
 They vary contrast, scale and repetition more than a few photos do. A texture is a function of its
-number alone.
+number.
 """
 
 import math
@@ -13,13 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _HEIGHT, _WIDTH = 720, 1080
-_EDGE_WIDTH = 1.5  # px over which stripes and checkers change colour
-_GLYPH = (7, 5)  # cells of a glyph, rows and columns
-_GRAIN = 0.04  # amplitude of the noise laid over flat colours
+_EDGE_WIDTH = 1.5  # px, antialiasing of stripes, checkers and outlines
+_OUTLINE_MARGIN = 2.0  # empty px around an outline
+_GLYPH = (7, 5)  # rows and columns of cells
+_MAX_GRAIN = 0.04  # amplitude of the noise on flat colours
 
 
 def draw_textures(count: int) -> list[Tensor]:
-    """The first `count` textures, (3, 720, 1080) RGB uint8; every fourth is of the same kind."""
+    """Draw the first `count` textures, (3, 720, 1080) RGB uint8, of four kinds in turn."""
     textures = []
     for number in range(count):
         rng = np.random.default_rng(number)
@@ -29,7 +30,7 @@ def draw_textures(count: int) -> list[Tensor]:
 
 
 def _clouds(rng: np.random.Generator) -> Tensor:
-    """Two fields of noise in three colours."""
+    """Draw two fields of noise in three colours."""
     first, second, third = _colours(rng, 3)
     roughness = rng.uniform(0.5, 0.85)
     mixture = torch.lerp(first, second, _contrast(_noise(rng, 1, 9, roughness), rng))
@@ -37,7 +38,7 @@ def _clouds(rng: np.random.Generator) -> Tensor:
 
 
 def _repetition(rng: np.random.Generator) -> Tensor:
-    """Warped stripes or checkers in two colours."""
+    """Draw warped stripes or checkers in two colours."""
     y, x = torch.meshgrid(torch.arange(_HEIGHT), torch.arange(_WIDTH), indexing="ij")
     angle, period = rng.uniform(0, math.pi), math.exp(rng.uniform(math.log(10), math.log(90)))
     warp = period * rng.uniform(0, 3)
@@ -52,7 +53,7 @@ def _repetition(rng: np.random.Generator) -> Tensor:
 
 
 def _shapes(rng: np.random.Generator) -> Tensor:
-    """Many silhouettes on a gradient, those behind larger."""
+    """Draw silhouettes on a gradient, large ones behind small ones."""
     top, bottom = _colours(rng, 2)
     image = torch.lerp(top, bottom, torch.linspace(0, 1, _HEIGHT)[:, None].expand(-1, _WIDTH))
     image = image + _grain(rng)
@@ -66,7 +67,7 @@ def _shapes(rng: np.random.Generator) -> Tensor:
 
 
 def _print(rng: np.random.Generator) -> Tensor:
-    """Columns of random glyphs of several sizes, like a printed page."""
+    """Draw lines of random glyphs of several sizes, like a printed page."""
     paper, ink = _colours(rng, 2)
     cover = torch.zeros(_HEIGHT, _WIDTH)
     row = 0
@@ -106,12 +107,12 @@ def _noise(rng: np.random.Generator, first: int, last: int, roughness: float) ->
 
 
 def _contrast(noise: Tensor, rng: np.random.Generator) -> Tensor:
-    """Noise turned into shares in [0, 1], soft to hard."""
+    """Map noise to [0, 1] by a sigmoid of random steepness."""
     return torch.sigmoid(rng.uniform(0.7, 4) * noise)
 
 
 def _grain(rng: np.random.Generator) -> Tensor:
-    return _GRAIN * rng.random() * _noise(rng, 5, 9, 1.0)
+    return _MAX_GRAIN * rng.random() * _noise(rng, 5, 9, 1.0)
 
 
 def _colours(rng: np.random.Generator, count: int) -> Tensor:
@@ -127,9 +128,6 @@ def _colours(rng: np.random.Generator, count: int) -> Tensor:
 
 _KINDS = (_clouds, _repetition, _shapes, _print)
 
-_EDGE_WIDTH = 1.5  # px over which an outline fades out
-_MARGIN = 2.0  # px kept empty around an outline
-
 
 def draw_outline(rng: np.random.Generator, height: int, width: int) -> Tensor:
     """Draw a random antialiased silhouette: a blob, an ellipse, a polygon or a bar.
@@ -139,13 +137,13 @@ def draw_outline(rng: np.random.Generator, height: int, width: int) -> Tensor:
     """
     y = torch.arange(height)[:, None] - (height - 1) / 2
     x = torch.arange(width)[None, :] - (width - 1) / 2
-    radii = (width / 2 - _MARGIN, height / 2 - _MARGIN)
+    radii = (width / 2 - _OUTLINE_MARGIN, height / 2 - _OUTLINE_MARGIN)
     draw = _OUTLINES[rng.integers(len(_OUTLINES))]
     return (0.5 - draw(rng, x, y, radii) / _EDGE_WIDTH).clamp(0, 1)
 
 
 def _blob(rng: np.random.Generator, x: Tensor, y: Tensor, radii: tuple[float, float]) -> Tensor:
-    """A circle stretched to `radii` whose radius undulates with the direction."""
+    """A circle stretched to `radii` whose radius varies with the direction."""
     angle = torch.atan2(y / radii[1], x / radii[0])
     undulation = torch.zeros_like(angle)
     for frequency in range(2, 7):
@@ -177,7 +175,7 @@ def _polygon(rng: np.random.Generator, x: Tensor, y: Tensor, radii: tuple[float,
 
 
 def _bar(rng: np.random.Generator, x: Tensor, y: Tensor, radii: tuple[float, float]) -> Tensor:
-    """A bar along the longer side, its ends rounded."""
+    """A bar with rounded ends along the longer side."""
     half_length, half_width = max(radii), min(radii) * rng.uniform(0.15, 0.4)
     along, across = (x.abs(), y.abs()) if radii[0] >= radii[1] else (y.abs(), x.abs())
     beyond = (along - (half_length - half_width)).clamp(min=0)

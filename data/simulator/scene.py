@@ -1,7 +1,7 @@
 """Moving layers under a moving camera, imaged exactly by either shutter.
 
-Every row of an image is sampled at its own exposure instant: rolling-shutter images and
-global-shutter frames come from the same code and differ only in the instants asked for.
+Each row of an image is sampled at its own exposure instant: rolling-shutter images and
+global-shutter frames use the same code with other instants.
 """
 
 import math
@@ -18,20 +18,23 @@ from data.simulator.motion import PixelGrid, SceneMotion, flows_to_exposures, mo
 from data.simulator.trajectories import EXPOSURE_INSTANTS, Motion, apply, inverse, shift_and_scale
 from data.time_maps import scan_time
 
-_AT_ONCE = 8  # images of one exposure that are held in memory
+_MAX_IMAGES_AT_ONCE = 8  # of one exposure
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A camera moving past layers; it can be imaged at any instants.
+    """A camera moving past layers, to be imaged at any instants.
+
+    Methods that image part of the frame take its `window`, which may reach beyond the frame; by
+    default they image the whole frame.
 
     Attributes:
         height: sensor rows.
         width: sensor columns.
         camera: motion from sensor coordinates, their origin at the frame's centre, to the scene's.
         layers: back to front; the first one is the background.
-        imaging: how the rolling-shutter images are exposed; true frames are always sharp, without
-            noise, and seen from between the two views.
+        imaging: of the rolling-shutter images; true frames are sharp and noiseless, seen from
+            halfway between the two views.
     """
 
     height: int
@@ -40,38 +43,37 @@ class Scene:
     layers: tuple[Layer, ...]
     imaging: Imaging = Imaging()
 
+    @property
+    def frame(self) -> Window:
+        """The whole sensor."""
+        return Window(0, 0, self.height, self.width)
+
     def to(self, device: torch.device | str) -> "Scene":
-        """The scene with its textures on `device`, where its images will be made."""
+        """Move the textures to `device`, where images will be computed."""
         layers = tuple(replace(layer, texture=layer.texture.to(device)) for layer in self.layers)
         return replace(self, layers=layers)
 
     def render(
         self,
         instants: Tensor,
+        window: Window | None = None,
         *,
-        top: int = 0,
-        left: int = 0,
-        width: int | None = None,
         shift: tuple[float, float] = (0.0, 0.0),
     ) -> Tensor:
         """Image the scene with an ideal camera, each row at its own instant.
 
-        A part of the frame comes out as it does in the whole frame, pixel by pixel.
-
         Args:
-            instants: (K, rows) exposure instants of consecutive sensor rows, for K images.
-            top: sensor row of the first one; rows and columns beyond the frame are imaged too.
-            left: sensor column of the first column.
-            width: number of columns; up to the frame's right edge by default.
-            shift: (x, y) px by which everything is displaced in the images.
+            instants: (K, rows) exposure instants of the window's rows, for K images.
+            window: see the class; pixels equal those of the whole frame.
+            shift: (x, y) px by which the content of the images is displaced.
 
         Returns:
             (K, 3, rows, width) RGB float32 in [0, 1], on the scene's device.
 
         Raises:
-            ValueError: the images would be empty.
+            ValueError: the window is empty.
         """
-        window = self._window(top, left, instants.shape[1], width)
+        window = self._check_window(window)
         background = self.layers[0]
         to_sensor = shift_and_scale((-shift[0], -shift[1]))
         images = background.sample(self._to_texture(background, instants) @ to_sensor, window)
@@ -82,43 +84,36 @@ class Scene:
     def capture(
         self,
         times: Sequence[float] | Tensor,
+        window: Window | None = None,
         *,
-        top: int = 0,
-        left: int = 0,
-        rows: int | None = None,
-        width: int | None = None,
         with_flows: bool = False,
         flow_stride: int = 1,
         name: str = "simulated",
     ) -> CapturePair:
-        """Image the scene, or a part of the frame, with both rolling shutters and a global one.
+        """Image the scene with both rolling shutters and a global one.
 
         Args:
             times: instants of the global-shutter frames, each in [0, 1].
-            top: sensor row of the first row.
-            left: sensor column of the first column.
-            rows: number of rows; up to the frame's last by default.
-            width: number of columns; up to the frame's right edge by default.
+            window: see the class.
             with_flows: whether to add `truth_flows`, exact to 0.01 px: displacements to where each
-                pixel's point is mid-exposure, hidden there or not, inside the frame or not.
-            flow_stride: asks for flows only at the centres of blocks of so many rows and columns,
-                which must fill the window; flows stay in pixels of the sensor.
-            name: the capture's name.
+                pixel's point is mid-exposure, also where it is occluded or outside the frame.
+            flow_stride: rows and columns of the blocks at whose centres flows are computed, in
+                pixels of the sensor; blocks must fill the window.
+            name: of the capture.
 
         Raises:
             InputError: `with_flows`, and content moves about as fast as the scan.
-            ValueError: the images would be empty, or blocks do not fill the window.
+            ValueError: the window is empty, or blocks do not fill it.
         """
-        window = self._window(top, left, rows, width)
-        s = scan_time(self.height, rows=window.rows, top=top)
+        window = self._check_window(window)
+        s = scan_time(self.height, rows=window.rows, top=window.top)
         instants = torch.as_tensor(times, dtype=torch.float32, device="cpu")
         frames = instants[:, None].expand(-1, window.rows)
         scans = torch.stack((s, 1 - s))
         if self.imaging.is_ideal:
-            images = self.render(torch.cat((scans, frames)), top=top, left=left, width=window.width)
+            images = self.render(torch.cat((scans, frames)), window)
         else:
-            truth = self.render(frames, top=top, left=left, width=window.width)
-            images = torch.cat((self._expose(scans, window), truth))
+            images = torch.cat((self._expose(scans, window), self.render(frames, window)))
         return CapturePair(
             t2b=images[0],
             b2t=images[1],
@@ -131,35 +126,23 @@ class Scene:
             ),
         )
 
-    def motion(
-        self,
-        start: float,
-        end: float,
-        *,
-        top: int = 0,
-        left: int = 0,
-        rows: int | None = None,
-        width: int | None = None,
-    ) -> SceneMotion:
+    def motion(self, start: float, end: float, window: Window | None = None) -> SceneMotion:
         """Exact motion from the global-shutter frame at `start` to the one at `end`.
 
         Args:
-            start: instant in [0, 1] at whose pixels the motion begins.
+            start: instant in [0, 1] of the pixels.
             end: instant in [0, 1].
-            top: sensor row of the first row.
-            left: sensor column of the first column.
-            rows: number of rows; up to the frame's last by default.
-            width: number of columns; up to the frame's right edge by default.
+            window: see the class.
 
         Returns:
             Flow and visibility, (2, rows, width) and (1, rows, width), on the scene's device.
 
         Raises:
-            ValueError: an instant lies outside [0, 1], or nothing would be returned.
+            ValueError: an instant lies outside [0, 1], or the window is empty.
         """
         if not (0 <= start <= 1 and 0 <= end <= 1):
             raise ValueError(f"instants must lie in [0, 1], got {start} and {end}")
-        grid = PixelGrid(self._window(top, left, rows, width), stride=1)
+        grid = PixelGrid(self._check_window(window), stride=1)
         instants = torch.tensor([start, end], dtype=torch.float64)
         homographies = torch.stack([self._to_texture(layer, instants) for layer in self.layers])
         return motion_between(
@@ -173,19 +156,18 @@ class Scene:
 
     def _expose(self, scans: Tensor, window: Window) -> Tensor:
         """(2, 3, rows, width) images of both views, rows exposed around `scans` (2, rows)."""
-        top, left, _, width = window
-        count, views = self._sub_instants(), []
+        count, views = self._count_sub_instants(), []
         for middle, shift in zip(scans, self.imaging.shifts, strict=True):
             instants = self.imaging.instants(middle, count)
             light: list[Tensor] = []
-            for part in instants.split(_AT_ONCE):
-                images = self.render(part, top=top, left=left, width=width, shift=shift)
+            for part in instants.split(_MAX_IMAGES_AT_ONCE):
+                images = self.render(part, window, shift=shift)
                 light.append(self.imaging.to_light(images).sum(0))
             views.append(torch.stack(light).sum(0) / len(instants))
-        return self.imaging.record(torch.stack(views), corner=(top, left))
+        return self.imaging.record(torch.stack(views), corner=(window.top, window.left))
 
-    def _sub_instants(self) -> int:
-        """How many images of an exposure leave no step of more than about a pixel."""
+    def _count_sub_instants(self) -> int:
+        """Number of images per exposure, so that motion between them is about a pixel at most."""
         times = torch.linspace(0, 1, 9, dtype=torch.float64)
         fastest = 0.0
         for layer in self.layers:
@@ -211,7 +193,7 @@ class Scene:
         )
 
     def _visible_layers(self, times: Tensor, grid: PixelGrid) -> Tensor:
-        """(T, rows, width) number of the topmost layer that is more than half opaque, per block."""
+        """(T, rows, width) index of the topmost layer that is more than half opaque, per block."""
         blocks = grid.blocks
         shape = (len(times), blocks.rows, blocks.width)
         owner = self.layers[0].texture.new_zeros(shape, dtype=torch.long)
@@ -225,7 +207,7 @@ class Scene:
     def _sampled_objects(
         self, instants: Tensor, window: Window, to_sensor: Tensor
     ) -> Iterator[tuple[int, tuple[slice, slice], Tensor]]:
-        """Each object in the window: its number, rows and columns it covers, its RGBA there."""
+        """Yield each object in the window: its index, its rows and columns, its RGBA there."""
         for number, layer in enumerate(self.layers[1:], start=1):
             homographies = self._to_texture(layer, instants) @ to_sensor
             covered = layer.footprint(homographies, window)
@@ -239,13 +221,8 @@ class Scene:
         t = times.to("cpu", torch.float64)
         return layer.from_scene(t) @ self.camera.homographies(t) @ centre
 
-    def _window(self, top: int, left: int, rows: int | None, width: int | None) -> Window:
-        window = Window(
-            top,
-            left,
-            self.height - top if rows is None else rows,
-            self.width - left if width is None else width,
-        )
+    def _check_window(self, window: Window | None) -> Window:
+        window = self.frame if window is None else window
         if window.rows < 1 or window.width < 1:
             raise ValueError(f"cannot image {window} of a {self.height}x{self.width} frame")
         return window

@@ -1,4 +1,4 @@
-"""What simulated scenes show: photos, procedural textures, and windows cut out of them."""
+"""Textures of simulated scenes: photos, procedural textures, and windows cut out of them."""
 
 from functools import cache
 from pathlib import Path
@@ -13,8 +13,6 @@ from data.files.images import read_image
 from data.simulator.procedural_textures import draw_textures
 from utils.errors import InputError
 
-SMALLEST_SIDE = 64
-LARGEST_SHORT_SIDE = 1080
 BUNDLED_PHOTOS = (
     "astronaut.png",
     "chelsea.png",
@@ -24,34 +22,36 @@ BUNDLED_PHOTOS = (
     "motorcycle_left.png",
 )
 
+_MIN_SIDE = 64  # px
+_MAX_SHORT_SIDE = 1080  # px
 _SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
 def load_textures(folder: str | Path | None, *, procedural: int = 0) -> list[Tensor]:
-    """Load the photos that scenes are made of, and draw procedural textures beside them.
+    """Load the photos of the scenes, and draw procedural textures.
 
     Photos are kept as 8-bit values, so that hundreds fit in memory. Those with a side below 64 px
-    are left out; those with both sides above 1080 px are reduced, antialiased, to 1080.
+    are skipped; those with both sides above 1080 px are reduced, antialiased, to 1080.
 
     Args:
-        folder: searched with its subfolders for .jpg, .jpeg and .png files, taken in order of
-            their paths; None for the colour photos that scikit-image carries.
-        procedural: how many textures to draw; they come after the photos, always the same ones.
+        folder: searched recursively for .jpg, .jpeg and .png files, in order of their paths; None
+            for the colour photos of scikit-image.
+        procedural: number of procedural textures, always the same ones, after the photos.
 
     Returns:
         Textures (3, h, w), RGB uint8.
 
     Raises:
-        InputError: no such folder, no photo in it, only tiny ones, or an unreadable one.
+        InputError: the folder is missing, has no photo or only tiny ones, or one is unreadable.
     """
     if folder is None:
         textures = list(_bundled_textures())
     else:
         textures = [_to_texture(read_image(path)) for path in _photo_paths(folder)]
-    usable = [texture for texture in textures if min(texture.shape[1:]) >= SMALLEST_SIDE]
+    usable = [texture for texture in textures if min(texture.shape[1:]) >= _MIN_SIDE]
     if not usable:
         raise InputError(
-            f"{folder}: every photo has a side below {SMALLEST_SIDE} px; scenes need larger photos"
+            f"{folder}: every photo has a side below {_MIN_SIDE} px; scenes need larger photos"
         )
     return usable + draw_textures(procedural)
 
@@ -59,14 +59,14 @@ def load_textures(folder: str | Path | None, *, procedural: int = 0) -> list[Ten
 def cut_window(
     photo: Tensor, height: int, width: int, *, reduction: int, rng: np.random.Generator
 ) -> Tensor:
-    """Cut a random window out of a photo, flip it at random and vary its colours mildly.
+    """Cut a random window out of a photo, flip it at random and vary its colours slightly.
 
     Args:
         photo: (3, h, w) RGB, uint8 or float32 in [0, 1].
         height: rows of the window; fewer where the reduced photo has fewer.
         width: columns of the window; likewise.
         reduction: the photo is first reduced by this factor (area average).
-        rng: source of randomness.
+        rng: random generator.
 
     Returns:
         (3, height, width) float32 in [0, 1].
@@ -86,7 +86,7 @@ def cut_window(
 
 @cache
 def _bundled_textures() -> tuple[Tensor, ...]:
-    """Read once: training and validation scenes share them."""
+    """Cached: training and validation scenes share them."""
     folder = Path(skimage.data.__file__).parent
     return tuple(_to_texture(read_image(folder / name)) for name in BUNDLED_PHOTOS)
 
@@ -104,7 +104,7 @@ def _photo_paths(folder: str | Path) -> list[Path]:
 
 
 def _to_texture(image: Tensor) -> Tensor:
-    factor = LARGEST_SHORT_SIDE / min(image.shape[1:])
+    factor = _MAX_SHORT_SIDE / min(image.shape[1:])
     if factor < 1:
         size = [round(side * factor) for side in image.shape[1:]]
         image = F.interpolate(
@@ -114,7 +114,7 @@ def _to_texture(image: Tensor) -> Tensor:
 
 
 def _vary_colours(window: Tensor, rng: np.random.Generator) -> Tensor:
-    """Gain and a gamma-like curve per channel, v -> gain v (1 + bend (1 - v)), within [0, 1]."""
+    """Apply a random gain and curve per channel: v -> gain v (1 + bend (1 - v))."""
     gain = rng.uniform(0.88, 1.0) * rng.uniform(0.94, 1.0, size=(3, 1, 1))
     bend = rng.uniform(-0.3, 0.3) + rng.uniform(-0.05, 0.05, size=(3, 1, 1))
     linear, quadratic = (torch.from_numpy(a).float() for a in (gain * (1 + bend), -gain * bend))

@@ -1,8 +1,8 @@
-"""Smooth motions of a plane over the readout, and where a moving point is exposed.
+"""Smooth motion of planes over the readout, and the exposure of moving points.
 
 Homographies are (..., 3, 3) float64 and act on points (x, y) in pixels. Time t is normalised to
-the readout, [0, 1]; every motion is an analytic function of t and stays smooth outside that range,
-where rows beyond the frame are exposed.
+the readout, [0, 1]; motion is an analytic function of t, also outside that range, where rows beyond
+the frame are exposed.
 """
 
 import math
@@ -15,14 +15,13 @@ from torch import Tensor
 
 from utils.errors import InputError
 
-# `exposed_positions` takes motion as linear between these instants: at the simulator's default
-# settings the error is below 0.002 px.
 EXPOSURE_INSTANTS = torch.linspace(-3, 4, 2401, dtype=torch.float64)
+"""`exposed_positions` interpolates motion between these; the error is below 0.002 px by default."""
 
-_SOLVER_ITERATIONS = 30
-_SOLVER_TOLERANCE = 1e-3
+_MAX_ITERATIONS = 30
+_TOLERANCE = 1e-3  # rows
 
-_SLOWEST = 0.4  # shortest translation over the readout, relative to the longest
+_MIN_TRAVEL = 0.4  # of the longest translation
 _STEADY, _SPINNING = (0.0, 3.0), (15.0, 50.0)  # degrees over the readout at strength 1
 
 
@@ -52,7 +51,7 @@ class Motion:
 
     @classmethod
     def at_rest(cls) -> "Motion":
-        """The motion that never leaves the identity."""
+        """The identity at all times."""
         return cls(torch.zeros(6, 4, dtype=torch.float64))
 
     def homographies(self, times: Tensor) -> Tensor:
@@ -74,7 +73,7 @@ def shift_and_scale(shift: tuple[float, float], scale: float = 1.0, angle: float
 
 
 def inverse(homographies: Tensor) -> Tensor:
-    """Inverse homographies (..., 3, 3), up to the scale that homographies leave open."""
+    """Inverse homographies (..., 3, 3), up to scale."""
     first, second, third = homographies.unbind(-2)
     columns = (
         torch.linalg.cross(second, third),
@@ -97,9 +96,9 @@ def draw_camera_motion(
     """Draw a camera's motion: translation, rotation, zoom and slight perspective.
 
     Args:
-        rng: source of randomness.
+        rng: random generator.
         travel: longest translation over the readout in px; the other components move points at
-            distance `reach` from the centre by fixed shares of it.
+            distance `reach` from the centre by fixed fractions of it.
         acceleration: largest deviation from uniform translation in px.
         reach: half the diagonal of the frame in px.
     """
@@ -121,8 +120,8 @@ def draw_object_motion(
     """Draw an object's motion; one in three objects spins.
 
     Args:
-        rng: source of randomness.
-        centre: where the object is halfway through the readout, px.
+        rng: random generator.
+        centre: (x, y) px of the object halfway through the readout.
         travel: longest translation over the readout in px.
         acceleration: largest deviation from uniform translation in px.
         strength: scales spin and zoom: 15 to 50 degrees over the readout for spinning objects, up
@@ -140,25 +139,25 @@ def draw_object_motion(
 def exposed_positions(
     points: Tensor, rows: Tensor, homographies: Tensor, *, height: int, bottom_up: bool
 ) -> Tensor:
-    """Where moving points meet the scan line: q with q = H_s(q_y) u, to better than 0.01 px.
+    """Solve q = H_s(q_y) u for where moving points meet the scan line, to 0.01 px.
 
-    The scan continues at its pace above and below the frame. Each step replaces a point's path by
-    a short straight piece and intersects that with the scan line, so convergence is quadratic.
+    The scan line continues at its pace outside the frame. Newton's method: each step intersects it
+    with a short straight segment of the point's path.
 
     Args:
-        points: (N, 2) float64 points u in the moving plane's own coordinates.
-        rows: (N,) sensor rows from which to start the search.
+        points: (N, 2) float64 points u in the moving plane's coordinates.
+        rows: (N,) sensor rows where the search starts.
         homographies: (I, 3, 3) from the plane to the frame at the I `EXPOSURE_INSTANTS`.
         height: sensor rows, read out from t = 0 to t = 1.
         bottom_up: whether the last row is exposed first.
 
     Returns:
-        (N, 2) positions (x, y) in pixels, not confined to the frame.
+        (N, 2) positions (x, y) in pixels, possibly outside the frame.
 
     Raises:
-        InputError: a point (nearly) keeps pace with the scan line, so they do not meet in time.
+        InputError: a point moves about as fast as the scan line, so the search does not converge.
     """
-    # Entry by entry and contiguous, which gathers faster than 3x3 matrices.
+    # One contiguous row per matrix entry: faster to gather than 3x3 matrices.
     entries = homographies.to(points).flatten(1).T.contiguous()
     instants = EXPOSURE_INSTANTS.to(points)
     x, y = points.unbind(-1)
@@ -170,7 +169,7 @@ def exposed_positions(
     scan_rows = (height - 1) * ((1 - instants) if bottom_up else instants)
     times = rows.to(points) / (height - 1)
     times = 1 - times if bottom_up else times
-    for _ in range(_SOLVER_ITERATIONS):
+    for _ in range(_MAX_ITERATIONS):
         early = torch.searchsorted(instants, times).sub_(1).clamp_(0, len(instants) - 2)
         late = early + 1
         depth_early, depth_late = mapped(2, early), mapped(2, late)
@@ -178,23 +177,22 @@ def exposed_positions(
         gap_early, gap_late = y_early - scan_rows[early], y_late - scan_rows[late]
         share = gap_early / (gap_early - gap_late)
         previous, times = times, torch.lerp(instants[early], instants[late], share)
-        settled = (times - previous).abs() * (height - 1) < _SOLVER_TOLERANCE
+        settled = (times - previous).abs() * (height - 1) < _TOLERANCE
         if bool((settled & (times >= instants[0]) & (times <= instants[-1])).all()):
             x_early, x_late = mapped(0, early) / depth_early, mapped(0, late) / depth_late
             ends = ((x_early, x_late), (y_early, y_late))
             return torch.stack([a + share * (b - a) for a, b in ends], dim=-1)
     raise InputError(
-        f"scene: content moves about as fast as the scan of {height} rows, which cannot expose it; "
-        "exact flows need less motion (camera_motion, object_motion, acceleration, strength) or "
-        "more rows"
+        f"scene: content moves about as fast as the scan of {height} rows, so exact flows do not "
+        "exist; use less motion (camera_motion, object_motion, acceleration, strength) or more rows"
     )
 
 
 def _draw_translation(
     rng: np.random.Generator, travel: float, acceleration: float
 ) -> npt.NDArray[np.float64]:
-    """(2, 4) coefficients of a translation centred on t = 1/2, in a random direction."""
-    distance = travel * rng.uniform(_SLOWEST, 1)
+    """Draw (2, 4) coefficients of a translation that is 0 at t = 1/2, in a random direction."""
+    distance = travel * rng.uniform(_MIN_TRAVEL, 1)
     deviation = acceleration * rng.uniform(0, 1)
     share = rng.uniform(0, 1)
     lengths = np.array([-distance / 2, distance, deviation * share, deviation * (1 - share)])
@@ -205,7 +203,7 @@ def _draw_translation(
 def _draw_component(
     rng: np.random.Generator, change: float, deviation: float
 ) -> npt.NDArray[np.float64]:
-    """(4,) coefficients of a component centred on t = 1/2, up to the given sizes either way."""
+    """Draw (4,) coefficients of a component that is 0 at t = 1/2, up to the given sizes."""
     rate = rng.uniform(-change, change)
     bow, sway = rng.uniform(-deviation / 2, deviation / 2, size=2)
     return np.array([-rate / 2, rate, bow, sway])

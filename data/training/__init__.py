@@ -1,1 +1,1 @@
-"""What training learns from: crops, flow pairs, and the endless loader."""
+"""Training samples: crops, flow pairs, and the endless loader."""

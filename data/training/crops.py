@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from data.capture import CapturePair, TrainingSample
 from data.layouts import CaptureFolder
 from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.layers import Window
 from data.simulator.scene import Scene
 from data.transforms import crop, flip_horizontal, flip_vertical, reverse_time
 from utils.errors import InputError
@@ -149,10 +150,7 @@ class SimulatedTrainingSet(Dataset[TrainingSample]):
         top, left = _draw_corner(rng, (rows, width), self._size, name=name)
         capture = self._draw_scene(number // self.settings.crops_per_scene).capture(
             (0.0, t, 1.0) if self.settings.with_truth or self.settings.with_flows else (),
-            top=self._first_row + top,
-            left=left,
-            rows=rows,
-            width=width,
+            Window(self._first_row + top, left, rows, width),
             with_flows=self.settings.with_flows,
             flow_stride=_FLOW_STRIDE,
             name=name,

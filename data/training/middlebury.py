@@ -1,4 +1,4 @@
-"""Frames and known flow in folders, as the Middlebury benchmark has them."""
+"""Frames and ground-truth flow in the layout of the Middlebury benchmark."""
 
 from pathlib import Path
 
@@ -11,34 +11,33 @@ from data.files.images import read_image
 from data.training.flow_pairs import FlowSample
 from utils.errors import InputError
 
-FIRST, SECOND, FLOW = "frame10.png", "frame11.png", "flow10.flo"
+_FRAMES, _FLOW = ("frame10.png", "frame11.png"), "flow10.flo"
 
 _MAGIC = 202021.25
-_HEADER = 12  # bytes: mark, columns, rows
-_UNKNOWN = 1e9
-"""Displacements beyond this mark pixels whose flow is not known."""
+_HEADER = 12  # bytes: magic number, columns, rows
+_MAX_FLOW = 1e9  # px; larger values mark pixels of unknown flow
 
 
 class FlowFolder(Dataset[FlowSample]):
     """Every scene with `frame10.png`, `frame11.png` and `flow10.flo`.
 
-    The three lie in folders of the scene's name, together or, as Middlebury's archives come, frames
-    and flow apart. Which points are hidden is not told, so nothing counts as visible.
+    They are in folders named after the scene: one for all three or, as in Middlebury's archives,
+    one for the frames and one for the flow. Occlusions are unknown, so nothing is marked visible.
     """
 
     def __init__(self, root: str | Path) -> None:
         """Find the scenes, in order of their names.
 
         Raises:
-            InputError: there is no such folder, no flow in it, or a scene lacks a frame.
+            InputError: the folder is missing, holds no flow, or a scene lacks a frame.
         """
         if not Path(root).is_dir():
             raise InputError(f"{root}: expected a folder of frames and flow, got no folder")
-        self.scenes = _by_scene(root, FLOW)
+        self.scenes = _find_by_scene(root, _FLOW)
         if not self.scenes:
-            raise InputError(f"{root}: no {FLOW} found in it or its subfolders")
-        self._frames = [_by_scene(root, name) for name in (FIRST, SECOND)]
-        for found, name in zip(self._frames, (FIRST, SECOND), strict=True):
+            raise InputError(f"{root}: no {_FLOW} found in it or its subfolders")
+        self._frames = [_find_by_scene(root, name) for name in _FRAMES]
+        for found, name in zip(self._frames, _FRAMES, strict=True):
             for scene, path in self.scenes.items():
                 if scene not in found:
                     raise InputError(f"{path}: expected {name} in a folder '{scene}', got none")
@@ -48,7 +47,7 @@ class FlowFolder(Dataset[FlowSample]):
         return len(self.scenes)
 
     def __getitem__(self, index: int) -> FlowSample:
-        """Scene `index`; its flow is not finite where it is not known.
+        """Scene `index`; unknown flow is NaN.
 
         Raises:
             InputError: a file cannot be read, or frames and flow differ in size.
@@ -57,7 +56,7 @@ class FlowFolder(Dataset[FlowSample]):
         first, second = (read_image(found[scene]) for found in self._frames)
         flow = read_flow(path)
         sizes = [tuple(value.shape[1:]) for value in (first, second, flow)]
-        if sizes[0] != sizes[1] or sizes[0] != sizes[2]:
+        if len(set(sizes)) > 1:
             raise InputError(f"{path}: expected flow and frames of one size, got {sizes}")
         return FlowSample(first, second, flow, torch.zeros(1, *sizes[0]))
 
@@ -66,10 +65,10 @@ def read_flow(path: str | Path) -> Tensor:
     """Read a `.flo` file.
 
     Returns:
-        (2, H, W) float32 displacements (dx, dy) in pixels, NaN where the flow is not known.
+        (2, H, W) float32 displacements (dx, dy) in pixels, NaN where the flow is unknown.
 
     Raises:
-        InputError: the file is missing, cannot be read, is no such file or has another length.
+        InputError: the file is missing, cannot be read, is not a .flo file or has a wrong length.
     """
     try:
         data = Path(path).read_bytes()
@@ -86,11 +85,10 @@ def read_flow(path: str | Path) -> Tensor:
         )
     values = np.frombuffer(data, "<f4", offset=_HEADER).reshape(height, width, 2)
     flow = torch.from_numpy(values.transpose(2, 0, 1).copy())
-    unknown = ~(flow.abs() < _UNKNOWN).all(dim=0)
+    unknown = ~(flow.abs() < _MAX_FLOW).all(dim=0)
     return flow.masked_fill(unknown, float("nan"))
 
 
-def _by_scene(root: str | Path, name: str) -> dict[str, Path]:
-    """Files of a name under `root` by the name of their folder, in its order."""
-    found = {path.parent.name: path for path in Path(root).rglob(name)}
-    return dict(sorted(found.items()))
+def _find_by_scene(root: str | Path, name: str) -> dict[str, Path]:
+    """Find files of a name below `root`, by the names of their folders in order."""
+    return dict(sorted((path.parent.name, path) for path in Path(root).rglob(name)))

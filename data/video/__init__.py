@@ -1,1 +1,1 @@
-"""Recordings as streams of pairs, and what a command line names as input."""
+"""Recordings as streams of pairs, and the input arguments of the command line."""

@@ -1,7 +1,7 @@
-"""Videos decoded by ffmpeg: what they hold, found in one pass, and their frames.
+"""Decode videos with ffmpeg.
 
-Colours follow the file's own matrix and range, more than 8 bits are kept, and frames are turned as
-players show them.
+Colours follow the matrix and range that the file states, depths above 8 bits are kept, and frames
+are rotated as players show them.
 """
 
 import re
@@ -11,8 +11,9 @@ import tempfile
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import IO
 
@@ -26,186 +27,157 @@ from utils.errors import InputError
 
 _LIST_FRAMES = "-fps_mode passthrough -enc_time_base demux -f framecrc"
 _TO_RGB = "scale=in_color_matrix=auto:in_range=auto:flags=bicubic+accurate_rnd+full_chroma_int"
-_ROUNDED = 8  # intervals of which rounded ones are never all alike
-_UNEVEN = 0.2  # share of the usual interval between frames, beyond the rounding to ticks
-_CUT_SHORT = re.compile(r"ended prematurely|partial file")
+_MIN_FRAMES_FOR_EXACT_RATE = 9  # of fewer, intervals rounded to ticks may all be equal
+_MAX_JITTER = 0.2  # of the usual interval between frames, beyond the rounding to ticks
+_TRUNCATED = re.compile(r"ended prematurely|partial file")
 
 
 @dataclass(frozen=True)
-class VideoFacts:
-    """What a pass over a video finds out.
+class VideoInfo:
+    """Properties of a video."""
 
-    Attributes:
-        count: frames that it holds, at least 1.
-        size: their rows and columns, as players show them.
-        fps: frames per second; None for a single frame.
-        is_deep: whether values have more than 8 bits.
-        is_turned: whether players show stored rows as columns.
-        audio: codec of the first audio track, if there is one.
-        begin: seconds from the beginning of the file to the first frame.
-    """
-
-    count: int
-    size: tuple[int, int]
-    fps: float | None
-    is_deep: bool
-    is_turned: bool
-    audio: str | None
-    begin: float
+    count: int  # frames, at least 1
+    size: tuple[int, int]  # rows and columns, as players show them
+    fps: float | None  # None for a single frame
+    is_deep: bool  # more than 8 bits per value
+    is_rotated: bool  # players show stored rows as columns
+    audio: str | None  # codec of the first track
+    begin: float  # time of the first frame in the file, in seconds
 
 
-def survey_video(video: Path) -> VideoFacts:
-    """Decode a video once, so that damage and uneven timing show before any work is done.
+def probe_video(video: Path) -> VideoInfo:
+    """Decode a whole video once, to find its properties and any damage.
 
     Raises:
-        InputError: there is no such file, not all of it can be decoded, it holds no frame, or its
-            frame rate varies.
+        InputError: the file is missing, damaged or truncated, holds no frame, or has a variable
+            frame rate.
     """
     if not video.is_file():
         raise InputError(f"{video}: no such video")
-    with _ffmpeg(video, _LIST_FRAMES.split()) as (output, process, log):
+    with _ffmpeg(video, _LIST_FRAMES) as (output, process, log):
         bar = tqdm(output, desc=video.name, unit="frame", disable=None, leave=False)
-        listed = _read_list(line.decode() for line in bar)
+        header, ticks = _parse_frame_list(line.decode() for line in bar)
         status = process.wait()
-        messages = _read(log)
+        messages = _read_log(log)
     no_pictures = "matches no streams" in messages
-    if (status != 0 and not no_pictures) or _CUT_SHORT.search(messages):
+    if (status != 0 and not no_pictures) or _TRUNCATED.search(messages):
         if status < 0:
-            messages = f"[fatal] ffmpeg itself was ended by signal {-status}"
-        raise _undecodable(video, listed.count, messages)
-    if listed.count == 0:
+            messages = f"[fatal] ffmpeg was killed by signal {-status}"
+        raise _decoding_error(video, len(ticks), messages)
+    if not ticks:
         raise InputError(f"{video}: holds no frame; expected a video such as .mp4, .mov or .avi")
-    _check_intervals(video, listed)
-    width, height = map(int, listed.header["dimensions 0"].split("x"))
+    tick = Fraction(header["tb 0"])
+    width, height = map(int, header["dimensions 0"].split("x"))
     audio = re.search(r"Stream #0:.* Audio: (\w+)", messages)
-    turn = re.search(r"rotation of (-?[\d.]+) degrees", messages)
-    return VideoFacts(
-        count=listed.count,
+    rotation = re.search(r"rotation of (-?[\d.]+) degrees", messages)
+    return VideoInfo(
+        count=len(ticks),
         size=(height, width),
-        fps=listed.fps,
+        fps=_find_rate(video, ticks, tick),
         is_deep=re.search(r" Video: .*, \w+(le|be)\b", messages) is not None,
-        is_turned=turn is not None and round(float(turn[1])) % 180 == 90,
+        is_rotated=rotation is not None and round(float(rotation[1])) % 180 == 90,
         audio=audio[1] if audio else None,
-        begin=float(listed.first * listed.tick),
+        begin=float(ticks[0] * tick),
     )
 
 
-def decode_video(video: Path, facts: VideoFacts, start: int = 0) -> Generator[Tensor, None, None]:
-    """Frames from number `start` on, (3, H, W) RGB float32 in [0, 1].
+def decode_video(video: Path, info: VideoInfo, start: int = 0) -> Generator[Tensor, None, None]:
+    """Yield frames from index `start` on, (3, H, W) RGB float32 in [0, 1].
 
     Raises:
         InputError: a frame cannot be decoded.
     """
-    height, width = facts.size
-    pixels, kind = ("rgb48le", np.dtype("<u2")) if facts.is_deep else ("rgb24", np.dtype("u1"))
-    filters = f"select=gte(n\\,{start}),{_TO_RGB}"
+    height, width = info.size
+    pixels, kind = ("rgb48le", np.dtype("<u2")) if info.is_deep else ("rgb24", np.dtype("u1"))
+    filters = f"-vf select=gte(n\\,{start}),{_TO_RGB}"
     raw = f"-fps_mode passthrough -pix_fmt {pixels} -f rawvideo"
     size = height * width * 3 * kind.itemsize
-    with _ffmpeg(video, ["-vf", filters, *raw.split()]) as (output, process, log):
-        for number in range(start, facts.count):
+    with _ffmpeg(video, f"{filters} {raw}") as (output, process, log):
+        for number in range(start, info.count):
             data = output.read(size)
             if len(data) < size:
                 process.wait()
-                raise _undecodable(video, number, _read(log))
+                raise _decoding_error(video, number, _read_log(log))
             image = np.frombuffer(data, kind).reshape(height, width, 3).transpose(2, 0, 1)
             values = np.ascontiguousarray(image, dtype=np.float32)
             yield torch.from_numpy(values) / float(np.iinfo(kind).max)
 
 
-@dataclass
-class _FrameList:
-    """The frames that ffmpeg lists: what it says of all, their number and times in ticks."""
-
-    header: dict[str, str] = field(default_factory=dict)
-    count: int = 0
-    first: int = 0
-    last: int = 0
-    intervals: Counter[int] = field(default_factory=Counter)
-
-    @property
-    def tick(self) -> Fraction:
-        """Unit of the times, in seconds."""
-        return Fraction(self.header["tb 0"])
-
-    @property
-    def fps(self) -> float | None:
-        """Frames per second, a usual rate where ticks cannot tell; None for a single frame."""
-        if self.count < 2:
-            return None
-        ticks = self.last - self.first
-        rate = (self.count - 1) / (ticks * self.tick)
-        if len(self.intervals) == 1 and self.count > _ROUNDED:
-            return float(rate)
-        usual = Fraction(round(rate)), Fraction(1000 * round(rate * 1001 / 1000), 1001)
-        nearest = min(usual, key=lambda one: abs(one - rate))
-        return float(nearest if abs(nearest - rate) * ticks < rate else rate)
-
-
-def _read_list(lines: Iterable[str]) -> _FrameList:
-    listed = _FrameList()
+def _parse_frame_list(lines: Iterable[str]) -> tuple[dict[str, str], list[int]]:
+    """Parse ffmpeg's framecrc output: its header, and the timestamps of the frames in ticks."""
+    header, ticks = {}, []
     for line in lines:
         if line.startswith("#"):
             name, _, value = line[1:].partition(":")
-            listed.header[name] = value.strip()
-            continue
-        instant = int(line.split(",")[2])
-        if listed.count:
-            listed.intervals[instant - listed.last] += 1
+            header[name] = value.strip()
         else:
-            listed.first = instant
-        listed.count, listed.last = listed.count + 1, instant
-    return listed
+            ticks.append(int(line.split(",")[2]))
+    return header, ticks
 
 
-def _check_intervals(video: Path, listed: _FrameList) -> None:
-    if not listed.intervals:
-        return
-    smallest, largest = min(listed.intervals), max(listed.intervals)
-    [(usual, _)] = listed.intervals.most_common(1)
-    if smallest > 0 and largest - smallest <= _UNEVEN * usual + 2:
-        return
-    shortest, longest = (float(ticks * listed.tick * 1000) for ticks in (smallest, largest))
-    rate = max(1, round(1 / (max(usual, 1) * listed.tick)))
-    raise InputError(
-        f"{video}: variable frame rate, {shortest:.4g} to {longest:.4g} ms from frame to frame; "
-        f"make it constant: ffmpeg -i {shlex.quote(str(video))} -vf fps={rate} OUT"
-    )
+def _find_rate(video: Path, ticks: list[int], tick: Fraction) -> float | None:
+    """Frames per second of timestamps in ticks (`tick` seconds); None for a single frame.
+
+    If coarse ticks leave it open, it is the nearest standard rate.
+
+    Raises:
+        InputError: the rate is variable.
+    """
+    if len(ticks) < 2:
+        return None
+    intervals = Counter(later - earlier for earlier, later in pairwise(ticks))
+    smallest, largest = min(intervals), max(intervals)
+    [(usual, _)] = intervals.most_common(1)
+    if smallest <= 0 or largest - smallest > _MAX_JITTER * usual + 2:
+        shortest, longest = (float(interval * tick * 1000) for interval in (smallest, largest))
+        constant = max(1, round(1 / (max(usual, 1) * tick)))
+        raise InputError(
+            f"{video}: variable frame rate, {shortest:.4g} to {longest:.4g} ms between frames; "
+            f"make it constant: ffmpeg -i {shlex.quote(str(video))} -vf fps={constant} OUT.mp4"
+        )
+    duration = ticks[-1] - ticks[0]
+    rate = (len(ticks) - 1) / (duration * tick)
+    if len(intervals) == 1 and len(ticks) >= _MIN_FRAMES_FOR_EXACT_RATE:
+        return float(rate)
+    standard = Fraction(round(rate)), Fraction(1000 * round(rate * 1001 / 1000), 1001)
+    nearest = min(standard, key=lambda one: abs(one - rate))
+    return float(nearest if abs(nearest - rate) * duration < rate else rate)
 
 
-def _undecodable(video: Path, count: int, messages: str) -> InputError:
-    """The error of a video of which `count` frames can be decoded."""
+def _decoding_error(video: Path, count: int, messages: str) -> InputError:
+    """The error of a video that can be decoded up to frame `count`."""
     found = re.search(r"\[(?:error|fatal)\] (.+)", messages)
     reason = found[1].rstrip(".") if found else "it ends too early"
     if count == 0:
         return InputError(
             f"{video}: no frame can be decoded: {reason}; expected a video such as .mp4, .mov or "
-            ".avi, of a common codec such as H.264"
+            ".avi with a common codec such as H.264"
         )
     return InputError(
-        f"{video}: damaged or cut short after {count} frames: {reason}; copy it again, or keep "
-        f"what can be read: ffmpeg -i {shlex.quote(str(video))} OUT"
+        f"{video}: damaged or cut short after {count} frames: {reason}; copy it again, or keep the "
+        f"readable part: ffmpeg -i {shlex.quote(str(video))} OUT.mp4"
     )
 
 
 @contextmanager
 def _ffmpeg(
-    video: Path, options: list[str]
+    video: Path, options: str
 ) -> Iterator[tuple[IO[bytes], subprocess.Popen[bytes], IO[bytes]]]:
-    """Start ffmpeg on a video's pictures; offers its output, itself and its messages."""
-    strictly = ["-hide_banner", "-nostdin", "-v", "level+info", "-xerror"]
+    """Decode a video's picture stream; yields ffmpeg's output, process and log."""
+    strict = ["-hide_banner", "-nostdin", "-v", "level+info", "-xerror"]
     source = ["-i", f"file:{video}", "-map", "0:V:0"]
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), *strictly, *source, *options, "-"]
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), *strict, *source, *options.split(), "-"]
+    with (
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log) as process,
+    ):
         assert process.stdout is not None
         try:
             yield process.stdout, process, log
         finally:
             process.kill()
-            process.stdout.close()
-            process.wait()
 
 
-def _read(log: IO[bytes]) -> str:
+def _read_log(log: IO[bytes]) -> str:
     log.seek(0)
     return log.read().decode(errors="replace")

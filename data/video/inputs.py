@@ -1,71 +1,54 @@
-"""What the command line names: a folder of captures, one capture, or a clip."""
+"""The input arguments of the command line: one capture or a clip."""
 
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from data.camera_timing import CameraTiming, Direction
+from data.camera_timing import OPPOSITE, CameraTiming, Direction
 from data.capture import CapturePair
 from data.real_pairs import RealPairs, read_pair
 from data.video.sources import is_image, open_source
 from data.video.streams import CaptureStream, Layout, pair_views, read_split, split_views
 from utils.errors import InputError
 
-_DIRECTIONS: tuple[tuple[Direction, Direction], ...] = (
-    ("t2b", "b2t"),
-    ("b2t", "t2b"),
-    ("l2r", "r2l"),
-    ("r2l", "l2r"),
-)
-
 
 @dataclass(frozen=True)
 class ChosenInput:
-    """What the command line names instead of the folder of captures.
+    """A capture or clip named on the command line."""
 
-    Attributes:
-        first: recording of the first sensor, or of both where there is a `layout`.
-        second: recording of the second sensor, if it has one of its own.
-        layout: where both views stand in one picture.
-        offset: frame n of the first belongs with frame n + `offset` of the second.
-    """
-
-    first: str
+    first: str  # path of the first view, or of both views with a layout
     second: str | None = None
     layout: Layout | None = None
-    offset: int = 0
+    offset: int = 0  # frame n of the first view pairs with frame n + offset of the second
 
     @property
     def is_clip(self) -> bool:
-        """Whether it is a recording, not a single capture."""
+        """Whether it is a recording rather than a single capture."""
         return not is_image(self.first)
 
 
 def add_input_arguments(inputs: argparse._ArgumentGroup, *, images: bool = True) -> None:
-    """Add what names one capture or a clip; without `images` a clip alone."""
+    """Add the arguments that name a clip or, with `images`, a single capture."""
     source = "video, folder of images, or quoted pattern such as 'left/*.png'"
     source = f"image, {source}" if images else source
-    inputs.add_argument("--t2b", metavar="PATH", help=f"first view, read top to bottom: {source}")
+    for name, metavar, text in (
+        ("--t2b", "PATH", f"first view, read top to bottom: {source}"),
+        ("--b2t", "PATH", "second view, read bottom to top, of the same kind"),
+        ("--offset", "K", "clips: frame n of --t2b pairs with frame n + K of --b2t (0)"),
+        ("--input", "PATH", f"both views in one picture: {source}"),
+    ):
+        inputs.add_argument(name, metavar=metavar, help=text)
     inputs.add_argument(
-        "--b2t", metavar="PATH", help="second view, read bottom to top, of the same kind"
-    )
-    inputs.add_argument(
-        "--offset",
-        metavar="K",
-        help="clips: frame n of --t2b belongs with frame n + K of --b2t (0)",
-    )
-    inputs.add_argument("--input", metavar="PATH", help=f"both views in one picture: {source}")
-    inputs.add_argument(
-        "--layout", choices=get_args(Layout), help="of --input: left and right, or top and bottom"
+        "--layout", choices=get_args(Layout), help="of --input: left-right or top-bottom"
     )
 
 
 def chosen_input(arguments: argparse.Namespace) -> ChosenInput | None:
-    """What to correct instead of the folder of captures, if the command line names it.
+    """Return the capture or clip that the command line names, None if it names none.
 
     Raises:
-        InputError: arguments are missing, do not go together, or cannot be read.
+        InputError: arguments are missing, exclude each other, or cannot be parsed.
     """
     t2b, b2t, both = arguments.t2b, arguments.b2t, arguments.input
     offset = _parse_offset(arguments.offset)
@@ -75,10 +58,10 @@ def chosen_input(arguments: argparse.Namespace) -> ChosenInput | None:
         raise InputError("--input holds both views; leave out --t2b and --b2t")
     if (both is None) != (arguments.layout is None):
         given, missing = ("--input", "--layout") if both else ("--layout", "--input")
-        raise InputError(f"{given} without {missing}: say which file, and lr or tb for its views")
+        raise InputError(f"{given} without {missing}: give --input PATH with --layout lr or tb")
     if (t2b is None) != (b2t is None):
         given, missing = ("--t2b", "--b2t") if t2b else ("--b2t", "--t2b")
-        raise InputError(f"{given} without {missing}: a capture needs both images")
+        raise InputError(f"{given} without {missing}: a capture needs both views")
     if offset is not None and t2b is None:
         raise InputError("--offset: only for --t2b with --b2t; leave it out")
     if both is not None:
@@ -86,7 +69,7 @@ def chosen_input(arguments: argparse.Namespace) -> ChosenInput | None:
     if t2b is None:
         return None
     if is_image(t2b) != is_image(b2t):
-        raise InputError(f"{t2b} with {b2t}: expected two of a kind, not an image and a clip")
+        raise InputError(f"{t2b} with {b2t}: expected two images or two clips, got one of each")
     if offset is not None and is_image(t2b):
         raise InputError("--offset: only for clips, not for two images; leave it out")
     return ChosenInput(t2b, b2t, offset=offset or 0)
@@ -97,24 +80,25 @@ def add_directions_argument(timing: argparse._ArgumentGroup) -> None:
     timing.add_argument(
         "--directions",
         metavar="D1,D2",
-        help="how first and second view are read: t2b,b2t (default), b2t,t2b, l2r,r2l or r2l,l2r",
+        help="of the readout of first and second view: t2b,b2t (default), b2t,t2b, l2r,r2l or "
+        "r2l,l2r",
     )
 
 
 def parse_directions(text: str) -> tuple[Direction, Direction]:
-    """The directions in which both sensors are read, "t2b,b2t" or another pair.
+    """Parse the readout directions of both sensors, "t2b,b2t" or another opposite pair.
 
     Raises:
         InputError: it is no such pair.
     """
-    for directions in _DIRECTIONS:
-        if text == ",".join(directions):
-            return directions
-    raise InputError(f"--directions {text}: expected t2b,b2t or b2t,t2b or l2r,r2l or r2l,l2r")
+    pairs = {f"{first},{second}": (first, second) for first, second in OPPOSITE.items()}
+    if text not in pairs:
+        raise InputError(f"--directions {text}: expected {' or '.join(pairs)}")
+    return pairs[text]
 
 
 def find_captures(chosen: ChosenInput | None, root: str) -> Sequence[CapturePair] | RealPairs:
-    """The one capture named on the command line, else all below `root`.
+    """Return the one capture named on the command line, else all captures below `root`.
 
     Raises:
         InputError: the captures cannot be read.
@@ -127,10 +111,10 @@ def find_captures(chosen: ChosenInput | None, root: str) -> Sequence[CapturePair
 
 
 def open_clip(chosen: ChosenInput, timing: CameraTiming) -> CaptureStream:
-    """The clip named on the command line.
+    """Open the clip named on the command line.
 
     Raises:
-        InputError: it cannot be read, or its views do not go together.
+        InputError: it cannot be read, or its views do not match.
     """
     first = open_source(chosen.first)
     if chosen.layout is not None:

@@ -1,4 +1,4 @@
-"""Videos and images as streams of frames: one is in memory at a time."""
+"""Videos and image sequences as streams of frames; one frame is in memory at a time."""
 
 import glob
 import os
@@ -6,68 +6,38 @@ import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 from torch import Tensor
 
 from data.files.images import IMAGE_SUFFIXES, read_image
+from data.files.videos import AudioTrack
 from data.real_pairs import natural_key
-from data.video.decoding import decode_video, survey_video
+from data.video.decoding import decode_video, probe_video
 from utils.errors import InputError
 
 _WILDCARD = re.compile(r"(\*\*|\*|\?|\[[^]]+\])")
 
 
-class AudioTrack(NamedTuple):
-    """Sound that goes with frames.
-
-    Attributes:
-        path: the file that holds it.
-        codec: ffmpeg's name of its codec.
-        begin: seconds from the beginning of the file to the first frame.
-    """
-
-    path: Path
-    codec: str
-    begin: float
-
-
 @dataclass(frozen=True)
 class FrameSource:
-    """Frames in order of time.
+    """Frames in order of time."""
 
-    Attributes:
-        path: the video, the folder of images, or their pattern.
-        name: what results are called after.
-        size: rows and columns.
-        fps: frames per second, if known.
-        count: how many frames there are.
-        files: what they are read from.
-        read: starts a pass from a frame number on, as `frames` does.
-        keys: names of images, by which they find their partners; none for a video.
-        is_turned: whether rows as the sensor stored them are shown as columns.
-        audio: sound of a video, if it has any.
-    """
-
-    path: Path
-    name: str
-    size: tuple[int, int]
-    fps: float | None
+    path: Path  # the video, the folder of images, or their pattern
+    name: str  # for naming results
+    size: tuple[int, int]  # rows and columns
+    fps: float | None  # if known
     count: int
     files: tuple[Path, ...]
-    read: Callable[[int], Generator[Tensor, None, None]]
-    keys: tuple[str, ...] = ()
-    is_turned: bool = False
+    frames: Callable[..., Generator[Tensor, None, None]]
+    """Yields frames from an index on (default 0), (3, H, W) RGB float32 in [0, 1], of equal size.
+
+    It raises an InputError if one cannot be read.
+    """
+    keys: tuple[str, ...] = ()  # names of images, to find partners; empty for a video
+    is_rotated: bool = False  # rows as the sensor stored them are shown as columns
     audio: AudioTrack | None = None
-
-    def frames(self, start: int = 0) -> Generator[Tensor, None, None]:
-        """Frames from number `start` on, (3, H, W) RGB float32 in [0, 1], all of one size.
-
-        Raises:
-            InputError: one cannot be read.
-        """
-        return self.read(start)
 
 
 def open_source(path: str) -> FrameSource:
@@ -82,37 +52,38 @@ def open_source(path: str) -> FrameSource:
 
 
 def is_image(path: str) -> bool:
-    """Whether a name says that it is one image's."""
+    """Whether a path names one image, by its suffix."""
     suffix = Path(path).suffix.lower()
     return suffix in IMAGE_SUFFIXES and not Path(path).is_dir() and not _is_pattern(path)
 
 
 def open_video(path: str | Path) -> FrameSource:
-    """Open a video file; it is read once to find out what it holds.
+    """Open a video file; decodes it once to find its properties.
 
     Raises:
-        InputError: as for `data.video.decoding.survey_video`.
+        InputError: as for `data.video.decoding.probe_video`.
     """
     video = Path(path)
-    facts = survey_video(video)
+    info = probe_video(video)
     return FrameSource(
         path=video,
         name=video.stem,
-        size=facts.size,
-        fps=facts.fps,
-        count=facts.count,
+        size=info.size,
+        fps=info.fps,
+        count=info.count,
         files=(video,),
-        read=partial(decode_video, video, facts),
-        is_turned=facts.is_turned,
-        audio=AudioTrack(video, facts.audio, facts.begin) if facts.audio else None,
+        frames=partial(decode_video, video, info),
+        is_rotated=info.is_rotated,
+        audio=AudioTrack(video, info.audio, info.begin) if info.audio else None,
     )
 
 
 def open_frames_folder(path: str | Path) -> FrameSource:
-    """Open a folder of images, its frames in natural order of their names.
+    """Open a folder of images as frames, in natural order of their names.
 
     Raises:
-        InputError: there is no such folder, no image in it, or the first cannot be read.
+        InputError: the folder is missing or holds no image, two images have the same stem, or the
+            first image cannot be read.
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -128,10 +99,10 @@ def open_frames_folder(path: str | Path) -> FrameSource:
 
 
 def open_pattern(pattern: str) -> FrameSource:
-    """Open the images of a pattern with `*`, `?`, `[...]`, named by what these stand for.
+    """Open the images that match a pattern; the text that `*`, `?`, `[...]` match is their key.
 
     Raises:
-        InputError: the pattern fits no image, or the first cannot be read.
+        InputError: no image matches, two have the same key, or the first cannot be read.
     """
     pattern = os.path.normpath(pattern)
     parts = _WILDCARD.split(pattern)
@@ -144,26 +115,28 @@ def open_pattern(pattern: str) -> FrameSource:
         if match and Path(name).suffix.lower() in IMAGE_SUFFIXES:
             files.append(("/".join(match.groups()), Path(name)))
     if not files:
-        expected = "expected one such as 'left/*.png', or the name of a video"
-        raise InputError(f"{pattern}: fits no image; {expected}")
+        raise InputError(
+            f"{pattern}: matches no image; expected a pattern such as 'left/*.png', or a video"
+        )
     return open_images(Path(pattern), files[0][1].resolve().parent.name, files)
 
 
 def open_images(path: Path, name: str, files: Sequence[tuple[str, Path]]) -> FrameSource:
-    """Images by their keys as a source of frames, in natural order of the keys.
+    """Open images with their keys as frames, in natural order of the keys.
 
     Raises:
         InputError: two images have the same key, or the first cannot be read.
     """
     ordered = sorted(files, key=lambda item: natural_key(item[0]))
-    for (key, file), (following, other) in zip(ordered, ordered[1:], strict=False):
+    for (key, file), (following, other) in pairwise(ordered):
         if key == following:
-            raise InputError(f"{path}: {file.name} and {other.name} are both frame {key}")
-    images = tuple(file for _, file in ordered)
+            raise InputError(
+                f"{path}: {file.name} and {other.name} are both frame {key}; remove one"
+            )
+    keys, images = zip(*ordered, strict=True)
     height, width = read_image(images[0]).shape[-2:]
-    keys = tuple(key for key, _ in ordered)
-    read = partial(_read, images)
-    return FrameSource(path, name, (height, width), None, len(images), images, read, keys)
+    frames = partial(_read_images, images)
+    return FrameSource(path, name, (height, width), None, len(images), images, frames, keys)
 
 
 def _is_pattern(path: str) -> bool:
@@ -176,7 +149,7 @@ def _as_group(wildcard: str) -> str:
     return "([^/])" if wildcard == "?" else "([^/]*)"
 
 
-def _read(files: tuple[Path, ...], start: int = 0) -> Generator[Tensor, None, None]:
+def _read_images(files: tuple[Path, ...], start: int = 0) -> Generator[Tensor, None, None]:
     shape = None
     for file in files[start:]:
         frame = read_image(file)

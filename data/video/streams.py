@@ -1,4 +1,4 @@
-"""Captures of two synchronous cameras as a stream: one pair is in memory at a time."""
+"""Pairs of two synchronised cameras as a stream; one pair is in memory at a time."""
 
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -11,46 +11,36 @@ from torch import Tensor
 
 from data.camera_timing import CameraTiming
 from data.capture import CapturePair
-from data.video.sources import AudioTrack, FrameSource, open_images
+from data.files.videos import AudioTrack
+from data.video.sources import FrameSource, open_images
 from utils.errors import InputError
 
 Layout = Literal["lr", "tb"]
-"""Where the first and the second view stand in one picture: left and right, or top and bottom."""
+"""Arrangement of the first and second view in one picture: left-right or top-bottom."""
 
-_SAME_RATE = 0.005  # relative difference of frame rates that are the same but for measuring
-_NAMES_SHOWN = 3
+_RATE_TOLERANCE = 0.005  # relative difference of measured rates
+_MAX_NAMES_SHOWN = 3
 
 Views = Generator[tuple[Tensor, Tensor], None, None]
+"""Images (3, H, W) of the first and the second sensor, pair by pair."""
 
 
 @dataclass(frozen=True)
 class CaptureStream:
-    """The pairs of a clip in order of time; t = 1 of one is t = 0 of the next.
+    """The pairs of a clip in order of time; t = 1 of a pair is t = 0 of the next."""
 
-    Attributes:
-        name: what results are called after.
-        count: how many pairs there are.
-        fps: pairs per second, if known.
-        timing: of the two sensors.
-        sources: what it is read from.
-        arrangement: how pairs are made of it, "offset K", "lr" or "tb".
-        audio: sound that begins with the first pair, if there is any.
-        notes: what the user should know, a line each.
-        views: starts a pass from a pair's number on over the images (3, H, W) of the two sensors.
-    """
-
-    name: str
+    name: str  # for naming results
     count: int
-    fps: float | None
+    fps: float | None  # pairs per second, if known
     timing: CameraTiming
     sources: tuple[FrameSource, ...]
-    arrangement: str
-    audio: AudioTrack | None
-    notes: tuple[str, ...]
-    views: Callable[[int], Views]
+    arrangement: str  # "offset K", "lr" or "tb"
+    audio: AudioTrack | None  # begins with the first pair
+    notes: tuple[str, ...]  # lines to show to the user
+    views: Callable[[int], Views]  # from a pair's index on
 
     def pairs(self, start: int = 0) -> Generator[CapturePair, None, None]:
-        """The pairs from number `start` on, named by their numbers.
+        """Yield the pairs from index `start` on, named by their indices.
 
         Raises:
             InputError: an image cannot be read, or has fewer than 2 lines.
@@ -63,13 +53,13 @@ class CaptureStream:
 def pair_views(
     first: FrameSource, second: FrameSource, timing: CameraTiming, *, offset: int = 0
 ) -> CaptureStream:
-    """Two synchronous recordings as a stream of pairs.
+    """Pair the frames of two synchronised recordings; images pair by name.
 
     Args:
-        first: of the first sensor.
-        second: of the second one; images are paired by their names.
+        first: recording of the first sensor.
+        second: recording of the second sensor.
         timing: of the sensors.
-        offset: frame n of the first belongs with frame n + `offset` of the second.
+        offset: frame n of the first pairs with frame n + `offset` of the second.
 
     Raises:
         InputError: sizes, frame rates or names of images differ, or `offset` leaves no pair.
@@ -79,14 +69,14 @@ def pair_views(
     left = first.count - skipped[0], second.count - skipped[1]
     if min(left) < 1:
         raise InputError(
-            f"--offset {offset}: beyond the end; {first.path} has {first.count} frames, "
-            f"{second.path} {second.count}"
+            f"--offset {offset}: beyond the end of a recording; {first.path} has {first.count} "
+            f"frames, {second.path} has {second.count}"
         )
     notes = []
     if left[0] != left[1]:
         notes.append(
-            f"{first.path} has {first.count} frames, {second.path} {second.count}; "
-            f"the common part is used: {min(left)} pairs"
+            f"{first.path} has {first.count} frames, {second.path} has {second.count}; "
+            f"using the {min(left)} pairs that they share"
         )
 
     def views(start: int) -> Views:
@@ -103,17 +93,17 @@ def pair_views(
         timing=timing,
         sources=(first, second),
         arrangement=f"offset {offset}",
-        audio=_delayed(first, skipped[0]),
-        notes=(*notes, *_turn_notes((first, second), timing)),
+        audio=_skip_audio(first, skipped[0]),
+        notes=(*notes, *_rotation_notes((first, second), timing)),
         views=views,
     )
 
 
 def split_views(source: FrameSource, layout: Layout, timing: CameraTiming) -> CaptureStream:
-    """A recording whose pictures show both views as a stream of pairs.
+    """Split the frames of a recording that shows both views in one picture.
 
     Raises:
-        InputError: the pictures cannot be halved.
+        InputError: the width (lr) or height (tb) is odd.
     """
     axis, lines = (2, "columns") if layout == "lr" else (1, "rows")
     size = source.size[axis - 1]
@@ -136,7 +126,7 @@ def split_views(source: FrameSource, layout: Layout, timing: CameraTiming) -> Ca
         sources=(source,),
         arrangement=layout,
         audio=source.audio,
-        notes=_turn_notes((source,), timing),
+        notes=_rotation_notes((source,), timing),
         views=views,
     )
 
@@ -145,7 +135,8 @@ def read_split(path: str | Path, layout: Layout) -> CapturePair:
     """Read one capture from an image that shows both views.
 
     Raises:
-        InputError: the image cannot be read or halved, or has fewer than 2 lines.
+        InputError: the image cannot be read, its width (lr) or height (tb) is odd, or a view has
+            fewer than 2 lines.
     """
     image = Path(path)
     source = open_images(image, image.stem, [("0", image)])
@@ -154,7 +145,7 @@ def read_split(path: str | Path, layout: Layout) -> CapturePair:
 
 
 def apply_timing(capture: CapturePair, timing: CameraTiming) -> CapturePair:
-    """A capture whose images are those of two sensors with this timing.
+    """Orient a capture's images and set its scan time, by the timing of the sensors.
 
     Raises:
         InputError: it has fewer than 2 lines.
@@ -167,43 +158,44 @@ def _orient(first: Tensor, second: Tensor, timing: CameraTiming, *, name: str) -
     return CapturePair(t2b=t2b, b2t=b2t, scan_time=timing.scan_time(t2b.shape[-2]), name=name)
 
 
-def _delayed(source: FrameSource, frames: int) -> AudioTrack | None:
-    """The sound of a source from a frame on."""
+def _skip_audio(source: FrameSource, frames: int) -> AudioTrack | None:
+    """A source's audio without that of its first `frames`."""
     if source.audio is None or source.fps is None:
         return None
     return source.audio._replace(begin=source.audio.begin + frames / source.fps)
 
 
 def _check_partners(first: FrameSource, second: FrameSource) -> None:
-    """Make sure that two recordings can be of the same moments."""
+    """Check that two recordings agree in kind, size, rate and image names."""
     if first.size != second.size:
         expected, got = ("x".join(map(str, source.size)) for source in (first, second))
         raise InputError(f"{second.path}: expected {expected} pixels like {first.path}, got {got}")
     if bool(first.keys) != bool(second.keys):
-        raise InputError(f"{first.path} with {second.path}: expected two videos, or images twice")
-    if first.fps and second.fps and abs(first.fps / second.fps - 1) > _SAME_RATE:
+        raise InputError(
+            f"{first.path} with {second.path}: expected two videos or two image sequences, got one "
+            "of each"
+        )
+    if first.fps and second.fps and abs(first.fps / second.fps - 1) > _RATE_TOLERANCE:
         raise InputError(
             f"{second.path}: expected {first.fps:.5g} frames per second like {first.path}, got "
-            f"{second.fps:.5g}; views must be recorded frame by frame at the same time"
+            f"{second.fps:.5g}; views must be synchronised frame by frame"
         )
     for source, other in ((first, second), (second, first)):
         known = set(other.keys)
         alone = [key for key in source.keys if key not in known]
         if alone:
-            shown = ", ".join(alone[:_NAMES_SHOWN]) + (", ..." if alone[_NAMES_SHOWN:] else "")
+            shown = ", ".join(alone[:_MAX_NAMES_SHOWN])
             raise InputError(
                 f"{source.path}: {len(alone)} of {source.count} images have no partner of the same "
-                f"name in {other.path}: {shown}"
+                f"name in {other.path}: {shown}{', ...' * (len(alone) > _MAX_NAMES_SHOWN)}"
             )
 
 
-def _turn_notes(sources: tuple[FrameSource, ...], timing: CameraTiming) -> tuple[str, ...]:
-    """A line for each video that is shown turned although its timing is stated for rows."""
-    if timing.is_transposed:
-        return ()
+def _rotation_notes(sources: tuple[FrameSource, ...], timing: CameraTiming) -> tuple[str, ...]:
+    """Warn of videos that are shown rotated while the timing is by rows."""
     return tuple(
-        f"warning: {source.path}: stored turned by 90 degrees, so the rows that the sensor read "
-        "are columns of the picture; say how: --directions l2r,r2l or r2l,l2r"
+        f"warning: {source.path}: stored rotated by 90 degrees, so the sensor's rows are columns "
+        "of the picture; set --directions l2r,r2l or r2l,l2r"
         for source in sources
-        if source.is_turned
+        if source.is_rotated and not timing.is_transposed
     )

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from data.create_rs_dataset import main, write_dataset
-from data.files.images import read_image, to_uint8, write_image, write_video
+from data.create_rs_dataset import main
+from data.dataset_writer.writing import write_simulated
+from data.files.images import read_image, to_uint8, write_image
+from data.files.videos import write_video
 from data.rs_gopro import RSGOPRO
 from data.simulator.drawing import SceneSettings, draw_scene
 from tests.data.simulator.test_drawing import photos
@@ -45,7 +47,7 @@ def write_frames_of_scene(folder: Path, count: int = 9) -> None:
 
 def test_the_folder_holds_the_simulated_captures(tmp_path: Path) -> None:
     about = {"photos": None}
-    write_dataset(tmp_path / "set", textures(), SETTINGS, [7, 8, 9], frames=5, about=about)
+    write_simulated(tmp_path / "set", textures(), SETTINGS, [7, 8, 9], frames=5, about=about)
     captures = RSGOPRO(tmp_path / "set", "test")
     assert [captures[index].name for index in range(3)] == [f"{i:04d}/00000000" for i in range(3)]
     exact = draw_scene(textures(), SETTINGS[1], 8).capture(torch.linspace(0, 1, 5))
@@ -64,19 +66,19 @@ def test_the_folder_holds_the_simulated_captures(tmp_path: Path) -> None:
     assert [sequence["strength"] for sequence in sequences] == [0.5, 1.0, 0.5]
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+def test_other_folders_are_not_written_to(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
-    with pytest.raises(InputError, match=r"set: exists already, and dataset.json tells of no"):
-        write_dataset(tmp_path / "set", textures(), SETTINGS, [7])
+    with pytest.raises(InputError, match=r"set: exists already, and its dataset.json lists no"):
+        write_simulated(tmp_path / "set", textures(), SETTINGS, [7])
     assert list(tmp_path.iterdir()) == [tmp_path / "set"]
     assert list((tmp_path / "set").iterdir()) == []
 
 
 def test_splits_and_sequences_are_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = tmp_path / "set"
-    write_dataset(dataset, textures(), SETTINGS, [7, 8], frames=2)
+    write_simulated(dataset, textures(), SETTINGS, [7, 8], frames=2)
     before = (dataset / "test" / "0000" / "RS" / "00000000_rs_t2b.png").read_bytes()
-    write_dataset(dataset, textures(), SETTINGS, [9], split="train", frames=2)
+    write_simulated(dataset, textures(), SETTINGS, [9], split="train", frames=2)
     write_frames_of_scene(tmp_path / "walk", count=3)
     words = ("--frames-folder", tmp_path / "walk", "--span", 3, "--frames", 2, "--split", "train")
     call(monkeypatch, dataset, *words)
@@ -92,39 +94,39 @@ def test_splits_and_sequences_are_added(tmp_path: Path, monkeypatch: pytest.Monk
     assert sorted(path.name for path in tmp_path.iterdir()) == ["set", "walk"]
 
 
-def test_what_was_removed_can_be_made_again(tmp_path: Path) -> None:
+def test_removed_splits_can_be_written_again(tmp_path: Path) -> None:
     dataset = tmp_path / "set"
-    write_dataset(dataset, textures(), SETTINGS, [7])
-    write_dataset(dataset, textures(), SETTINGS, [8], split="train")
+    write_simulated(dataset, textures(), SETTINGS, [7])
+    write_simulated(dataset, textures(), SETTINGS, [8], split="train")
     shutil.rmtree(dataset / "test")
-    write_dataset(dataset, textures(), SETTINGS, [7, 9])
+    write_simulated(dataset, textures(), SETTINGS, [7, 9])
     runs = [(run["split"], list(run["sequences"])) for run in describe(dataset)]
     assert runs == [("train", ["0000"]), ("test", ["0000", "0001"])]
 
 
-def test_what_a_data_set_has_is_left_alone(tmp_path: Path) -> None:
+def test_existing_sequences_and_seeds_are_refused(tmp_path: Path) -> None:
     dataset = tmp_path / "set"
-    write_dataset(dataset, textures(), SETTINGS, [7, 8])
+    write_simulated(dataset, textures(), SETTINGS, [7, 8])
     described = (dataset / "dataset.json").read_bytes()
     with pytest.raises(InputError, match=r"set/test/0000: exists already; choose another --split"):
-        write_dataset(dataset, textures(), SETTINGS, [9])
-    same = r"--seed 8: \S*set/test/0001 shows the scene of seed 8 already; choose other seeds"
+        write_simulated(dataset, textures(), SETTINGS, [9])
+    same = r"--seed 8: \S*set/test/0001 already shows the scene of seed 8; choose other seeds"
     with pytest.raises(InputError, match=same):
-        write_dataset(dataset, textures(), SETTINGS, [8, 9], split="train")
+        write_simulated(dataset, textures(), SETTINGS, [8, 9], split="train")
     assert sorted(path.name for path in dataset.iterdir()) == ["dataset.json", "test"]
     assert (dataset / "dataset.json").read_bytes() == described
     assert list(tmp_path.iterdir()) == [dataset]
 
 
-def test_an_error_leaves_a_data_set_as_it_was(
+def test_an_error_leaves_a_data_set_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = tmp_path / "set"
-    write_dataset(dataset, textures(), SETTINGS, [7])
+    write_simulated(dataset, textures(), SETTINGS, [7])
     before = sorted(dataset.rglob("*"))
     fail_to_write_images(monkeypatch)
     with pytest.raises(InputError, match="no space left"):
-        write_dataset(dataset, textures(), SETTINGS, [8], split="train")
+        write_simulated(dataset, textures(), SETTINGS, [8], split="train")
     assert sorted(dataset.rglob("*")) == before
     assert list(tmp_path.iterdir()) == [dataset]
 
@@ -139,7 +141,7 @@ def fail_to_write_images(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_error_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fail_to_write_images(monkeypatch)
     with pytest.raises(InputError, match="no space left"):
-        write_dataset(tmp_path / "set", textures(), SETTINGS, [7])
+        write_simulated(tmp_path / "set", textures(), SETTINGS, [7])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -204,7 +206,7 @@ def test_a_split_has_one_number_of_true_frames(
         write_frames_of_scene(tmp_path / name, count=5)
     words = ("--span", 5, "--frames-folder")
     call(monkeypatch, tmp_path / "set", *words, tmp_path / "one", "--frames", 2)
-    with pytest.raises(InputError, match="--frames 3: .*one/GS has 2 true frames of each capture"):
+    with pytest.raises(InputError, match="--frames 3: .*one/GS has 2 true frames per capture"):
         call(monkeypatch, tmp_path / "set", *words, tmp_path / "two", "--frames", 3)
     call(monkeypatch, tmp_path / "set", *words, tmp_path / "two", "--frames", 3, "--split", "valid")
 
@@ -227,10 +229,10 @@ def test_captures_from_a_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert described["readout_seconds"] == pytest.approx(4 / 240)
 
 
-def test_fast_motion_is_warned_of(
+def test_fast_motion_gives_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("data.create_rs_dataset._RELIABLE_MOTION", 0.5)
+    monkeypatch.setattr("data.dataset_writer.writing._MAX_RELIABLE_MOTION", 0.5)
     write_frames_of_scene(tmp_path / "walk", count=3)
     call(monkeypatch, tmp_path / "set", "--frames-folder", tmp_path / "walk", "--span", 3)
     warning = capsys.readouterr().err.splitlines()[-1]
@@ -260,7 +262,7 @@ def test_frames_of_different_sizes_leave_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["walk"]
 
 
-def test_the_recording_s_folder_is_not_written_to(
+def test_output_inside_the_recording_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_frames_of_scene(tmp_path / "walk", count=3)

@@ -31,7 +31,7 @@ def test_every_second_pair_becomes_a_capture(tmp_path: Path, views: list[str]) -
     assert torch.equal(captures[1].b2t, expected)
 
 
-def test_what_the_user_should_know_is_said(
+def test_notes_and_count_are_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     left, right = (write_clip_video(tmp_path / f"{n}.mp4", n) for n in (4, 3))
@@ -40,7 +40,7 @@ def test_what_the_user_should_know_is_said(
     main()
     said = capsys.readouterr()
     assert said.out == f"1 captures are in {tmp_path / 'captures'}\n"
-    assert f"{left} has 4 frames, {right} 3; the common part is used: 3 pairs\n" in said.err
+    assert f"{left} has 4 frames, {right} has 3; using the 3 pairs that they share\n" in said.err
 
 
 def test_both_views_in_one_picture(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_both_views_in_one_picture(tmp_path: Path) -> None:
     assert torch.equal(RealPairs(tmp_path / "captures")[0].pair, torch.stack(picture.chunk(2, 2)))
 
 
-def test_sensors_that_are_read_sideways_are_turned(tmp_path: Path, views: list[str]) -> None:
+def test_column_readout_is_transposed(tmp_path: Path, views: list[str]) -> None:
     arguments = parse_arguments([str(tmp_path / "captures"), *views, "--directions", "l2r,r2l"])
     assert extract_captures(named_clip(arguments), arguments.output) == 5
     expected = as_image(random_pixels("0.png", (6, 8)))
@@ -69,7 +69,7 @@ def test_sensors_that_are_read_sideways_are_turned(tmp_path: Path, views: list[s
         (["--t2b", "x", "--b2t", "y", "--step", "0"], "--step 0: expected at least 1"),
     ],
 )
-def test_arguments_that_do_not_agree(words: list[str], message: str) -> None:
+def test_invalid_arguments_are_refused(words: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         named_clip(parse_arguments(["out", *words]))
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.layers import Window
 from data.simulator.trajectories import Motion
 from data.transforms import crop, flip_horizontal, flip_vertical, reverse_time
 from models.warping import backward_warp
@@ -170,7 +171,7 @@ def test_applied_twice_nothing_changes(capture, transform):
 def test_flows_of_blocks_are_cropped_with_their_blocks(scene):
     whole = scene.capture(TIMES, with_flows=True, flow_stride=2)
     part = crop(whole, top=6, left=4, height=24, width=32)
-    alone = scene.capture(TIMES, top=6, left=4, rows=24, width=32, with_flows=True, flow_stride=2)
+    alone = scene.capture(TIMES, Window(6, 4, 24, 32), with_flows=True, flow_stride=2)
     torch.testing.assert_close(part.truth_flows, alone.truth_flows, atol=1e-4, rtol=0)
     with pytest.raises(ValueError, match="true flows of 2x2 px blocks cannot be cut to 24x32 at"):
         crop(whole, top=7, left=4, height=24, width=32)
@@ -178,7 +179,7 @@ def test_flows_of_blocks_are_cropped_with_their_blocks(scene):
 
 def test_a_crop_equals_the_capture_of_that_window(scene, capture):
     part = crop(capture, top=7, left=5, height=24, width=32)
-    alone = scene.capture(TIMES, top=7, left=5, rows=24, width=32, with_flows=True)
+    alone = scene.capture(TIMES, Window(7, 5, 24, 32), with_flows=True)
     assert torch.equal(part.scan_time, alone.scan_time)
     for field in ("t2b", "b2t", "truth", "truth_flows"):
         torch.testing.assert_close(getattr(part, field), getattr(alone, field), atol=1e-4, rtol=0)

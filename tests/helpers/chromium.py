@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from utils.metrics import Image
+from data.files.images import Image
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None

@@ -7,7 +7,7 @@ import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from data.files.images import write_video
+from data.files.videos import write_video
 from tests.helpers.capture_folders import random_pixels
 
 Pixels = NDArray[np.uint8]

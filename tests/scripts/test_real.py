@@ -171,7 +171,7 @@ def test_pictures_too_large_for_a_video_have_frames_nevertheless(
     scripts: Scripts, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scripts.pair("0", size=(33, 21))
-    monkeypatch.setattr("utils.real.capture_results.LARGEST_VIDEO_SIDE", 32)
+    monkeypatch.setattr("utils.real.capture_results.MAX_VIDEO_SIDE", 32)
     folder = scripts.real("--method", "classical", "--frames", "2")
     assert "frame_001_t1.000.png" in names(folder / "0")
     assert "video.mp4" not in names(folder / "0")
@@ -182,7 +182,7 @@ def test_pictures_too_large_for_a_video_have_frames_nevertheless(
     for name in (first, second):
         Path(name).mkdir()
         write_pixels(Path(name) / "0.png", size=(33, 21))
-    monkeypatch.setattr("utils.real.runs.LARGEST_VIDEO_SIDE", 32)
+    monkeypatch.setattr("utils.real.runs.MAX_VIDEO_SIDE", 32)
     with pytest.raises(InputError, match="clip1: 21x33, but a video has at most 32 px a side"):
         scripts.real("--t2b", first, "--b2t", second)
 
@@ -359,4 +359,4 @@ def test_bad_input_is_one_line_on_stderr_and_a_non_zero_exit(tmp_path: Path) -> 
     command = [sys.executable, str(ROOT / "main_test_real.py"), "--t2b", "a.png"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr == "error: --t2b without --b2t: a capture needs both images\n"
+    assert done.stderr == "error: --t2b without --b2t: a capture needs both views\n"

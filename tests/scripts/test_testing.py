@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from data.create_rs_dataset import write_dataset
+from data.dataset_writer.writing import write_simulated
 from data.simulator.drawing import SceneSettings
 from models.generator import Generator
 from tests.helpers.capture_folders import write_rs_gopro
@@ -71,7 +71,7 @@ def test_simulated_benchmarks_are_scored_by_strength(
 ) -> None:
     settings = [SceneSettings(height=24, width=32, strength=strength) for strength in (0.25, 1.0)]
     texture = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
-    write_dataset(scripts.benchmark, [texture], settings, [0, 1, 2], frames=2)
+    write_simulated(scripts.benchmark, [texture], settings, [0, 1, 2], frames=2)
     folder = scripts.test('protocols=["full"]', arguments=("--method", "classical"))
     scores = json.loads((folder / "scores.json").read_text())["protocols"]["full"]
     for result in scores.values():

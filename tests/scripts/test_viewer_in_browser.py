@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from data.files.images import Image
 from tests.helpers.chromium import CHROMIUM, Page
 from tests.utils.pictures.test_viewer import (
     BLUE,
@@ -17,7 +18,6 @@ from tests.utils.pictures.test_viewer import (
     everything,
     is_close,
 )
-from utils.metrics import Image
 from utils.pictures.viewer import ViewerContent, write_viewer
 
 pytestmark = [

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
+from data.files.images import Image
 from utils.errors import InputError
-from utils.metrics import PROTOCOLS, Image, band_psnr, mean_psnr, psnr, ssim, ssim_map
+from utils.metrics import PROTOCOLS, band_psnr, mean_psnr, psnr, ssim, ssim_map
 
 REFERENCE = Path(__file__).parents[1] / "references" / "metrics.npz"
 

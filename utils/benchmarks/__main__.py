@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from data.files.images import prepare_output_folder, replacing
+from data.files.folders import prepare_output_folder, replacing
 from data.files.versions import find_versions
 from models.parts.device import choose_device
 from utils.benchmarks import gpu as benchmark_gpu

@@ -12,12 +12,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from data.capture import CapturePair
-from data.files.images import prepare_output_folder, to_uint8
+from data.files.folders import prepare_output_folder
+from data.files.images import Image, to_uint8
 from data.layouts import CaptureFolder
 from models.inference.correction import BASELINES, Correction, frame_instants
 from utils.errors import InputError
 from utils.evaluation.scores import BandScore, FrameScore, score_frame
-from utils.metrics import PROTOCOLS, Image, Rounding
+from utils.metrics import PROTOCOLS, Rounding
 from utils.options.evaluation import EvaluationOptions
 from utils.pictures.frame_files import write_frames
 from utils.system.distributed import Processes

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from data.capture import CapturePair
-from data.files.images import to_uint8, write_image
+from data.files.images import Image, to_uint8, write_image
 from data.layouts import CaptureFolder
 from utils.correction.methods import NamedCorrection
 from utils.evaluation.evaluate import FRAME_FOLDERS, EvaluationPlan
-from utils.metrics import PROTOCOLS, Image, psnr
+from utils.metrics import PROTOCOLS, psnr
 from utils.pictures.colour import show_flows
 from utils.pictures.contact_sheet import draw_contact_sheet
 from utils.pictures.frame_files import read_frames

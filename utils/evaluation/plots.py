@@ -8,7 +8,7 @@ from typing import NamedTuple
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from data.files.images import prepare_output_folder, replacing
+from data.files.folders import prepare_output_folder, replacing
 from utils.evaluation.scores import FrameScore, group_scores, summarise, summarise_bands
 from utils.metrics import whole_metrics
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.files.images import replacing
+from data.files.folders import replacing
 from utils.errors import InputError
 from utils.evaluation.scores import FrameScore, Summary, group_scores, summarise, summarise_bands
 from utils.metrics import BAND, METRICS, PROTOCOLS, whole_metrics

@@ -8,7 +8,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from utils.metrics import METRICS, Image
+from data.files.images import Image
+from utils.metrics import METRICS
 
 K = TypeVar("K")
 

@@ -11,21 +11,10 @@ import json5
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from data.files.folders import plain_name
 from utils.errors import InputError
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
-
-
-def plain_name(name: str) -> str:
-    """The name of a folder, checked.
-
-    Raises:
-        ValueError: it is empty, or leads elsewhere.
-    """
-    if not name or name in (".", "..") or "/" in name or "\\" in name:
-        raise ValueError(f"expected a folder name without separators, got {name!r}")
-    return name
-
 
 FolderName = Annotated[str, AfterValidator(plain_name)]
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from utils.metrics import Image
+from data.files.images import Image
 from utils.pictures.contact_sheet import SheetRow, draw_sheet
 
 _QUANTILE = 0.99  # of lengths: what outliers add beyond would leave everything else pale

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from data.camera_timing import Direction
-from utils.metrics import Image
+from data.files.images import Image
 
 _SHEET_WIDTH = 1280
 _GAP = 16

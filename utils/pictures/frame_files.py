@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data.files.images import read_image, to_uint8, write_image
-from utils.metrics import Image
+from data.files.images import Image, read_image, to_uint8, write_image
 
 FRAMES = "frames"
 """Folder of a clip's frames."""

@@ -20,8 +20,8 @@ import cv2
 import numpy as np
 
 from data.camera_timing import Direction
-from data.files.images import replacing
-from utils.metrics import Image
+from data.files.folders import replacing
+from data.files.images import Image
 from utils.pictures.colour import (
     BRIGHTEST_ERROR,
     ShownFlows,

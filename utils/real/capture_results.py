@@ -11,15 +11,9 @@ from torch import Tensor
 
 from data.camera_timing import CameraTiming
 from data.capture import CapturePair
-from data.files.images import (
-    LARGEST_VIDEO_SIDE,
-    prepare_output_folder,
-    to_levels,
-    to_uint8,
-    write_gif,
-    write_image,
-    write_video,
-)
+from data.files.folders import prepare_output_folder
+from data.files.images import to_levels, to_uint8, write_image
+from data.files.videos import MAX_VIDEO_SIDE, write_gif, write_video
 from utils.correction.methods import NamedCorrection
 from utils.errors import InputError
 from utils.pictures.colour import draw_flow_sheet, show_flows
@@ -86,12 +80,12 @@ def write_results(
             t2b, b2t, frames, show.times, directions=show.timing.oriented_directions
         )
         write_image(making / CONTACT_SHEET, sheet)
-        if max(t2b.shape) <= LARGEST_VIDEO_SIDE:
+        if max(t2b.shape) <= MAX_VIDEO_SIDE:
             write_video(making / VIDEO, frames, show.fps)
         else:
             sys.stderr.write(
                 f"{capture.name}: no video: {t2b.shape[1]}x{t2b.shape[0]}, and H.264 has at most "
-                f"{LARGEST_VIDEO_SIDE} px a side\n"
+                f"{MAX_VIDEO_SIDE} px a side\n"
             )
         if show.gif:
             write_gif(making / ANIMATION, frames, show.fps)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.files.images import prepare_output_folder, replacing
+from data.files.folders import prepare_output_folder, replacing
 from data.video.sources import FrameSource
 from utils.errors import InputError
 from utils.options.files import changed_options

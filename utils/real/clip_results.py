@@ -16,17 +16,11 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from data.capture import CapturePair
-from data.files.images import (
-    prepare_output_folder,
-    to_levels,
-    to_uint8,
-    write_image,
-    write_video_part,
-)
-from data.files.videos import join_video_parts
+from data.files.folders import prepare_output_folder
+from data.files.images import Image, to_levels, to_uint8, write_image
+from data.files.videos import join_video_parts, write_video_part
 from models.inference.correction import Correction
 from utils.errors import InputError
-from utils.metrics import Image
 from utils.pictures.frame_files import FRAMES, clip_frame_name, remove_earlier, replace_clip_frames
 from utils.pictures.viewer import VIEWER
 from utils.real.capture_results import RESULTS, VIDEO

@@ -9,9 +9,8 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from data.files.images import to_uint8
+from data.files.images import Image, to_uint8
 from data.video.sources import open_video
-from utils.metrics import Image
 from utils.pictures.viewer import VIEWER, ViewerContent, chosen_frames, write_viewer
 from utils.real.clip_plan import ClipPlan
 

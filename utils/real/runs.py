@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from data.capture import CapturePair
-from data.files.folders import sole_use
-from data.files.images import LARGEST_ANIMATION_FPS, LARGEST_VIDEO_SIDE, prepare_output_folder
+from data.files.folders import lock_folder, prepare_output_folder
+from data.files.videos import MAX_GIF_FPS, MAX_VIDEO_SIDE
 from data.real_pairs import RealPairs
 from data.video.streams import CaptureStream, apply_timing
 from utils.correction.methods import identify_method, load_method
@@ -44,9 +44,9 @@ def correct_captures(
         _for_each(len(captures), check_one, processes)
         return
     times = chosen_instants(options, arguments)
-    if options.gif and (options.fps or DEFAULT_FPS) > LARGEST_ANIMATION_FPS:
+    if options.gif and (options.fps or DEFAULT_FPS) > MAX_GIF_FPS:
         raise InputError(
-            f"gif: at most {LARGEST_ANIMATION_FPS} frames per second, got {options.fps:g}; lower "
+            f"gif: at most {MAX_GIF_FPS} frames per second, got {options.fps:g}; lower "
             "--fps or leave --gif out"
         )
     show = Presentation(
@@ -115,7 +115,7 @@ def correct_clip(
     method = load_method(options, processes.device)
     prepare_output_folder(place)
     unfinished = UnfinishedClip(place / HIDDEN, plan.part_count)
-    with sole_use(place) if processes.is_main else nullcontext():
+    with lock_folder(place) if processes.is_main else nullcontext():
         if processes.is_main:
             about = identify_method(options) | describe_clip(plan)
             open_unfinished(unfinished, about, restart=arguments.restart)
@@ -159,9 +159,9 @@ def _expect_apart(place: Path, inputs: Mapping[Path, str]) -> None:
 
 def _expect_video_size(stream: CaptureStream) -> None:
     size = stream.sources[0].size
-    if max(size) > LARGEST_VIDEO_SIDE:
+    if max(size) > MAX_VIDEO_SIDE:
         raise InputError(
-            f"{stream.name}: {size[1]}x{size[0]}, but a video has at most {LARGEST_VIDEO_SIDE} px "
+            f"{stream.name}: {size[1]}x{size[0]}, but a video has at most {MAX_VIDEO_SIDE} px "
             "a side; correct its pictures one by one"
         )
 

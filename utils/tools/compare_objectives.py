@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from data.capture import CapturePair
-from data.files.images import prepare_output_folder
+from data.files.folders import prepare_output_folder
 from models.architecture import load_network
 from models.inference.correction import BASELINES, correct
 from utils.checkpoint import save_weights

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.capture import CapturePair
-from data.files.images import replacing, to_uint8
+from data.files.folders import replacing
+from data.files.images import to_uint8
 from models.inference.correction import Correction
 from utils.evaluation.report import format_table
 from utils.evaluation.scores import score_frame

@@ -12,11 +12,12 @@ import cv2
 import numpy as np
 import torch
 
-from data.files.images import prepare_output_folder, to_uint8, write_gif, write_image
+from data.files.folders import prepare_output_folder
+from data.files.images import Image, to_uint8, write_image
+from data.files.videos import write_gif
 from data.simulator.drawing import SceneSettings, draw_scene
 from data.simulator.textures import BUNDLED_PHOTOS, load_textures
 from models.inference.arrays import load_correction
-from utils.metrics import Image
 from utils.options.command_line import run
 from utils.pictures.contact_sheet import draw_sheet
 

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from data.files.images import replacing
+from data.files.folders import replacing
 from data.time_maps import scan_time as scan_of_rows
 from models.architecture import load_network
 from models.generator import Generator

@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from data.files.images import replacing
+from data.files.folders import replacing
 
 _NOT_PLOTTED = ("step", "samples_per_second", "skipped")
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.files.folders import sole_use
-from data.files.images import prepare_output_folder, remove_unfinished, replacing
+from data.files.folders import lock_folder, prepare_output_folder, remove_unfinished, replacing
 from data.files.versions import find_versions
 from models.losses.table import full_gradient_terms
 from utils.checkpoint import latest
@@ -80,7 +79,7 @@ def open_experiment(
             moved = _move_aside(folder) if resume == "never" else None
             checkpoint = _choose_checkpoint(folder, resume)
             prepare_output_folder(folder / "checkpoints")
-            stack.enter_context(sole_use(folder))
+            stack.enter_context(lock_folder(folder))
             remove_unfinished(folder / "checkpoints")
         checkpoint = processes.from_main(checkpoint)
         stack.callback(close_log)
@@ -156,7 +155,7 @@ def _move_aside(folder: Path) -> Path | None:
     while (kept := folder.with_name(f"{folder.name}.{number}")).exists():
         number += 1
     try:
-        with sole_use(folder):
+        with lock_folder(folder):
             return folder.rename(kept)
     except OSError as error:
         raise InputError(f"{folder}: cannot be moved to {kept}: {error.strerror}") from error

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from data.files.images import replacing
+from data.files.folders import replacing
 from utils.errors import InputError
 from utils.training.experiment import Experiment
 from utils.training.step import Progress, StepResult

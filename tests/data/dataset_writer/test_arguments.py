@@ -39,7 +39,7 @@ def test_difficulty_size_and_cameras():
     )
 
 
-def test_recordings_have_arguments_of_their_own():
+def test_arguments_of_recordings():
     arguments = parse("--video clip.mp4 --span 17 --exposure 0.2 --flow raft_small")
     assert arguments.recorded
     assert (arguments.span, arguments.step, arguments.flow) == (17, 16, "raft_small")
@@ -68,6 +68,6 @@ def test_recordings_have_arguments_of_their_own():
         ("--frames-folder d --parallax 1 0", "--parallax: not for a video or frames"),
     ],
 )
-def test_what_cannot_be_is_told_in_one_line(words, message):
+def test_invalid_arguments_are_refused(words, message):
     with pytest.raises(InputError, match=message):
         scene_settings(parse(words))

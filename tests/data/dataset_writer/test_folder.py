@@ -13,7 +13,7 @@ def describe(dataset: Path, sequences: Mapping[str, Mapping[str, object]]) -> No
     write_description(dataset, "test", sequences)
 
 
-def test_strengths_of_simulated_sequences_in_words(tmp_path: Path) -> None:
+def test_strengths_of_simulated_sequences_as_text(tmp_path: Path) -> None:
     sequences: dict[str, dict[str, object]] = {
         "0000": {"strength": 0.25},
         "0001": {"strength": 1.0},
@@ -24,7 +24,7 @@ def test_strengths_of_simulated_sequences_in_words(tmp_path: Path) -> None:
     assert read_strengths(tmp_path, "train") == {}
 
 
-def test_other_data_sets_tell_none(tmp_path: Path) -> None:
+def test_data_sets_without_strengths(tmp_path: Path) -> None:
     assert read_strengths(tmp_path, "test") == {}
     describe(tmp_path, {"0000": {"seed": 3}})
     assert read_strengths(tmp_path, "test") == {}

@@ -4,17 +4,23 @@ import gc
 import math
 import weakref
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 
-from data.dataset_writer.rolling_video import RollingSettings, VideoStatistics, roll_captures
+from data.dataset_writer.rolling_video import (
+    IntervalFactory,
+    RollingSettings,
+    VideoStatistics,
+    roll_captures,
+)
 from data.simulator.drawing import SceneSettings, draw_scene
 from data.simulator.imaging import Imaging
 from data.simulator.scene import Scene
 from models.flow.dis import DISFlow
-from models.flow.interpolation import Interval, make_interval
+from models.flow.interpolation import Flow, Interval, make_interval
 from models.warping import backward_warp
 from tests.data.simulator.test_drawing import photos, psnr
 
@@ -34,8 +40,12 @@ def roll(
     frames: list[Tensor], settings: RollingSettings
 ) -> tuple[list[tuple[int, torch.Tensor]], VideoStatistics]:
     statistics = VideoStatistics()
-    rolled = roll_captures(iter(frames), settings, DISFlow(), statistics)
+    rolled = roll_captures(iter(frames), settings, interpolate(settings, DISFlow()), statistics)
     return [(first, capture) for first, capture in rolled], statistics
+
+
+def interpolate(settings: RollingSettings, flow: Flow) -> IntervalFactory:
+    return partial(make_interval, imaging=settings.imaging, flow=flow)
 
 
 def no_flow(first: Tensor, second: Tensor) -> Tensor:
@@ -43,7 +53,7 @@ def no_flow(first: Tensor, second: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_captures_are_those_of_the_scene_that_the_video_shows(seed: int) -> None:
+def test_captures_equal_those_of_the_filmed_scene(seed: int) -> None:
     scene = draw_scene(photos(), SETTINGS, seed)
     settings = RollingSettings(span=9, step=8, times=(0, 0.5, 0.55, 1), imaging=Imaging())
     ((first, capture),), statistics = roll(video(scene, 9), settings)
@@ -57,13 +67,13 @@ def test_captures_are_those_of_the_scene_that_the_video_shows(seed: int) -> None
     torch.testing.assert_close(capture.truth[[0, 1, 3]], exact.truth[[0, 1, 3]], atol=1e-4, rtol=0)
     assert psnr(capture.truth[2], exact.truth[2]) > 40
     assert (statistics.frames, statistics.size) == (9, (HEIGHT, WIDTH))
-    assert 0.2 < statistics.fastest < 4
+    assert 0.2 < statistics.max_speed < 4
 
 
 def test_exposures_reach_beyond_the_readout() -> None:
     imaging = Imaging(exposure=0.4)
     settings = RollingSettings(span=9, step=1, times=(0.5,), imaging=imaging)
-    assert (settings.margin, settings.needed) == (2, 13)
+    assert (settings.margin, settings.frames_needed) == (2, 13)
     scene = draw_scene(photos(blur=4), SETTINGS, 2)
     rolled, _ = roll(video(scene, 9, before=2, after=2), settings)
     ((first, capture),) = rolled
@@ -74,11 +84,13 @@ def test_exposures_reach_beyond_the_readout() -> None:
     assert psnr(capture.t2b, exposed.t2b) > 3 + psnr(capture.t2b, scene.capture([]).t2b)
 
 
-def test_rows_come_from_their_frames_where_they_fall_on_them() -> None:
+def test_rows_at_frame_instants_equal_those_frames() -> None:
     # With as many frames as rows every row is a row of a frame, whatever the flow.
     frames = list(torch.rand(5, 3, 5, 4, generator=torch.Generator().manual_seed(0)))
     settings = RollingSettings(span=5, step=4, times=(0.25,), imaging=Imaging(gamma=1.0))
-    ((_, capture),) = list(roll_captures(frames, settings, no_flow, VideoStatistics()))
+    ((_, capture),) = list(
+        roll_captures(frames, settings, interpolate(settings, no_flow), VideoStatistics())
+    )
     t2b = torch.stack([frames[row][:, row] for row in range(5)], dim=1)
     b2t = torch.stack([frames[4 - row][:, row] for row in range(5)], dim=1)
     torch.testing.assert_close(capture.t2b, t2b)
@@ -91,7 +103,12 @@ def test_exposure_averages_light_not_values() -> None:
     imaging = Imaging(exposure=1.0, gamma=2.0)
     settings = RollingSettings(span=2, step=9, times=(0.0,), imaging=imaging)
     ((first, capture),) = list(
-        roll_captures([black, black, white, white], settings, no_flow, VideoStatistics())
+        roll_captures(
+            [black, black, white, white],
+            settings,
+            interpolate(settings, no_flow),
+            VideoStatistics(),
+        )
     )
     # Each row integrates one interval's length around its instant; light rises from frame 1 to 2.
     s = torch.arange(4) / 3
@@ -101,7 +118,7 @@ def test_exposure_averages_light_not_values() -> None:
     torch.testing.assert_close(capture.t2b[0, :, 0], light.sqrt())
 
 
-def test_motion_is_blurred_whatever_moved_before() -> None:
+def test_motion_blur_does_not_depend_on_earlier_motion() -> None:
     # A bar stands still, then moves by 6 px from frame to frame.
     places = [0, *range(0, 66, 6)]
     frames = [torch.zeros(3, 16, 96) for _ in places]
@@ -115,19 +132,25 @@ def test_motion_is_blurred_whatever_moved_before() -> None:
 
     imaging = Imaging(exposure=0.5, gamma=1.0)
     settings = RollingSettings(span=5, step=99, times=(0.5,), imaging=imaging)
-    ((_, still),) = list(roll_captures(frames, settings, moved, VideoStatistics()))
-    ((_, moving),) = list(roll_captures(frames[1:], settings, moved, VideoStatistics()))
+    ((_, still),) = list(
+        roll_captures(frames, settings, interpolate(settings, moved), VideoStatistics())
+    )
+    ((_, moving),) = list(
+        roll_captures(frames[1:], settings, interpolate(settings, moved), VideoStatistics())
+    )
     # Where the bar passes in the middle of an exposure of 12 px it is seen half of the time.
     for capture in (still, moving):
         assert capture.t2b[0, 8].max() == pytest.approx(0.5, abs=0.02)
         assert float(capture.t2b[0, 8].sum()) == pytest.approx(6, abs=0.1)
 
 
-def test_captures_follow_each_other_by_the_step() -> None:
+def test_captures_start_every_step_frames() -> None:
     frames = list(torch.rand(12, 3, 4, 4))
     for step, begins in ((4, [0, 4]), (1, list(range(8))), (7, [0, 7]), (20, [0])):
         settings = RollingSettings(span=5, step=step, times=(0.0, 1.0), imaging=Imaging())
-        rolled = list(roll_captures(frames, settings, no_flow, VideoStatistics()))
+        rolled = list(
+            roll_captures(frames, settings, interpolate(settings, no_flow), VideoStatistics())
+        )
         assert [first for first, _ in rolled] == begins
         for number, (first, capture) in enumerate(rolled):
             assert capture.name == f"{number:08d}"
@@ -135,10 +158,12 @@ def test_captures_follow_each_other_by_the_step() -> None:
             torch.testing.assert_close(capture.truth[1], frames[first + 4])
 
 
-def test_each_capture_has_noise_of_its_own() -> None:
+def test_noise_differs_between_captures() -> None:
     frames = [torch.full((3, 16, 16), 0.5)] * 5
     settings = RollingSettings(span=3, step=2, times=(), imaging=Imaging(read_noise=0.05))
-    (_, first), (_, second) = list(roll_captures(frames, settings, no_flow, VideoStatistics()))
+    (_, first), (_, second) = list(
+        roll_captures(frames, settings, interpolate(settings, no_flow), VideoStatistics())
+    )
     assert not torch.equal(first.t2b, second.t2b)
     assert not torch.equal(first.t2b, first.b2t)
 
@@ -153,7 +178,7 @@ def test_memory_does_not_grow_with_the_video() -> None:
             yield frame
 
     settings = RollingSettings(span=4, step=3, times=(0.0,), imaging=Imaging())
-    rolled = roll_captures(endless(), settings, no_flow, VideoStatistics())
+    rolled = roll_captures(endless(), settings, interpolate(settings, no_flow), VideoStatistics())
     for _ in range(20):
         next(rolled)
     gc.collect()
@@ -161,7 +186,7 @@ def test_memory_does_not_grow_with_the_video() -> None:
     assert sum(reference() is not None for reference in alive) <= 4
 
 
-def test_too_short_a_video_gives_no_capture() -> None:
+def test_a_video_too_short_gives_no_capture() -> None:
     settings = RollingSettings(span=5, step=1, times=(), imaging=Imaging())
     rolled, statistics = roll([torch.rand(3, 16, 16)] * 4, settings)
     assert rolled == []
@@ -191,7 +216,7 @@ def test_rows_of_an_interval_are_interpolated_at_their_positions() -> None:
     torch.testing.assert_close(light[inside], expected[inside], atol=0.01, rtol=0)
 
 
-def test_what_enters_the_image_is_taken_from_the_frame_that_shows_it() -> None:
+def test_entering_content_comes_from_the_frame_that_shows_it() -> None:
     shape = (3, 8, 12)
     black, white = torch.zeros(shape), torch.ones(shape)
     forth = torch.zeros(2, 8, 12)

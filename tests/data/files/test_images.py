@@ -3,22 +3,11 @@ import os
 from pathlib import Path
 
 import cv2
-import imageio_ffmpeg
 import numpy as np
 import pytest
 import torch
 
-from data.files import images as image_io
-from data.files.images import (
-    prepare_output_folder,
-    read_image,
-    replacing,
-    to_levels,
-    to_uint8,
-    write_gif,
-    write_image,
-    write_video,
-)
+from data.files.images import read_image, to_levels, to_uint8, write_image
 from tests.helpers.capture_folders import as_image, random_pixels
 from utils.errors import InputError
 
@@ -29,14 +18,6 @@ PIXELS_16 = np.random.default_rng(0).integers(0, 65536, (7, 5, 3), dtype=np.uint
 def save(path, array):
     assert cv2.imwrite(str(path), array)
     return path
-
-
-def read_video(path):
-    stream = imageio_ffmpeg.read_frames(str(path))
-    about = next(stream)
-    width, height = about["size"]
-    frames = [np.frombuffer(data, np.uint8).reshape(height, width, 3) for data in stream]
-    return about, frames
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "ppm"])
@@ -190,90 +171,3 @@ def test_no_space_left_names_the_folder_and_keeps_what_was_there(tmp_path, monke
     monkeypatch.undo()
     assert torch.equal(read_image(tmp_path / "image.png"), as_image(PIXELS))
     assert os.listdir(tmp_path) == ["image.png"]
-
-
-def test_replacing_leaves_nothing_behind_when_interrupted(tmp_path):
-    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "file") as temporary:
-        temporary.write_text("half")
-        raise KeyboardInterrupt
-    assert os.listdir(tmp_path) == []
-
-
-@pytest.mark.parametrize("size", [(1, 1), (37, 51), (64, 48)])
-def test_videos_play_in_browsers(tmp_path, size):
-    frames = [np.full((*size, 3), (200, 30 * number, 60), np.uint8) for number in range(5)]
-    write_video(tmp_path / "video.mp4", frames, 10)
-    about, decoded = read_video(tmp_path / "video.mp4")
-    assert (about["codec"], about["fps"]) == ("h264", 10)
-    assert about["pix_fmt"].startswith("yuv420p(tv, bt709")
-    even = tuple(side + side % 2 for side in size)
-    assert [frame.shape[:2] for frame in decoded] == [even] * 5
-    for frame, original in zip(decoded, frames, strict=True):
-        assert np.abs(frame.astype(int) - original[0, 0]).max() <= 6
-
-
-def test_gifs_loop_and_keep_their_timing(tmp_path):
-    frames = [np.full((9, 7, 3), (0, 50 * number, 255), np.uint8) for number in range(5)]
-    write_gif(tmp_path / "video.gif", frames, 10)
-    assert b"NETSCAPE2.0" in (tmp_path / "video.gif").read_bytes()
-    about, decoded = read_video(tmp_path / "video.gif")
-    assert about["duration"] == pytest.approx(0.5)
-    assert [frame[4, 3].tolist() for frame in decoded] == [[0, 50 * n, 255] for n in range(5)]
-
-
-@pytest.mark.parametrize("write", [write_video, write_gif])
-def test_video_frames_are_checked(tmp_path, write):
-    for frames in ([], [PIXELS, PIXELS[1:]]):
-        with pytest.raises(ValueError, match="expected frames of one shape"):
-            write(tmp_path / "video.mp4", frames, 10)
-
-
-@pytest.mark.parametrize("write", [write_video, write_gif])
-def test_video_into_a_missing_folder(tmp_path, write):
-    with pytest.raises(InputError, match="cannot write there: .*No such file or directory"):
-        write(tmp_path / "missing" / "video.gif", [PIXELS], 10)
-
-
-def test_video_with_no_space_left(tmp_path, monkeypatch):
-    program = tmp_path / "ffmpeg"
-    program.write_text(
-        "#!/bin/sh\necho '[mp4 @ 0x1] No space left on device\n[mp4 @ 0x1] Ended' >&2\nexit 1\n"
-    )
-    program.chmod(0o700)
-    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(program))
-    frames = [random_pixels("frame", (200, 300))] * 5
-    (tmp_path / "videos").mkdir()
-    with pytest.raises(InputError, match="/videos: cannot write there: No space left on device;"):
-        write_video(tmp_path / "videos" / "video.mp4", frames, 10)
-    assert os.listdir(tmp_path / "videos") == []
-
-
-def test_output_folder_is_created_with_its_parents(tmp_path):
-    folder = prepare_output_folder(tmp_path / "a" / "b")
-    assert folder.is_dir()
-    assert list(folder.iterdir()) == []
-    assert prepare_output_folder(str(folder)) == folder
-
-
-def test_file_in_place_of_the_output_folder(tmp_path):
-    (tmp_path / "file").write_text("")
-    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(InputError, match="a file is in its way"):
-            prepare_output_folder(folder)
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_output_folder_without_permission(tmp_path):
-    tmp_path.chmod(0o500)
-    for folder in (tmp_path, tmp_path / "below"):
-        with pytest.raises(InputError, match="cannot write there: Permission denied"):
-            prepare_output_folder(folder)
-
-
-def test_output_folder_where_the_system_refuses(tmp_path, monkeypatch):
-    def refuse(**_):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-
-    monkeypatch.setattr(image_io.tempfile, "TemporaryFile", refuse)
-    with pytest.raises(InputError, match=f"{tmp_path}: cannot write there: Permission denied"):
-        prepare_output_folder(tmp_path)

@@ -1,16 +1,27 @@
-"""Parts of a video joined into one."""
+"""Videos and GIFs written, and parts joined into one video."""
 
+import os
 from fractions import Fraction
 from pathlib import Path
 
+import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from data.files.images import write_video, write_video_part
-from data.files.videos import Soundtrack, join_video_parts
-from data.video.sources import AudioTrack, open_video
+from data.files.videos import (
+    AudioTrack,
+    Soundtrack,
+    join_video_parts,
+    write_gif,
+    write_video,
+    write_video_part,
+)
+from data.video.sources import open_video
+from tests.helpers.capture_folders import random_pixels
 from tests.helpers.clips import add_sound, frame_times, grey, sound_begin, write_clip_video
 from utils.errors import InputError
+
+PIXELS = random_pixels("image", (7, 5))
 
 
 @pytest.mark.parametrize("rate", [Fraction(240000, 1001), Fraction(9), Fraction(1199, 5)])
@@ -52,7 +63,64 @@ def test_sound_is_cut_to_its_stretch(tmp_path: Path, suffix: str, codec: str) ->
     assert sound_begin(tmp_path / "joined.mp4") == pytest.approx(0.2, abs=0.03)
 
 
-def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+def test_failed_joins_leave_nothing(tmp_path: Path) -> None:
     write_video_part(tmp_path / "part.h264", [grey(90)], 30)
     with pytest.raises(InputError, match="cannot write there: .*No such file or directory"):
         join_video_parts([tmp_path / "part.h264"], tmp_path / "missing" / "video.mp4", 30)
+
+
+def read_video(path):
+    stream = imageio_ffmpeg.read_frames(str(path))
+    about = next(stream)
+    width, height = about["size"]
+    frames = [np.frombuffer(data, np.uint8).reshape(height, width, 3) for data in stream]
+    return about, frames
+
+
+@pytest.mark.parametrize("size", [(1, 1), (37, 51), (64, 48)])
+def test_videos_play_in_browsers(tmp_path, size):
+    frames = [np.full((*size, 3), (200, 30 * number, 60), np.uint8) for number in range(5)]
+    write_video(tmp_path / "video.mp4", frames, 10)
+    about, decoded = read_video(tmp_path / "video.mp4")
+    assert (about["codec"], about["fps"]) == ("h264", 10)
+    assert about["pix_fmt"].startswith("yuv420p(tv, bt709")
+    even = tuple(side + side % 2 for side in size)
+    assert [frame.shape[:2] for frame in decoded] == [even] * 5
+    for frame, original in zip(decoded, frames, strict=True):
+        assert np.abs(frame.astype(int) - original[0, 0]).max() <= 6
+
+
+def test_gifs_loop_and_keep_their_timing(tmp_path):
+    frames = [np.full((9, 7, 3), (0, 50 * number, 255), np.uint8) for number in range(5)]
+    write_gif(tmp_path / "video.gif", frames, 10)
+    assert b"NETSCAPE2.0" in (tmp_path / "video.gif").read_bytes()
+    about, decoded = read_video(tmp_path / "video.gif")
+    assert about["duration"] == pytest.approx(0.5)
+    assert [frame[4, 3].tolist() for frame in decoded] == [[0, 50 * n, 255] for n in range(5)]
+
+
+@pytest.mark.parametrize("write", [write_video, write_gif])
+def test_video_frames_are_checked(tmp_path, write):
+    for frames in ([], [PIXELS, PIXELS[1:]]):
+        with pytest.raises(ValueError, match="expected frames of one shape"):
+            write(tmp_path / "video.mp4", frames, 10)
+
+
+@pytest.mark.parametrize("write", [write_video, write_gif])
+def test_video_into_a_missing_folder(tmp_path, write):
+    with pytest.raises(InputError, match="cannot write there: .*No such file or directory"):
+        write(tmp_path / "missing" / "video.gif", [PIXELS], 10)
+
+
+def test_video_with_no_space_left(tmp_path, monkeypatch):
+    program = tmp_path / "ffmpeg"
+    program.write_text(
+        "#!/bin/sh\necho '[mp4 @ 0x1] No space left on device\n[mp4 @ 0x1] Ended' >&2\nexit 1\n"
+    )
+    program.chmod(0o700)
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(program))
+    frames = [random_pixels("frame", (200, 300))] * 5
+    (tmp_path / "videos").mkdir()
+    with pytest.raises(InputError, match="/videos: cannot write there: No space left on device;"):
+        write_video(tmp_path / "videos" / "video.mp4", frames, 10)
+    assert os.listdir(tmp_path / "videos") == []

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from data.files.images import read_image
 from data.simulator.drawing import SceneSettings, draw_scene
-from data.simulator.layers import Layer
+from data.simulator.layers import Layer, Window
 from data.simulator.scene import Scene
 from data.simulator.trajectories import Motion, shift_and_scale
 from data.time_maps import scan_time
@@ -104,7 +104,7 @@ def test_a_part_of_the_frame_equals_that_part_of_the_whole() -> None:
     for seed in range(8):
         scene = draw_scene(photos(blur=1), SETTINGS, seed)
         whole = scene.capture([0, 0.4, 1], with_flows=True)
-        part = scene.capture([0, 0.4, 1], top=20, left=30, rows=40, width=50, with_flows=True)
+        part = scene.capture([0, 0.4, 1], Window(20, 30, 40, 50), with_flows=True)
         region = (..., slice(20, 60), slice(30, 80))
         for field in ("t2b", "b2t", "truth"):
             expected = getattr(whole, field)[region]
@@ -129,7 +129,7 @@ def test_background_continues_as_a_mirror_image() -> None:
     torch.testing.assert_close(image[:, :, :5], texture[:, :, 1:6].flip(-1), atol=1e-5, rtol=0)
 
 
-def test_objects_are_laid_over_by_their_opacity() -> None:
+def test_objects_are_blended_by_their_opacity() -> None:
     background = plane(torch.full((3, 41, 41), 0.2))
     texture = torch.full((4, 9, 9), 0.8)
     texture[3] = 0.25
@@ -198,7 +198,7 @@ def test_capture_carries_its_times_and_name() -> None:
 def test_images_show_more_of_the_scene_beyond_the_frame() -> None:
     scene = draw_scene(photos(), SETTINGS, 1)
     instants = scan_time(HEIGHT)[None]
-    wide = scene.render(instants, left=-16, width=WIDTH + 32)
+    wide = scene.render(instants, Window(0, -16, HEIGHT, WIDTH + 32))
     torch.testing.assert_close(wide[..., 16:-16], scene.render(instants), atol=1e-5, rtol=0)
 
 
@@ -229,7 +229,7 @@ def test_sensors_of_any_size_are_drawn(height: int, width: int) -> None:
     assert tuple(scene.capture([0.5]).pair.shape) == (2, 3, height, width)
 
 
-def test_moving_a_scene_keeps_what_it_shows() -> None:
+def test_moving_a_scene_to_a_device_keeps_its_images() -> None:
     scene = draw_scene(photos(), SETTINGS, 2)
     assert torch.equal(scene.to("cpu").capture([0.5]).pair, scene.capture([0.5]).pair)
 
@@ -277,7 +277,7 @@ def test_scenes_need_photos_and_windows_need_pixels() -> None:
         draw_scene([], SETTINGS, 0)
     scene = draw_scene(photos(), SETTINGS, 0)
     with pytest.raises(ValueError, match="cannot image .* of a 90x120 frame"):
-        scene.capture([0.5], left=WIDTH)
+        scene.capture([0.5], Window(0, WIDTH, HEIGHT, 0))
     with pytest.raises(InputError, match="about as fast as the scan"):
         Scene(9, 9, translation(0, -8), scene.layers).capture([0.5], with_flows=True)
 

@@ -7,6 +7,7 @@ import torch
 
 from data.simulator.drawing import SceneSettings, draw_scene
 from data.simulator.imaging import Imaging
+from data.simulator.layers import Window
 from data.simulator.scene import Scene
 from data.simulator.trajectories import Motion
 from models.warping import backward_warp
@@ -28,13 +29,13 @@ def test_light_and_values_are_inverse_and_gamma_is_their_exponent() -> None:
     assert imaging.to_values(torch.tensor([-0.5, 4.0])).tolist() == [0.0, 1.0]
 
 
-def test_exposures_are_spread_around_their_middle() -> None:
+def test_exposures_are_centred_on_their_instant() -> None:
     instants = Imaging(exposure=0.4).instants(torch.tensor([0.0, 0.5]), 4)
     expected = torch.tensor([[-0.15, 0.35], [-0.05, 0.45], [0.05, 0.55], [0.15, 0.65]])
     torch.testing.assert_close(instants, expected)
 
 
-def test_noise_has_the_deviation_that_is_asked_for() -> None:
+def test_noise_has_the_requested_deviation() -> None:
     imaging = Imaging(gamma=1.0, shot_noise=0.08, read_noise=0.03)
     for light in (0.25, 0.5):
         recorded = imaging.record(flat(light))
@@ -106,14 +107,14 @@ def test_exposure_averages_light_along_the_path_by_hand() -> None:
 def test_exposure_takes_steps_of_about_a_pixel() -> None:
     texture = torch.rand(3, 61, 81)
     scene = Scene(41, 61, translation(30, -40), (plane(texture),), Imaging(exposure=0.2))
-    assert scene._sub_instants() == 10
-    assert replace(scene, imaging=Imaging())._sub_instants() == 1
+    assert scene._count_sub_instants() == 10
+    assert replace(scene, imaging=Imaging())._count_sub_instants() == 1
 
 
 def test_a_part_of_an_exposed_frame_is_that_part_of_the_whole() -> None:
     settings = replace(SETTINGS, exposure=0.25, view_difference=0.2, parallax=(4.0, 1.0))
     scene = draw_scene(photos(), settings, 4)
-    whole, part = scene.capture([]), scene.capture([], top=10, left=20, rows=30, width=40)
+    whole, part = scene.capture([]), scene.capture([], Window(10, 20, 30, 40))
     torch.testing.assert_close(part.pair, whole.pair[:, :, 10:40, 20:60], atol=1e-4, rtol=0)
 
 

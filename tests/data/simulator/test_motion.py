@@ -35,12 +35,12 @@ def test_moving_camera_by_hand() -> None:
     visible = torch.zeros(1, 41, 61)
     visible[:, 3:, :-5] = 1
     assert torch.equal(motion.visible, visible)
-    back = scene.motion(0.75, 0.25, top=10, left=20, rows=7, width=9)
+    back = scene.motion(0.75, 0.25, Window(10, 20, 7, 9))
     torch.testing.assert_close(back.flow, -expected[:, :7, :9], atol=1e-5, rtol=0)
     assert back.visible.shape == (1, 7, 9)
 
 
-def test_what_a_nearer_layer_covers_is_hidden() -> None:
+def test_points_behind_a_nearer_layer_are_not_visible() -> None:
     scene = block_scene()
     motion = scene.motion(0.0, 1.0)
     # The block covers columns 26..34 at t = 0 and 38..46 at t = 1, in rows 16..24.
@@ -76,7 +76,7 @@ def test_there_and_back_is_the_identity_where_visible() -> None:
     assert float((error < 0.05).float().mean()) > 0.9
 
 
-def test_no_time_is_no_motion() -> None:
+def test_equal_instants_give_no_motion() -> None:
     motion = draw_scene(photos(), SETTINGS, 2).motion(0.4, 0.4)
     assert float(motion.flow.abs().max()) < 1e-6
     assert float(motion.visible.mean()) > 0.99
@@ -100,7 +100,7 @@ def test_flows_of_blocks_by_hand() -> None:
     velocity = torch.tensor([9.0, -6.0])
     texture = photos(1)[0].float() / 255
     scene = Scene(90, 120, translation(-9, 6), (plane(texture),))
-    part = scene.capture([0.25], top=8, left=6, rows=12, width=16, with_flows=True, flow_stride=2)
+    part = scene.capture([0.25], Window(8, 6, 12, 16), with_flows=True, flow_stride=2)
     assert part.truth_flows is not None
     flow = part.truth_flows[0].permute(0, 2, 3, 1)
     row = 8.5 + 2 * torch.arange(6)[:, None] + flow[..., 1]

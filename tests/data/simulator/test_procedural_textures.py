@@ -28,7 +28,7 @@ def test_textures_are_rgb_and_have_detail_everywhere(five: list[Tensor]) -> None
         assert float(texture.float().std()) > 8
 
 
-def test_none_are_drawn_unless_asked_for() -> None:
+def test_zero_textures() -> None:
     assert draw_textures(0) == []
 
 

@@ -82,7 +82,7 @@ def test_about_a_third_of_the_objects_spin() -> None:
     assert int(((spins > math.radians(3)) & (spins < math.radians(15))).sum()) == 0
 
 
-def test_no_strength_is_no_motion() -> None:
+def test_zero_strength_gives_no_motion() -> None:
     rng = np.random.default_rng(3)
     camera = draw_camera_motion(rng, travel=0, acceleration=0, reach=500)
     other = draw_object_motion(rng, (1, 2), travel=0, acceleration=0, strength=0)

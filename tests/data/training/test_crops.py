@@ -9,6 +9,7 @@ import torch
 from data.capture import CapturePair
 from data.rs_gopro import RSGOPRO
 from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.layers import Window
 from data.time_maps import offset_maps, scan_time
 from data.training.crops import FolderTrainingSet, SimulatedTrainingSet, TrainingSetSettings
 from data.training.loader import training_loader
@@ -199,8 +200,8 @@ def test_simulated_crops_are_what_the_scene_shows():
     window = (..., slice(top, top + 16), slice(left, left + 16))
     torch.testing.assert_close(sample.pair, whole.pair[window], atol=1e-4, rtol=0)
     torch.testing.assert_close(sample.truth, whole.truth[window], atol=1e-4, rtol=0)
-    size = {"top": top, "left": left, "rows": 16, "width": 16}
-    part = scene.capture((0.0, sample.t.item(), 1.0), **size, with_flows=True, flow_stride=2)
+    crop = Window(top, left, 16, 16)
+    part = scene.capture((0.0, sample.t.item(), 1.0), crop, with_flows=True, flow_stride=2)
     torch.testing.assert_close(sample.truth_flows, part.truth_flows, atol=1e-3, rtol=0)
 
 

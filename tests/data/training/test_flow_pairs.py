@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from data.simulator.drawing import SceneSettings
-from data.simulator.layers import Layer
+from data.simulator.layers import Layer, Window
 from data.simulator.scene import Scene
 from data.simulator.trajectories import Motion, shift_and_scale
 from data.training.flow_pairs import (
@@ -48,7 +48,7 @@ def same(a: FlowSample, b: FlowSample) -> bool:
 
 
 def test_a_sliding_photo_has_constant_flow_and_loses_its_border() -> None:
-    sample = image_pair(sliding_scene(16, -8), (0.0, 0.5), (5, 10, 30, 40))
+    sample = image_pair(sliding_scene(16, -8), (0.0, 0.5), Window(5, 10, 30, 40))
     assert [tuple(value.shape) for value in sample] == [(3, 30, 40)] * 2 + [
         (2, 30, 40),
         (1, 30, 40),
@@ -77,7 +77,7 @@ def test_stays_inside_by_hand() -> None:
 
 @pytest.mark.parametrize("horizontal", [True, False])
 def test_flipping_keeps_flow_and_frames_together(horizontal: bool) -> None:
-    sample = image_pair(sliding_scene(6, 4), (0.0, 1.0), (0, 0, 40, 60))
+    sample = image_pair(sliding_scene(6, 4), (0.0, 1.0), Window(0, 0, 40, 60))
     flipped = flip(sample, horizontal=horizontal)
     expected = [-6, 4] if horizontal else [6, -4]
     assert flipped.flow[:, 20, 30].tolist() == pytest.approx(expected, abs=1e-4)

@@ -1,4 +1,4 @@
-"""What is found out about videos, and their frames."""
+"""Videos: their properties and frames."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.files.images import to_uint8, write_video
-from data.video.decoding import decode_video, survey_video
+from data.files.images import to_uint8
+from data.files.videos import write_video
+from data.video.decoding import decode_video, probe_video
 from tests.helpers.capture_folders import random_pixels
 from tests.helpers.clips import add_sound, ffmpeg, grey, smooth, write_clip_video
 from utils.errors import InputError
@@ -15,16 +16,16 @@ from utils.errors import InputError
 
 def test_frames_come_back_in_order_and_in_colour(tmp_path: Path) -> None:
     video = write_clip_video(tmp_path / "clip.mp4", 5, fps=30000 / 1001)
-    facts = survey_video(video)
-    assert (facts.count, facts.size, facts.begin) == (5, (16, 24), 0)
-    assert facts.fps == pytest.approx(30000 / 1001, rel=1e-9)
-    assert not facts.is_deep and not facts.is_turned and facts.audio is None
-    for number, frame in enumerate(decode_video(video, facts)):
+    info = probe_video(video)
+    assert (info.count, info.size, info.begin) == (5, (16, 24), 0)
+    assert info.fps == pytest.approx(30000 / 1001, rel=1e-9)
+    assert not info.is_deep and not info.is_rotated and info.audio is None
+    for number, frame in enumerate(decode_video(video, info)):
         # The file says BT.709; by BT.601 saturated colours would be off by 20 and more.
         assert np.abs(to_uint8(frame).astype(int) - smooth(str(number))).mean() < 5
-    later = list(decode_video(video, facts, 3))
+    later = list(decode_video(video, info, 3))
     assert len(later) == 2
-    assert later[0].equal(list(decode_video(video, facts))[3])
+    assert later[0].equal(list(decode_video(video, info))[3])
 
 
 def test_saturated_colours_follow_the_matrix_of_the_file(tmp_path: Path) -> None:
@@ -35,7 +36,7 @@ def test_saturated_colours_follow_the_matrix_of_the_file(tmp_path: Path) -> None
         write_video(tmp_path / "ours.mp4", [red], 30)
         conversion = f"scale=out_color_matrix={matrix}:out_range=tv"
         ffmpeg("-i", tmp_path / "ours.mp4", "-vf", conversion, "-colorspace", matrix, video)
-        [frame] = decode_video(video, survey_video(video))
+        [frame] = decode_video(video, probe_video(video))
         assert (frame.mean((1, 2)) * 255).tolist() == pytest.approx([200, 0, 0], abs=3)
 
 
@@ -43,18 +44,18 @@ def test_ten_bits_are_kept(tmp_path: Path) -> None:
     ramp = "gradients=s=256x16:c0=0x606060:c1=0x707070:x0=0:y0=0:x1=255:y1=0:d=0.04:speed=0.00001"
     ffmpeg("-f", "lavfi", "-i", f"{ramp},format=gray16le,format=yuv444p10le", *["-c:v", "ffv1"],
            tmp_path / "deep.mkv")  # fmt: skip
-    facts = survey_video(tmp_path / "deep.mkv")
-    assert facts.is_deep
-    frame = next(decode_video(tmp_path / "deep.mkv", facts))
+    info = probe_video(tmp_path / "deep.mkv")
+    assert info.is_deep
+    frame = next(decode_video(tmp_path / "deep.mkv", info))
     levels = frame[0, 8].unique() * 255
     assert 0 < float((levels - levels.round()).abs().max()) < 0.5
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
-def test_rates_are_told_in_spite_of_coarse_timestamps(tmp_path: Path, suffix: str) -> None:
+def test_rates_are_found_despite_coarse_timestamps(tmp_path: Path, suffix: str) -> None:
     video = tmp_path / f"clip.{suffix}"
     ffmpeg(*["-f", "lavfi", "-i", "testsrc=s=32x16:r=60:d=0.3", "-pix_fmt", "yuv420p"], video)
-    assert survey_video(video).fps == 60
+    assert probe_video(video).fps == 60
 
 
 @pytest.mark.parametrize(
@@ -66,36 +67,36 @@ def test_rates_of_short_videos_are_the_nearest_usual_ones(
     video = tmp_path / f"clip.{suffix}"
     source = ["-f", "lavfi", "-i", f"testsrc=s=32x16:r={rate}", "-frames:v", "20"]
     ffmpeg(*source, "-pix_fmt", "yuv420p", video)
-    assert survey_video(video).fps == pytest.approx(float(Fraction(rate)), rel=1e-6)
+    assert probe_video(video).fps == pytest.approx(float(Fraction(rate)), rel=1e-6)
 
 
-def test_turned_videos_are_shown_as_players_do(tmp_path: Path) -> None:
+def test_rotated_videos_are_shown_as_by_players(tmp_path: Path) -> None:
     video = write_clip_video(tmp_path / "clip.mp4", 1)
     ffmpeg("-display_rotation", "90", "-i", video, "-c", "copy", tmp_path / "turned.mp4")
-    facts = survey_video(tmp_path / "turned.mp4")
-    assert facts.is_turned and facts.size == (24, 16) and facts.fps is None
+    info = probe_video(tmp_path / "turned.mp4")
+    assert info.is_rotated and info.size == (24, 16) and info.fps is None
     [frame], [upright] = (
-        list(decode_video(file, survey_video(file))) for file in (tmp_path / "turned.mp4", video)
+        list(decode_video(file, probe_video(file))) for file in (tmp_path / "turned.mp4", video)
     )
     assert float((frame - upright.rot90(1, (1, 2))).abs().mean()) < 0.01
 
 
-def test_sound_is_noticed(tmp_path: Path) -> None:
+def test_audio_is_found(tmp_path: Path) -> None:
     video = write_clip_video(tmp_path / "clip.mp4", 3)
-    assert survey_video(add_sound(video, tmp_path / "a.mp4", begin=0)).audio == "aac"
+    assert probe_video(add_sound(video, tmp_path / "a.mp4", begin=0)).audio == "aac"
     loud = add_sound(video, tmp_path / "b.mov", begin=0, codec="pcm_s16le")
-    assert survey_video(loud).audio == "pcm_s16le"
+    assert probe_video(loud).audio == "pcm_s16le"
 
 
 @pytest.mark.parametrize("content", [b"", b"no video\n" * 100])
-def test_what_is_no_video_is_refused_in_one_line(
+def test_files_that_are_not_videos_are_refused_in_one_line(
     tmp_path: Path, content: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "clip.mp4").write_bytes(content)
     with pytest.raises(InputError, match=r"clip.mp4: no frame can be decoded: .*; expected a vid"):
-        survey_video(tmp_path / "clip.mp4")
+        probe_video(tmp_path / "clip.mp4")
     with pytest.raises(InputError, match=r"other.mp4: no such video"):
-        survey_video(tmp_path / "other.mp4")
+        probe_video(tmp_path / "other.mp4")
     assert capfd.readouterr().err == ""
 
 
@@ -104,18 +105,18 @@ def test_videos_without_a_frame_are_refused(tmp_path: Path) -> None:
     ffmpeg(*["-f", "lavfi", "-i", "sine=d=0.1"], tmp_path / "sound.m4a")
     for name in ("empty.mp4", "sound.m4a"):
         with pytest.raises(InputError, match=f"{name}: holds no frame"):
-            survey_video(tmp_path / name)
+            probe_video(tmp_path / name)
 
 
 def test_unknown_codecs_are_refused(tmp_path: Path) -> None:
     video = write_clip_video(tmp_path / "clip.mp4", 2)
     video.write_bytes(video.read_bytes().replace(b"avc1", b"xyz1"))
     with pytest.raises(InputError, match="no decoder found for: none; expected .* common codec"):
-        survey_video(video)
+        probe_video(video)
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
-def test_a_video_cut_short_is_refused(tmp_path: Path, suffix: str) -> None:
+def test_truncated_videos_are_refused(tmp_path: Path, suffix: str) -> None:
     noise = [random_pixels(str(number), (64, 80)) for number in range(12)]
     write_video(tmp_path / "whole.mp4", noise, fps=30)
     ffmpeg("-i", tmp_path / "whole.mp4", "-c", "copy", "-movflags", "+faststart",
@@ -123,25 +124,25 @@ def test_a_video_cut_short_is_refused(tmp_path: Path, suffix: str) -> None:
     data = (tmp_path / f"copy.{suffix}").read_bytes()
     (tmp_path / f"cut.{suffix}").write_bytes(data[: len(data) // 2])
     with pytest.raises(InputError, match=r"cut.\w+: damaged or cut short after \d frames: .+; cop"):
-        survey_video(tmp_path / f"cut.{suffix}")
+        probe_video(tmp_path / f"cut.{suffix}")
 
 
-def test_damage_after_the_survey_is_noticed(tmp_path: Path) -> None:
+def test_damage_after_probing_is_noticed(tmp_path: Path) -> None:
     video = write_clip_video(tmp_path / "clip.mp4", 6)
-    facts = survey_video(video)
+    info = probe_video(video)
     write_clip_video(video, 4)
     with pytest.raises(InputError, match="damaged or cut short after 4 frames: it ends too early"):
-        list(decode_video(video, facts))
+        list(decode_video(video, info))
 
 
-def test_uneven_frames_are_refused_with_their_intervals(tmp_path: Path) -> None:
+def test_variable_frame_rates_are_refused(tmp_path: Path) -> None:
     write_video(tmp_path / "even.mp4", [grey(20 * number) for number in range(8)], 25)
     drop = ["-vf", "select=not(eq(n\\,4))", "-fps_mode", "vfr"]
     ffmpeg("-i", tmp_path / "even.mp4", *drop, tmp_path / "uneven.mp4")
     with pytest.raises(InputError) as error:
-        survey_video(tmp_path / "uneven.mp4")
+        probe_video(tmp_path / "uneven.mp4")
     video = tmp_path / "uneven.mp4"
     assert str(error.value) == (
-        f"{video}: variable frame rate, 40 to 80 ms from frame to frame; make it constant: "
-        f"ffmpeg -i {video} -vf fps=25 OUT"
+        f"{video}: variable frame rate, 40 to 80 ms between frames; make it constant: "
+        f"ffmpeg -i {video} -vf fps=25 OUT.mp4"
     )

@@ -1,4 +1,4 @@
-"""What the command line names to be corrected."""
+"""Input arguments of the command line."""
 
 import argparse
 from pathlib import Path
@@ -38,19 +38,22 @@ def test_arguments_name_captures_or_clips() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--t2b l.png", "--t2b without --b2t: a capture needs both images"),
+        ("--t2b l.png", "--t2b without --b2t: a capture needs both views"),
         ("--b2t r.mp4", "--b2t without --t2b"),
-        ("--input a.mp4", "--input without --layout: say which file, and lr or tb for its views"),
+        ("--input a.mp4", "--input without --layout: give --input PATH with --layout lr or tb"),
         ("--layout lr", "--layout without --input"),
         ("--input a.mp4 --layout lr --b2t r.mp4", "--input holds both views; leave out --t2b"),
         ("--t2b l.mp4 --b2t r.mp4 --offset 1.5", "--offset 1.5: expected a whole number"),
         ("--t2b l.png --b2t r.png --offset 1", "--offset: only for clips"),
         ("--input a.mp4 --layout lr --offset 1", "--offset: only for --t2b with --b2t"),
         ("--offset 1", "--offset: only for --t2b with --b2t"),
-        ("--t2b l.png --b2t r.mp4", "l.png with r.mp4: expected two of a kind"),
+        (
+            "--t2b l.png --b2t r.mp4",
+            "l.png with r.mp4: expected two images or two clips, got one of each",
+        ),
     ],
 )
-def test_arguments_that_do_not_go_together(words: str, message: str) -> None:
+def test_arguments_that_exclude_each_other(words: str, message: str) -> None:
     with pytest.raises(InputError) as error:
         choose(*words.split())
     assert message in str(error.value) and "\n" not in str(error.value)

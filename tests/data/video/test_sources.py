@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.files.images import read_image, write_image, write_video
+from data.files.images import read_image, write_image
+from data.files.videos import write_video
 from data.video.sources import (
     is_image,
     open_frames_folder,
@@ -30,7 +31,7 @@ def test_a_video_streams_its_frames_again_and_again(tmp_path: Path) -> None:
         assert levels == pytest.approx(list(range(10 * start, 210, 10)), abs=2)
 
 
-def test_a_video_with_sound_says_where_it_is(tmp_path: Path) -> None:
+def test_audio_of_a_video_is_found(tmp_path: Path) -> None:
     video = write_clip_video(tmp_path / "clip.mp4", 3)
     audio = open_video(add_sound(video, tmp_path / "loud.mp4", begin=0)).audio
     assert audio == (tmp_path / "loud.mp4", "aac", 0)
@@ -48,7 +49,7 @@ def test_a_folder_is_read_in_natural_order(tmp_path: Path) -> None:
     assert next(source.frames(1)).equal(read_image(tmp_path / "f10.png"))
 
 
-def test_images_of_a_pattern_are_named_by_what_its_wildcards_stand_for(tmp_path: Path) -> None:
+def test_keys_of_a_pattern_are_the_text_that_its_wildcards_match(tmp_path: Path) -> None:
     for name in ("a/cam0_10_L.png", "a/cam0_9_L.png", "a/cam0_9_R.png", "b/cam1_3_L.png", "a/x_L"):
         write_pixels(tmp_path / f"{name.removesuffix('.png')}.png", (4, 6))
     left = open_pattern(f"{tmp_path}/a/cam?_*_L.png")
@@ -56,11 +57,11 @@ def test_images_of_a_pattern_are_named_by_what_its_wildcards_stand_for(tmp_path:
     assert [file.name for file in left.files] == ["cam0_9_L.png", "cam0_10_L.png"]
     assert (left.name, left.path) == ("a", tmp_path / "a/cam?_*_L.png")
     assert open_pattern(f"{tmp_path}//*/cam[!0]_*.png").keys == ("b/1/3_L",)
-    with pytest.raises(InputError, match=r"\*.jpg: fits no image; expected one such as"):
+    with pytest.raises(InputError, match=r"\*.jpg: matches no image; expected a pattern such as"):
         open_pattern(f"{tmp_path}/*.jpg")
 
 
-def test_what_is_named_decides_how_it_is_opened(tmp_path: Path) -> None:
+def test_paths_are_opened_by_their_kind(tmp_path: Path) -> None:
     write_pixels(tmp_path / "take[1]" / "0.png", (4, 6))
     assert open_source(f"{tmp_path}/take[1]").count == 1
     assert open_source(f"{tmp_path}/*/0.png").keys == ("take[1]",)

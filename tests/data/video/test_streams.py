@@ -54,7 +54,7 @@ def test_an_offset_shifts_one_recording(
     assert stream.arrangement == f"offset {offset}"
 
 
-def test_the_common_part_of_videos_is_used_and_reported(tmp_path: Path) -> None:
+def test_videos_of_different_length_share_their_common_pairs(tmp_path: Path) -> None:
     left, right = (
         open_video(write_clip_video(tmp_path / f"{name}.mp4", count))
         for name, count in (("left_t2b", 5), ("right", 3))
@@ -62,11 +62,13 @@ def test_the_common_part_of_videos_is_used_and_reported(tmp_path: Path) -> None:
     stream = pair_views(left, right, PLAIN)
     assert (stream.name, stream.count, stream.fps) == ("left", 3, 30)
     assert stream.notes == (
-        f"{left.path} has 5 frames, {right.path} 3; the common part is used: 3 pairs",
+        f"{left.path} has 5 frames, {right.path} has 3; using the 3 pairs that they share",
     )
     assert len(list(stream.pairs())) == 3
     assert pair_views(left, right, PLAIN, offset=-2).notes == ()
-    with pytest.raises(InputError, match="--offset 3: beyond the end; .* 5 frames, .*right.mp4 3"):
+    with pytest.raises(
+        InputError, match="--offset 3: beyond the end of .* 5 frames, .*right.mp4 has 3"
+    ):
         pair_views(left, right, PLAIN, offset=3)
     with pytest.raises(InputError, match="--offset -5: beyond the end"):
         pair_views(left, right, PLAIN, offset=-5)
@@ -80,7 +82,7 @@ def test_sound_begins_with_the_first_pair(tmp_path: Path) -> None:
     assert pair_views(open_video(video), left, PLAIN).audio is None
 
 
-def test_recordings_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
+def test_recordings_that_do_not_match_are_refused(tmp_path: Path) -> None:
     left, other = folder(tmp_path / "l", 7), folder(tmp_path / "other", 7, (6, 9))
     with pytest.raises(InputError, match="other: expected 6x8 pixels like .*l, got 6x9"):
         pair_views(left, other, PLAIN)
@@ -96,7 +98,7 @@ def test_recordings_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected 30 frames per second like .*, got 25; views"):
         pair_views(*videos, PLAIN)
     images = folder(tmp_path / "big", 3, (16, 24))
-    with pytest.raises(InputError, match="expected two videos, or images twice"):
+    with pytest.raises(InputError, match="expected two videos or two image sequences, got"):
         pair_views(videos[0], images, PLAIN)
 
 
@@ -129,9 +131,9 @@ def test_pairs_are_oriented_and_timed(tmp_path: Path) -> None:
     assert capture.scan_time.equal(timing.scan_time(8))
 
 
-def test_videos_that_are_shown_turned_are_warned_of(tmp_path: Path) -> None:
+def test_rotated_videos_give_a_warning(tmp_path: Path) -> None:
     video = write_clip_video(tmp_path / "left.mp4", 1)
-    turned = replace(open_video(video), is_turned=True)
+    turned = replace(open_video(video), is_rotated=True)
     [note] = split_views(turned, "lr", PLAIN).notes
-    assert note.startswith(f"warning: {video}: stored turned by 90 degrees")
+    assert note.startswith(f"warning: {video}: stored rotated by 90 degrees")
     assert not split_views(turned, "lr", CameraTiming(directions=("l2r", "r2l"))).notes

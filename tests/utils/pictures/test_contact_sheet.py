@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from utils.metrics import Image
+from data.files.images import Image
 from utils.pictures.contact_sheet import draw_contact_sheet
 
 

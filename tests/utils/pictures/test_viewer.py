@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from data.files.images import Image
 from tests.helpers.capture_folders import random_pixels
 from utils.errors import InputError
-from utils.metrics import Image
 from utils.pictures.colour import ShownFlows
 from utils.pictures.viewer import (
     MOST_FRAMES,

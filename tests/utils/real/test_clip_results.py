@@ -11,7 +11,8 @@ from torch import Tensor
 
 from data.camera_timing import CameraTiming
 from data.files.images import read_image
-from data.video.sources import AudioTrack, open_video
+from data.files.videos import AudioTrack
+from data.video.sources import open_video
 from data.video.streams import CaptureStream
 from models.inference.correction import Corrected
 from utils.errors import InputError

@@ -284,7 +284,7 @@ def test_a_run_at_work_is_left_alone(tmp_path: Path, resume: str) -> None:
     alone = Processes(CPU)
     with (
         open_experiment(options, alone, resume="auto") as running,
-        pytest.raises(InputError, match=f"^{running.folder}: another run is at work there"),
+        pytest.raises(InputError, match=f"^{running.folder}: in use by another run"),
         open_experiment(options, alone, resume=resume),
     ):
         pass

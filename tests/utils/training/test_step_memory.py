@@ -82,7 +82,7 @@ def test_parts_of_a_batch_are_its_samples() -> None:
     assert [len(half.pair) for half in halves] == [2, 2]
     assert halves[1].truth is None
     torch.testing.assert_close(halves[1].t, batch.t[2:])
-    with pytest.raises(ValueError, match="4 samples cannot be shared equally by 3 parts"):
+    with pytest.raises(ValueError, match="4 samples cannot be split into 3 equal parts"):
         split_batch(batch, 3)
 
 

@@ -1,0 +1,179 @@
+"""Write captures of simulated scenes or of a recording into a data set."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from data.dataset_writer.folder import new_sequences, read_runs, write_capture, write_description
+from data.dataset_writer.rolling_video import (
+    IntervalFactory,
+    RollingSettings,
+    VideoStatistics,
+    roll_captures,
+)
+from data.simulator.drawing import SceneSettings, draw_scene
+from data.video.sources import FrameSource
+from utils.errors import InputError
+
+_MAX_RELIABLE_MOTION = 10.0  # px between neighbouring frames, for interpolation
+
+
+def write_simulated(
+    output: Path,
+    textures: Sequence[Tensor],
+    settings: Sequence[SceneSettings],
+    seeds: Sequence[int],
+    *,
+    split: str = "test",
+    frames: int = 9,
+    about: Mapping[str, Any] | None = None,
+) -> None:
+    """Write one sequence per seed, scene i with settings i modulo their number.
+
+    `dataset.json` holds each sequence's seed and settings. After an error nothing is written.
+
+    Args:
+        output: folder to create, or a data set to add to.
+        textures: of the scenes (`data.simulator.textures.load_textures`).
+        settings: at least one.
+        seeds: one per scene.
+        split: name of the folder inside `output`.
+        frames: true frames per scene, evenly spaced over the readout, at least 2.
+        about: further fields of `dataset.json`.
+
+    Raises:
+        InputError: `output` is not a data set, already has these sequences or seeds, or cannot be
+            written.
+    """
+    names = [f"{index:04d}" for index in range(len(seeds))]
+    sequences = {}
+    with new_sequences(output, split, names) as unfinished:
+        _check_seeds(output, seeds)
+        _check_frames(output, split, frames)
+        for index, seed in enumerate(tqdm(seeds, unit="scene", disable=None)):
+            name, setting = names[index], settings[index % len(settings)]
+            capture = draw_scene(textures, setting, seed).capture(torch.linspace(0, 1, frames))
+            write_capture(unfinished / split / name, 0, capture)
+            sequences[name] = {"seed": seed, **asdict(setting)}
+        common = {"kind": "simulated", **(about or {}), "frames": frames}
+        write_description(unfinished, split, sequences, **common)
+
+
+def write_recorded(
+    output: Path,
+    source: FrameSource,
+    settings: RollingSettings,
+    make_interval: IntervalFactory,
+    *,
+    split: str = "test",
+    device: torch.device | str = "cpu",
+    about: Mapping[str, Any] | None = None,
+) -> int:
+    """Write captures made from a recording as one sequence, named after it.
+
+    `dataset.json` holds all parameters and each capture's first frame.
+
+    Args:
+        output: folder to create, or a data set to add to; outside the recording.
+        source: the recording.
+        settings: of the captures.
+        make_interval: interpolates between two frames.
+        split: name of the folder inside `output`.
+        device: of the computation.
+        about: further fields of `dataset.json`.
+
+    Returns:
+        The number of captures.
+
+    Raises:
+        InputError: the recording is too short or cannot be read, or `output` is not a data set,
+            already has this sequence, lies inside the recording's folder, or cannot be written.
+    """
+    _check_source(source, output)
+    name = source.name.lstrip(".") or "recording"  # hidden sequences are not read
+    statistics = VideoStatistics()
+    first_frames: list[int] = []
+    with new_sequences(output, split, [name]) as unfinished:
+        _check_frames(output, split, len(settings.times))
+        frames = (frame.to(device) for frame in source.frames())
+        rolled = roll_captures(frames, settings, make_interval, statistics)
+        for first_frame, capture in tqdm(rolled, unit="capture", disable=None):
+            write_capture(unfinished / split / name, len(first_frames), capture)
+            first_frames.append(first_frame)
+        _check_recording(source, settings, statistics)
+        captures = {f"{i:08d}": {"first_frame": n} for i, n in enumerate(first_frames)}
+        common = {
+            "kind": "recorded",
+            "source": str(source.path.resolve()),
+            "size": statistics.size,
+            "fps": source.fps,
+            "source_frames": statistics.frames,
+            **asdict(settings),
+            "readout_seconds": source.fps and (settings.span - 1) / source.fps,
+            "fastest_px_between_frames": round(statistics.max_speed, 2),
+            **(about or {}),
+        }
+        write_description(unfinished, split, {name: {"captures": captures}}, **common)
+    return len(first_frames)
+
+
+def _check_seeds(output: Path, seeds: Sequence[int]) -> None:
+    """Refuse seeds that any split of the data set has already."""
+    for run in read_runs(output):
+        for name, settings in run.sequences.items():
+            if settings.get("seed") in seeds:
+                raise InputError(
+                    f"--seed {seeds[0]}: {output / run.split / name} already shows the scene of "
+                    f"seed {settings['seed']}; choose other seeds"
+                )
+
+
+def _check_frames(output: Path, split: str, frames: int) -> None:
+    """Refuse a number of true frames other than the split's; such a split could not be scored."""
+    for run in read_runs(output):
+        for name in run.sequences if run.split == split else ():
+            folder = output / split / name / "GS"
+            found = len(list(folder.glob("00000000_gs_*.png")))
+            if found != frames:
+                raise InputError(
+                    f"--frames {frames}: {folder} has {found} true frames per capture; use "
+                    f"--frames {found}, or another --split"
+                )
+
+
+def _check_source(source: FrameSource, output: Path) -> None:
+    if source.path.resolve() in output.resolve().parents:
+        raise InputError(f"{output}: lies inside the recording {source.path}; choose another place")
+    try:
+        str(source.path.resolve()).encode()
+    except UnicodeEncodeError:
+        shown = str(source.path).encode(errors="backslashreplace").decode()
+        raise InputError(
+            f"{shown}: expected a path in UTF-8, for dataset.json; rename it"
+        ) from None
+    if source.size[0] < 2:
+        raise InputError(f"{source.path}: a rolling shutter needs at least 2 rows, got 1")
+
+
+def _check_recording(
+    source: FrameSource, settings: RollingSettings, statistics: VideoStatistics
+) -> None:
+    """Refuse a recording too short for a capture; warn of fast motion."""
+    if statistics.frames < settings.frames_needed:
+        raise InputError(
+            f"{source.path}: {statistics.frames} frames, but a capture takes "
+            f"{settings.frames_needed} (span {settings.span}, exposure "
+            f"{settings.imaging.exposure:g}); record at more frames per second, or lower --span"
+        )
+    if statistics.max_speed > _MAX_RELIABLE_MOTION:
+        sys.stderr.write(
+            f"warning: {source.path}: {statistics.max_speed:.1f} px of motion between frames "
+            f"{statistics.max_speed_at} and {statistics.max_speed_at + 1}; interpolation is "
+            f"unreliable beyond {_MAX_RELIABLE_MOTION:g} px: record at more frames per second\n"
+        )

@@ -6,12 +6,12 @@ interval before the middle of both exposures, the same row of the two images is 
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from torch import Tensor
-
-from data.time_maps import scan_time
 from utils.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Direction = Literal["t2b", "b2t", "l2r", "r2l"]
 """Readout direction of a sensor: top to bottom, bottom to top, left to right, right to left."""
@@ -83,12 +83,14 @@ class CameraTiming:
         """Readout directions, after `restore`, of what `orient` returns as t2b and b2t."""
         return ("l2r", "r2l") if self.is_transposed else ("t2b", "b2t")
 
-    def scan_time(self, lines: int) -> Tensor:
+    def scan_time(self, lines: int) -> "Tensor":
         """(lines,) exposure time of the forward view's lines; the other's are 1 minus these.
 
         Raises:
             InputError: there are fewer than 2 lines.
         """
+        from data.time_maps import scan_time  # here: options read timing without PyTorch
+
         if lines < 2:
             raise InputError(f"a rolling shutter needs at least 2 rows, got {lines}")
         ratio = self.readout_ratio
@@ -97,12 +99,12 @@ class CameraTiming:
             delay = -delay
         return (1 - ratio - delay * ratio) / 2 + ratio * scan_time(lines)
 
-    def orient(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    def orient(self, first: "Tensor", second: "Tensor") -> "tuple[Tensor, Tensor]":
         """Turn images (..., H, W) of the two sensors into a t2b and a b2t image."""
         if self.directions[0] not in _FORWARD:
             first, second = second, first
         return self.restore(first), self.restore(second)
 
-    def restore(self, images: Tensor) -> Tensor:
+    def restore(self, images: "Tensor") -> "Tensor":
         """Turn oriented images (..., H, W), or frames made of them, back to the sensor's layout."""
         return images.transpose(-1, -2).contiguous() if self.is_transposed else images

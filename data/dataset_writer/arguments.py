@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from data.files.folders import plain_name
-from data.simulator.drawing import SceneSettings
+from data.simulator.settings import SceneSettings
 from utils.errors import InputError
 
 DIFFICULTIES = {
@@ -129,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     video.add_argument("--flow", help="dis (default), raft_small, raft_large or a PWC-Net file")
     video.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"))
     cameras = parser.add_argument_group(
-        "cameras, ideal by default (data.simulator.drawing.SceneSettings)"
+        "cameras, ideal by default (data.simulator.settings.SceneSettings)"
     )
     for name, text in _RANGES.items():
         cameras.add_argument(

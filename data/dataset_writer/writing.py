@@ -17,7 +17,8 @@ from data.dataset_writer.rolling_video import (
     VideoStatistics,
     roll_captures,
 )
-from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.drawing import draw_scene
+from data.simulator.settings import SceneSettings
 from data.video.sources import FrameSource
 from utils.errors import InputError
 

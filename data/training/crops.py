@@ -15,9 +15,10 @@ from torch.utils.data import Dataset
 
 from data.capture import CapturePair, TrainingSample
 from data.layouts import CaptureFolder
-from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.drawing import draw_scene
 from data.simulator.layers import Window
 from data.simulator.scene import Scene
+from data.simulator.settings import SceneSettings
 from data.transforms import crop, flip_horizontal, flip_vertical, reverse_time
 from utils.errors import InputError
 

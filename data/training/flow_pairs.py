@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.drawing import draw_scene
 from data.simulator.layers import Window
 from data.simulator.scene import Scene
+from data.simulator.settings import SceneSettings
 from utils.errors import InputError
 
 # Last word of the seeds: draws for different purposes are independent.

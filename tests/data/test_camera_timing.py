@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from data.camera_timing import CameraTiming
-from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.drawing import draw_scene
 from data.simulator.scene import Scene
+from data.simulator.settings import SceneSettings
 from data.time_maps import scan_time
 from tests.helpers.frames import classical_frames
 from utils.errors import InputError

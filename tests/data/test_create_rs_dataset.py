@@ -12,7 +12,8 @@ from data.dataset_writer.writing import write_simulated
 from data.files.images import read_image, to_uint8, write_image
 from data.files.videos import write_video
 from data.rs_gopro import RSGOPRO
-from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.drawing import draw_scene
+from data.simulator.settings import SceneSettings
 from tests.data.simulator.test_drawing import photos
 from tests.helpers.capture_folders import write_pixels
 from utils.errors import InputError

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.drawing import draw_scene
 from data.simulator.layers import Window
+from data.simulator.settings import SceneSettings
 from data.simulator.trajectories import Motion
 from data.transforms import crop, flip_horizontal, flip_vertical, reverse_time
 from models.warping import backward_warp

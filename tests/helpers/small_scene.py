@@ -1,7 +1,8 @@
 """A small simulated scene with an object, for tests of what starts from classical motion."""
 
 from data.capture import CapturePair
-from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.drawing import draw_scene
+from data.simulator.settings import SceneSettings
 from data.simulator.textures import load_textures
 
 TIMES = (0.0, 0.25, 1.0)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from data.capture import CapturePair
-from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.drawing import draw_scene
+from data.simulator.settings import SceneSettings
 from data.simulator.textures import load_textures
 from data.training.flow_pairs import FlowPairs
 from models.flow.networks import load_flow

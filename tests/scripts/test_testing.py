@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from data.dataset_writer.writing import write_simulated
-from data.simulator.drawing import SceneSettings
+from data.simulator.settings import SceneSettings
 from models.generator import Generator
 from tests.helpers.capture_folders import write_rs_gopro
 from tests.helpers.script_runs import ROOT, Scripts, names

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from data.capture import TrainingSample, to_device
-from data.simulator.drawing import SceneSettings
+from data.simulator.settings import SceneSettings
 from data.simulator.textures import load_textures
 from data.time_maps import scan_time
 from data.training.crops import SimulatedTrainingSet, TrainingSetSettings

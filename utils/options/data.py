@@ -1,12 +1,12 @@
 """Data options: where captures come from, how simulated scenes look, which crops to train on."""
 
+import math
 from collections.abc import Collection, Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
     Field,
-    NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
     ValidationInfo,
@@ -16,7 +16,7 @@ from pydantic import (
 from typing_extensions import Self
 
 from data.layouts import LAYOUTS, SIMULATED
-from data.simulator.drawing import RANGE_LIMITS
+from data.simulator.settings import LIMITS, RANGE_LIMITS, SceneSettings
 from models.parts.settings import SIZE_MULTIPLE
 from utils.options.files import FolderName, OptionGroup, changed, one_of
 
@@ -49,8 +49,14 @@ def _as_patch(value: object) -> object:
     return tuple(sides) if len(sides) == 2 else value
 
 
+def _within(name: str) -> Any:
+    """A field that keeps to the limits of a scene's setting."""
+    low, high = LIMITS[name]
+    return Field(ge=low) if high == math.inf else Field(ge=low, le=high)
+
+
 class SceneOptions(OptionGroup):
-    """How simulated scenes look and move (`data.simulator.drawing.SceneSettings`).
+    """How simulated scenes look and move (`data.simulator.settings.SceneSettings`).
 
     `height`, `width`: of the frames. `max_objects`: cut-outs that move before the background.
     `camera_motion`, `object_motion`, `acceleration`: largest displacements, in pixels over one
@@ -62,19 +68,19 @@ class SceneOptions(OptionGroup):
     `parallax`: displacement (dx, dy) from t2b to b2t in pixels.
     """
 
-    height: Annotated[int, Field(ge=SIZE_MULTIPLE)] = 540
-    width: Annotated[int, Field(ge=SIZE_MULTIPLE)] = 960
-    camera_motion: NonNegativeFloat = 60.0
-    object_motion: NonNegativeFloat = 90.0
-    acceleration: NonNegativeFloat = 12.0
-    max_objects: NonNegativeInt = 4
+    height: Annotated[int, Field(ge=SIZE_MULTIPLE)] = SceneSettings.height
+    width: Annotated[int, Field(ge=SIZE_MULTIPLE)] = SceneSettings.width
+    camera_motion: Annotated[float, _within("camera_motion")] = SceneSettings.camera_motion
+    object_motion: Annotated[float, _within("object_motion")] = SceneSettings.object_motion
+    acceleration: Annotated[float, _within("acceleration")] = SceneSettings.acceleration
+    max_objects: Annotated[int, _within("max_objects")] = SceneSettings.max_objects
     strength: Range = (1.0, 1.0)
     exposure: Range = (0.0, 0.0)
-    gamma: Annotated[float, Field(ge=1, le=10)] = 2.2
+    gamma: Annotated[float, _within("gamma")] = SceneSettings.gamma
     shot_noise: Range = (0.0, 0.0)
     read_noise: Range = (0.0, 0.0)
-    view_difference: Annotated[float, Field(ge=0, le=1)] = 0.0
-    parallax: Annotated[tuple[float, float], BeforeValidator(_as_tuple)] = (0.0, 0.0)
+    view_difference: Annotated[float, _within("view_difference")] = SceneSettings.view_difference
+    parallax: Annotated[tuple[float, float], BeforeValidator(_as_tuple)] = SceneSettings.parallax
 
     @field_validator(*RANGE_LIMITS)
     @classmethod

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from data.simulator.drawing import SceneSettings
+from data.simulator.settings import SceneSettings
 from data.simulator.textures import load_textures
 from data.training.flow_pairs import FlowPairs
 from data.training.middlebury import FlowFolder

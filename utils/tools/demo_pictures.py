@@ -15,7 +15,8 @@ import torch
 from data.files.folders import prepare_output_folder
 from data.files.images import Image, to_uint8, write_image
 from data.files.videos import write_gif
-from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.drawing import draw_scene
+from data.simulator.settings import SceneSettings
 from data.simulator.textures import BUNDLED_PHOTOS, load_textures
 from models.inference.arrays import load_correction
 from utils.options.command_line import run

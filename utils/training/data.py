@@ -11,7 +11,8 @@ from torch.utils.data import Dataset
 from data.capture import CapturePair, TrainingSample
 from data.layouts import SIMULATED, CaptureFolder, open_captures
 from data.real_pairs import RealPairs
-from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.drawing import draw_scene
+from data.simulator.settings import SceneSettings
 from data.simulator.textures import load_textures
 from data.training.crops import FolderTrainingSet, SimulatedTrainingSet, TrainingSetSettings
 from data.training.loader import KeptSamples

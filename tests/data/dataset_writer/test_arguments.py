@@ -3,7 +3,7 @@
 import pytest
 
 from data.dataset_writer.arguments import camera_settings, parse_arguments, scene_settings
-from data.simulator.drawing import SceneSettings
+from data.simulator.settings import SceneSettings
 from utils.errors import InputError
 
 

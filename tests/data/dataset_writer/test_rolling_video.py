@@ -16,9 +16,10 @@ from data.dataset_writer.rolling_video import (
     VideoStatistics,
     roll_captures,
 )
-from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.drawing import draw_scene
 from data.simulator.imaging import Imaging
 from data.simulator.scene import Scene
+from data.simulator.settings import SceneSettings
 from models.flow.dis import DISFlow
 from models.flow.interpolation import Flow, Interval, make_interval
 from models.warping import backward_warp

@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from data.files.images import read_image
-from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.drawing import draw_scene
 from data.simulator.layers import Layer, Window
 from data.simulator.scene import Scene
+from data.simulator.settings import SceneSettings
 from data.simulator.trajectories import Motion, shift_and_scale
 from data.time_maps import scan_time
 from tests.helpers.frames import psnr

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.drawing import draw_scene
 from data.simulator.imaging import Imaging
 from data.simulator.layers import Window
 from data.simulator.scene import Scene
+from data.simulator.settings import SceneSettings
 from data.simulator.trajectories import Motion
 from models.warping import backward_warp
 from tests.data.simulator.test_drawing import photos, plane, translation

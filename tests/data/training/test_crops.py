@@ -8,8 +8,9 @@ import torch
 
 from data.capture import CapturePair
 from data.rs_gopro import RSGOPRO
-from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.drawing import draw_scene
 from data.simulator.layers import Window
+from data.simulator.settings import SceneSettings
 from data.time_maps import offset_maps, scan_time
 from data.training.crops import FolderTrainingSet, SimulatedTrainingSet, TrainingSetSettings
 from data.training.loader import training_loader

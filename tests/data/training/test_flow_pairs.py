@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from data.simulator.drawing import SceneSettings
 from data.simulator.layers import Layer, Window
 from data.simulator.scene import Scene
+from data.simulator.settings import SceneSettings
 from data.simulator.trajectories import Motion, shift_and_scale
 from data.training.flow_pairs import (
     FlowPairs,

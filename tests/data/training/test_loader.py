@@ -2,7 +2,7 @@ import torch
 from torch.utils.data import Dataset
 
 from data.capture import TrainingSample
-from data.simulator.drawing import SceneSettings
+from data.simulator.settings import SceneSettings
 from data.simulator.textures import load_textures
 from data.training.crops import SimulatedTrainingSet, TrainingSetSettings
 from data.training.loader import KeptSamples

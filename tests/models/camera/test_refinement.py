@@ -9,8 +9,9 @@ import skimage.data
 import torch
 
 from data.capture import CapturePair
-from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.drawing import draw_scene
 from data.simulator.scene import Scene
+from data.simulator.settings import SceneSettings
 from data.simulator.trajectories import Motion
 from models.camera.path import RIGID, CameraMotion
 from models.camera.refinement import refine_camera_motion

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from data.capture import CapturePair
-from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.drawing import draw_scene
+from data.simulator.settings import SceneSettings
 from data.time_maps import scan_time
 from models.classical import correction as classical
 from models.classical.correction import view_weight

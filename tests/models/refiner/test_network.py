@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from data.capture import CapturePair, collate
-from data.simulator.drawing import SceneSettings
+from data.simulator.settings import SceneSettings
 from data.simulator.textures import load_textures
 from data.time_maps import offset_maps
 from data.training.crops import SimulatedTrainingSet, TrainingSetSettings

@@ -4,8 +4,9 @@ import skimage.data
 import torch
 from torch import Tensor
 
-from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.drawing import draw_scene
 from data.simulator.scene import Scene
+from data.simulator.settings import SceneSettings
 from data.time_maps import scan_time
 from models.measurement.flow_measurement import Measurement
 from models.rig.alignment import Alignment

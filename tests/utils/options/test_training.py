@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from data.simulator.drawing import SceneSettings
+from data.simulator.settings import SceneSettings
 from utils.errors import InputError
 from utils.options.data import SceneOptions
 from utils.options.evaluation import EvaluationOptions

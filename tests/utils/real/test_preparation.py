@@ -7,7 +7,8 @@ from torch import Tensor
 
 from data.camera_timing import CameraTiming
 from data.capture import CapturePair
-from data.simulator.drawing import SceneSettings, draw_scene
+from data.simulator.drawing import draw_scene
+from data.simulator.settings import SceneSettings
 from data.simulator.textures import load_textures
 from data.video.streams import CaptureStream
 from models.rig.alignment import Alignment

@@ -25,8 +25,9 @@ MODEL_ROOMS = (
     {"losses", "flow", "flow_pwc", "distortion", "generator"},
     {"measurement"},
     {"camera", "rig", "classical"},
-    {"refiner", "objectives", "architecture", "reference"},
-    {"inference", "__init__"},
+    {"refiner", "objectives", "architecture"},
+    {"inference"},
+    {"reference"},
 )
 UTILS_ROOMS = (
     {"errors"},
@@ -53,7 +54,9 @@ def imports(path: Path) -> Iterator[str]:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        yield from (name for name in names if name.split(".")[0] in ("data", "models", "utils", "tests"))
+        yield from (
+            name for name in names if name.split(".")[0] in ("data", "models", "utils", "tests")
+        )
 
 
 def within(name: str, packages: tuple[str, ...]) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 from data.capture import CapturePair
 from data.files.images import Image, to_uint8, write_image
 from data.layouts import CaptureFolder
-from utils.correction.methods import NamedCorrection
+from utils.correction import NamedCorrection
 from utils.evaluation.evaluate import FRAME_FOLDERS, EvaluationPlan
 from utils.metrics import PROTOCOLS, psnr
 from utils.pictures.colour import show_flows

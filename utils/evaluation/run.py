@@ -7,7 +7,7 @@ from pathlib import Path
 from data.dataset_writer.folder import read_strengths
 from data.files.folders import prepare_output_folder
 from data.layouts import open_captures
-from utils.correction.methods import load_method
+from utils.correction import load_method
 from utils.evaluation.evaluate import choose_methods, evaluate, plan_evaluation
 from utils.evaluation.example import EXAMPLE, write_example
 from utils.evaluation.plots import PLOTS, plot_scores

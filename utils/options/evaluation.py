@@ -7,8 +7,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from data.layouts import LAYOUTS
 from models.parts.settings import SIZE_MULTIPLE, Precision
-from utils.correction.table import METHODS
 from utils.options.files import DeviceName, FolderName, OptionGroup, one_of
+from utils.options.methods import METHODS
 
 ProtocolName = Literal["released", "full", "ifed"]
 """A key of `utils.metrics.PROTOCOLS`."""

@@ -14,7 +14,7 @@ from data.capture import CapturePair
 from data.files.folders import prepare_output_folder
 from data.files.images import to_levels, to_uint8, write_image
 from data.files.videos import MAX_VIDEO_SIDE, write_gif, write_video
-from utils.correction.methods import NamedCorrection
+from utils.correction import NamedCorrection
 from utils.errors import InputError
 from utils.pictures.colour import draw_flow_sheet, show_flows
 from utils.pictures.contact_sheet import draw_contact_sheet

@@ -12,7 +12,7 @@ from data.files.folders import lock_folder, prepare_output_folder
 from data.files.videos import MAX_GIF_FPS, MAX_VIDEO_SIDE
 from data.real_pairs import RealPairs
 from data.video.streams import CaptureStream, apply_timing
-from utils.correction.methods import identify_method, load_method
+from utils.correction import identify_method, load_method
 from utils.errors import InputError
 from utils.options.real import RealOptions, chosen_instants
 from utils.pictures.viewer import VIEWER

@@ -13,7 +13,7 @@ from data.rs_gopro import RSGOPRO
 from models.inference.correction import Corrected, Correction
 from tests.helpers.capture_folders import write_rs_gopro
 from tests.helpers.frames import classical_frames
-from utils.correction.methods import load_method
+from utils.correction import load_method
 from utils.errors import InputError
 from utils.evaluation.evaluate import (
     choose_methods,

@@ -11,7 +11,7 @@ import torch
 from data.rs_gopro import RSGOPRO
 from models.inference.correction import correct_classically
 from tests.helpers.capture_folders import write_rs_gopro
-from utils.correction.methods import NamedCorrection
+from utils.correction import NamedCorrection
 from utils.errors import InputError
 from utils.evaluation.evaluate import EvaluationPlan, evaluate
 from utils.evaluation.example import write_example

@@ -17,9 +17,9 @@ from models.inference.correction import (
     self_ensemble,
 )
 from models.parts.settings import InferenceSettings
-from utils.correction.table import METHODS
 from utils.errors import InputError
 from utils.options.evaluation import MethodOptions
+from utils.options.methods import METHODS
 
 
 class NamedCorrection(NamedTuple):

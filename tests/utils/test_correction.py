@@ -7,7 +7,7 @@ from models.generator import Generator
 from models.inference.correction import correct_classically
 from tests.helpers.frames import classical_frames
 from utils.checkpoint import save_weights
-from utils.correction.methods import identify_method, load_method
+from utils.correction import identify_method, load_method
 from utils.options.real import RealOptions
 
 

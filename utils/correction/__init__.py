@@ -1,1 +1,0 @@
-"""The method that makes the frames, as the options name it."""

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.classical.border_extrapolation import MARGIN, continue_images
+from models.classical.border_extrapolation import MARGIN, extrapolate_borders
 from models.classical.field import CELL
 from models.generator import SIZE_MULTIPLE, Channels, GeneratorOutput, check_inputs
 from models.parts.generator_layers import join, resize, scaled
@@ -115,7 +115,7 @@ class Refiner(nn.Module):
 
     def encode(self, pair: Tensor) -> "Encoded":
         """What does not depend on the frame, of pairs (B, 2, 3, H, W)."""
-        continued = continue_images(pair)
+        continued = extrapolate_borders(pair)
         even = continued[..., : continued.shape[-2] // 2 * 2, : continued.shape[-1] // 2 * 2]
         halves = F.pixel_unshuffle(even, 2)
         rows, columns = (

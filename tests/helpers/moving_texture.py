@@ -4,11 +4,9 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from models.measurement.arrays import Array
 from models.measurement.scan import Scan
-
-Array = npt.NDArray[np.float32]
 
 MARGIN = 48
 """How far in pixels anything may move."""

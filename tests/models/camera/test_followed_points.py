@@ -2,18 +2,16 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pytest
 import skimage.data
 
 from models.camera.followed_points import Difference, FollowedPoints
 from models.camera.path import RIGID, CameraMotion
 from models.flow.dis import to_luma
+from models.measurement.arrays import Array
 from models.measurement.parallax import Parallax
 from models.measurement.sampling import SmoothedView
 from models.measurement.scan import Scan
-
-Array = npt.NDArray[np.float32]
 
 SIZE = (120, 160)
 SCAN = Scan.of(None, SIZE[0])
@@ -42,17 +40,17 @@ def seen_as(*levels: Array) -> tuple[SmoothedView, ...]:
 
 
 def follow(images: tuple[Array, Array], motion: CameraMotion, parallax: Parallax) -> Difference:
-    points = FollowedPoints(seen_as(*images), SCAN, spacing=2, most=10_000)
+    points = FollowedPoints(seen_as(*images), SCAN, min_spacing=2, max_points=10_000)
     points.difference(motion, parallax)
     return points.difference(motion, parallax)
 
 
 def test_points_are_spaced_evenly_and_as_many_as_asked_for_at_most() -> None:
     images = (photo(), photo())
-    dense = FollowedPoints(seen_as(*images), SCAN, spacing=2, most=10_000)
+    dense = FollowedPoints(seen_as(*images), SCAN, min_spacing=2, max_points=10_000)
     assert dense.shape == (60, 80)
     np.testing.assert_array_equal(dense.x[:3], (1, 3, 5))
-    assert FollowedPoints(seen_as(*images), SCAN, spacing=2, most=1200).shape == (30, 40)
+    assert FollowedPoints(seen_as(*images), SCAN, min_spacing=2, max_points=1200).shape == (30, 40)
 
 
 def test_of_what_stands_still_both_views_show_the_same() -> None:
@@ -93,7 +91,7 @@ def test_points_are_found_where_their_rows_were_exposed() -> None:
     sinking = replace(STILL, path=np.zeros((8, 4)))
     sinking.path[1, 0] = -12 / HALF_DIAGONAL
     seen = follow((level, level), sinking, NO_PARALLAX)
-    points = FollowedPoints(seen_as(level, level), SCAN, spacing=2, most=10_000)
+    points = FollowedPoints(seen_as(level, level), SCAN, min_spacing=2, max_points=10_000)
     row = np.repeat(np.arange(1, SIZE[0], 2), points.shape[1])
     # y = row + 12 (t - 1/2), exposed at t = y / 119 in t2b and at 1 - y / 119 in b2t.
     first, second = (row - 6) / (1 - 12 / 119), (row + 6) / (1 + 12 / 119)

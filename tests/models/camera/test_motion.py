@@ -1,13 +1,11 @@
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 
 from data.simulator.trajectories import Motion, apply, inverse
 from models.camera.motion import Matches, fit_camera_motion
-from models.camera.path import RIGID, CameraMotion, swing_basis
-
-Array = npt.NDArray[np.float32]
+from models.camera.path import RIGID, CameraMotion, deviation_basis
+from models.measurement.arrays import Array
 
 SIZE = (240, 320)
 CENTRE = torch.tensor(((SIZE[1] - 1) / 2, (SIZE[0] - 1) / 2), dtype=torch.float64)
@@ -64,8 +62,8 @@ def misplacements(found: CameraMotion, motion: Motion, time: float) -> Array:
     place = grid()
     scene = apply(motion.homographies(torch.tensor(0.5, dtype=torch.float64)), place - CENTRE)
     x, y = place.numpy().astype(np.float32).T
-    elapsed = swing_basis(np.float32(time), 0.5) - swing_basis(np.float32(0.5), 0.5)
-    moved = found.velocity(x, y) * (time - 0.5) + found.swing(x, y) @ elapsed
+    elapsed = deviation_basis(np.float32(time), 0.5) - deviation_basis(np.float32(0.5), 0.5)
+    moved = found.velocity(x, y) * (time - 0.5) + found.deviation(x, y) @ elapsed
     error = place.numpy() + moved - at(motion, time, scene).numpy()
     return np.hypot(*error.T).astype(np.float32)
 
@@ -83,14 +81,14 @@ def test_vertical_motion_shows_a_steady_acceleration(bow: tuple[float, float]) -
     found = fit_camera_motion(exact_matches(motion), SIZE, 0.5)
     centre = np.float32((SIZE[1] - 1) / 2), np.float32((SIZE[0] - 1) / 2)
     # The scene's shift in the camera is the camera's own, the other way round.
-    np.testing.assert_allclose(found.swing(*centre)[:, 2], (-bow[0], -bow[1]), atol=0.4)
+    np.testing.assert_allclose(found.deviation(*centre)[:, 2], (-bow[0], -bow[1]), atol=0.4)
 
 
 def test_acceleration_that_leaves_no_trace_is_taken_to_be_none() -> None:
     sideways = moving(shift_x=(30, 4, 0))
     found = fit_camera_motion(exact_matches(sideways), SIZE, 0.5)
     assert misplacements(found, sideways, 0.5).max() < 0.1
-    assert np.abs(found.swing(np.float32(100), np.float32(60))[:, 2]).max() < 0.5
+    assert np.abs(found.deviation(np.float32(100), np.float32(60))[:, 2]).max() < 0.5
 
 
 def test_a_picture_that_shears_is_not_taken_for_acceleration() -> None:
@@ -149,7 +147,7 @@ def test_a_single_column_that_rests_has_one_answer() -> None:
     assert not fit_camera_motion(still, (600, 8), 0.5).path.any()
 
 
-def test_a_part_of_the_readout_has_a_swing_of_its_own() -> None:
+def test_a_part_of_the_readout_has_its_own_deviation_basis() -> None:
     motion = moving(shift_x=(16, 0, 0), shift_y=(-20, 0, 0))
     matches = exact_matches(motion)
     # The same places, read out in the middle half: all moves twice as fast.

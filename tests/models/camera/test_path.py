@@ -5,12 +5,12 @@ from models.camera.path import (
     RIGID,
     SHEARING,
     CameraMotion,
+    deviation_basis,
     half_diagonal,
     map_points,
     normalise,
     place_basis,
     sum_of_products,
-    swing_basis,
     time_basis,
 )
 
@@ -29,24 +29,24 @@ def coefficients(**components: tuple[float, float, float, float]) -> CameraMotio
     return motion
 
 
-def test_swing_vanishes_where_it_must_and_is_odd_or_even() -> None:
-    ends = swing_basis(np.array((0, 0.5, 1), np.float32), 0.5)
+def test_deviations_vanish_where_they_must_and_are_odd_or_even() -> None:
+    ends = deviation_basis(np.array((0, 0.5, 1), np.float32), 0.5)
     np.testing.assert_allclose(ends[:, :2], 0, atol=1e-7)
     np.testing.assert_allclose(ends[:, 2], (-1, 0, -1), atol=1e-6)
-    early, late = swing_basis(np.array((0.25, 0.75), np.float32), 0.5)
+    early, late = deviation_basis(np.array((0.25, 0.75), np.float32), 0.5)
     # -1/4 + 4/64; 1.55 times that and 1 / (2 pi), at which sin(2 pi / 4) stands; cos(pi / 4) - 1
     second = 1.55 * (-0.1875 + 1 / (2 * np.pi))
     np.testing.assert_allclose(early, (-0.1875, second, 0.5**0.5 - 1), rtol=1e-5)
     np.testing.assert_allclose(late, early * (-1, -1, 1), rtol=1e-6)
-    beyond = swing_basis(np.array((-0.2, 1e30), np.float32), 0.5)
+    beyond = deviation_basis(np.array((-0.2, 1e30), np.float32), 0.5)
     np.testing.assert_allclose(beyond, ((0, 0, -1),) * 2, atol=1e-6)
-    shorter = swing_basis(np.array((0.4, 0.6), np.float32), 0.2)  # a readout from 0.3 to 0.7
+    shorter = deviation_basis(np.array((0.4, 0.6), np.float32), 0.2)  # a readout from 0.3 to 0.7
     np.testing.assert_allclose(shorter, (early, late), rtol=1e-5)
 
 
 def test_an_oscillation_and_a_cubic_are_both_combinations_of_the_odd_deviations() -> None:
     instant = np.linspace(0, 1, 101, dtype=np.float32)
-    odd = swing_basis(instant, 0.5)[:, :2]
+    odd = deviation_basis(instant, 0.5)[:, :2]
     for wanted in (np.sin(2 * np.pi * instant), (instant - 0.5) * (1 - 4 * (instant - 0.5) ** 2)):
         share = np.linalg.lstsq(odd, wanted)[0]
         np.testing.assert_allclose(odd @ share, wanted, atol=1e-5)
@@ -78,11 +78,11 @@ def test_the_place_basis_is_the_slope_of_the_map(component: int) -> None:
     np.testing.assert_allclose(moved, place_basis(points)[:, component], atol=1e-5)
 
 
-def test_velocity_and_swing_are_those_of_points_not_of_the_camera() -> None:
+def test_velocity_and_deviation_are_those_of_points_not_of_the_camera() -> None:
     motion = coefficients(shift_x=(-0.2, 0.04, 0, 0.02))
     x, y = np.float32(40), np.float32(30)
     np.testing.assert_allclose(motion.velocity(x, y), (10, 0), atol=1e-5)
-    np.testing.assert_allclose(motion.swing(x, y), [(-2, 0, -1), (0, 0, 0)], atol=1e-5)
+    np.testing.assert_allclose(motion.deviation(x, y), [(-2, 0, -1), (0, 0, 0)], atol=1e-5)
 
 
 def test_speed_is_the_root_mean_square_velocity() -> None:

@@ -3,7 +3,6 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pytest
 import skimage.data
 import torch
@@ -16,12 +15,10 @@ from models.camera.path import RIGID, CameraMotion
 from models.camera.refinement import refine_camera_motion
 from models.classical.field import cell_centres
 from models.flow.dis import to_luma
+from models.measurement.arrays import Array, Luma
 from models.measurement.flow_measurement import to_pixels
 from models.measurement.parallax import Parallax
 from models.measurement.scan import Scan
-
-Array = npt.NDArray[np.float32]
-Luma = npt.NDArray[np.uint8]
 
 SIZE = (192, 256)
 SCAN = Scan.of(None, SIZE[0])
@@ -60,8 +57,8 @@ def true_displacements(scene: Scene, ends: tuple[float, ...] = (0.0, 1.0)) -> Ar
 
 
 def displacements(motion: CameraMotion) -> Array:
-    velocity, swing = motion.velocity(*PLACES), motion.swing(*PLACES)
-    return np.stack([side * velocity / 2 - swing[..., 2] for side in (-1, 1)])
+    velocity, deviation = motion.velocity(*PLACES), motion.deviation(*PLACES)
+    return np.stack([side * velocity / 2 - deviation[..., 2] for side in (-1, 1)])
 
 
 def odd_error(motion: CameraMotion, scene: Scene) -> float:

@@ -1,13 +1,11 @@
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from models.classical.estimation import estimate_motion
 from models.classical.field import cell_centres, sample_frame
+from models.measurement.arrays import Array
 from models.measurement.scan import Scan
 from tests.helpers.moving_texture import Pan, smooth_texture
-
-Array = npt.NDArray[np.float32]
 
 
 def misplacements(pan: Pan, t: float) -> Array:

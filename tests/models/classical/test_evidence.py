@@ -2,19 +2,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from models.classical.evidence import Evidence, collect_evidence, gather
 from models.classical.field import MotionField
 from models.flow.dis import to_luma
+from models.measurement.arrays import Array, Luma
 from models.measurement.flow_measurement import Measurement, measure_motion
 from models.measurement.parallax import Parallax
 from models.measurement.scan import Scan
 from tests.helpers.moving_texture import smooth_texture
-
-Array = npt.NDArray[np.float32]
-Luma = npt.NDArray[np.uint8]
 
 HEIGHT, WIDTH = 96, 128
 SCAN = Scan.of(None, HEIGHT)
@@ -27,8 +24,8 @@ ASIDE = 6  # px of parallax
 def rest(measurements: tuple[Measurement, Measurement]) -> MotionField:
     """A camera at rest, and nothing else that moves."""
     still = np.zeros((HEIGHT // 4, WIDTH // 4, 2), np.float32)
-    swing = np.zeros((*still.shape, 3), np.float32)
-    return MotionField(still, still, swing, Parallax.none(WIDTH), measurements, SCAN)
+    deviation = np.zeros((*still.shape, 3), np.float32)
+    return MotionField(still, still, deviation, Parallax.none(WIDTH), measurements, SCAN)
 
 
 def with_flow(views: tuple[Luma, Luma], flows: Sequence[Array]) -> MotionField:

@@ -2,7 +2,6 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from models.classical import lost_objects as object_motion
@@ -10,12 +9,10 @@ from models.classical.estimation import estimate_motion
 from models.classical.field import CELL
 from models.classical.lost_objects import find_lost_objects, match_features
 from models.flow.dis import to_luma
+from models.measurement.arrays import Array, Luma
 from models.measurement.flow_measurement import compare_along_flow, measure_motion
 from models.measurement.scan import Scan
 from tests.helpers.moving_texture import smooth_texture
-
-Array = npt.NDArray[np.float32]
-Luma = npt.NDArray[np.uint8]
 
 SIZE = (240, 320)
 OBJECT = 56
@@ -53,11 +50,11 @@ def views(velocity: Sequence[float], spin: float = 0.0) -> tuple[Array, Array]:
 def match(t2b: Luma, b2t: Luma) -> tuple[Array, Array]:
     """Features that match where flow does not, as the motion's estimate finds them."""
     found = measure_motion((t2b, b2t), SCAN)
-    brighter = [
+    brightness_difference = [
         compare_along_flow(*pair, measurement)
         for pair, measurement in zip(((t2b, b2t), (b2t, t2b)), found, strict=True)
     ]
-    return match_features((t2b, b2t), found, brighter)
+    return match_features((t2b, b2t), found, brightness_difference)
 
 
 def in_object(values: Array, margin: int = 10) -> Array:
@@ -76,7 +73,7 @@ def test_fast_objects_are_found_where_flow_loses_them(velocity: Sequence[float])
 
 
 def test_large_views_are_searched_at_half_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(object_motion, "_SEARCHED", SIZE[0] * SIZE[1] - 1)
+    monkeypatch.setattr(object_motion, "_MAX_PIXELS", SIZE[0] * SIZE[1] - 1)
     field = estimate_motion(*views((90, 0)), SCAN)
     error = np.linalg.norm(in_object(field.velocity) - (90, 0), axis=-1)
     assert np.median(error) < 3

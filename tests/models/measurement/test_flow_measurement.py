@@ -1,9 +1,9 @@
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 
 from models.flow.dis import to_luma
+from models.measurement.arrays import Luma
 from models.measurement.flow_measurement import (
     Measurement,
     compare_along_flow,
@@ -13,8 +13,6 @@ from models.measurement.flow_measurement import (
 )
 from models.measurement.scan import Scan
 from tests.helpers.moving_texture import Pan, smooth_texture
-
-Luma = npt.NDArray[np.uint8]
 
 
 def lumas(pan: Pan) -> tuple[Luma, Luma]:
@@ -93,5 +91,5 @@ def test_brightness_is_compared_where_matches_lie() -> None:
     ramp = np.tile(np.arange(0, 60, 2, dtype=np.uint8), (20, 1))
     none = np.zeros((20, 30), np.float32)
     measurement = Measurement(np.stack((none + 3, none), -1), none, none, none + 1)
-    brighter = compare_along_flow(ramp, ramp, measurement)
-    np.testing.assert_allclose(brighter[:, :-3], -6)  # three columns on it is 6 levels brighter
+    difference = compare_along_flow(ramp, ramp, measurement)
+    np.testing.assert_allclose(difference[:, :-3], -6)  # three columns on it is 6 levels brighter

@@ -1,16 +1,13 @@
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pytest
 import skimage.data
 
 from models.flow.dis import search_flow, to_luma
 from models.measurement import flow_refinement
+from models.measurement.arrays import Array, Luma
 from models.measurement.flow_refinement import refine_flow
 from models.measurement.sampling import SmoothedView
-
-Array = npt.NDArray[np.float32]
-Luma = npt.NDArray[np.uint8]
 
 SIZE = (120, 160)
 INSIDE = (slice(8, -8), slice(8, -8))

@@ -1,11 +1,8 @@
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from models.measurement.flow_measurement import Measurement
 from models.measurement.parallax import Parallax, estimate_parallax
-
-Array = npt.NDArray[np.float32]
 
 WIDTH = 280
 

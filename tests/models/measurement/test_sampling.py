@@ -1,11 +1,9 @@
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pytest
 
-from models.measurement.sampling import SmoothedView, sample_image, spacing_between
-
-Luma = npt.NDArray[np.uint8]
+from models.measurement.arrays import Luma
+from models.measurement.sampling import SmoothedView, grid_spacing, sample_image
 
 
 def test_sampling_is_bilinear_and_holds_the_border() -> None:
@@ -16,9 +14,9 @@ def test_sampling_is_bilinear_and_holds_the_border() -> None:
 
 
 def test_points_are_as_dense_as_their_number_allows() -> None:
-    assert spacing_between((540, 960), 2, 131_000) == 2
-    assert spacing_between((540, 960), 2, 33_000) == 4
-    assert spacing_between((2160, 3840), 2, 600_000) == 4
+    assert grid_spacing((540, 960), 2, 131_000) == 2
+    assert grid_spacing((540, 960), 2, 33_000) == 4
+    assert grid_spacing((2160, 3840), 2, 600_000) == 4
 
 
 def test_a_smoothed_view_knows_its_slopes() -> None:

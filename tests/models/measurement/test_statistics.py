@@ -5,7 +5,7 @@ from models.measurement.statistics import (
     fit_levels,
     fit_line,
     geman_mcclure_weight,
-    robust_deviation,
+    robust_std,
 )
 
 
@@ -16,7 +16,7 @@ def test_weights_fall_from_one_by_the_fourth_power() -> None:
 def test_a_few_large_errors_hardly_move_the_deviation() -> None:
     errors = 2 * np.random.default_rng(0).standard_normal(10_000)
     errors[:100] = 1e6
-    assert robust_deviation(errors) == pytest.approx(2, rel=0.05)
+    assert robust_std(errors) == pytest.approx(2, rel=0.05)
 
 
 RNG = np.random.default_rng(0)

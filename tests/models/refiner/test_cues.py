@@ -5,7 +5,7 @@ from torch import Tensor
 
 from data.capture import CapturePair
 from data.time_maps import offset_maps, scan_time
-from models.camera.path import SWING_TERMS
+from models.camera.path import DEVIATION_TERMS
 from models.classical.field import MotionField, cell_centres
 from models.measurement.flow_measurement import Measurement
 from models.measurement.parallax import Parallax
@@ -68,9 +68,9 @@ def test_local_and_camera_motion_keep_their_places(monkeypatch: pytest.MonkeyPat
     flow = np.zeros((height, width, 2), np.float32)
     still = [Measurement(flow, s, 1 - 2 * s, np.ones_like(s)) for s in (own, 1 - own)]
     local, camera = (np.full((*x.shape, 2), motion, np.float32) for motion in ((0, 8), (4, 0)))
-    swing = np.zeros((*x.shape, 2, SWING_TERMS), np.float32)
+    deviation = np.zeros((*x.shape, 2, DEVIATION_TERMS), np.float32)
     field = MotionField(
-        local, camera, swing, Parallax.none(width), (still[0], still[1]), Scan.of(None, height)
+        local, camera, deviation, Parallax.none(width), (still[0], still[1]), Scan.of(None, height)
     )
     monkeypatch.setattr(motion_cues, "estimate_motion", lambda *_: field)
     maps = offset_maps(scan_time(height)[None], torch.tensor([[t]]))

@@ -2,16 +2,14 @@ import math
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 from torch import Tensor
 
 from models.classical.correction import correct_classically
+from models.measurement.arrays import Doubles
 from models.rig.alignment import Alignment, align, estimate_alignment, fit_alignment
 from tests.helpers.moving_texture import Pan
-
-Matrix = npt.NDArray[np.float64]
 
 SIZE = (128, 224)
 INNER = np.s_[..., 12:-12, 12:-12]
@@ -35,7 +33,7 @@ def misalign(pair: Tensor, alignment: Alignment) -> Tensor:
 
 def strips(
     alignment: Alignment, *, noise: float, count: int = 24, seed: int = 0
-) -> tuple[Matrix, Matrix]:
+) -> tuple[Doubles, Doubles]:
     rng = np.random.default_rng(seed)
     middle = (SIZE[0] - 1) / 2
     first = np.stack((np.linspace(10, SIZE[1] - 11, count), np.full(count, middle)), axis=1)
@@ -53,8 +51,8 @@ def test_displacement_by_hand() -> None:
     # The centre (2, 1) moves by the shift; what is right of it is turned down, twice as far off.
     np.testing.assert_allclose(matrix @ (2, 1, 1), (4, 2), atol=1e-12)
     np.testing.assert_allclose(matrix @ (3, 1, 1), (4, 4), atol=1e-12)
-    assert Alignment((3, 4)).farthest((9, 9)) == pytest.approx(5)
-    assert Alignment(zoom=1.5).farthest((7, 9)) == pytest.approx(2.5)
+    assert Alignment((3, 4)).max_displacement((9, 9)) == pytest.approx(5)
+    assert Alignment(zoom=1.5).max_displacement((7, 9)) == pytest.approx(2.5)
 
 
 @pytest.mark.parametrize("alignment", [Alignment((4, -2)), Alignment((4, -2), 0.3, 1.1)])
@@ -125,7 +123,7 @@ def test_aligned_views_agree_at_equal_instants() -> None:
     pair = misalign(as_pair(Pan((9, -6), SIZE)), Alignment((5, 3), math.radians(-0.5), 0.99))
     aligned = align(pair, estimate_alignment([pair]))
     left = estimate_alignment([aligned])
-    assert left.farthest(SIZE) < 0.4
+    assert left.max_displacement(SIZE) < 0.4
     assert aligned.shape == pair.shape and aligned.min() >= 0 and aligned.max() <= 1
     middle = np.s_[:, 60:68, 20:-20]
     assert psnr(aligned[0][middle], aligned[1][middle]) > psnr(pair[0][middle], pair[1][middle]) + 8

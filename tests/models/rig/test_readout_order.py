@@ -9,7 +9,7 @@ from data.simulator.scene import Scene
 from data.time_maps import scan_time
 from models.measurement.flow_measurement import Measurement
 from models.rig.alignment import Alignment
-from models.rig.readout_order import ReadoutOrder, displacement_within
+from models.rig.readout_order import ReadoutOrder, motion_within
 from models.rig.report import check_capture
 
 
@@ -64,9 +64,9 @@ def test_views_read_the_same_way() -> None:
 
 def test_a_shorter_readout_than_stated_shows_in_the_pace() -> None:
     pairs = clip(draw(1, acceleration=0.0), ratio=0.5)
-    assert order(*pairs).pace == pytest.approx(0.5, abs=0.06)
+    assert order(*pairs).motion_ratio == pytest.approx(0.5, abs=0.06)
     stated = 0.25 + 0.5 * scan_time(160)
-    assert order(*pairs, stated).pace == pytest.approx(1, abs=0.12)
+    assert order(*pairs, stated).motion_ratio == pytest.approx(1, abs=0.12)
 
 
 def test_a_scene_at_rest_cannot_tell() -> None:
@@ -91,7 +91,7 @@ def test_captures_of_different_scenes_cannot_tell() -> None:
 )
 def test_verdicts_by_hand(agreement: float, within: float, trusted: float, expected: str) -> None:
     order = ReadoutOrder(agreement, within, 10.0, trusted, ((0, 0), (0, 0)))
-    assert order.pace == pytest.approx(agreement * within / 10)
+    assert order.motion_ratio == pytest.approx(agreement * within / 10)
     assert order.verdict == expected
 
 
@@ -99,7 +99,7 @@ def test_what_is_left_after_the_rig_by_hand() -> None:
     own = np.zeros((3, 5), np.float32)
     flow = np.full((3, 5, 2), (4, 1), np.float32)
     measurement = Measurement(flow, own, own, own)
-    moved = displacement_within(measurement, Alignment((1.5, 1.0)), side=1)
+    moved = motion_within(measurement, Alignment((1.5, 1.0)), side=1)
     np.testing.assert_allclose(moved, np.full((3, 5, 2), (2.5, 0)), atol=1e-6)
-    moved = displacement_within(measurement, Alignment((1.5, 1.0)), side=-1)
+    moved = motion_within(measurement, Alignment((1.5, 1.0)), side=-1)
     np.testing.assert_allclose(moved, np.full((3, 5, 2), (5.5, 2)), atol=1e-6)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from models.flow.dis import to_luma
 from models.measurement.scan import Scan
-from models.rig.report import check_capture, find_posture
+from models.rig.report import check_capture, find_orientation
 from tests.helpers.moving_texture import Pan
 from utils.errors import InputError
 
@@ -20,7 +20,7 @@ def as_pair(pan: Pan) -> Tensor:
 
 def test_figures_of_a_pan() -> None:
     report = check_capture(as_pair(Pan((9, -12), SIZE, parallax=(5, -2))))
-    assert report.size == SIZE and report.posture == "upright" and report.order is None
+    assert report.size == SIZE and report.orientation == "upright" and report.order is None
     assert report.matched > 0.8
     np.testing.assert_allclose(report.speed, (15, 15), atol=1.5)
     np.testing.assert_allclose(report.alignment.shift, (5, -2), atol=0.1)
@@ -59,7 +59,7 @@ def test_an_object_in_a_scene_at_rest_moves() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sides", "posture"),
+    ("sides", "orientation"),
     [
         ((), "upright"),
         ((-2,), "upside down"),
@@ -67,18 +67,18 @@ def test_an_object_in_a_scene_at_rest_moves() -> None:
         ((-2, -1), "turned by 180 degrees"),
     ],
 )
-def test_posture(sides: tuple[int, ...], posture: str) -> None:
+def test_orientation(sides: tuple[int, ...], orientation: str) -> None:
     pair = as_pair(Pan((8, 5), SIZE))
     if sides:
         pair[1] = pair[1].flip(sides)
-    assert check_capture(pair).posture == posture
+    assert check_capture(pair).orientation == orientation
 
 
-def test_posture_in_doubt_is_upright() -> None:
+def test_orientation_in_doubt_is_upright() -> None:
     grey = to_luma(np.random.default_rng(0).random((64, 80, 3)).astype(np.float32))
     other = to_luma(np.random.default_rng(1).random((64, 80, 3)).astype(np.float32))
-    assert find_posture(grey, other) == "upright"
-    assert find_posture(grey[:20], grey[19::-1]) == "upright"
+    assert find_orientation(grey, other) == "upright"
+    assert find_orientation(grey[:20], grey[19::-1]) == "upright"
 
 
 def test_the_next_capture_gives_the_order() -> None:

@@ -80,7 +80,7 @@ def correct_with_field(
     return torch.from_numpy(frames).permute(0, 3, 1, 2).to(pair.device), field
 
 
-def view_weight(view: Exposed, size: tuple[int, int], noise: float) -> Array:
+def view_weight(view: Exposed, size: Sequence[int], noise: float) -> Array:
     """Weight (h, w) of a view's samples in a frame; positive.
 
     The inverse of the expected squared error: by motion, in proportion to the time from the frame

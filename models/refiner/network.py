@@ -29,7 +29,7 @@ from models.refiner.blocks import (
     displace,
     zeroed,
 )
-from models.refiner.cues import CUE_CHANNELS, LARGEST_PREFERENCE, MotionCues, find_motion
+from models.refiner.cues import CUE_CHANNELS, MAX_PREFERENCE, MotionCues, find_motion
 from models.warping import Corner, backward_warp, bicubic_warp
 
 _BASE_CHANNELS = (96, 128, 192, 192)
@@ -194,7 +194,7 @@ class Refiner(nn.Module):
             displacement / _VELOCITY_SCALE,
             cues.mismatch,
             cues.offset,
-            cues.preference / LARGEST_PREFERENCE,
+            cues.preference / MAX_PREFERENCE,
         )
         costs = self.matching_net(*(view[:, 3:] for view in warped.chunk(2, dim=1)))
         return self.motion_net.first(join(given)), costs
@@ -206,7 +206,7 @@ class Refiner(nn.Module):
             motion.halves.unbind(1), resize(motion.displacements[-1], 2) / 2, start
         )
         first, second = warped.chunk(2, dim=1)
-        preference = resize((motion.cues.preference + motion.preference) / LARGEST_PREFERENCE, 2)
+        preference = resize((motion.cues.preference + motion.preference) / MAX_PREFERENCE, 2)
         offset = resize(motion.cues.offset, 2)
         hidden = resize(motion.hidden, 2)
         return join((hidden, warped, first - second, preference, offset))

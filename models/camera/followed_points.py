@@ -1,6 +1,6 @@
 """Grey levels of both views along a camera path, and their derivatives with respect to the path.
 
-Arrays are NumPy; vectors (x, y) come first here.
+Vectors (x, y) come first here.
 """
 
 from collections.abc import Sequence
@@ -35,29 +35,15 @@ class _Exposure(NamedTuple):
     time: Array  # (4, N) derivative of the components by their coefficients
     inside: Bools  # (N,) whether the view shows the point, away from its border
 
-    def slopes(self, gradient: Array, known: Bools) -> Array:
-        """(K, N) derivative of the value by each free coefficient, using this gradient."""
-        component, term = np.nonzero(known)
-        by_component = -(gradient[0] * self.basis[0] + gradient[1] * self.basis[1])
-        return by_component[component] * self.time[term]
-
 
 class Difference(NamedTuple):
-    """Comparison of both views at N points of t = 1/2.
+    """Comparison of both views at N points of t = 1/2."""
 
-    Attributes:
-        value: (N,) grey levels of t2b minus those of b2t.
-        mean: (N,) of both.
-        gradient: (2, N) of both, grey levels per half diagonal.
-        slopes: (K, N) derivative of `value` by each free coefficient of the path.
-        inside: (N,) whether both views show the point.
-    """
-
-    value: Array
-    mean: Array
-    gradient: Array
-    slopes: Array
-    inside: Bools
+    value: Array  # (N,) grey levels of t2b minus those of b2t
+    mean: Array  # (N,) of both
+    gradient: Array  # (2, N) of both, grey levels per half diagonal
+    slopes: Array  # (K, N) derivative of `value` by each free coefficient of the path
+    inside: Bools  # (N,) whether both views show the point
 
 
 class FollowedPoints:
@@ -108,13 +94,17 @@ class FollowedPoints:
         # One gradient for both views: even deviations move them so nearly alike that the
         # difference of two noisy gradients would drown their effect.
         gradient = (first.gradient + second.gradient) / np.float32(2)
-        slopes = first.slopes(gradient, motion.model.known)
-        slopes -= second.slopes(gradient, motion.model.known)
+        component, term = np.nonzero(motion.model.known)
+        slopes, other_slopes = (
+            -(gradient[0] * seen.basis[0] + gradient[1] * seen.basis[1])[component]
+            * seen.time[term]
+            for seen in (first, second)
+        )
         return Difference(
             value=first.value - second.value,
             mean=(first.value + second.value) / np.float32(2),
             gradient=gradient,
-            slopes=slopes,
+            slopes=slopes - other_slopes,
             inside=first.inside & second.inside,
         )
 

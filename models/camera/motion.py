@@ -38,33 +38,20 @@ _SHEAR_RATIO = 0.995  # of the rigid model's misfit: real shear improves it by 2
 
 
 class Matches(NamedTuple):
-    """Points seen in one view and found in the other.
+    """N points seen in one view and found in the other."""
 
-    Attributes:
-        place: (N, 2) pixels (x, y) in the one view.
-        instant: (N,) of their exposure there.
-        other_place: (N, 2) pixels in the other view.
-        other_instant: (N,) of their exposure there.
-        confidence: (N,) in [0, 1].
-    """
-
-    place: Array
-    instant: Array
-    other_place: Array
-    other_instant: Array
-    confidence: Array
+    place: Array  # (N, 2) pixels (x, y) in the one view
+    instant: Array  # (N,) times of their exposure there
+    other_place: Array  # (N, 2) pixels in the other view
+    other_instant: Array  # (N,) times of their exposure there
+    confidence: Array  # (N,) in [0, 1]
 
 
 def fit_camera_motion(matches: Matches, size: tuple[int, int], reach: float) -> CameraMotion:
     """Fit the motion that most of the image shares, by IRLS with Geman-McClure weights.
 
     The loss's scale decreases from 8 to 0.5 px, so that moving objects lose their influence. With
-    fewer than 40 matches the camera is taken to rest.
-
-    Args:
-        matches: from either view or both.
-        size: (H, W) of the image.
-        reach: of the exposures, as in `deviation_basis`.
+    fewer than 40 matches the camera is taken to rest. Size (H, W) and reach are as in the result.
     """
     used = matches.confidence > _MIN_CONFIDENCE
     at_rest = CameraMotion(np.zeros((8, 1 + DEVIATION_TERMS)), size, reach, RIGID)

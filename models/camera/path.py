@@ -99,10 +99,7 @@ class CameraMotion:
     def step(self, normal: Doubles, right: Doubles) -> "CameraMotion":
         """The motion after a Gauss-Newton step with the model's prior.
 
-        Args:
-            normal: (K, K) products of the derivatives of residuals of unit variance with respect
-                to the free coefficients.
-            right: (K,) products of derivatives and residuals.
+        The normal equations (K, K) and (K,) are those of residuals of unit variance.
         """
         known, path = self.model.known, self.path.copy()
         prior = self.model.expected(self.speed) ** -2
@@ -126,11 +123,8 @@ def deviation_basis(instant: Array | np.float32, reach: float) -> Array:
 
     With e = (t - 1/2) / (2 reach): e - 4 e³; 1.55 (e - 4 e³ - sin(2 pi e) / (2 pi)); cos(pi e) - 1.
     The odd terms vanish at e = -1/2, 0 and 1/2, and combine to a steadily changing force or to an
-    oscillation. Beyond |e| = 1/2, where nothing is exposed, all terms are constant.
-
-    Args:
-        instant: t, any shape.
-        reach: time from t = 1/2 to the farthest exposure.
+    oscillation. Beyond |e| = 1/2, where nothing is exposed, all terms are constant. `reach` is the
+    time from t = 1/2 to the farthest exposure.
     """
     e = np.asarray(instant, dtype=np.float32) - np.float32(0.5)
     e = np.clip(e / np.float32(2 * reach), np.float32(-0.5), np.float32(0.5))

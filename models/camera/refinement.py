@@ -31,8 +31,6 @@ _MAX_SQUARED = 16.0  # limit of squared residuals, in variances
 _CORRELATED = 25  # neighbouring points with equal errors: they count as one against the prior
 _MIN_CERTAINTY = 6.5  # standard deviations of a parallax that is kept; moving water reaches 6
 _OF_LINE, _OF_SHIFT = 4, 2  # unknowns of a parallax that is a line over x, or constant
-
-
 # Points: min. spacing in px, max. number, and side of the window that detects moving objects.
 _COARSE, _FINE = (4, 33_000, 9), (2, 131_000, 17)
 
@@ -45,33 +43,28 @@ class _NormalEquations(NamedTuple):
     """
 
     cost: float  # mean squared residual in variances, with limited outliers
-    normal: Doubles  # products of the residual's derivatives by all unknowns
-    right: Doubles  # products of derivatives and residuals
-    known: int  # K
+    path: Doubles  # (K, K) products of the residual's derivatives by the path's coefficients
+    across: Doubles  # (K, M) by these and the nuisance parameters
+    rest: Doubles  # (M, M) by the nuisance parameters
+    right: Doubles  # (K + M,) products of derivatives and residuals
 
     def of_path(self) -> tuple[Doubles, Doubles]:
         """Equations (K, K) and (K,) of the path, the rest eliminated by a Schur complement."""
-        path, across, rest = self._blocks()
-        shares = across @ np.linalg.pinv(rest, hermitian=True)
-        right = self.right[: self.known] - shares @ self.right[self.known :]
-        return path - shares @ across.T, right
+        count = len(self.path)
+        shares = self.across @ np.linalg.pinv(self.rest, hermitian=True)
+        right = self.right[:count] - shares @ self.right[count:]
+        return self.path - shares @ self.across.T, right
 
     def change_of_rest(self, change: Doubles) -> Doubles:
         """Change of the nuisance parameters, given that of the path's coefficients (K,)."""
-        _, across, rest = self._blocks()
-        right = self.right[self.known :] + change @ across
-        return -np.linalg.pinv(rest, hermitian=True) @ right
+        right = self.right[len(self.path) :] + change @ self.across
+        return -np.linalg.pinv(self.rest, hermitian=True) @ right
 
     def covariance_of_rest(self, motion: CameraMotion) -> Doubles:
         """Covariances of the nuisance parameters, marginalised over the path with its prior."""
-        path, across, rest = self._blocks()
         prior = np.diag(motion.model.expected(motion.speed) ** -2)
-        precision = rest - across.T @ np.linalg.solve(path + prior, across)
+        precision = self.rest - self.across.T @ np.linalg.solve(self.path + prior, self.across)
         return np.asarray(np.linalg.pinv(precision, hermitian=True), np.float64)
-
-    def _blocks(self) -> tuple[Doubles, Doubles, Doubles]:
-        path, rest = slice(self.known), slice(self.known, None)
-        return self.normal[path, path], self.normal[path, rest], self.normal[rest, rest]
 
 
 def refine_camera_motion(
@@ -87,10 +80,7 @@ def refine_camera_motion(
         motion: accurate to about half a pixel.
         views: t2b and b2t, luma (H, W) each.
         scan: of t2b.
-        parallax: displacement from t2b to b2t at equal times, accurate to about half a pixel.
-
-    Returns:
-        Both refined; the very ones given where too few points are in both views.
+        parallax: accurate to about half a pixel.
     """
     smoothed = [SmoothedView.of(view) for view in views]
     motion, parallax, compared = _Alignment(smoothed, scan, _COARSE).solve(
@@ -181,11 +171,11 @@ class _Alignment:
         of_parallax = np.concatenate((of_shift, of_shift * parallax.across(self.points.x)))
         slopes = np.concatenate((seen.slopes, of_parallax[:unknowns], -light))
         weighted = slopes * (weight / (noise * _CORRELATED)).astype(np.float32)
+        normal, count = sum_of_products(weighted, slopes), len(seen.slopes)
         return _NormalEquations(
-            cost=float(squared[seen.inside].mean()),
-            normal=sum_of_products(weighted, slopes),
+            float(squared[seen.inside].mean()),
+            *(normal[:count, :count], normal[:count, count:], normal[count:, count:]),
             right=np.einsum("kn,n->k", weighted, residual, dtype=np.float64),
-            known=len(seen.slopes),
         )
 
     def _weigh(self, residual: Doubles, seen: Difference) -> tuple[Doubles, Doubles]:

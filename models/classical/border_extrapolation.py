@@ -19,15 +19,7 @@ _FADING = 0.5  # of exp(-k d)'s rate: best on photos, 1.3 dB better than repeati
 
 
 def extrapolate_borders(images: Tensor, margin: int = MARGIN) -> Tensor:
-    """Add `margin` pixels of harmonic continuation on each side.
-
-    Args:
-        images: (..., H, W), H and W at least 1.
-        margin: at least 1.
-
-    Returns:
-        (..., H + 2 * margin, W + 2 * margin) in the images' dtype.
-    """
+    """Add `margin` >= 1 pixels of harmonic continuation on each side of images (..., H, W)."""
     columns = _extrapolate_rows(images.transpose(-1, -2), margin).transpose(-1, -2)
     return _extrapolate_rows(columns, margin)
 

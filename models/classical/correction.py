@@ -15,13 +15,7 @@ from torch import Tensor
 
 from models.classical.border_extrapolation import MARGIN, extrapolate_borders
 from models.classical.estimation import estimate_motion
-from models.classical.field import (
-    Exposed,
-    MotionField,
-    cell_centres,
-    enlarge_strip,
-    sample_frame,
-)
+from models.classical.field import Exposed, MotionField, cell_centres, enlarge_strip, sample_frame
 from models.flow.dis import single_threaded_opencv
 from models.measurement.arrays import Array
 from models.measurement.flow_measurement import to_pixels
@@ -58,8 +52,7 @@ def correct_classically(
         InputError: the images have a single row.
         ValueError: no instants, an instant outside [0, 1], or a shape is not as stated.
     """
-    frames, _ = correct_with_field(pair, times, scan_time=scan_time)
-    return frames
+    return correct_with_field(pair, times, scan_time=scan_time)[0]
 
 
 def correct_with_field(
@@ -83,13 +76,7 @@ def correct_with_field(
 def view_weight(view: Exposed, size: Sequence[int], noise: float) -> Array:
     """Weight (h, w) of a view's samples in a frame; positive.
 
-    The inverse of the expected squared error: by motion, in proportion to the time from the frame
-    to the exposure, and by noise.
-
-    Args:
-        view: where the frame's cells are exposed.
-        size: (H, W) of the image.
-        noise: standard deviation of the view's noise, in image values of [0, 1].
+    It is the inverse of the expected squared error, and fades outside the image of (H, W).
     """
     beyond_x = np.maximum(-view.x, view.x - (size[1] - 1))
     beyond_y = np.maximum(-view.y, view.y - (size[0] - 1))

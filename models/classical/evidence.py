@@ -3,8 +3,6 @@
 Where exposures nearly coincide, a tenth of a pixel of flow is a pixel per readout and more. Flow
 errs by as much at edges, in weak texture and in noise, but there the views match along the camera's
 motion, too. Flow therefore counts only as far as the views match worse along the camera's motion.
-
-Arrays are NumPy float32; vectors (dx, dy) come last, in pixels.
 """
 
 from collections.abc import Sequence
@@ -32,27 +30,18 @@ _BRIGHTNESS_STRIDE = 16  # one of so many pixels is used to fit gain and offset
 
 
 class Evidence(NamedTuple):
-    """Measured motion at every second pixel of a view.
+    """Measured motion at every second pixel of a view."""
 
-    Attributes:
-        place: (x, y) (h, w) px at which a camera between both sees what the pixels show.
-        measured: at these pixels; flow that the images do not support is the camera's.
-        until_middle: (h, w, N) change of `deviation_basis` from the pixel's exposure to t = 1/2.
-        elapsed: (h, w, N) change from the pixel's exposure to its match's.
-    """
-
-    place: tuple[Array, Array]
-    measured: Measurement
-    until_middle: Array
-    elapsed: Array
+    place: tuple[Array, Array]  # (x, y) px at which a camera between both sees what they show
+    measured: Measurement  # flow that the images do not support is the camera's
+    until_middle: Array  # (h, w, N) change of `deviation_basis` from the exposure to t = 1/2
+    elapsed: Array  # (h, w, N) change from the exposure to that of the match
 
 
 def collect_evidence(still: MotionField, views: tuple[Luma, Luma]) -> tuple[Evidence, Evidence]:
     """Evidence of t2b and of b2t; flow is drawn to the camera's where that explains as much.
 
-    Args:
-        still: the field of a capture in which only the camera moves.
-        views: t2b and b2t, luma (H, W) each.
+    The field is that of a capture in which only the camera moves.
     """
     smoothed = [SmoothedView.of(view).level for view in views]
     every = (slice(None, None, _STRIDE),) * 2
@@ -106,10 +95,7 @@ def gather(
 ) -> tuple[Array, Array]:
     """Normal equations of each cell at t = 1/2: weight (h, w) and weighted velocity (h, w, 2).
 
-    Args:
-        field: its deviation is the capture's.
-        velocity: (h, w, 2) current estimate; measurements that differ have Huber weights (IRLS).
-        evidence: of t2b and of b2t.
+    Measurements have Huber weights (IRLS) by their distance from the current velocity (h, w, 2).
     """
     with ThreadPoolExecutor(len(evidence)) as pool:
         first, second = pool.map(lambda view: _sum_in_cells(field, velocity, view), evidence)

@@ -11,7 +11,7 @@ about 1/2: it is known for the camera, not for objects.
 Times a and b count readouts: the weights of evidence, and limits on the motion of objects, must not
 depend on the share of a frame interval that the readout takes.
 
-Arrays are NumPy float32; vectors (dx, dy) come last, in pixels per readout.
+Velocities and deviations are in pixels per readout.
 """
 
 from collections.abc import Sequence
@@ -200,10 +200,7 @@ def sample_cells(values: Array, place: tuple[Array, Array]) -> Array:
 def warp_to_middle(
     field: MotionField, velocity: Array, images: Sequence[Array]
 ) -> tuple[list[Array], tuple[Exposed, Exposed]]:
-    """Warp both views, reduced to cells (h, w, 3), to t = 1/2; also return where they are sampled.
-
-    The velocity (h, w, 2) is given at t = 1/2.
-    """
+    """Warp both views, as cells (h, w, 3), to t = 1/2; also return where they are sampled."""
     views = sample_frame(field, 0.5, velocity, with_mismatch=False)
     warped = [
         sample_cells(image, (view.x, view.y)) for image, view in zip(images, views, strict=True)

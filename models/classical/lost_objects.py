@@ -2,9 +2,7 @@
 
 Where the warped views differ, SIFT features are matched instead. Sequential RANSAC groups matches
 that move by one similarity into objects. An object's motion is used wherever it makes the views
-agree better.
-
-Arrays are NumPy float32; vectors (dx, dy) come last, in pixels per readout.
+agree better. Velocities are in pixels per readout.
 """
 
 from collections.abc import Iterator, Sequence
@@ -95,10 +93,7 @@ def match_features(
 ) -> tuple[Array, Array]:
     """Pixels (N, 2) in t2b and in b2t of matching SIFT features where flow fails.
 
-    Args:
-        views: t2b and b2t, luma (H, W) each.
-        measurements: of both, parallax included.
-        brightness_differences: of both, (H, W) grey levels, as `compare_along_flow` returns them.
+    The brightness differences are those of `compare_along_flow`, parallax included.
     """
 
     def describe(view: int) -> tuple[Sequence[cv2.KeyPoint], Array | None]:
@@ -129,8 +124,6 @@ def match_features(
 
 def _shrink(image: Luma, factor: int) -> Luma:
     """Means over squares of `factor` pixels a side."""
-    if factor == 1:
-        return image
     size = (image.shape[1] // factor, image.shape[0] // factor)
     covered = image[: size[1] * factor, : size[0] * factor]
     return cv2.resize(covered, size, interpolation=cv2.INTER_AREA).astype(np.uint8)

@@ -1,7 +1,4 @@
-"""Edge-preserving interpolation of scattered evidence, by weighted least squares.
-
-Arrays are NumPy float32 over a grid of h x w cells.
-"""
+"""Edge-preserving interpolation of scattered evidence over h x w cells, by least squares."""
 
 import numpy as np
 
@@ -17,10 +14,7 @@ _ITERATIONS = 40
 def affinity(image: Array) -> tuple[Array, Array]:
     """Weights of the steps between neighbours, along x (h, w - 1) and along y (h - 1, w).
 
-    They fall with the difference in colour, as a Gaussian does.
-
-    Args:
-        image: (h, w, 3) RGB in [0, 1].
+    They are a Gaussian of the difference in colour; the image is (h, w, 3) RGB in [0, 1].
     """
     along_x, along_y = (
         _SMOOTHNESS * (np.exp(-squared / (2 * _COLOUR_SCALE**2)) + _MIN_AFFINITY)
@@ -45,10 +39,7 @@ def diffuse(weight: Array, target: Array, along_x: Array, along_y: Array, start:
         target: (h, w, 2) weighted values.
         along_x: (h, w - 1) affinity of neighbours.
         along_y: (h - 1, w).
-        start: (h, w, 2) field to start from.
-
-    Returns:
-        The field u (h, w, 2).
+        start: (h, w, 2) the field u to start from.
     """
     # Components first: NumPy is slow along short axes.
     solution, residual = (np.moveaxis(part, -1, 0).copy() for part in (start, target))

@@ -1,4 +1,4 @@
-"""Types of the NumPy arrays that are passed around."""
+"""Types of NumPy arrays. Vectors (dx, dy) come last and are in pixels, unless stated otherwise."""
 
 from typing import TypeVar
 

@@ -2,8 +2,6 @@
 
 A point is exposed at one time in t2b and at another in b2t. The flow between the views is its
 displacement over that gap plus the parallax between the cameras (`models.measurement.parallax`).
-
-Arrays are NumPy float32; vectors (dx, dy) come last, in pixels.
 """
 
 import math

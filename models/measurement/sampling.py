@@ -19,10 +19,7 @@ def pixel_grid(size: tuple[int, ...], step: int = 1) -> tuple[Array, Array]:
 
 
 def sample_image(values: Array, x: Array, y: Array, interpolation: int = cv2.INTER_LINEAR) -> Array:
-    """Sample (H, W) or (H, W, C) at pixels (x, y), by default bilinearly; the border is repeated.
-
-    `interpolation` is one of OpenCV's.
-    """
+    """Sample (H, W) or (H, W, C) at pixels (x, y), bilinearly by default; repeat the border."""
     sampled = cv2.remap(values, x, y, interpolation, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(sampled, np.float32)
 
@@ -48,13 +45,9 @@ def grid_spacing(size: tuple[int, int], min_spacing: int, max_points: int) -> in
 
 
 class SmoothedView(NamedTuple):
-    """A view, blurred just enough for sampling at an accuracy of hundredths of a pixel.
+    """A view, blurred just enough for sampling at an accuracy of hundredths of a pixel."""
 
-    Attributes:
-        level: (H, W) grey levels.
-    """
-
-    level: Array
+    level: Array  # (H, W) grey levels
 
     @classmethod
     def of(cls, view: Luma) -> "SmoothedView":

@@ -17,17 +17,11 @@ _BLOCK = 16  # channels that oneDNN convolves at once
 
 
 class Change(NamedTuple):
-    """Output of the fusion network.
+    """Output of the fusion network."""
 
-    Attributes:
-        displacement: (N, 4, H/2, W/2).
-        preference: (N, 1, H, W) logit of the weight of t2b.
-        residual: (N, 3, H, W).
-    """
-
-    displacement: Tensor
-    preference: Tensor
-    residual: Tensor
+    displacement: Tensor  # (N, 4, H/2, W/2)
+    preference: Tensor  # (N, 1, H, W) logit of the weight of t2b
+    residual: Tensor  # (N, 3, H, W) colours
 
 
 class MatchingNet(nn.Module):

@@ -28,8 +28,7 @@ class MotionCues(NamedTuple):
     """Classical estimates for N = B * T frames, per cell of 4x4 pixels.
 
     Attributes:
-        local: (N, 4, h, w) displacement (dx, dy) in pixels to t2b, then to b2t, by the local
-            motion.
+        local: (N, 4, h, w) displacement (dx, dy) in px to t2b, then to b2t, by the local motion.
         camera: (N, 4, h, w) the same by the camera's motion alone.
         mismatch: (N, 4, h, w) distance of measured flow in t2b and b2t from the local, then from
             the camera's motion, log(1 + px) scaled.

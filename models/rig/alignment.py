@@ -55,11 +55,9 @@ class Alignment(NamedTuple):
         return self._replace(shift=(self.shift[1], self.shift[0]), angle=-self.angle)
 
     def matrix(self, size: tuple[int, int], *, share: float = 1.0) -> Doubles:
-        """(2, 3) map from pixels of t2b to those of b2t, or a share of it.
+        """(2, 3) map from pixels of t2b to those of b2t, images of (H, W), or a share of it.
 
-        Args:
-            size: (H, W).
-            share: two maps of share 1/2 make the whole; negative ones lead back.
+        Two maps of share 1/2 make the whole; negative ones lead back.
         """
         rotation = self.zoom * np.exp(1j * self.angle)
         part = rotation**share
@@ -124,9 +122,7 @@ def align(pair: Tensor, alignment: Alignment) -> Tensor:
 def match_strips(measurements: tuple[Measurement, Measurement], scan: Scan) -> Matches:
     """Points (N, 2) of t2b and of b2t that show the same things at the same time.
 
-    Args:
-        measurements: of t2b and b2t, parallax included.
-        scan: of t2b.
+    The measurements include parallax; the scan is t2b's.
     """
     # Rows y of t2b and y' of b2t are exposed at once where y + y' is twice this.
     middle = (1 - 2 * scan.first) / (2 * scan.row_time)
@@ -142,9 +138,7 @@ def match_strips(measurements: tuple[Measurement, Measurement], scan: Scan) -> M
 def fit_alignment(matches: Sequence[Matches], size: tuple[int, int]) -> Alignment:
     """Fit a similarity by RANSAC; where turn and zoom are not significant, a shift or none.
 
-    Args:
-        matches: of `match_strips`, one for each capture.
-        size: (H, W).
+    `matches` has the result of `match_strips` for each capture; the images are (H, W).
     """
     centre = np.array((size[1] - 1, size[0] - 1)) / 2
     first, second = (

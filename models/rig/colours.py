@@ -30,16 +30,13 @@ class ColourDifference(NamedTuple):
         offset: (3,) in image values.
     """
 
-    gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    gain: tuple[float, ...] = (1.0, 1.0, 1.0)
+    offset: tuple[float, ...] = (0.0, 0.0, 0.0)
 
     @property
-    def at_grey(self) -> tuple[float, float, float]:
-        """Relative difference at 1/2 in t2b: 0.1 if b2t is brighter by a tenth."""
-        red, green, blue = (
-            gain - 1 + 2 * offset for gain, offset in zip(self.gain, self.offset, strict=True)
-        )
-        return red, green, blue
+    def at_grey(self) -> tuple[float, ...]:
+        """(3,) relative difference at 1/2 in t2b: 0.1 if b2t is brighter by a tenth."""
+        return tuple(gain - 1 + 2 * offset for gain, offset in zip(*self, strict=True))
 
 
 def estimate_colours(pairs: Iterable[Tensor], scan_time: Tensor | None = None) -> ColourDifference:
@@ -71,9 +68,7 @@ def match_colours(pair: Tensor, difference: ColourDifference) -> Tensor:
 def match_points(pair: Tensor, measurement: Measurement) -> Samples:
     """Colours (N, 3) of the same points in t2b and in b2t, and whether they are unclipped, (N, 3).
 
-    Args:
-        pair: (2, 3, H, W).
-        measurement: of its t2b.
+    The measurement is that of t2b.
     """
     x, y = pixel_grid(measurement.own.shape, _STRIDE)
     thin = np.s_[::_STRIDE, ::_STRIDE]
@@ -87,20 +82,16 @@ def match_points(pair: Tensor, measurement: Measurement) -> Samples:
 
 
 def fit_colours(samples: Iterable[Samples]) -> ColourDifference:
-    """Fit each channel's line by robust regression (`fit_line`).
-
-    Args:
-        samples: of `match_points`, one for each capture.
-    """
+    """Fit a line to each channel (`fit_line`), given results of `match_points`."""
     parts = list(samples)
     if not parts:
         return ColourDifference()
     first, second, usable = (np.concatenate(part) for part in zip(*parts, strict=True))
-    (red, red_offset), (green, green_offset), (blue, blue_offset) = (
-        fit_line(first[usable[:, channel], channel], second[usable[:, channel], channel])
-        for channel in range(3)
-    )
-    return ColourDifference((red, green, blue), (red_offset, green_offset, blue_offset))
+    lines = [
+        fit_line(values[chosen], others[chosen])
+        for values, others, chosen in zip(first.T, second.T, usable.T, strict=True)
+    ]
+    return ColourDifference(*zip(*lines, strict=True))
 
 
 def _blur_unclipped(image: Array) -> tuple[Array, Array]:

@@ -119,10 +119,7 @@ def compare_motion(
 def motion_within(measurement: Measurement, alignment: Alignment, *, side: int) -> Array:
     """(H, W, 2) px of motion over the gap: the flow minus the displacement of the rig.
 
-    Args:
-        measurement: of t2b or b2t, parallax included.
-        alignment: of the two cameras.
-        side: 1 for t2b, -1 for b2t.
+    The measurement is that of t2b (side 1) or of b2t (side -1), parallax included.
     """
     size = measurement.own.shape
     matrix = alignment.matrix((size[0], size[1]), share=side).astype(np.float32)

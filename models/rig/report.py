@@ -88,10 +88,8 @@ def check_capture(
 
     Args:
         pair: (2, 3, H, W) RGB in [0, 1]: t2b, b2t.
-        scan_time: (H,) exposure times of t2b's rows in frame intervals; by default the readout
-            takes the whole interval.
-        next_pair: (2, 3, H, W) one frame interval later; without it, swapped views cannot be
-            detected.
+        scan_time: (H,) exposure times of t2b's rows in frame intervals; by default they fill one.
+        next_pair: (2, 3, H, W) one frame interval later; only with it swapped views are detected.
 
     Raises:
         InputError: the images have a single row.
@@ -122,12 +120,7 @@ def check_capture(
 
 
 def find_orientation(first: Luma, second: Luma) -> Orientation:
-    """Orientation of `second` relative to `first`, by template matching; "upright" if in doubt.
-
-    Args:
-        first: (H, W) grey.
-        second: (H, W).
-    """
+    """Orientation of `second` relative to `first`, by template matching; "upright" if in doubt."""
     if min(first.shape) < _MIN_SIDE:
         return "upright"
     with single_threaded_opencv():

@@ -18,13 +18,7 @@ def edge_blur(grey: Luma) -> float | None:
     """Standard deviation in px of the Gaussian that would blur ideal steps to the edges seen.
 
     The ratio of the edges' gradients after two known further blurs gives the blur before them. The
-    area of a pixel alone blurs by about 0.3.
-
-    Args:
-        grey: (H, W).
-
-    Returns:
-        The blur, or None in an image without edges.
+    area of a pixel alone blurs by about 0.3. None in an image without edges.
     """
     with single_threaded_opencv():
         fine, coarse = (_gradient(grey.astype(np.float32), sigma) for sigma in (_FINE, _COARSE))

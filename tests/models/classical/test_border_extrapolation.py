@@ -8,7 +8,7 @@ from models.classical.border_extrapolation import MARGIN, extrapolate_borders
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 7), (9, 4)])
-def test_images_are_kept_and_uniform_ones_stay_uniform(size: tuple[int, int]) -> None:
+def test_images_are_kept_and_uniform_images_stay_uniform(size: tuple[int, int]) -> None:
     images = torch.rand(2, 3, *size)
     continued = extrapolate_borders(images, 5)
     assert continued.shape == (2, 3, size[0] + 10, size[1] + 10)
@@ -27,7 +27,7 @@ def test_a_wave_along_the_border_fades_with_the_distance_by_half_its_wave_number
         torch.testing.assert_close(continued[:, 9 + distance], expected)
 
 
-def test_mirrored_images_continue_mirrored() -> None:
+def test_extrapolation_commutes_with_flips() -> None:
     images = torch.rand(3, 6, 8)
     for axes in ((-1,), (-2,), (-2, -1)):
         torch.testing.assert_close(
@@ -35,8 +35,8 @@ def test_mirrored_images_continue_mirrored() -> None:
         )
 
 
-def test_photos_go_on_closer_to_it_than_to_their_border_repeated() -> None:
-    """By 0.9 dB or more 16 px outside, over all bundled photos together."""
+def test_photos_are_extrapolated_better_than_by_repeating_the_border() -> None:
+    """By at least 0.9 dB at a distance of 16 px, over all bundled photos."""
     errors = []
     for photo in load_textures(None):
         if min(photo.shape[-2:]) < 256:

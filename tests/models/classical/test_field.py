@@ -25,7 +25,7 @@ def uniform_field(
     parallax: tuple[float, float] = (0.0, 0.0),
     deviation: tuple[tuple[float, float, float], ...] = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0)),
 ) -> MotionField:
-    """Everything moves alike; measurements say what motion from t2b to b2t means for them."""
+    """A field of equal velocities, with exact measurements."""
     cells = (-(-SIZE[0] // CELL), -(-SIZE[1] // CELL))
     field = np.broadcast_to(np.array(velocity, np.float32), (*cells, 2)).copy()
     rows = np.mgrid[: SIZE[0], : SIZE[1]][0].astype(np.float32)
@@ -78,7 +78,7 @@ def test_motion_is_counted_in_readouts() -> None:
                 np.testing.assert_array_equal(found, expected)
 
 
-def test_views_stand_half_the_parallax_off_to_either_side() -> None:
+def test_views_are_displaced_by_half_the_parallax() -> None:
     field = uniform_field((0, 0), parallax=(6, -4))
     t2b, b2t = sample_frame(field, 0.5, field.velocity, with_mismatch=False)
     x, y = cell_centres(*t2b.x.shape)
@@ -110,7 +110,7 @@ def test_mismatch_is_the_distance_between_flow_and_motion() -> None:
 
 
 @pytest.mark.parametrize(("top", "bottom"), [(0, 42), (3, 4), (12, 30), (39, 42)])
-def test_strips_are_enlarged_as_the_whole(top: int, bottom: int) -> None:
+def test_strips_equal_the_enlarged_whole(top: int, bottom: int) -> None:
     cells = np.random.default_rng(0).random((11, 9, 2)).astype(np.float32)
     whole = enlarge_cells(cells, (42, 35))
     np.testing.assert_array_equal(enlarge_strip(cells, slice(top, bottom), 35), whole[top:bottom])

@@ -27,7 +27,7 @@ def textures() -> tuple[Array, Array]:
 
 
 def views(velocity: Sequence[float], spin: float = 0.0) -> tuple[Array, Array]:
-    """t2b and b2t of an object that moves in front of a background at rest.
+    """t2b and b2t of an object in front of a background at rest.
 
     It moves by `velocity` px and turns by `spin` radians per readout.
     """
@@ -48,7 +48,7 @@ def views(velocity: Sequence[float], spin: float = 0.0) -> tuple[Array, Array]:
 
 
 def match(t2b: Luma, b2t: Luma) -> tuple[Array, Array]:
-    """Features that match where flow does not, as the motion's estimate finds them."""
+    """Matching features where flow fails, as `estimate_motion` finds them."""
     found = measure_motion((t2b, b2t), SCAN)
     brightness_difference = [
         compare_along_flow(*pair, measurement)
@@ -65,14 +65,14 @@ def in_object(values: Array, margin: int = 10) -> Array:
 
 
 @pytest.mark.parametrize("velocity", [(90, 0), (-80, 20)])
-def test_fast_objects_are_found_where_flow_loses_them(velocity: Sequence[float]) -> None:
+def test_fast_objects_are_found(velocity: Sequence[float]) -> None:
     field = estimate_motion(*views(velocity), SCAN)
     error = np.linalg.norm(in_object(field.velocity) - velocity, axis=-1)
     assert np.median(error) < 3
     assert np.abs(field.velocity[-10:]).max() < 1  # the background below rests
 
 
-def test_large_views_are_searched_at_half_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_of_large_views_are_matched_at_half_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(object_motion, "_MAX_PIXELS", SIZE[0] * SIZE[1] - 1)
     field = estimate_motion(*views((90, 0)), SCAN)
     error = np.linalg.norm(in_object(field.velocity) - (90, 0), axis=-1)
@@ -100,13 +100,13 @@ def test_nothing_is_found_where_flow_explains_all() -> None:
     assert not found.any() and not velocity.any()
 
 
-def test_parallax_is_nothing_that_flow_fails_to_explain() -> None:
+def test_parallax_is_not_mistaken_for_failed_flow() -> None:
     wide = 0.4 + 0.2 * smooth_texture((SIZE[0], SIZE[1] + 8))
     lumas = to_luma(wide[:, 8:]), to_luma(wide[:, :-8])
     matched = match(*lumas)
     assert [len(places) for places in matched] == [0, 0]
 
 
-def test_featureless_and_tiny_views_are_left_alone() -> None:
+def test_views_without_features_give_no_motion() -> None:
     plain = np.full((2, 3, 3), 0.5, np.float32)
     assert not estimate_motion(plain, 1 - plain * 0.5, Scan(0, 1)).velocity.any()

@@ -1,1 +1,1 @@
-"""The motion of the camera."""
+"""The motion of the camera: its model, and its estimation from matches and from pixels."""

@@ -1,13 +1,12 @@
-"""What both views of a capture show of points of mid-readout, as their camera moves.
+"""Grey levels of both views along a camera path, and their derivatives with respect to the path.
 
-Arrays are NumPy; vectors (x, y) come first here.
+Vectors (x, y) come first here.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from models.camera.path import (
     CameraMotion,
@@ -17,65 +16,38 @@ from models.camera.path import (
     place_basis,
     time_basis,
 )
-from models.classical.field import SLOWEST_CLOSING
+from models.measurement.arrays import Array, Bools
 from models.measurement.parallax import Parallax
-from models.measurement.sampling import SmoothedView, spacing_between
+from models.measurement.sampling import SmoothedView, grid_spacing
 from models.measurement.scan import Scan
 
-Array = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
-
-_MARGIN = 6  # px from the border, where a blurred image knows one side only
-_TOGETHER = 8192  # points that are followed at once: what that takes stays in the cache
-_FIRST_STEPS = 3  # towards where points are exposed; later, each path takes one
+_MARGIN = 6  # px from the border, where the blur has data on one side only
+_CHUNK = 8192  # points that are followed at once: their arrays fit into the CPU's cache
+_FIRST_ITERATIONS = 3  # of the fixed-point search for the exposures; later calls do one each
 
 
 class _Exposure(NamedTuple):
-    """What one view shows of N points, and how that changes with the path.
+    """Grey levels of one view at N points, and their derivatives."""
 
-    Attributes:
-        value: (N,) grey levels.
-        gradient: (2, N) their slope with the points' places at t = 1/2, grey levels per half
-            diagonal.
-        basis: (2, 8, N) change of these places with each component of the path.
-        time: (4, N) change of the components with their coefficients.
-        inside: (N,) whether the view shows the point, away from its border.
-    """
-
-    value: Array
-    gradient: Array
-    basis: Array
-    time: Array
-    inside: Bools
-
-    def slopes(self, gradient: Array, known: Bools) -> Array:
-        """(K, N) change of the value with each known coefficient, by this gradient."""
-        component, term = np.nonzero(known)
-        by_component = -(gradient[0] * self.basis[0] + gradient[1] * self.basis[1])
-        slopes: Array = by_component[component] * self.time[term]
-        return slopes
+    value: Array  # (N,) grey levels
+    gradient: Array  # (2, N) by the points' places at t = 1/2, grey levels per half diagonal
+    basis: Array  # (2, 8, N) derivative of these places by each component of the path
+    time: Array  # (4, N) derivative of the components by their coefficients
+    inside: Bools  # (N,) whether the view shows the point, away from its border
 
 
 class Difference(NamedTuple):
-    """What both views show of N points at t = 1/2.
+    """Comparison of both views at N points of t = 1/2."""
 
-    Attributes:
-        value: (N,) grey levels of t2b less those of b2t.
-        mean: (N,) of both.
-        gradient: (2, N) of both, grey levels per half diagonal.
-        slopes: (K, N) change of the difference with each known coefficient of the path.
-        inside: (N,) whether both views show the point.
-    """
-
-    value: Array
-    mean: Array
-    gradient: Array
-    slopes: Array
-    inside: Bools
+    value: Array  # (N,) grey levels of t2b minus those of b2t
+    mean: Array  # (N,) of both
+    gradient: Array  # (2, N) of both, grey levels per half diagonal
+    slopes: Array  # (K, N) derivative of `value` by each free coefficient of the path
+    inside: Bools  # (N,) whether both views show the point
 
 
 class FollowedPoints:
-    """A grid of points at t = 1/2, followed into both views along one path after another.
+    """A grid of points at t = 1/2 that is followed into both views along successive paths.
 
     Attributes:
         x: (N,) columns of the points.
@@ -83,14 +55,12 @@ class FollowedPoints:
         diagonal: half that of the image, in px.
     """
 
-    def __init__(self, views: Sequence[SmoothedView], scan: Scan, spacing: int, most: int) -> None:
-        """Lay the grid.
+    def __init__(
+        self, views: Sequence[SmoothedView], scan: Scan, min_spacing: int, max_points: int
+    ) -> None:
+        """Create the grid for t2b and b2t, given the scan of t2b.
 
-        Args:
-            views: t2b and b2t.
-            scan: of t2b.
-            spacing: px between points, at least.
-            most: points.
+        Its spacing is at least `min_spacing` px, and more where that gives too many points.
         """
         height, width = views[0].level.shape
         self._views = views
@@ -98,61 +68,64 @@ class FollowedPoints:
         self._scans = (scan, scan.reversed)
         self._last = np.array([[width - 1], [height - 1]], np.float32)
         self.diagonal = np.float32(half_diagonal(self._size))
-        spacing = spacing_between(self._size, spacing, most)
+        spacing = grid_spacing(self._size, min_spacing, max_points)
         grid = np.meshgrid(*(np.arange(spacing // 2, side, spacing) for side in (width, height)))
         self._points = np.stack(grid).reshape(2, -1).astype(np.float32)
         self._basis = place_basis(normalise(self._points.T, self._size))
         self._places = [self._points.copy(), self._points.copy()]
-        self._steps = _FIRST_STEPS
+        self._iterations = _FIRST_ITERATIONS
         self.x = self._points[0]
         self.shape = grid[0].shape
-        rows, columns = self.shape
-        whole_rows = max(_TOGETHER // max(columns, 1), 1)
-        self._pieces = [
-            slice(top * columns, (top + whole_rows) * columns) for top in range(0, rows, whole_rows)
+        chunk = max(_CHUNK // max(self.shape[1], 1), 1) * self.shape[1]
+        self._chunks = [
+            slice(start, start + chunk) for start in range(0, self.x.size, max(chunk, 1))
         ]
 
     def difference(self, motion: CameraMotion, parallax: Parallax) -> Difference:
-        """Bring both views to t = 1/2, and subtract them."""
-        found = [self._subtract(piece, motion, parallax) for piece in self._pieces]
-        self._steps = 1
+        """Warp both views to t = 1/2 and subtract them."""
+        found = [self._subtract(chunk, motion, parallax) for chunk in self._chunks]
+        self._iterations = 1
         return Difference(*(np.concatenate(parts, axis=-1) for parts in zip(*found, strict=True)))
 
-    def _subtract(self, piece: slice, motion: CameraMotion, parallax: Parallax) -> Difference:
-        shift = parallax.at(self.x[piece]).T / np.float32(2)
-        first = self._expose(piece, 0, motion, -shift)
-        second = self._expose(piece, 1, motion, shift)
-        # The same for both views: what is even about t = 1/2 moves them so nearly alike that the
-        # difference of two noisy gradients would drown it.
+    def _subtract(self, chunk: slice, motion: CameraMotion, parallax: Parallax) -> Difference:
+        shift = parallax.at(self.x[chunk]).T / np.float32(2)
+        first = self._expose(chunk, 0, motion, -shift)
+        second = self._expose(chunk, 1, motion, shift)
+        # One gradient for both views: even deviations move them so nearly alike that the
+        # difference of two noisy gradients would drown their effect.
         gradient = (first.gradient + second.gradient) / np.float32(2)
-        slopes = first.slopes(gradient, motion.model.known)
-        slopes -= second.slopes(gradient, motion.model.known)
+        component, term = np.nonzero(motion.model.known)
+        slopes, other_slopes = (
+            -(gradient[0] * seen.basis[0] + gradient[1] * seen.basis[1])[component]
+            * seen.time[term]
+            for seen in (first, second)
+        )
         return Difference(
             value=first.value - second.value,
             mean=(first.value + second.value) / np.float32(2),
             gradient=gradient,
-            slopes=slopes,
+            slopes=slopes - other_slopes,
             inside=first.inside & second.inside,
         )
 
-    def _expose(self, piece: slice, view: int, motion: CameraMotion, shift: Array) -> _Exposure:
-        """Find where a view that is shifted by (2, N) px shows the points, and what."""
+    def _expose(self, chunk: slice, view: int, motion: CameraMotion, shift: Array) -> _Exposure:
+        """Sample a view that is shifted by (2, N) px where it exposes the points."""
         path, scan = motion.path.astype(np.float32), self._scans[view]
-        place, points = self._places[view][:, piece], self._points[:, piece]
-        velocity = -self.diagonal * np.einsum("k,ckn->cn", path[:, 0], self._basis[..., piece])
-        closing = np.maximum(1 - velocity[1] * scan.pace, SLOWEST_CLOSING)
-        for _ in range(self._steps):
+        place, points = self._places[view][:, chunk], self._points[:, chunk]
+        velocity = -self.diagonal * np.einsum("k,ckn->cn", path[:, 0], self._basis[..., chunk])
+        closing = scan.closing_speed(velocity[1])
+        for _ in range(self._iterations):
             time = time_basis(scan.at(place[1]), motion.reach).astype(np.float32).T
             back = map_points(path @ time, normalise((place - shift).T, self._size))
             error = self.diagonal * back + self._last / 2 - points
             down = -error[1] / closing
-            place[0] += velocity[0] * scan.pace * down - error[0]
+            place[0] += velocity[0] * scan.row_time * down - error[0]
             place[1] += down
-        x, y = place.reshape(2, len(place[0]) // self.shape[1], self.shape[1])
+        x, y = place.reshape(2, -1, self.shape[1])
         level, slopes = self._views[view].at(x, y)
         along_x, along_y = slopes.reshape(-1, 2).T
-        # A point that is moved down is exposed at another instant, and then is elsewhere.
-        along_y = (along_y + velocity[0] * scan.pace * along_x) / closing
+        # A point that is moved down is exposed at another time, and has moved until then.
+        along_y = (along_y + velocity[0] * scan.row_time * along_x) / closing
         return _Exposure(
             value=level.ravel(),
             gradient=self.diagonal * np.stack((along_x, along_y)),

@@ -1,23 +1,22 @@
-"""Motion of the camera from matches between the two views of a capture, by robust least squares.
+"""Camera motion from matches between the two views, by robust least squares with a prior.
 
-Uniform motion and what is odd about mid-readout show plainly in a pair. What is even about it, such
-as a steady acceleration, moves both exposures of a point alike, up to what vertical motion leaves:
-that shifts the rows, so that the two instants no longer lie symmetrically about 1/2. The trace is
-a few per cent of the deviation, but thousands of matches share it. It looks much like a picture
-that shears, so one model knows even deviations and no shear, another shear alone, which is taken
-where it clearly explains the matches better.
+Uniform motion and odd deviations show plainly in a pair. Even ones, such as a steady acceleration,
+displace both exposures of a point alike, except where vertical motion shifts the rows, so that the
+two exposure times are not symmetric about 1/2. That trace is a few per cent of the deviation, but
+thousands of matches share it. It resembles a shear of the image: one model has even deviations and
+no shear, another shear alone, which is chosen only if it fits the matches clearly better.
 """
 
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from models.camera.path import (
+    DEVIATION_TERMS,
+    NOISE_FLOOR,
     RIGID,
     SHEARING,
-    SWING_TERMS,
     CameraMotion,
     PathModel,
     half_diagonal,
@@ -27,61 +26,46 @@ from models.camera.path import (
     sum_of_products,
     time_basis,
 )
+from models.measurement.arrays import Array, Doubles
 from models.measurement.statistics import geman_mcclure_weight
 
-Array = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
-
-_LEAST_MATCHES = 40  # of two equations each, for up to 18 coefficients
-_STEPS = 11
+_MIN_CONFIDENCE = 0.1
+_MIN_MATCHES = 40  # of two equations each, for up to 18 coefficients
+_ITERATIONS = 11
 _FIRST_SCALE, _LAST_SCALE, _SCALE_DECAY = 8.0, 0.5, 0.7  # px
-_ALIKE = 40  # neighbouring matches that err alike, and count as one against expectations
-_LEAST_NOISE = 1e-6  # px squared; what a perfect fit leaves open is then not left to chance
-_CLEARLY = 0.995  # of the other model's misfit: real shear brings 2 % and more
+_CORRELATED = 40  # neighbouring matches with equal errors: they count as one against the prior
+_SHEAR_RATIO = 0.995  # of the rigid model's misfit: real shear improves it by 2 % and more
 
 
 class Matches(NamedTuple):
-    """Points seen in one view and found in the other.
+    """N points seen in one view and found in the other."""
 
-    Attributes:
-        place: (N, 2) pixels (x, y) in the one view.
-        instant: (N,) of their exposure there.
-        other_place: (N, 2) pixels in the other view.
-        other_instant: (N,) of their exposure there.
-        confidence: (N,) in [0, 1].
-    """
-
-    place: Array
-    instant: Array
-    other_place: Array
-    other_instant: Array
-    confidence: Array
+    place: Array  # (N, 2) pixels (x, y) in the one view
+    instant: Array  # (N,) times of their exposure there
+    other_place: Array  # (N, 2) pixels in the other view
+    other_instant: Array  # (N,) times of their exposure there
+    confidence: Array  # (N,) in [0, 1]
 
 
 def fit_camera_motion(matches: Matches, size: tuple[int, int], reach: float) -> CameraMotion:
-    """Fit the motion that most of the image shares.
+    """Fit the motion that most of the image shares, by IRLS with Geman-McClure weights.
 
-    Residuals count by 1 / (1 + r^2 / scale^2)^2, the scale shrinking step by step to 0.5 px: what
-    moves by itself loses its influence. From too few matches the camera is taken to rest.
-
-    Args:
-        matches: from either view or both.
-        size: (H, W) of the image.
-        reach: of the exposures, as `swing_basis` takes it.
+    The loss's scale decreases from 8 to 0.5 px, so that moving objects lose their influence. With
+    fewer than 40 matches the camera is taken to rest. Size (H, W) and reach are as in the result.
     """
-    used = matches.confidence > 0.1
-    at_rest = CameraMotion(np.zeros((8, 1 + SWING_TERMS)), size, reach, RIGID)
-    if np.count_nonzero(used) < _LEAST_MATCHES:
+    used = matches.confidence > _MIN_CONFIDENCE
+    at_rest = CameraMotion(np.zeros((8, 1 + DEVIATION_TERMS)), size, reach, RIGID)
+    if np.count_nonzero(used) < _MIN_MATCHES:
         return at_rest
     equations = _Equations(Matches(*(part[used] for part in matches)), size, reach)
     rigid = equations.solve(at_rest)
     shearing = equations.solve(replace(at_rest, model=SHEARING))
-    clearly = equations.misfit(shearing.path) < _CLEARLY * equations.misfit(rigid.path)
-    return shearing if clearly else rigid
+    is_sheared = equations.misfit(shearing.path) < _SHEAR_RATIO * equations.misfit(rigid.path)
+    return shearing if is_sheared else rigid
 
 
 class _Equations:
-    """Points are in the same place at t = 1/2, whichever view says so."""
+    """Both views must agree about each point's place at t = 1/2."""
 
     def __init__(self, matches: Matches, size: tuple[int, int], reach: float) -> None:
         self.diagonal = half_diagonal(size)
@@ -91,38 +75,34 @@ class _Equations:
             np.ascontiguousarray(time_basis(instant, reach).T)
             for instant in (matches.instant, matches.other_instant)
         ]
-        self.basis = [place_basis(place) for place in self.places]
 
     def solve(self, motion: CameraMotion) -> CameraMotion:
-        """The motion of the same model that fits best, searched from this one."""
+        """Fit a motion of the same model, starting from this one."""
         scale, weight = _FIRST_SCALE, self.confidence
         slopes = self._slopes(motion.model)
-        independent = max(len(weight) / _ALIKE, 1.0)
-        for _ in range(_STEPS):
-            residual = self.residual(motion.path)
+        independent = max(len(weight) / _CORRELATED, 1.0)
+        for _ in range(_ITERATIONS):
+            residual = self._residual(motion.path)
             squared = (residual**2).sum(0)
             weight = self.confidence * geman_mcclure_weight(squared / scale**2)
             scale = max(scale * _SCALE_DECAY, _LAST_SCALE)
-            noise = (weight * squared).sum() / weight.sum() / 2 + _LEAST_NOISE
-            share = weight / weight.sum() * independent / noise
-            weighted = slopes * share
+            noise = (weight * squared).sum() / weight.sum() / 2 + NOISE_FLOOR
+            weighted = slopes * (weight / weight.sum() * independent / noise)
             along_x, along_y = map(sum_of_products, slopes, weighted)
-            right = np.einsum("cn,ckn->k", residual, weighted)
-            motion = motion.step(along_x + along_y, right)
+            motion = motion.step(along_x + along_y, np.einsum("cn,ckn->k", residual, weighted))
         return motion
 
     def _slopes(self, model: PathModel) -> Doubles:
-        """(2, K, N) change of the residual in px with each known coefficient, near no motion."""
+        """(2, K, N) derivative in px of the residual by each free coefficient, at rest."""
         component, term = np.nonzero(model.known)
         here, there = (
-            basis[:, component] * time[term]
-            for basis, time in zip(self.basis, self.times, strict=True)
+            place_basis(place)[:, component] * time[term]
+            for place, time in zip(self.places, self.times, strict=True)
         )
-        change: Doubles = self.diagonal * (here - there)
-        return change
+        return self.diagonal * (here - there)
 
-    def residual(self, path: Doubles) -> Doubles:
-        """(2, N) px by which the views disagree about the place at t = 1/2."""
+    def _residual(self, path: Doubles) -> Doubles:
+        """(2, N) px between the places at t = 1/2 according to both views."""
         here, there = (
             map_points(np.einsum("ck,kn->cn", path, time), place)
             for place, time in zip(self.places, self.times, strict=True)
@@ -130,6 +110,6 @@ class _Equations:
         return self.diagonal * (here - there)
 
     def misfit(self, path: Doubles) -> float:
-        """Sum of the residuals' squares in px by confidence, none counting more than 0.5 px."""
-        squared = (self.residual(path) ** 2).sum(0)
+        """Geman-McClure loss with a scale of 0.5 px, in px², weighted by confidence."""
+        squared = (self._residual(path) ** 2).sum(0)
         return float((self.confidence * squared / (1 + squared / _LAST_SCALE**2)).sum())

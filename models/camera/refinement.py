@@ -1,12 +1,9 @@
-"""Motion of the camera to hundredths of a pixel, from the images themselves.
+"""Camera motion to hundredths of a pixel, by direct alignment of both views.
 
-Optical flow errs by some tenths of a pixel, and alike over whole patches, so that no number of
-matches averages it away. At both ends of the readout, where a camera's path is extrapolated, that
-shows. Here both views are brought to t = 1/2 along the path, and its coefficients corrected until
-they agree (direct alignment, as in B. Lucas, T. Kanade, IJCAI 1981, with a path over time in place
-of a shift).
-
-Arrays are NumPy, vectors (x, y) last, in pixels.
+Optical flow errs by tenths of a pixel, equally over whole patches, so that averaging many matches
+does not help; at both ends of the readout, where the path is extrapolated, that is visible. Here
+both views are warped to t = 1/2 along the path, and Gauss-Newton steps minimise their difference
+(as Lucas and Kanade, 1981, but with a path over time in place of a shift).
 """
 
 import math
@@ -15,225 +12,180 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from models.camera.followed_points import Difference, FollowedPoints
-from models.camera.path import CameraMotion, sum_of_products
+from models.camera.path import NOISE_FLOOR, CameraMotion, sum_of_products
+from models.measurement.arrays import Doubles, Luma
 from models.measurement.parallax import Parallax
-from models.measurement.sampling import SmoothedView
+from models.measurement.sampling import SmoothedView, box_mean
 from models.measurement.scan import Scan
-from models.measurement.statistics import robust_deviation
+from models.measurement.statistics import robust_std
 
-Array = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
-Luma = npt.NDArray[np.uint8]
-
-_LEAST_POINTS = 500
-_STEPS = 5  # at most
-_SETTLED = 0.98  # of the cost before: after less of a fall, one more step is enough
-_SLACK = 1.05  # of the least cost: sampling alone changes it by some per cent
-_NOISE = 0.3  # grey levels that any two images differ by
-_MISPLACEMENT = 0.1  # px that a first path may be wrong by
-_WORST = 16.0  # squared residual, in variances, that counts as any larger one
-_ALIKE = 25  # neighbouring points that err alike, and count as one against expectations
-_LEAST_NOISE = 1e-6  # variances; what a perfect fit leaves open is then not left to chance
-# Standard deviations; a smaller parallax is none, and not solved for. Water that moves comes to 6.
-_LEAST_CERTAINTY = 6.5
-_OF_LINE, _OF_SHIFT = 4, 2  # unknowns of a parallax that is a line over x, or the same everywhere
+_MIN_POINTS = 500
+_MAX_STEPS = 5
+_CONVERGED = 0.98  # of the last cost: after a smaller decrease, one more step is enough
+_DIVERGED = 1.05  # of the lowest cost: resampling alone changes it by some per cent
+_NOISE = 0.3  # grey levels by which any two images differ
+_MISPLACEMENT = 0.1  # px of error expected in the first path
+_MAX_SQUARED = 16.0  # limit of squared residuals, in variances
+_CORRELATED = 25  # neighbouring points with equal errors: they count as one against the prior
+_MIN_CERTAINTY = 6.5  # standard deviations of a parallax that is kept; moving water reaches 6
+_OF_LINE, _OF_SHIFT = 4, 2  # unknowns of a parallax that is a line over x, or constant
+# Points: min. spacing in px, max. number, and side of the window that detects moving objects.
+_COARSE, _FINE = (4, 33_000, 9), (2, 131_000, 17)
 
 
-class _Stage(NamedTuple):
-    """How densely the views are compared.
+class _NormalEquations(NamedTuple):
+    """Normal equations of the difference between both views.
 
-    Attributes:
-        spacing: px between points, at least.
-        points: their number, at most.
-        around: points a side over which what moves by itself is told from noise.
+    The unknowns are the path's K free coefficients, then the nuisance parameters, which have no
+    prior: those of the parallax, and the views' ratio of contrasts and difference in level.
     """
 
-    spacing: int
-    points: int
-    around: int
-
-
-_ROUGH, _FINE = _Stage(4, 33_000, 9), _Stage(2, 131_000, 17)
-
-
-class _Comparison(NamedTuple):
-    """The views against each other.
-
-    The unknowns are the path's K known coefficients, then, of which nothing is expected, those of
-    the parallax, the views' ratio of contrasts and their difference in level.
-
-    Attributes:
-        cost: mean of the squared residuals in variances, none counting more than `_WORST`.
-        normal: products of the residual's slopes with all unknowns.
-        right: products of slopes and residuals.
-        known: K.
-    """
-
-    cost: float
-    normal: Doubles
-    right: Doubles
-    known: int
+    cost: float  # mean squared residual in variances, with limited outliers
+    path: Doubles  # (K, K) products of the residual's derivatives by the path's coefficients
+    across: Doubles  # (K, M) by these and the nuisance parameters
+    rest: Doubles  # (M, M) by the nuisance parameters
+    right: Doubles  # (K + M,) products of derivatives and residuals
 
     def of_path(self) -> tuple[Doubles, Doubles]:
-        """Products (K, K) and (K,) of the path alone, whatever the rest may be."""
-        path, across, rest = self._blocks()
-        shares = across @ np.linalg.pinv(rest, hermitian=True)
-        right: Doubles = self.right[: self.known] - shares @ self.right[self.known :]
-        return path - shares @ across.T, right
+        """Equations (K, K) and (K,) of the path, the rest eliminated by a Schur complement."""
+        count = len(self.path)
+        shares = self.across @ np.linalg.pinv(self.rest, hermitian=True)
+        right = self.right[:count] - shares @ self.right[count:]
+        return self.path - shares @ self.across.T, right
 
     def change_of_rest(self, change: Doubles) -> Doubles:
-        """By how much the rest has to change along with the path's coefficients (K,)."""
-        _, across, rest = self._blocks()
-        right = self.right[self.known :] + change @ across
-        changes: Doubles = -np.linalg.pinv(rest, hermitian=True) @ right
-        return changes
+        """Change of the nuisance parameters, given that of the path's coefficients (K,)."""
+        right = self.right[len(self.path) :] + change @ self.across
+        return -np.linalg.pinv(self.rest, hermitian=True) @ right
 
     def covariance_of_rest(self, motion: CameraMotion) -> Doubles:
-        """Covariances of the rest, whatever the path may be of those that are expected."""
-        path, across, rest = self._blocks()
-        expected = np.diag(motion.model.expected(motion.speed) ** -2)
-        precision: Doubles = rest - across.T @ np.linalg.solve(path + expected, across)
+        """Covariances of the nuisance parameters, marginalised over the path with its prior."""
+        prior = np.diag(motion.model.expected(motion.speed) ** -2)
+        precision = self.rest - self.across.T @ np.linalg.solve(self.path + prior, self.across)
         return np.asarray(np.linalg.pinv(precision, hermitian=True), np.float64)
-
-    def _blocks(self) -> tuple[Doubles, Doubles, Doubles]:
-        path, rest = slice(self.known), slice(self.known, None)
-        return self.normal[path, path], self.normal[path, rest], self.normal[rest, rest]
-
-
-class _Found(NamedTuple):
-    """A motion and a parallax, and how the views compared under the last ones that were tried."""
-
-    motion: CameraMotion
-    parallax: Parallax
-    compared: _Comparison | None
 
 
 def refine_camera_motion(
-    motion: CameraMotion,
-    views: tuple[Luma, Luma],
-    scan: Scan,
-    parallax: Parallax,
+    motion: CameraMotion, views: tuple[Luma, Luma], scan: Scan, parallax: Parallax
 ) -> tuple[CameraMotion, Parallax]:
-    """Correct a camera's motion until both views agree, as long as they do not come apart.
+    """Refine a camera's motion and the parallax by Gauss-Newton steps, coarse to fine.
 
-    What moves by itself, and points that one view does not show, lose their influence. Brightness
-    and contrast of the views may differ. Their parallax is corrected along with the motion: a
-    tenth of a pixel would be taken for motion that is even about mid-readout.
+    Robust weights suppress moving objects and points that one view does not show. Brightness and
+    contrast of the views may differ. The parallax is solved for together with the motion, because
+    an error of a tenth of a pixel would be taken for an even deviation.
 
     Args:
-        motion: right to half a pixel or so.
+        motion: accurate to about half a pixel.
         views: t2b and b2t, luma (H, W) each.
         scan: of t2b.
-        parallax: displacement from t2b to b2t at equal instants, right to half a pixel or so.
+        parallax: accurate to about half a pixel.
     """
     smoothed = [SmoothedView.of(view) for view in views]
-    rough = _Alignment(smoothed, scan, _ROUGH).correct(motion, parallax, unknown=_OF_LINE)
-    if rough.compared is None:
+    motion, parallax, compared = _Alignment(smoothed, scan, _COARSE).solve(
+        motion, parallax, unknowns=_OF_LINE
+    )
+    if compared is None:
         return motion, parallax
-    parallax, unknown = _certain_parallax(rough.motion, rough.parallax, rough.compared)
-    fine = _Alignment(smoothed, scan, _FINE).correct(rough.motion, parallax, unknown=unknown)
-    return fine.motion, fine.parallax
+    parallax, unknowns = _significant_parallax(parallax, compared.covariance_of_rest(motion))
+    return _Alignment(smoothed, scan, _FINE).solve(motion, parallax, unknowns=unknowns)[:2]
 
 
-def _certain_parallax(
-    motion: CameraMotion, parallax: Parallax, compared: _Comparison
-) -> tuple[Parallax, int]:
-    """What is certain of a parallax that was solved for as a line, and the number of unknowns.
+def _significant_parallax(parallax: Parallax, covariance: Doubles) -> tuple[Parallax, int]:
+    """Drop what is not significant of a fitted parallax; also return the number of unknowns left.
 
-    An error in it is easily taken for even deviations, and makes these uncertain: where there is no
-    parallax, that is better known than solved for.
+    Errors of the parallax resemble even deviations and make these uncertain: where there is no
+    parallax, assuming so is better than solving for it.
     """
-    covariance = compared.covariance_of_rest(motion)
 
-    def is_certain(value: Doubles, part: slice) -> bool:
+    def is_significant(value: Doubles, part: slice) -> bool:
         squared = value @ np.linalg.pinv(covariance[part, part], hermitian=True) @ value
-        return float(squared) >= _LEAST_CERTAINTY**2
+        return float(squared) >= _MIN_CERTAINTY**2
 
-    if is_certain(parallax.change.astype(np.float64), slice(_OF_SHIFT, _OF_LINE)):
+    if is_significant(parallax.change.astype(np.float64), slice(_OF_SHIFT, _OF_LINE)):
         return parallax, _OF_LINE
     parallax = parallax._replace(change=np.zeros_like(parallax.change))
-    if is_certain(parallax.middle.astype(np.float64), slice(_OF_SHIFT)):
+    if is_significant(parallax.middle.astype(np.float64), slice(_OF_SHIFT)):
         return parallax, _OF_SHIFT
     return parallax._replace(middle=np.zeros_like(parallax.middle)), 0
 
 
-def _corrected(parallax: Parallax, unknowns: Doubles) -> Parallax:
-    """Parallax plus a correction: none of (0,), `middle` of (2,), `middle` and `change` of (4,)."""
-    middle, change = (
-        np.pad(unknowns, (0, _OF_LINE - len(unknowns))).reshape(2, 2).astype(np.float32)
-    )
-    return parallax._replace(middle=parallax.middle + middle, change=parallax.change + change)
+def _add_to_parallax(parallax: Parallax, change: Doubles) -> Parallax:
+    """Add a change (0,), (2,) of `middle`, or (4,) of `middle` and `change`."""
+    middle, slope = np.pad(change, (0, _OF_LINE - len(change))).reshape(2, 2).astype(np.float32)
+    return parallax._replace(middle=parallax.middle + middle, change=parallax.change + slope)
 
 
 class _Alignment:
-    """Both views, compared in points that are followed into them."""
+    """Direct alignment of both views at points that are followed into them."""
 
-    def __init__(self, views: Sequence[SmoothedView], scan: Scan, stage: _Stage) -> None:
-        self.points = FollowedPoints(views, scan, stage.spacing, stage.points)
-        self.around = stage.around
+    def __init__(
+        self, views: Sequence[SmoothedView], scan: Scan, density: tuple[int, int, int]
+    ) -> None:
+        min_spacing, max_points, self.window = density
+        self.points = FollowedPoints(views, scan, min_spacing, max_points)
         self.variance: Doubles | None = None
-        # By how much t2b has more contrast, and a higher level.
+        # Excess of t2b's contrast and level over b2t's.
         self.brightness: Doubles = np.zeros(2)
 
-    def correct(self, motion: CameraMotion, parallax: Parallax, *, unknown: int) -> _Found:
-        """Correct both as long as the views agree no worse; the last step is taken unseen.
+    def solve(
+        self, motion: CameraMotion, parallax: Parallax, *, unknowns: int
+    ) -> tuple[CameraMotion, Parallax, _NormalEquations | None]:
+        """Take Gauss-Newton steps while the cost does not rise; the last one is not verified.
 
-        Args:
-            motion: to start from.
-            parallax: to start from.
-            unknown: 0 to take it as it is, `_OF_SHIFT` or `_OF_LINE`.
+        The parallax has 0, `_OF_SHIFT` or `_OF_LINE` unknowns. Also returns the last equations that
+        were accepted, if any.
         """
-        found, least, before = _Found(motion, parallax, None), math.inf, math.inf
-        for _ in range(_STEPS):
-            compared = self._compare(motion, parallax, unknown)
-            if compared is None or compared.cost > _SLACK * least:
+        found: tuple[CameraMotion, Parallax, _NormalEquations | None] = (motion, parallax, None)
+        lowest = last = math.inf
+        for _ in range(_MAX_STEPS):
+            compared = self._compare(motion, parallax, unknowns)
+            if compared is None or compared.cost > _DIVERGED * lowest:
                 return found
-            found = _Found(motion, parallax, compared)
+            found = (motion, parallax, compared)
             motion = motion.step(*compared.of_path())
-            change = (motion.path - found.motion.path)[motion.model.known]
+            change = (motion.path - found[0].path)[motion.model.known]
             rest = compared.change_of_rest(change)
-            parallax = _corrected(parallax, rest[:unknown])
-            self.brightness = self.brightness + rest[unknown:]
-            if compared.cost > _SETTLED * before:
+            parallax = _add_to_parallax(parallax, rest[:unknowns])
+            self.brightness = self.brightness + rest[unknowns:]
+            if compared.cost > _CONVERGED * last:
                 break
-            least, before = min(least, compared.cost), compared.cost
-        return _Found(motion, parallax, compared)
+            lowest, last = min(lowest, compared.cost), compared.cost
+        return motion, parallax, compared
 
     def _compare(
-        self, motion: CameraMotion, parallax: Parallax, unknown: int
-    ) -> _Comparison | None:
-        """Bring both views to t = 1/2 and compare them; None where too few points are in both."""
-        if len(self.points.x) < _LEAST_POINTS:
+        self, motion: CameraMotion, parallax: Parallax, unknowns: int
+    ) -> _NormalEquations | None:
+        """Warp both views to t = 1/2 and compare them; None if too few points are in both."""
+        if len(self.points.x) < _MIN_POINTS:
             return None
         seen = self.points.difference(motion, parallax)
-        if np.count_nonzero(seen.inside) < _LEAST_POINTS:
+        if np.count_nonzero(seen.inside) < _MIN_POINTS:
             return None
         light = np.stack((seen.mean, np.ones_like(seen.mean)))
         residual = (seen.value - self.brightness @ light).astype(np.float64)
         squared, weight = self._weigh(residual, seen)
-        noise = float((weight * residual**2).sum() / np.count_nonzero(weight)) + _LEAST_NOISE
+        noise = float((weight * residual**2).sum() / np.count_nonzero(weight)) + NOISE_FLOOR
         of_shift = -seen.gradient / self.points.diagonal
         of_parallax = np.concatenate((of_shift, of_shift * parallax.across(self.points.x)))
-        slopes = np.concatenate((seen.slopes, of_parallax[:unknown], -light))
-        weighted = slopes * (weight / (noise * _ALIKE)).astype(np.float32)
-        return _Comparison(
-            cost=float(squared[seen.inside].mean()),
-            normal=sum_of_products(weighted, slopes),
+        slopes = np.concatenate((seen.slopes, of_parallax[:unknowns], -light))
+        weighted = slopes * (weight / (noise * _CORRELATED)).astype(np.float32)
+        normal, count = sum_of_products(weighted, slopes), len(seen.slopes)
+        return _NormalEquations(
+            float(squared[seen.inside].mean()),
+            *(normal[:count, :count], normal[:count, count:], normal[count:, count:]),
             right=np.einsum("kn,n->k", weighted, residual, dtype=np.float64),
-            known=len(seen.slopes),
         )
 
     def _weigh(self, residual: Doubles, seen: Difference) -> tuple[Doubles, Doubles]:
-        """Squared residuals (N,) in variances, and how much each point counts in grey levels."""
+        """Squared residuals (N,) in variances, and inverse variances with robust weights."""
         if self.variance is None:
-            usual = robust_deviation(residual[seen.inside]) + _NOISE
+            noise = robust_std(residual[seen.inside]) + _NOISE
             misplacement = np.float32(_MISPLACEMENT) / self.points.diagonal
-            self.variance = usual**2 + ((misplacement * seen.gradient) ** 2).sum(0)
-        squared = np.minimum(residual**2 / self.variance, _WORST)
+            self.variance = noise**2 + ((misplacement * seen.gradient) ** 2).sum(0)
+        squared = np.minimum(residual**2 / self.variance, _MAX_SQUARED)
         grid = squared.reshape(self.points.shape)
-        around = cv2.boxFilter(grid, -1, (self.around, self.around)).ravel()
-        weight: Doubles = seen.inside / ((1 + squared) * (1 + around / 2)) ** 2 / self.variance
+        around = box_mean(grid, self.window, cv2.BORDER_DEFAULT).ravel()
+        weight = seen.inside / ((1 + squared) * (1 + around / 2)) ** 2 / self.variance
         return squared, weight

@@ -1,1 +1,1 @@
-"""The correction without a network."""
+"""Correction without a network."""

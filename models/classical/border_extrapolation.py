@@ -1,10 +1,10 @@
-"""What an image shows beyond its border, as far as the border tells.
+"""Extrapolation of images beyond their borders.
 
-Where the camera turns, frames at both ends of the readout show what neither input does. There the
-expectation is shown. The power of natural images falls with the square of the frequency; of a
-Gaussian field with that spectrum, the expectation beyond a straight border depends on the border
-alone: it is its harmonic continuation, in which a wave of k radians per pixel along the border
-fades by exp(-k d) at the distance d. Photos are smoother than that, for lenses blur.
+Where the camera turns, frames near both ends of the readout need content that neither input shows.
+It is replaced by its expectation given the border. The power spectrum of natural images falls with
+the square of the frequency; for a Gaussian field with that spectrum, the expectation beyond a
+straight border is the border's harmonic continuation, in which a wave of k radians per pixel along
+the border fades by exp(-k d) at distance d. Photos are smoother than that, because lenses blur.
 """
 
 import math
@@ -13,30 +13,22 @@ import torch
 from torch import Tensor
 
 MARGIN = 64
-"""Pixels beyond the border that are worth continuing; further out hardly a detail is left."""
+"""Pixels extrapolated on each side; farther out hardly any detail is left."""
 
-_FADING = 0.5  # of exp(-k d)'s rate: predicts photos best, 1.3 dB better than the border repeated
-
-
-def continue_images(images: Tensor, margin: int = MARGIN) -> Tensor:
-    """Images with `margin` more pixels on each side; theirs are kept as they are.
-
-    Args:
-        images: (..., H, W), H and W at least 1.
-        margin: at least 1.
-
-    Returns:
-        (..., H + 2 * margin, W + 2 * margin) in the images' dtype.
-    """
-    columns = _continue_rows(images.transpose(-1, -2), margin).transpose(-1, -2)
-    return _continue_rows(columns, margin)
+_FADING = 0.5  # of exp(-k d)'s rate: best on photos, 1.3 dB better than repeating the border
 
 
-def _continue_rows(images: Tensor, margin: int) -> Tensor:
-    """`margin` more rows above and below."""
+def extrapolate_borders(images: Tensor, margin: int = MARGIN) -> Tensor:
+    """Add `margin` >= 1 pixels of harmonic continuation on each side of images (..., H, W)."""
+    columns = _extrapolate_rows(images.transpose(-1, -2), margin).transpose(-1, -2)
+    return _extrapolate_rows(columns, margin)
+
+
+def _extrapolate_rows(images: Tensor, margin: int) -> Tensor:
+    """Add `margin` rows above and below."""
     width = images.shape[-1]
     borders = images[..., [0, -1], :].to(torch.promote_types(images.dtype, torch.float32))
-    # Mirrored at its ends, a border has no step from its last pixel to its first.
+    # Mirrored, so that the periodic continuation has no step.
     waves = torch.fft.rfft(torch.cat((borders, borders.flip(-1)), dim=-1))
     numbers = torch.arange(width + 1, device=images.device) * (math.pi / width)
     distances = torch.arange(1, margin + 1, device=images.device)[:, None]

@@ -1,9 +1,9 @@
-"""Motion of a scene from a capture, by classical means: optical flow and least squares.
+"""Estimation of a scene's motion from a capture, by optical flow and robust least squares.
 
-Near mid-height both exposures coincide: there the gap, and with it all evidence of motion,
-vanishes, and whatever displacement is left is parallax. Least squares on displacements weigh
-evidence by the squared gap by themselves; what is missing comes from the motion of the camera and,
-within surfaces of one colour, from above and below.
+Near mid-height both exposures coincide: the gap vanishes there, and with it all evidence of motion;
+the displacement that is left is parallax. Least squares on displacements weights evidence by the
+squared gap. What is missing comes from the camera's motion and, within surfaces of one colour, from
+neighbouring cells.
 """
 
 import math
@@ -11,24 +11,16 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
 from models.camera.motion import Matches, fit_camera_motion
 from models.camera.refinement import refine_camera_motion
 from models.classical.evidence import Evidence, collect_evidence, gather
-from models.classical.field import (
-    CELL,
-    MotionField,
-    cell_centres,
-    length_of,
-    sample_cells,
-    sample_frame,
-)
+from models.classical.field import CELL, MotionField, cell_centres, length_of, warp_to_middle
 from models.classical.lost_objects import find_lost_objects, match_features
 from models.classical.smoothing import affinity, diffuse, edge_weight
 from models.flow.dis import to_luma
+from models.measurement.arrays import Array, Bools, Luma
 from models.measurement.flow_measurement import (
     Measurement,
     compare_along_flow,
@@ -36,15 +28,13 @@ from models.measurement.flow_measurement import (
     measure_noise,
 )
 from models.measurement.parallax import estimate_parallax
+from models.measurement.sampling import area_resize
 from models.measurement.scan import Scan
 
-Array = npt.NDArray[np.float32]
-Luma = npt.NDArray[np.uint8]
-
-_PULL = 1e-3  # towards the camera's motion
-_LEAST_STEP = 1.0  # px per readout: deviations from the camera's motion below it are not favoured
+_PRIOR_WEIGHT = 1e-3  # of the camera's motion
+_HUBER_SCALE = 1.0  # px per readout, of the loss of local motion
 _ROUNDS = 2
-_BLOCK, _MOST_BLOCKS = 8, 8200  # px a side, over which flow is averaged for the camera's motion
+_BLOCK, _MAX_BLOCKS = 8, 8200  # px a side, over which flow is averaged for the camera's motion
 
 
 def estimate_motion(t2b: Array, b2t: Array, scan: Scan) -> MotionField:
@@ -58,64 +48,59 @@ def estimate_motion(t2b: Array, b2t: Array, scan: Scan) -> MotionField:
     views = to_luma(t2b), to_luma(b2t)
     readout = scan.readout(len(t2b))
     scan = scan.in_readouts(readout)
-    found = measure_motion(views, scan, refined=True)
+    measured = measure_motion(views, scan, refined=True)
     with ThreadPoolExecutor(2) as pool:
-        brighter = list(pool.map(compare_along_flow, views, views[::-1], found))
-        # Beside the rest: it does not need the camera's motion.
-        matching = pool.submit(match_features, views, found, brighter)
-        still = _find_camera_motion(views, found, scan)
-        still = replace(still, readout=readout, noise=measure_noise(brighter[0], found[0]))
+        differences = list(pool.map(compare_along_flow, views, views[::-1], measured))
+        # In parallel to the rest: it does not need the camera's motion.
+        matching = pool.submit(match_features, views, measured, differences)
+        still = _fit_camera(views, measured, scan)
+        still = replace(still, readout=readout, noise=measure_noise(differences[0], measured[0]))
         evidence = collect_evidence(still, views)
         cells = _to_cells(t2b), _to_cells(b2t)
-        field = _add_deviations(still, cells, evidence)
+        field = _add_local_motion(still, cells, evidence)
         objects = find_lost_objects(matching.result(), cells, field)
-    return _add_deviations(still, cells, evidence, objects) if objects[1].any() else field
+    return _add_local_motion(still, cells, evidence, objects) if objects[1].any() else field
 
 
-def _find_camera_motion(
-    views: tuple[Luma, Luma],
-    measurements: tuple[Measurement, Measurement],
-    scan: Scan,
+def _fit_camera(
+    views: tuple[Luma, Luma], measurements: tuple[Measurement, Measurement], scan: Scan
 ) -> MotionField:
-    """The field of a capture in which nothing moves by itself.
-
-    Args:
-        views: t2b and b2t.
-        measurements: of both, parallax included.
-        scan: of t2b, in readouts.
-    """
+    """The field of a capture in which only the camera moves; the scan counts readouts."""
     height, width = measurements[0].own.shape
     columns = np.arange(width, dtype=np.float32)
     parallax = estimate_parallax(*measurements)
-    thinned = map(_thin_out, _without(parallax.at(columns), measurements))
-    matches = Matches(*map(np.concatenate, zip(*thinned, strict=True)))
-    motion = fit_camera_motion(matches, (height, width), scan.reach(height))
+    matches = map(_block_matches, _subtract_parallax(parallax.at(columns), measurements))
+    motion = fit_camera_motion(
+        Matches(*map(np.concatenate, zip(*matches, strict=True))),
+        (height, width),
+        scan.reach(height),
+    )
     motion, parallax = refine_camera_motion(motion, views, scan, parallax)
-    by_motion = _without(parallax.at(columns), measurements)
+    by_motion = _subtract_parallax(parallax.at(columns), measurements)
     x, y = cell_centres(-(-height // CELL), -(-width // CELL))
-    camera = motion.velocity(x, y)
-    return MotionField(camera, camera, motion.swing(x, y), parallax, by_motion, scan)
+    velocity = motion.velocity(x, y)
+    return MotionField(velocity, velocity, motion.deviation(x, y), parallax, by_motion, scan)
 
 
-def _without(
-    between: Array, measurements: tuple[Measurement, Measurement]
+def _subtract_parallax(
+    parallax: Array, measurements: tuple[Measurement, Measurement]
 ) -> tuple[Measurement, Measurement]:
-    """Measurements of t2b and b2t less the parallax (W, 2) of each column."""
-    first, second = measurements
-    return first._replace(flow=first.flow - between), second._replace(flow=second.flow + between)
+    """Measurements of t2b and b2t without the parallax (W, 2) of each column."""
+    t2b, b2t = measurements
+    return t2b._replace(flow=t2b.flow - parallax), b2t._replace(flow=b2t.flow + parallax)
 
 
-def _thin_out(measurement: Measurement) -> Matches:
+def _block_matches(measurement: Measurement) -> Matches:
     """Means over blocks of pixels, 8x8 of a 960x540 image and more of larger ones.
 
-    The search errs by the places of its patches: a block covers all of them.
+    The flow's errors are constant over search patches; a block covers all positions within one.
     """
     height, width = measurement.own.shape
-    enlarged = math.ceil(math.sqrt(height * width / _MOST_BLOCKS) / _BLOCK)
+    enlarged = math.ceil(math.sqrt(height * width / _MAX_BLOCKS) / _BLOCK)
     side = min(_BLOCK * enlarged, height, width)
     rows, columns = height // side, width // side
     flow, own, gap, confidence = (
-        _mean_of_blocks(part[: rows * side, : columns * side], (columns, rows))
+        area_resize(np.ascontiguousarray(part[: rows * side, : columns * side]), (columns, rows))
         for part in measurement
     )
     x, y = (side * np.arange(count) + (side - 1) / 2 for count in (columns, rows))
@@ -125,56 +110,38 @@ def _thin_out(measurement: Measurement) -> Matches:
     )
 
 
-def _mean_of_blocks(values: Array, size: tuple[int, int]) -> Array:
-    """Means of values (H, W) or (H, W, C) over so many (columns, rows) of equal blocks."""
-    means = cv2.resize(np.ascontiguousarray(values), size, interpolation=cv2.INTER_AREA)
-    return np.asarray(means, dtype=np.float32)
-
-
-def _add_deviations(
+def _add_local_motion(
     field: MotionField,
     images: tuple[Array, Array],
     evidence: Sequence[Evidence],
-    objects: tuple[Array, npt.NDArray[np.bool_]] | None = None,
+    objects: tuple[Array, Bools] | None = None,
 ) -> MotionField:
-    """Add to the camera's velocity what the evidence asks for, smooth within surfaces.
+    """Add local motion, smooth within surfaces, to the camera's velocity by IRLS.
 
-    In the cells of `objects` (velocities, which cells) these count in place of measurements.
+    In the cells of `objects` (velocities, which cells) these replace the measurements.
     """
-    deviation = np.zeros_like(field.camera)
-    for turn in range(_ROUNDS):
-        velocity = field.camera + deviation
+    local = np.zeros_like(field.camera)
+    for iteration in range(_ROUNDS):
+        velocity = field.camera + local
         weight, pull = gather(field, velocity, evidence)
         if objects is not None:
             weight[objects[1]], pull[objects[1]] = 1, objects[0][objects[1]]
-        along_x, along_y = affinity(_middle_image(field, velocity, images))
-        prior = np.full_like(weight, _PULL)
-        if turn:
-            # Robust weights of the round before: sharp edges, and large deviations are pulled
-            # less towards the camera's motion.
-            prior /= np.maximum(length_of(deviation), _LEAST_STEP)
-            along_x *= edge_weight(deviation, axis=1)
-            along_y *= edge_weight(deviation, axis=0)
+        (first, second), _ = warp_to_middle(field, velocity, images)
+        along_x, along_y = affinity(0.5 * (first + second))
+        prior = np.full_like(weight, _PRIOR_WEIGHT)
+        if iteration:
+            # Robust weights of the last iteration: they keep motion edges sharp, and weaken the
+            # prior where the local motion is large.
+            prior /= np.maximum(length_of(local), _HUBER_SCALE)
+            along_x *= edge_weight(local, axis=1)
+            along_y *= edge_weight(local, axis=0)
         target = pull - weight[..., None] * field.camera
-        deviation = diffuse(weight + prior, target, along_x, along_y, deviation)
-    return replace(field, velocity=field.camera + deviation)
-
-
-def _middle_image(field: MotionField, velocity: Array, images: Sequence[Array]) -> Array:
-    """Mean of both views, reduced to cells and brought to t = 1/2."""
-    views = sample_frame(field, 0.5, velocity, with_mismatch=False)
-    brought = [
-        sample_cells(image, (view.x, view.y)) for image, view in zip(images, views, strict=True)
-    ]
-    mean: Array = 0.5 * (brought[0] + brought[1])
-    return mean
+        local = diffuse(weight + prior, target, along_x, along_y, local)
+    return replace(field, velocity=field.camera + local)
 
 
 def _to_cells(image: Array) -> Array:
-    height, width = image.shape[:2]
-    rows, columns = -(-height // CELL), -(-width // CELL)
-    padding = ((0, rows * CELL - height), (0, columns * CELL - width), (0, 0))
-    padded = np.pad(image, padding, mode="edge")
-    return np.asarray(
-        cv2.resize(padded, (columns, rows), interpolation=cv2.INTER_AREA), dtype=np.float32
-    )
+    """Means (h, w, 3) over the cells of an image, whose border is repeated to whole cells."""
+    rows, columns = (-(-side // CELL) for side in image.shape[:2])
+    padding = ((0, rows * CELL - image.shape[0]), (0, columns * CELL - image.shape[1]), (0, 0))
+    return area_resize(np.pad(image, padding, mode="edge"), (columns, rows))

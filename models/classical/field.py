@@ -1,17 +1,17 @@
-"""How a scene moves during the readout, and where its points are exposed in both views.
+"""Motion of a scene during the readout, and where its points are exposed in both views.
 
-Displacements of a point from instant a to instant b are modelled as
+The displacement of a point from time a to time b is modelled as
 
-    velocity * (b - a) + swing * (h(b) - h(a)),    h zero at 1/2
+    velocity * (b - a) + deviation * (h(b) - h(a)),    h = deviation_basis, zero at 1/2
 
-(`camera_path.swing_basis`), `swing` being what a shaking camera adds to uniform motion. What
-is even about 1/2 leaves a faint trace in a pair, since both exposures of a point lie almost
-symmetrically about 1/2: it is known of the camera alone, not of objects.
+where `deviation` is what a shaking camera adds to uniform motion (`models.camera.path`). Its even
+term leaves only a faint trace in a pair, because both exposures of a point lie almost symmetrically
+about 1/2: it is known for the camera, not for objects.
 
-Instants a and b are by a clock that counts readouts: how evidence is weighed, and how much objects
-may move, must not depend on how much of a frame interval the readout takes.
+Times a and b count readouts: the weights of evidence, and limits on the motion of objects, must not
+depend on the share of a frame interval that the readout takes.
 
-Arrays are NumPy float32, vectors (dx, dy) last, in pixels per readout.
+Velocities and deviations are in pixels per readout.
 """
 
 from collections.abc import Sequence
@@ -20,21 +20,16 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from models.camera.path import SWING_TERMS, swing_basis
+from models.camera.path import DEVIATION_TERMS, deviation_basis
+from models.measurement.arrays import Array
 from models.measurement.flow_measurement import Measurement
 from models.measurement.parallax import Parallax
 from models.measurement.sampling import sample_image
 from models.measurement.scan import Scan
 
-Array = npt.NDArray[np.float32]
-
 CELL = 4
-"""Side in pixels of the cells that velocities are estimated for."""
-
-SLOWEST_CLOSING = 0.2
-"""Share of the scan's pace at which points at least meet it: they must not outrun it."""
+"""Side in pixels of the cells for which velocities are estimated."""
 
 
 @dataclass(frozen=True)
@@ -42,19 +37,19 @@ class MotionField:
     """Motion of everything in a capture.
 
     Attributes:
-        velocity: (h, w, 2) of what each cell shows at t = 1/2.
-        camera: (h, w, 2) velocity that the camera's motion alone would give.
-        swing: (h, w, 2, N) coefficients of the deviations (`camera_path.swing_basis`).
-        parallax: displacement from t2b to b2t at equal instants.
+        velocity: (h, w, 2) at the places of t = 1/2.
+        camera: (h, w, 2) velocity due to the camera's motion alone.
+        deviation: (h, w, 2, N) coefficients of `deviation_basis`.
+        parallax: displacement from t2b to b2t at equal times.
         measurements: of t2b and of b2t, in readouts.
         scan: of t2b, in readouts.
-        readout: what a readout takes of a frame interval.
-        noise: standard deviation of the noise of either view, of [0, 1].
+        readout: duration of a readout in frame intervals.
+        noise: standard deviation of the noise of either view, in image values of [0, 1].
     """
 
     velocity: Array
     camera: Array
-    swing: Array
+    deviation: Array
     parallax: Parallax
     measurements: tuple[Measurement, Measurement]
     scan: Scan
@@ -63,19 +58,19 @@ class MotionField:
 
     @property
     def reach(self) -> float:
-        """Readouts from t = 1/2 to the first or last exposure, whichever is longer."""
+        """Readouts from t = 1/2 to the farthest exposure."""
         return self.scan.reach(self.measurements[0].own.shape[0])
 
 
 class Exposed(NamedTuple):
-    """Where a frame's cells were exposed in one view.
+    """Where a frame's cells are exposed in one view.
 
     Attributes:
         x: (h, w) column in pixels.
         y: (h, w) row in pixels.
         offset: (h, w) readouts from the frame to the exposure.
-        mismatch: (h, w) px between the displacement that motion predicts there and the flow seen:
-            large where something else covers the point.
+        mismatch: (h, w) px between predicted displacement and measured flow there: large where the
+            point is occluded.
     """
 
     x: Array
@@ -87,37 +82,35 @@ class Exposed(NamedTuple):
 def sample_frame(
     field: MotionField, t: float, velocity: Array, *, with_mismatch: bool = True
 ) -> tuple[Exposed, Exposed]:
-    """Where each cell of the frame at instant `t` was exposed in t2b and in b2t.
+    """Find where each cell of the frame at time `t` is exposed in t2b and in b2t.
 
     Args:
         field: motion of the capture.
         t: in [0, 1], frame intervals.
         velocity: (h, w, 2) `field.velocity` or `field.camera`, given at t = 1/2.
-        with_mismatch: whether to compare with the measurements; zeros otherwise.
+        with_mismatch: whether to compare with the measurements; else `mismatch` is zero.
     """
     instant = 0.5 + (t - 0.5) / field.readout
     rows, columns = velocity.shape[:2]
     x, y = cell_centres(rows, columns)
-    velocity, swing = _advance(field, instant, velocity, (x, y))
+    motion = _advance(field, instant, velocity, (x, y))
     between = field.parallax.at(x)
     views = []
     for scan, measurement, side in zip(
         (field.scan, field.scan.reversed), field.measurements, (-0.5, 0.5), strict=True
     ):
         start = x + side * between[..., 0], y + side * between[..., 1]
-        exposed = _meet_scan(scan, start, (velocity, swing), instant, field.reach)
+        place, exposure = _meet_scan(scan, start, motion, instant, field.reach)
         mismatch = np.zeros_like(x)
         if with_mismatch:
-            mismatch = _mismatch(measurement, exposed, (velocity, swing), field.reach)
-        column, row, exposure = exposed
-        views.append(Exposed(column, row, exposure - np.float32(instant), mismatch))
+            mismatch = _mismatch(measurement, place, exposure, motion, field.reach)
+        views.append(Exposed(*place, exposure - np.float32(instant), mismatch))
     return views[0], views[1]
 
 
 def cell_centres(rows: int, columns: int) -> tuple[Array, Array]:
     """Pixel coordinates (x, y) of the centres of cells, each (rows, columns)."""
-    x = (np.arange(columns, dtype=np.float32) + 0.5) * CELL - 0.5
-    y = (np.arange(rows, dtype=np.float32) + 0.5) * CELL - 0.5
+    x, y = ((np.arange(n, dtype=np.float32) + 0.5) * CELL - 0.5 for n in (columns, rows))
     grid = np.meshgrid(x, y)
     return grid[0], grid[1]
 
@@ -125,89 +118,91 @@ def cell_centres(rows: int, columns: int) -> tuple[Array, Array]:
 def _advance(
     field: MotionField, t: float, velocity: Array, place: tuple[Array, Array]
 ) -> tuple[Array, Array]:
-    """Velocity and swing of what is at `place` at instant `t`, given the field at t = 1/2."""
-    until_middle = -swing_basis(np.float32(t), field.reach)
+    """Velocity and deviation of what is at `place` at time `t`, by fixed-point iterations."""
+    until_middle = -deviation_basis(np.float32(t), field.reach)
     middle = place
     for _ in range(3):
-        here, swing = sample_cells(velocity, middle), sample_swing(field.swing, middle)
-        move = here * np.float32(0.5 - t) + swing @ until_middle
+        here, deviation = sample_cells(velocity, middle), sample_cells(field.deviation, middle)
+        move = here * np.float32(0.5 - t) + deviation @ until_middle
         middle = place[0] + move[..., 0], place[1] + move[..., 1]
-    return here, swing
+    return here, deviation
 
 
 def _meet_scan(
-    scan: Scan,
-    start: tuple[Array, Array],
-    motion: tuple[Array, Array],
-    t: float,
-    reach: float,
-) -> tuple[Array, Array, Array]:
-    """Column, row and instant at which points, at `start` at instant t, are exposed."""
-    velocity, swing = motion
-    closing = np.maximum(1 - velocity[..., 1] * scan.pace, SLOWEST_CLOSING)
-    until_start = swing_basis(np.float32(t), reach)
+    scan: Scan, start: tuple[Array, Array], motion: tuple[Array, Array], t: float, reach: float
+) -> tuple[tuple[Array, Array], Array]:
+    """Place (x, y) and time of exposure of points that are at `start` at time t."""
+    velocity, deviation = motion
+    closing = scan.closing_speed(velocity[..., 1])
+    until_start = deviation_basis(np.float32(t), reach)
     move = np.zeros_like(velocity)
     for _ in range(3):
-        row = (start[1] + move[..., 1] + velocity[..., 1] * (scan.first - t)) / closing
+        moved = start[1] + move[..., 1] + velocity[..., 1] * (scan.first - t)
+        row = np.asarray(moved / closing, np.float32)
         instant = scan.at(row)
-        move = swung(swing, swing_basis(instant, reach) - until_start)
-    column = start[0] + move[..., 0] + velocity[..., 0] * (instant - t)
-    return column, row, instant
+        move = displacement_of(deviation, deviation_basis(instant, reach) - until_start)
+    return (start[0] + move[..., 0] + velocity[..., 0] * (instant - t), row), instant
 
 
 def _mismatch(
     measurement: Measurement,
-    exposed: tuple[Array, Array, Array],
+    place: tuple[Array, Array],
+    instant: Array,
     motion: tuple[Array, Array],
     reach: float,
 ) -> Array:
-    x, y, instant = exposed
-    velocity, swing = motion
-    flow, gap = sample_image(measurement.flow, x, y), sample_image(measurement.gap, x, y)
-    elapsed = swing_basis(instant + gap, reach) - swing_basis(instant, reach)
-    return length_of(flow - (velocity * gap[..., None] + swung(swing, elapsed)))
+    """Distances (h, w) in px between the measured flow and that predicted from the exposure on."""
+    velocity, deviation = motion
+    flow, gap = sample_image(measurement.flow, *place), sample_image(measurement.gap, *place)
+    elapsed = deviation_basis(instant + gap, reach) - deviation_basis(instant, reach)
+    return length_of(flow - (velocity * gap[..., None] + displacement_of(deviation, elapsed)))
 
 
 def enlarge_cells(cells: Array, size: Sequence[int]) -> Array:
-    """Values of cells (h, w) or (h, w, C) interpolated to the pixels of an image (H, W)."""
+    """Interpolate values of cells (h, w) or (h, w, C) bilinearly to the pixels of (H, W)."""
     rows, columns = cells.shape[:2]
     full = cv2.resize(cells, (columns * CELL, rows * CELL), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(full[: size[0], : size[1]], dtype=np.float32)
+    return np.asarray(full[: size[0], : size[1]], np.float32)
 
 
 def enlarge_strip(cells: Array, rows: slice, width: int) -> Array:
-    """These rows of `enlarge_cells`, without making the others."""
+    """The same as these rows of `enlarge_cells`, without computing the others."""
     first, last = rows.start // CELL, -(-rows.stop // CELL)
     above, below = max(first - 1, 0), min(last + 1, len(cells))
     full = enlarge_cells(cells[above:below], (rows.stop - above * CELL, width))
     return full[rows.start - above * CELL :]
 
 
-def swung(swing: Array, elapsed: Array) -> Array:
-    """Displacement (..., 2) that a swing (..., 2, N) adds while its basis (..., N) changes so."""
+def displacement_of(deviation: Array, elapsed: Array) -> Array:
+    """Displacement (..., 2) by a deviation (..., 2, N) while its basis changes by (..., N)."""
     # Written out: NumPy is slow along short axes.
-    displacement = np.empty(swing.shape[:-1], np.float32)
-    for component in range(swing.shape[-2]):
+    displacement = np.empty(deviation.shape[:-1], np.float32)
+    for component in range(deviation.shape[-2]):
         total = displacement[..., component]
-        total[...] = swing[..., component, 0] * elapsed[..., 0]
-        for term in range(1, SWING_TERMS):
-            total += swing[..., component, term] * elapsed[..., term]
+        total[...] = deviation[..., component, 0] * elapsed[..., 0]
+        for term in range(1, DEVIATION_TERMS):
+            total += deviation[..., component, term] * elapsed[..., term]
     return displacement
 
 
 def length_of(vectors: Array) -> Array:
     """Lengths (...) of vectors (..., 2)."""
-    length: Array = np.hypot(vectors[..., 0], vectors[..., 1])
-    return length
+    return np.hypot(vectors[..., 0], vectors[..., 1])
 
 
 def sample_cells(values: Array, place: tuple[Array, Array]) -> Array:
-    """Sample an array of cells (h, w, C) at pixel coordinates."""
+    """Sample values of cells (h, w, ...) bilinearly at pixel coordinates (x, y)."""
     x, y = (np.asarray((part + 0.5) / CELL - 0.5, np.float32) for part in place)
-    return sample_image(values, x, y)
+    flat = values.reshape(*values.shape[:2], -1)
+    return sample_image(flat, x, y).reshape(*x.shape, *values.shape[2:])
 
 
-def sample_swing(swing: Array, place: tuple[Array, Array]) -> Array:
-    """Sample swings of cells (h, w, 2, N) at pixel coordinates."""
-    flat = swing.reshape(*swing.shape[:2], -1)
-    return sample_cells(flat, place).reshape(*place[0].shape, *swing.shape[2:])
+def warp_to_middle(
+    field: MotionField, velocity: Array, images: Sequence[Array]
+) -> tuple[list[Array], tuple[Exposed, Exposed]]:
+    """Warp both views, as cells (h, w, 3), to t = 1/2; also return where they are sampled."""
+    views = sample_frame(field, 0.5, velocity, with_mismatch=False)
+    warped = [
+        sample_cells(image, (view.x, view.y)) for image, view in zip(images, views, strict=True)
+    ]
+    return warped, views

@@ -1,56 +1,54 @@
-"""Fields that follow scattered evidence and are smooth within surfaces, by least squares.
-
-Arrays are NumPy float32 over a grid of h x w cells.
-"""
+"""Edge-preserving interpolation of scattered evidence over h x w cells, by least squares."""
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.float32]
+from models.measurement.arrays import Array
 
 _SMOOTHNESS = 0.02  # weight of a step between cells of one colour; evidence has its gap squared
-_LEAST_AFFINITY = 0.02  # share of it that is left between any colours
-_COLOUR_RANGE = 0.06  # standard deviation of colours, in [0, 1], within a surface
-_EDGE_STEP = 1.0  # larger steps between cells count linearly
+_MIN_AFFINITY = 0.02  # share of it between cells of any colours
+_COLOUR_SCALE = 0.06  # standard deviation of colours, in [0, 1], within a surface
+_HUBER_SCALE = 1.0  # steps between cells that are larger have linear loss
 _ITERATIONS = 40
 
 
 def affinity(image: Array) -> tuple[Array, Array]:
-    """How likely neighbours belong to one surface: along x (h, w - 1) and along y (h - 1, w).
+    """Weights of the steps between neighbours, along x (h, w - 1) and along y (h - 1, w).
 
-    Args:
-        image: (h, w, 3) RGB in [0, 1].
+    They are a Gaussian of the difference in colour; the image is (h, w, 3) RGB in [0, 1].
     """
-    across, down = (
-        _SMOOTHNESS * (np.exp(-squared / (2 * _COLOUR_RANGE**2)) + _LEAST_AFFINITY)
+    along_x, along_y = (
+        _SMOOTHNESS * (np.exp(-squared / (2 * _COLOUR_SCALE**2)) + _MIN_AFFINITY)
         for squared in ((np.diff(image, axis=axis) ** 2).sum(-1) for axis in (1, 0))
     )
-    return across, down
+    return along_x, along_y
 
 
 def edge_weight(field: Array, axis: int) -> Array:
-    """Robust weight of the steps of a field (h, w, 2) along an axis: less than 1 across edges."""
+    """Huber weights (IRLS) of the steps of a field (h, w, 2) along an axis: below 1 at edges."""
     step = np.diff(field, axis=axis)
-    weight: Array = _EDGE_STEP / np.maximum(np.hypot(step[..., 0], step[..., 1]), _EDGE_STEP)
-    return weight
+    return _HUBER_SCALE / np.maximum(np.hypot(step[..., 0], step[..., 1]), _HUBER_SCALE)
 
 
 def diffuse(weight: Array, target: Array, along_x: Array, along_y: Array, start: Array) -> Array:
-    """Minimise sum weight u^2 - 2 target u + affinity |step of u|^2 by conjugate gradients.
+    """Minimise sum weight u² - 2 target u + affinity |step of u|².
+
+    By conjugate gradients with a Jacobi preconditioner.
 
     Args:
         weight: (h, w) of the evidence.
         target: (h, w, 2) weighted values.
         along_x: (h, w - 1) affinity of neighbours.
         along_y: (h - 1, w).
-        start: (h, w, 2) field to start from.
-
-    Returns:
-        The field u (h, w, 2).
+        start: (h, w, 2) the field u to start from.
     """
     # Components first: NumPy is slow along short axes.
     solution, residual = (np.moveaxis(part, -1, 0).copy() for part in (start, target))
-    scale = np.reciprocal(np.maximum(_diagonal(weight, along_x, along_y), np.float32(1e-12)))
+    diagonal = weight.copy()
+    diagonal[:, :-1] += along_x
+    diagonal[:, 1:] += along_x
+    diagonal[:-1] += along_y
+    diagonal[1:] += along_y
+    scale = np.reciprocal(np.maximum(diagonal, np.float32(1e-12)))
     residual -= _apply(solution, weight, along_x, along_y)
     direction = preconditioned = scale * residual
     energy = _products(residual, preconditioned)
@@ -67,26 +65,15 @@ def diffuse(weight: Array, target: Array, along_x: Array, along_y: Array, start:
 
 def _products(first: Array, second: Array) -> Array:
     """Inner products (2, 1, 1) of the components of two fields (2, h, w)."""
-    products: Array = np.einsum("cyx,cyx->c", first, second)[:, None, None]
-    return products
+    return np.einsum("cyx,cyx->c", first, second)[:, None, None]
 
 
 def _apply(u: Array, weight: Array, along_x: Array, along_y: Array) -> Array:
-    """The matrix of the normal equations times the components of `u` (2, h, w)."""
+    """Multiply the components of `u` (2, h, w) by the matrix of the normal equations."""
     result = u * weight
-    across = np.diff(u, axis=2) * along_x
-    down = np.diff(u, axis=1) * along_y
-    result[:, :, 1:] += across
-    result[:, :, :-1] -= across
-    result[:, 1:] += down
-    result[:, :-1] -= down
+    step_x, step_y = np.diff(u, axis=2) * along_x, np.diff(u, axis=1) * along_y
+    result[:, :, 1:] += step_x
+    result[:, :, :-1] -= step_x
+    result[:, 1:] += step_y
+    result[:, :-1] -= step_y
     return result
-
-
-def _diagonal(weight: Array, along_x: Array, along_y: Array) -> Array:
-    diagonal = weight.copy()
-    diagonal[:, :-1] += along_x
-    diagonal[:, 1:] += along_x
-    diagonal[:-1] += along_y
-    diagonal[1:] += along_y
-    return diagonal

@@ -1,4 +1,4 @@
-"""DIS optical flow (Kroeger et al., ECCV 2016) by OpenCV: flow that needs no weight file."""
+"""DIS optical flow (Kroeger et al., ECCV 2016) by OpenCV, which needs no weight file."""
 
 import os
 import threading
@@ -14,13 +14,16 @@ from torch import Tensor, nn
 
 from models.parts.checks import check_frames
 
-_LEAST_SIDE = 16
-"""Below this an 8-pixel patch no longer fits the half-size image on which the search ends: OpenCV
-then reads outside it, and refuses only what is below 12."""
+# An 8-pixel patch must fit the half-size image on which the search ends; OpenCV reads outside it
+# where it does not, and refuses only sides below 12.
+_MIN_SIDE = 16
+
+_THREADS_LOCK = threading.Lock()
+_thread_counts: list[int] = []  # OpenCV's before each `single_threaded_opencv` that is active
 
 
 class DISFlow(nn.Module):
-    """Dense inverse search, the stand-in for PWC-Net where its weights cannot be had.
+    """Dense inverse search, a substitute for PWC-Net where its weights are not available.
 
     It has no parameters and passes no gradient to the images.
     """
@@ -34,14 +37,18 @@ class DISFlow(nn.Module):
             second: (B, 3, H, W).
 
         Returns:
-            (B, 2, H, W) displacements (dx, dy) in pixels, on the device and in the type of `first`.
+            (B, 2, H, W) displacements (dx, dy) in pixels, of the device and dtype of `first`.
 
         Raises:
             ValueError: the images are not of one shape (B, 3, H, W).
         """
         check_frames(first, second)
+        lumas = (
+            [to_luma(image) for image in images.float().permute(0, 2, 3, 1).cpu().numpy()]
+            for images in (first, second)
+        )
         with single_threaded_opencv(), ThreadPoolExecutor(os.cpu_count()) as pool:
-            flows = list(pool.map(search_flow, _luma_images(first), _luma_images(second)))
+            flows = list(pool.map(search_flow, *lumas))
         return torch.from_numpy(np.stack(flows)).permute(0, 3, 1, 2).to(first)
 
 
@@ -50,12 +57,11 @@ def search_flow(
 ) -> npt.NDArray[np.float32]:
     """Flow (H, W, 2) between two grey images (H, W)."""
     height, width = first.shape
-    margin = (max(_LEAST_SIDE - height, 0), max(_LEAST_SIDE - width, 0))
-    padding = [(0, margin[0]), (0, margin[1])]
+    padding = ((0, max(_MIN_SIDE - height, 0)), (0, max(_MIN_SIDE - width, 0)))
     # Each call has its own searcher: they keep buffers and must not be shared between threads.
     searcher = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     start, end = (np.pad(image, padding, mode="edge") for image in (first, second))
-    # OpenCV's stubs forget that the third argument, a flow to start from, is optional.
+    # OpenCV's stubs forget that the third argument, an initial flow, is optional.
     flow: npt.NDArray[np.float32] = searcher.calc(start, end, None)  # type: ignore[call-overload]
     return flow[:height, :width]
 
@@ -63,47 +69,21 @@ def search_flow(
 def to_luma(image: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     """Luma (BT.601) of an RGB image (H, W, 3) in [0, 1], rounded to 8 bits: (H, W)."""
     luma = image @ np.array((0.299, 0.587, 0.114), dtype=np.float32)
-    grey: npt.NDArray[np.uint8] = np.clip(np.round(luma * 255), 0, 255).astype(np.uint8)
-    return grey
-
-
-def _luma_images(images: Tensor) -> list[npt.NDArray[np.uint8]]:
-    return [to_luma(image) for image in images.float().permute(0, 2, 3, 1).cpu().numpy()]
-
-
-class _OpenCVThreads:
-    """Who needs OpenCV to have one thread, and how many it had before."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._users = 0
-        self._before = 0
-
-    def take(self) -> None:
-        with self._lock:
-            if not self._users:
-                self._before = cv2.getNumThreads()
-                cv2.setNumThreads(1)
-            self._users += 1
-
-    def give_back(self) -> None:
-        with self._lock:
-            self._users -= 1
-            if not self._users:
-                cv2.setNumThreads(self._before)
-
-
-_THREADS = _OpenCVThreads()
+    return np.clip(np.round(luma * 255), 0, 255).astype(np.uint8)
 
 
 @contextmanager
 def single_threaded_opencv() -> Iterator[None]:
-    """Keep OpenCV from starting its thread pool: data-loading workers forked after that hang.
+    """Keep OpenCV from starting its thread pool, which hangs data-loading workers forked later.
 
-    The setting is the process's: it lasts until the last of the threads in such a block leaves it.
+    The setting applies to the process; it is restored when the last active block ends.
     """
-    _THREADS.take()
+    with _THREADS_LOCK:
+        _thread_counts.append(cv2.getNumThreads())
+        cv2.setNumThreads(1)
     try:
         yield
     finally:
-        _THREADS.give_back()
+        with _THREADS_LOCK:
+            # Blocks of several threads may end in any order: the last to end pops the first count.
+            cv2.setNumThreads(_thread_counts.pop())

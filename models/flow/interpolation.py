@@ -1,4 +1,4 @@
-"""Light between two neighbouring frames of a video, each row at an instant of its own."""
+"""Interpolation between two neighbouring frames of a video, each row at its own time."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from models.warping import backward_warp
 Flow = Callable[[Tensor, Tensor], Tensor]
 """(first, second) images (B, 3, H, W) in [0, 1] -> flow (B, 2, H, W) in pixels."""
 
-_LEAST_WEIGHT = 1e-3  # of a sample from beyond the image, where the other one is, too
+_MIN_WEIGHT = 1e-3  # of a sample outside its frame; it decides where both samples are outside
 
 
 @dataclass(frozen=True)
@@ -36,24 +36,25 @@ class Interval:
 
     @cached_property
     def speed(self) -> float:
-        """Pixels between the frames that 99 of 100 points stay below."""
+        """99th percentile of the motion between the frames, in pixels."""
         lengths = self.forth.norm(dim=0).flatten()
         return float(lengths.kthvalue(math.ceil(0.99 * len(lengths))).values)
 
     @cached_property
     def reach(self) -> int:
-        """Rows beyond a row that may take part in it."""
+        """Distance in rows up to which others may contribute to a row."""
         return 2 + math.ceil(max(float(flow[1].abs().max()) for flow in (self.forth, self.back)))
 
     def light(self, positions: Tensor, top: int = 0) -> Tensor:
         """Light of consecutive rows, each at its own position in the interval.
 
-        Both frames are warped to the row's instant, by flows reversed as in `reverse_flows`, and
-        weighted by its closeness to them; what a warp takes from beyond its frame counts little.
+        Both frames are warped to the row's time by reversed flows (`reverse_flows`) and averaged,
+        with weights that fall linearly with the distance in time; samples from outside a frame have
+        a small weight.
 
         Args:
             positions: (rows,) in [0, 1].
-            top: the first of the rows.
+            top: number of the first row.
 
         Returns:
             (3, rows, W).
@@ -71,14 +72,14 @@ class Interval:
         total, weights = torch.zeros_like(frames[0]), torch.zeros_like(tau)
         for frame, flow, closeness in zip(frames, flows, (1 - tau, tau), strict=True):
             warped, valid = backward_warp(frame, flow)
-            weight = closeness * (valid + _LEAST_WEIGHT)
+            weight = closeness * (valid + _MIN_WEIGHT)
             total, weights = total + weight * warped, weights + weight
         return (total / weights)[0, :, top - low : bottom - low]
 
 
 @torch.no_grad()
 def make_interval(frames: tuple[Tensor, Tensor], imaging: Imaging, flow: Flow) -> Interval:
-    """The interval between two frames (3, H, W), given as image values in [0, 1]."""
+    """Interval between two frames (3, H, W) of image values in [0, 1]."""
     first, second = frames
     return Interval(
         first=imaging.to_light(first),

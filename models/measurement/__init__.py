@@ -1,1 +1,1 @@
-"""What optical flow between the two views says about motion."""
+"""Measurements by optical flow between the two views of a capture."""

@@ -1,9 +1,7 @@
-"""What optical flow between the two views of a capture says about motion.
+"""Motion measured by optical flow between the two views of a capture.
 
-A point is exposed at one instant in t2b and at another in b2t; the flow between the images is its
-displacement over that gap, plus the parallax between the cameras (`models.measurement.parallax`).
-
-Arrays are NumPy float32, vectors (dx, dy) last, in pixels.
+A point is exposed at one time in t2b and at another in b2t. The flow between the views is its
+displacement over that gap plus the parallax between the cameras (`models.measurement.parallax`).
 """
 
 import math
@@ -11,29 +9,27 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from torch import Tensor
 
 from models.flow.dis import search_flow, single_threaded_opencv, to_luma
+from models.measurement.arrays import Array, Bools, Luma
 from models.measurement.flow_refinement import refine_flow
-from models.measurement.sampling import SmoothedView, sample_image
+from models.measurement.sampling import SmoothedView, pixel_grid, sample_image
 from models.measurement.scan import Scan
-from models.measurement.statistics import robust_deviation
+from models.measurement.statistics import robust_std
 
-Array = npt.NDArray[np.float32]
-Luma = npt.NDArray[np.uint8]
-
-_TRUSTED_ERROR = 1.5  # px by which the flows there and back may miss each other
-_NOISES = 1.5  # variances in a difference: sampled between pixels, the other view has about half
+_ERROR_SCALE = 1.5  # px of forward-backward error
+_MIN_CONFIDENCE = 0.5
+_NOISE_VARIANCES = 1.5  # in a difference: interpolation halves the other view's variance
 
 
 class Measurement(NamedTuple):
-    """What the flow from one view to the other says about motion, at each pixel of the view.
+    """Flow from one view to the other, with times; one value per pixel of the view.
 
     Attributes:
-        flow: (H, W, 2) displacement to the other view, less the parallax once that is known.
-        own: (H, W) instant at which the pixel was exposed.
-        gap: (H, W) instant at which its match was exposed, less `own`.
+        flow: (H, W, 2) displacement to the other view, without parallax once that is known.
+        own: (H, W) exposure time of the pixel.
+        gap: (H, W) exposure time of its match minus `own`.
         confidence: (H, W) in [0, 1].
     """
 
@@ -42,53 +38,48 @@ class Measurement(NamedTuple):
     gap: Array
     confidence: Array
 
+    @property
+    def trusted(self) -> Bools:
+        """(H, W) whether the confidence exceeds 1/2."""
+        return self.confidence > _MIN_CONFIDENCE
+
 
 def measure_motion(
     views: tuple[Luma, Luma], scan: Scan, *, refined: bool = False
 ) -> tuple[Measurement, Measurement]:
-    """Measurements of t2b and of b2t, parallax included.
+    """Measurements of t2b and b2t, parallax included, by DIS flow in both directions.
 
     Args:
         views: t2b and b2t, luma (H, W) each.
         scan: of t2b.
-        refined: on the views' levels (`models.measurement.flow_refinement`). What differs in colour
-            is taken for displacement as far as it can be: compared along such flow, views differ
-            less.
+        refined: refine the flow by windowed least squares (`models.measurement.flow_refinement`).
+            Refined flow compensates for differences in colour, too: don't measure those along it.
     """
     with ThreadPoolExecutor(2) as pool:
-        there, back = pool.map(search_flow, views, views[::-1])
+        forward, backward = pool.map(search_flow, views, views[::-1])
         if refined:
             smoothed = [SmoothedView.of(view) for view in views]
-            there, back = pool.map(refine_flow, (there, back), smoothed, smoothed[::-1])
-            del smoothed  # before the rest takes memory of its own
-    return _measure(there, back, scan), _measure(back, there, scan.reversed)
+            forward, backward = pool.map(refine_flow, (forward, backward), smoothed, smoothed[::-1])
+            del smoothed  # to free the memory before the next step
+    return _check_flow(forward, backward, scan), _check_flow(backward, forward, scan.reversed)
 
 
 def compare_along_flow(view: Luma, other: Luma, measurement: Measurement) -> Array:
-    """Grey levels (H, W) by which each pixel of a view is brighter than its match in the other.
+    """Grey levels (H, W) of a view minus those of its matches in the other view.
 
-    Args:
-        view: (H, W).
-        other: (H, W).
-        measurement: of the view, parallax included.
+    The measurement is the view's, parallax included.
     """
     columns, rows = (np.arange(side, dtype=np.float32) for side in view.shape[::-1])
-    place = columns + measurement.flow[..., 0], rows[:, None] + measurement.flow[..., 1]
-    brighter: Array = view - sample_image(other.astype(np.float32), *place)
-    return brighter
+    match = columns + measurement.flow[..., 0], rows[:, None] + measurement.flow[..., 1]
+    return view - sample_image(other.astype(np.float32), *match)
 
 
-def measure_noise(brighter: Array, measurement: Measurement) -> float:
-    """Standard deviation of the noise of a view, of [0, 1]: from how much matches differ by.
-
-    Args:
-        brighter: (H, W) grey levels as of `compare_along_flow`.
-        measurement: of the view.
-    """
-    difference = brighter[measurement.confidence > 0.5]
+def measure_noise(brightness_difference: Array, measurement: Measurement) -> float:
+    """Standard deviation of a view's noise in [0, 1], from its result of `compare_along_flow`."""
+    difference = brightness_difference[measurement.trusted]
     if not difference.size:
         return 0.0
-    return robust_deviation(difference - np.median(difference)) / math.sqrt(_NOISES) / 255
+    return robust_std(difference - np.median(difference)) / math.sqrt(_NOISE_VARIANCES) / 255
 
 
 def measure_pair(pair: Tensor, scan_time: Tensor | None = None) -> tuple[Measurement, Measurement]:
@@ -96,7 +87,7 @@ def measure_pair(pair: Tensor, scan_time: Tensor | None = None) -> tuple[Measure
 
     Args:
         pair: (2, 3, H, W) RGB in [0, 1]: t2b, b2t.
-        scan_time: (H,) exposure time of each t2b row; a readout of exactly these rows by default.
+        scan_time: (H,) exposure times of t2b's rows; by default they fill the whole readout.
     """
     t2b, b2t = map(to_luma, to_pixels(pair))
     with single_threaded_opencv():
@@ -104,22 +95,17 @@ def measure_pair(pair: Tensor, scan_time: Tensor | None = None) -> tuple[Measure
 
 
 def to_pixels(images: Tensor) -> Array:
-    """Images (N, 3, H, W) as (N, H, W, 3)."""
-    pixels: Array = images.detach().float().permute(0, 2, 3, 1).cpu().contiguous().numpy()
-    return pixels
+    """Convert images (N, 3, H, W) to an array (N, H, W, 3)."""
+    return images.detach().float().permute(0, 2, 3, 1).cpu().contiguous().numpy()
 
 
-def _measure(flow: Array, back: Array, scan: Scan) -> Measurement:
-    """What flow from a view, and flow back to it, say, given the scan of that view."""
+def _check_flow(flow: Array, backward: Array, scan: Scan) -> Measurement:
+    """Measurement of a view with this scan; its confidence is a forward-backward check."""
     height, width = flow.shape[:2]
-    columns, rows = np.meshgrid(
-        np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
-    )
+    columns, rows = pixel_grid((height, width))
     x, y = columns + flow[..., 0], rows + flow[..., 1]
-    error = ((flow + sample_image(back, x, y)) ** 2).sum(-1)
+    squared_error = ((flow + sample_image(backward, x, y)) ** 2).sum(-1)
     inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-    own, match = scan.at(rows), scan.reversed.at(y)
-    confidence = np.exp(-error / (2 * _TRUSTED_ERROR**2)) * inside
-    return Measurement(
-        flow, own, np.asarray(match - own, np.float32), np.asarray(confidence, np.float32)
-    )
+    own = scan.at(rows)
+    confidence = np.exp(-squared_error / (2 * _ERROR_SCALE**2)) * inside
+    return Measurement(flow, own, scan.reversed.at(y) - own, confidence)

@@ -1,75 +1,64 @@
-"""Optical flow, refined on the images themselves.
+"""Subpixel refinement of optical flow by least squares in small windows (Lucas and Kanade, 1981).
 
-A search by patches at half size (`models.flow.dis`) errs by tenths of a pixel. Steps of least
-squares in small windows take most of that (B. Lucas, T. Kanade, IJCAI 1981).
-
-Arrays are NumPy.
+DIS searches patches at half size (`models.flow.dis`) and errs by tenths of a pixel; Gauss-Newton
+steps at full size remove most of that error.
 """
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
-from models.measurement.sampling import SmoothedView, sample_image, spacing_between
+from models.measurement.arrays import Array, Bools
+from models.measurement.sampling import (
+    SmoothedView,
+    box_mean,
+    grid_spacing,
+    pixel_grid,
+    sample_image,
+)
 from models.measurement.statistics import fit_levels, geman_mcclure_weight
 
-Array = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
-
 _STEPS = 2
-_SPACING, _MOST_POINTS = 2, 600_000  # px between the points that are moved; their number
+_SPACING, _MAX_POINTS = 2, 600_000  # px between the refined points; their number
 _WINDOW = 5  # points a side
-_FARTHEST = 0.5  # px in a step: what errs by more was found wrong
-_DOUBT = 10.0  # grey levels of difference that halve a point's influence twice
-_LEAST_SLOPE = 1.4  # grey levels per px: below it, the window says little and its point stays
-_THINNED = 4  # one of so many points tells how bright the views are
-_MARGIN = 2  # px from the border, where the blur knows one side only
+_MAX_STEP = 0.5  # px: larger errors are wrong matches
+_RESIDUAL_SCALE = 10.0  # grey levels, of the Geman-McClure loss
+_MIN_SLOPE = 1.4  # grey levels per px: damping that keeps points without texture in place
+_BRIGHTNESS_STRIDE = 4  # one of so many points is used to fit gain and offset
+_MARGIN = 2  # px from the border, where the blur has data on one side only
 
 
 def refine_flow(flow: Array, first: SmoothedView, second: SmoothedView) -> Array:
-    """Flow (H, W, 2) from `first` to `second`, refined where both show the same.
+    """Refine flow (H, W, 2) from `first` to `second` that is accurate to about a pixel.
 
-    Args:
-        flow: (H, W, 2) px, right to a pixel or so.
-        first: the view whose pixels are followed.
-        second: the view in which they are found.
+    The views may differ by a gain and an offset.
     """
-    height, width = first.level.shape
-    spacing = spacing_between((height, width), _SPACING, _MOST_POINTS)
+    size = height, width = first.level.shape
+    spacing = grid_spacing((height, width), _SPACING, _MAX_POINTS)
     every = (slice(None, None, spacing),) * 2
-    all_columns, all_rows = np.meshgrid(
-        np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
-    )
-    columns, rows = all_columns[every], all_rows[every]
+    columns, rows = pixel_grid(size, spacing)
     level, slopes, searched = first.level[every], first.slopes(columns, rows), flow[every]
     refined = searched.copy()
     for _ in range(_STEPS):
         x, y = columns + refined[..., 0], rows + refined[..., 1]
-        found_level, found_slopes = second.at(x, y)
+        matched_level, matched_slopes = second.at(x, y)
         inside = (np.minimum(x, y) >= _MARGIN) & (x < width - _MARGIN) & (y < height - _MARGIN)
-        gain, offset = fit_levels(*(part[inside][::_THINNED] for part in (level, found_level)))
-        mean_slopes = (gain * slopes + found_slopes) / np.float32(2)
-        refined += _step(mean_slopes, gain * level + offset - found_level, inside)
-    x, y = (np.asarray(place / spacing, np.float32) for place in (all_columns, all_rows))
-    correction: Array = sample_image(refined - searched, x, y)
-    return flow + correction
+        gain, offset = fit_levels(
+            *(part[inside][::_BRIGHTNESS_STRIDE] for part in (level, matched_level))
+        )
+        mean_slopes = (gain * slopes + matched_slopes) / np.float32(2)
+        refined += _gauss_newton_step(mean_slopes, gain * level + offset - matched_level, inside)
+    x, y = (part / np.float32(spacing) for part in pixel_grid(size))
+    return flow + sample_image(refined - searched, x, y)
 
 
-def _step(slopes: Array, difference: Array, inside: Bools) -> Array:
-    """Displacement (h, w, 2) in px by which each window's differences (h, w) become least."""
-    weight = (inside * geman_mcclure_weight((difference / _DOUBT) ** 2)).astype(np.float32)
+def _gauss_newton_step(slopes: Array, residual: Array, inside: Bools) -> Array:
+    """Displacement (h, w, 2) in px that minimises each window's weighted squared residuals."""
+    weight = (inside * geman_mcclure_weight((residual / _RESIDUAL_SCALE) ** 2)).astype(np.float32)
     weighted = slopes * weight[..., None]
-    squares = _in_windows(weighted * slopes) + np.float32(_LEAST_SLOPE**2)
-    across = _in_windows(weighted[..., 0] * slopes[..., 1])
-    right = _in_windows(weighted * difference[..., None])
-    determinant = squares[..., 0] * squares[..., 1] - across**2
-    along_x = (squares[..., 1] * right[..., 0] - across * right[..., 1]) / determinant
-    along_y = (squares[..., 0] * right[..., 1] - across * right[..., 0]) / determinant
-    shorter = np.maximum(np.hypot(along_x, along_y) / np.float32(_FARTHEST), 1)
-    return np.stack((along_x / shorter, along_y / shorter), axis=-1)
-
-
-def _in_windows(values: Array) -> Array:
-    """Means of (h, w) or (h, w, C) over the window around each point."""
-    means = cv2.boxFilter(values, -1, (_WINDOW, _WINDOW), borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(means, np.float32)
+    diagonal = box_mean(weighted * slopes, _WINDOW) + np.float32(_MIN_SLOPE**2)
+    mixed = box_mean(weighted[..., 0] * slopes[..., 1], _WINDOW)
+    right = box_mean(weighted * residual[..., None], _WINDOW)
+    determinant = diagonal[..., 0] * diagonal[..., 1] - mixed**2
+    step_x = (diagonal[..., 1] * right[..., 0] - mixed * right[..., 1]) / determinant
+    step_y = (diagonal[..., 0] * right[..., 1] - mixed * right[..., 0]) / determinant
+    excess = np.maximum(np.hypot(step_x, step_y) / np.float32(_MAX_STEP), 1)
+    return np.stack((step_x / excess, step_y / excess), axis=-1)

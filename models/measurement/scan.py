@@ -1,62 +1,60 @@
-"""When the rows of a view are exposed, as NumPy code needs it: a line over the rows."""
+"""Exposure times of a view's rows for NumPy code: linear in the row."""
 
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from torch import Tensor
 
 from data import time_maps
+from models.measurement.arrays import Array
 
-Array = npt.NDArray[np.float32]
+_MIN_CLOSING_SPEED = 0.2  # of the scan's speed: points must not outrun the scan
 
 
 class Scan(NamedTuple):
-    """Exposure instants of a view's rows.
+    """Exposure times of a view's rows.
 
     Attributes:
-        first: instant of row 0.
-        pace: step to the next row; negative where the bottom row comes first.
+        first: exposure time of row 0.
+        row_time: time from one row to the next; negative where the bottom row is read first.
     """
 
     first: float
-    pace: float
+    row_time: float
 
     @classmethod
     def of(cls, scan_time: Tensor | None, height: int) -> "Scan":
-        """The scan of the t2b view, by its first and last row.
-
-        Args:
-            scan_time: (H,) exposure time of each row, evenly spaced; a readout of exactly these by
-                default.
-            height: H.
-        """
+        """The scan of t2b, given evenly spaced times (H,); by default H rows fill the readout."""
         scan = time_maps.scan_time(height) if scan_time is None else scan_time
-        # From end to end: times are rounded, and an error of one step would grow from row to row.
+        # From the ends: times are rounded, and the error of one step would grow from row to row.
         first, last = float(scan[0]), float(scan[-1])
         return cls(first, (last - first) / (len(scan) - 1))
 
     @property
     def reversed(self) -> "Scan":
-        """That of the other view of a pair: a row exposed at s here is exposed at 1 - s there."""
-        return Scan(1 - self.first, -self.pace)
+        """The scan of the other view, whose rows are exposed at one minus the time here."""
+        return Scan(1 - self.first, -self.row_time)
 
     def at(self, row: Array) -> Array:
-        """Exposure instants of rows, or of places between them; any shape."""
-        return np.float32(self.first) + np.float32(self.pace) * row
+        """Exposure times of rows, which need not be whole; any shape."""
+        return np.float32(self.first) + np.float32(self.row_time) * row
+
+    def closing_speed(self, velocity_y: Array) -> Array:
+        """Speed at which the scan meets points that move by `velocity_y`, in speeds of the scan."""
+        return np.maximum(1 - velocity_y * self.row_time, _MIN_CLOSING_SPEED)
 
     def readout(self, height: int) -> float:
-        """Time from the first of `height` exposures to the last, at most 1.
+        """Duration of the readout of `height` rows, at most 1.
 
-        A second sensor that starts later draws exposures apart; their readout is no longer.
+        Where the second sensor starts later, exposures are farther apart than one readout.
         """
         return min(2 * self.reach(height), 1.0)
 
     def in_readouts(self, readout: float) -> "Scan":
-        """The same scan by a clock that counts readouts, and shows 1/2 at t = 1/2."""
-        return Scan(0.5 + (self.first - 0.5) / readout, self.pace / readout)
+        """The same scan with time counted in readouts, keeping 1/2 at t = 1/2."""
+        return Scan(0.5 + (self.first - 0.5) / readout, self.row_time / readout)
 
     def reach(self, height: int) -> float:
-        """Time from t = 1/2 to the first or last of `height` exposures, whichever is longer."""
-        last = self.first + self.pace * (height - 1)
+        """Time from t = 1/2 to the farthest of `height` exposures."""
+        last = self.first + self.row_time * (height - 1)
         return max(abs(self.first - 0.5), abs(last - 0.5))

@@ -1,4 +1,4 @@
-"""Parts of the refiner: matching of both views, motion by cells, fusion at half size."""
+"""Networks of the refiner: matching of both views, motion of cells, fusion at half size."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,36 +10,31 @@ from torch import Tensor, nn
 from models.parts.correlation import COST_CHANNELS, correlation
 from models.parts.generator_layers import resize
 
-_BLOCK = 16  # channels that oneDNN convolves at once
 SLOPE = 0.1
-"""Of leaky rectifiers below zero."""
+"""Negative slope of the leaky ReLUs."""
+
+_BLOCK = 16  # channels that oneDNN convolves at once
 
 
 class Change(NamedTuple):
-    """What the fusion network adds.
+    """Output of the fusion network."""
 
-    Attributes:
-        displacement: (N, 4, H/2, W/2).
-        preference: (N, 1, H, W) logit for t2b.
-        residual: (N, 3, H, W).
-    """
-
-    displacement: Tensor
-    preference: Tensor
-    residual: Tensor
+    displacement: Tensor  # (N, 4, H/2, W/2)
+    preference: Tensor  # (N, 1, H, W) logit of the weight of t2b
+    residual: Tensor  # (N, 3, H, W) colours
 
 
 class MatchingNet(nn.Module):
-    """How well both views match at each halving of their size, and around it."""
+    """Cost volumes between both views at successively halved sizes."""
 
     def __init__(self, inputs: int, features: int, levels: int) -> None:
-        """Take features of so many channels, at one scale above the first level."""
+        """Create the network for input features of twice the first level's size."""
         super().__init__()
         sources = [inputs] + [features] * (levels - 1)
         self.down = nn.ModuleList(_convs(source, features, stride=2) for source in sources)
 
     def forward(self, first: Tensor, second: Tensor) -> list[Tensor]:
-        """Cosines (N, 81, h / 2, w / 2), ... of features of t2b and of b2t displaced."""
+        """Cost volumes (N, 81, h / 2, w / 2), (N, 81, h / 4, w / 4), ... of cosines."""
         views, costs = torch.cat((first, second)), []
         for down in self.down:
             views = down(views)
@@ -49,14 +44,13 @@ class MatchingNet(nn.Module):
 
 
 class UNet(nn.Module):
-    """Features at the size of the input, informed by halvings of it and costs known there.
+    """U-Net that takes a cost volume at each level below the finest.
 
-    `first`, which the input passes before all else, is for the caller to apply: it can then let go
-    of the input.
+    The caller applies its first layers, `first`, and can then free the input.
     """
 
     def __init__(self, inputs: int, widths: Sequence[int], outputs: int) -> None:
-        """Take the channels of the image, of each level from the finest on, and of the result."""
+        """Create the network; `widths` are the channels of the levels, the finest one first."""
         super().__init__()
         self.first = _convs(inputs, widths[0])
         self.down = nn.ModuleList(
@@ -73,7 +67,7 @@ class UNet(nn.Module):
         )
 
     def forward(self, finest: Tensor, costs: Sequence[Tensor]) -> Tensor:
-        """Features (N, C, h, w) from those of `first`, of that size, and costs of each halving."""
+        """Features (N, C, h, w), given those of `first` at that size and the cost volumes."""
         levels = [finest]
         for down, compare, cost in zip(self.down, self.compare, costs, strict=True):
             shallow = down(levels[-1])
@@ -85,10 +79,10 @@ class UNet(nn.Module):
 
 
 class DilatedConv2d(nn.Conv2d):
-    """A convolution with dilation whose weights can be trained in bfloat16 on a CPU.
+    """A dilated convolution that can be trained in bfloat16 on a CPU.
 
-    Its input is filled up with channels of zeros there: where channels do not come in sixteens,
-    oneDNN's gradient of the weights takes in memory that nobody wrote (3.10.2, PyTorch 2.11).
+    There, channels of zeros pad the input to a multiple of 16: otherwise oneDNN's gradient of the
+    weights reads uninitialised memory (3.10.2, PyTorch 2.11).
     """
 
     def forward(self, image: Tensor) -> Tensor:
@@ -102,10 +96,10 @@ class DilatedConv2d(nn.Conv2d):
 
 
 class FusionNet(nn.Module):
-    """Half-size features to corrections of displacement, preference and colour."""
+    """Corrections of displacement, preference and colour from half-size features."""
 
     def __init__(self, inputs: int, features: int) -> None:
-        """Take the channels of the image, and of all layers between."""
+        """Create the network for so many input channels; its layers have `features` channels."""
         super().__init__()
         self.body = nn.Sequential(
             _conv(inputs, features),
@@ -116,14 +110,14 @@ class FusionNet(nn.Module):
         self.head = zeroed(nn.Conv2d(features, 4 + 4 * (1 + 3), 3, padding=1))
 
     def forward(self, image: Tensor) -> Change:
-        """What to change, from an image (N, C, H/2, W/2)."""
+        """Corrections, given features (N, C, H/2, W/2)."""
         change = self.head(self.body(image))
         full = F.pixel_shuffle(change[:, 4:], 2)
         return Change(change[:, :4].float(), full[:, :1], full[:, 1:])
 
 
 def displace(motion: Tensor, offset: Tensor) -> Tensor:
-    """(N, 4, h, w) displacements to both views: a velocity, and an acceleration, over offsets."""
+    """Displacements (N, 4, h, w) to both views: velocity * offset + acceleration * offset²."""
     velocity, acceleration = motion.chunk(2, dim=1)
     views = [velocity * part + acceleration * part**2 for part in offset.chunk(2, dim=1)]
     return torch.cat(views, dim=1)
@@ -142,7 +136,7 @@ def _conv(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> n
 
 
 def zeroed(convolution: nn.Conv2d) -> nn.Conv2d:
-    """A convolution that answers zero until it is trained."""
+    """Set all weights of a convolution to zero."""
     for parameter in convolution.parameters():
         nn.init.zeros_(parameter)
     return convolution

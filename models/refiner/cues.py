@@ -1,11 +1,10 @@
-"""Classical motion as tensors: where each frame's cells were exposed, and how far to trust that."""
+"""Classical motion as tensors: where each frame's cells are exposed, and how reliable that is."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -15,30 +14,28 @@ from models.classical.correction import view_weight
 from models.classical.estimation import estimate_motion
 from models.classical.field import cell_centres, sample_frame
 from models.flow.dis import single_threaded_opencv
+from models.measurement.arrays import Array
 from models.measurement.scan import Scan
 
-Array = npt.NDArray[np.float32]
-
-LARGEST_PREFERENCE = 8.0
+MAX_PREFERENCE = 8.0
 """Logit at which the preference for a view is clipped."""
 
 CUE_CHANNELS = (4, 4, 4, 2, 1)
 """Channels of the cues, in their order."""
 
-_MISMATCH_RANGE = 4.0  # px that count as 1
+_MISMATCH_RANGE = 4.0  # px that are scaled to 1
 
 
 class MotionCues(NamedTuple):
-    """What is known about N = B * T frames before any learning, per cell of 4x4 pixels.
+    """Classical estimates for N = B * T frames, per cell of 4x4 pixels.
 
     Attributes:
-        local: (N, 4, h, w) displacement (dx, dy) in pixels to t2b, then to b2t, by the motion
-            estimated for each place.
-        camera: (N, 4, h, w) by the camera's motion alone.
-        mismatch: (N, 4, h, w) how badly flow agrees in t2b and b2t with local, then with camera
-            motion, log(1 + px) scaled.
+        local: (N, 4, h, w) displacement (dx, dy) in px to t2b, then to b2t, by the local motion.
+        camera: (N, 4, h, w) the same by the camera's motion alone.
+        mismatch: (N, 4, h, w) distance of measured flow in t2b and b2t from the local, then from
+            the camera's motion, log(1 + px) scaled.
         offset: (N, 2, h, w) frame intervals from the frame to the exposures in t2b and b2t.
-        preference: (N, 1, h, w) logit of t2b's share in the classical blend.
+        preference: (N, 1, h, w) logit of t2b's weight in the classical blend.
     """
 
     local: Tensor
@@ -49,7 +46,7 @@ class MotionCues(NamedTuple):
 
     @property
     def packed(self) -> Tensor:
-        """All of them as one tensor (N, 15, h, w)."""
+        """All cues in one tensor (N, 15, h, w)."""
         return torch.cat(self, dim=1)
 
     @classmethod
@@ -60,7 +57,7 @@ class MotionCues(NamedTuple):
 
 @torch.no_grad()
 def find_motion(pair: Tensor, offsets: Tensor) -> MotionCues:
-    """Classical motion of a batch; no gradient flows through it.
+    """Classical motion of a batch, without gradient.
 
     Args:
         pair: (B, 2, 3, H, W) RGB in [0, 1], any H >= 2, any W >= 1.
@@ -71,36 +68,30 @@ def find_motion(pair: Tensor, offsets: Tensor) -> MotionCues:
     # The maps of one instant are s - t and 1 - s - t.
     rows = offsets[..., 0].cpu().double()
     times = (1 - (rows[:, :count] + rows[:, count:]).mean(-1)) / 2
-    scans = rows[:, 0] + times[:, :1]
-    jobs = [
-        (images[index], Scan.of(scans[index], images.shape[2]), times[index].tolist())
-        for index in range(len(images))
-    ]
+    scans = [Scan.of(scan, images.shape[2]) for scan in rows[:, 0] + times[:, :1]]
     with single_threaded_opencv(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = list(pool.map(_cues_of_capture, jobs))
+        found = list(pool.map(_find_cues, images, scans, times.tolist()))
     parts = [part[0] if len(part) == 1 else torch.cat(part) for part in zip(*found, strict=True)]
     return MotionCues(*(part.to(pair.device) for part in parts))
 
 
-def _cues_of_capture(job: tuple[Array, Scan, list[float]]) -> MotionCues:
-    """The cues of one capture's frames at `times`."""
-    images, scan, times = job
+def _find_cues(images: Array, scan: Scan, times: list[float]) -> MotionCues:
+    """The cues of T frames of one capture (2, H, W, 3)."""
     field = estimate_motion(images[0], images[1], scan)
-    size = (images.shape[1], images.shape[2])
-    shape = field.velocity.shape[:2]
-    cues = [np.empty((len(times), channels, *shape), np.float32) for channels in CUE_CHANNELS]
-    for index, t in enumerate(times):
+    x, y = cell_centres(*field.velocity.shape[:2])
+    frames = []
+    for t in times:
         views = sample_frame(field, t, field.velocity)
         others = sample_frame(field, t, field.camera)
-        x, y = cell_centres(*views[0].x.shape)
-        local = [part for view in views for part in (view.x - x, view.y - y)]
-        camera = [part for view in others for part in (view.x - x, view.y - y)]
+        local, camera = (
+            [part for view in pair for part in (view.x - x, view.y - y)] for pair in (views, others)
+        )
         mismatch = [np.log1p(view.mismatch) / np.log1p(_MISMATCH_RANGE) for view in views + others]
-        weights = [view_weight(view, size, field.noise) for view in views]
-        preference = np.log(weights[0] / weights[1]).clip(-LARGEST_PREFERENCE, LARGEST_PREFERENCE)
+        first, second = (view_weight(view, images.shape[1:3], field.noise) for view in views)
+        preference = np.log(first / second).clip(-MAX_PREFERENCE, MAX_PREFERENCE)
         offset = [view.offset * np.float32(field.readout) for view in views]
-        for cue, part in zip(cues, (local, camera, mismatch, offset, [preference]), strict=True):
-            cue[index] = part
+        frames.append((local, camera, mismatch, offset, [preference]))
+    cues = (np.array(parts, np.float32) for parts in zip(*frames, strict=True))
     return MotionCues(*map(torch.from_numpy, cues))
 
 

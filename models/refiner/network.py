@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from data import time_maps
-from models.classical.border_extrapolation import MARGIN, continue_images
+from models.classical.border_extrapolation import MARGIN, extrapolate_borders
 from models.classical.field import CELL
 from models.parts.device import release_memory
 from models.parts.generator_layers import join, resize, scaled
@@ -42,7 +42,7 @@ from models.refiner.blocks import (
 )
 from models.refiner.cues import (
     CUE_CHANNELS,
-    LARGEST_PREFERENCE,
+    MAX_PREFERENCE,
     MotionCues,
     find_motion,
     find_training_cues,
@@ -135,7 +135,7 @@ class Refiner(CorrectionNetwork):
 
     def encode(self, pair: Tensor) -> Encoded:
         """What does not depend on the frame, of pairs (B, 2, 3, H, W)."""
-        continued = continue_images(pair)
+        continued = extrapolate_borders(pair)
         even = continued[..., : continued.shape[-2] // 2 * 2, : continued.shape[-1] // 2 * 2]
         halves = F.pixel_unshuffle(even, 2)
         rows, columns = (
@@ -253,7 +253,7 @@ class Refiner(CorrectionNetwork):
             displacement / _VELOCITY_SCALE,
             cues.mismatch,
             cues.offset,
-            cues.preference / LARGEST_PREFERENCE,
+            cues.preference / MAX_PREFERENCE,
         )
         costs = self.matching_net(*(view[:, 3:] for view in warped.chunk(2, dim=1)))
         return self.motion_net.first(join(given)), costs
@@ -265,7 +265,7 @@ class Refiner(CorrectionNetwork):
             motion.halves.unbind(1), resize(motion.displacements[-1], 2) / 2, start
         )
         first, second = warped.chunk(2, dim=1)
-        preference = resize((motion.cues.preference + motion.preference) / LARGEST_PREFERENCE, 2)
+        preference = resize((motion.cues.preference + motion.preference) / MAX_PREFERENCE, 2)
         offset = resize(motion.cues.offset, 2)
         hidden = resize(motion.hidden, 2)
         return join((hidden, warped, first - second, preference, offset))

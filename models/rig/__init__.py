@@ -1,1 +1,1 @@
-"""The check of a real capture and of the two cameras that took it."""
+"""Checks of a real capture, and differences between the two cameras that took it."""

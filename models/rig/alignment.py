@@ -1,8 +1,8 @@
-"""How the second camera stands against the first, and both views brought between them.
+"""Misalignment of the two cameras: its estimation, and the correction of both views.
 
-Where both views are exposed at once only the rig tells them apart; elsewhere one pair cannot tell
-its displacement from motion. That row alone shows shift, turn and zoom of a similarity. Depth,
-which gives every object a parallax of its own, stays.
+Only where both views are exposed at the same time is their displacement due to the rig alone;
+elsewhere a single pair cannot separate it from motion. That row suffices for a similarity: shift,
+turn and zoom. Parallax from depth, different for every object, remains.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,34 +10,37 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from models.measurement.arrays import Doubles
 from models.measurement.flow_measurement import Measurement, measure_pair
-from models.measurement.parallax import LEAST_CERTAINTY, standard_error, strip_intercepts
+from models.measurement.parallax import (
+    MIN_CERTAINTY,
+    MIN_CHANGE,
+    MIN_STRIPS,
+    MIN_STRIPS_OF_LINE,
+    standard_error,
+    strip_intercepts,
+)
 from models.measurement.scan import Scan
 
-Array = npt.NDArray[np.float32]
-Matrix = npt.NDArray[np.float64]
-Matches = tuple[Matrix, Matrix]
+Matches = tuple[Doubles, Doubles]
 
-_INLIER = 1.0  # px from the similarity within which RANSAC counts a strip as the rig's
-_LEAST_STRIPS, _LEAST_STRIPS_TO_TURN = 4, 12
-_LEAST_AGREEING = 0.6  # share of the strips: of fewer, depth may look like a turn
-_LEAST_CHANGE = 0.4  # px over half the width, below which turn and zoom are in doubt
-_LEAST_CORRECTED = 0.25  # px
+_INLIER_DISTANCE = 1.0  # px between a strip and the similarity, for RANSAC
+_MIN_INLIERS = 0.6  # share of the strips: with fewer, depth may look like a turn
+_MIN_CORRECTED = 0.25  # px
 
 
 class Alignment(NamedTuple):
-    """Similarity about the image's centre by which b2t is displaced against t2b.
+    """Similarity about the image's centre that maps t2b to b2t.
 
     Attributes:
-        shift: (x, y) px by which the centre stands further right and down in b2t.
+        shift: (x, y) px by which the centre is further right and down in b2t.
         angle: radians by which b2t is turned clockwise, as seen.
         zoom: size of things in b2t over that in t2b.
         spread: px, median distance of strips from the similarity: depth, or noise.
-        strips: how many told it, of both views; none means that nothing is known.
+        strips: how many were used, from both views; 0 means that nothing is known.
     """
 
     shift: tuple[float, float] = (0.0, 0.0)
@@ -48,25 +51,23 @@ class Alignment(NamedTuple):
 
     @property
     def transposed(self) -> "Alignment":
-        """That of the same views with rows and columns exchanged."""
+        """The alignment of the same views with rows and columns exchanged."""
         return self._replace(shift=(self.shift[1], self.shift[0]), angle=-self.angle)
 
-    def matrix(self, size: tuple[int, int], *, share: float = 1.0) -> Matrix:
-        """(2, 3) map of pixels of t2b to those of b2t, or a share of the way in between.
+    def matrix(self, size: tuple[int, int], *, share: float = 1.0) -> Doubles:
+        """(2, 3) map from pixels of t2b to those of b2t, images of (H, W), or a share of it.
 
-        Args:
-            size: (H, W).
-            share: two steps of a half make the whole; negative steps lead back.
+        Two maps of share 1/2 make the whole; negative ones lead back.
         """
         rotation = self.zoom * np.exp(1j * self.angle)
         part = rotation**share
-        # Steps add up like a geometric series: shift * (1 + part + ...) = the whole shift.
+        # Repeated maps add up like a geometric series: shift * (1 + part + ...) = whole shift.
         ratio = (part - 1) / (rotation - 1) if abs(rotation - 1) > 1e-9 else share
         centre = complex(size[1] - 1, size[0] - 1) / 2
         offset = centre - part * centre + ratio * complex(*self.shift)
         return np.array([[part.real, -part.imag, offset.real], [part.imag, part.real, offset.imag]])
 
-    def farthest(self, size: tuple[int, int]) -> float:
+    def max_displacement(self, size: tuple[int, int]) -> float:
         """Displacement in px of the corner of an image (H, W) that is displaced most."""
         matrix, (height, width) = self.matrix(size), size
         corners = np.array([(x, y) for x in (0, width - 1) for y in (0, height - 1)])
@@ -74,11 +75,11 @@ class Alignment(NamedTuple):
 
 
 def estimate_alignment(pairs: Iterable[Tensor], scan_time: Tensor | None = None) -> Alignment:
-    """Alignment of a rig from one or more of its captures; the more, the surer.
+    """Estimate the alignment of a rig from one or, better, several of its captures.
 
     Args:
         pairs: each (2, 3, H, W) RGB in [0, 1]: t2b, b2t, all of one size.
-        scan_time: (H,) exposure time of each t2b row; a readout of exactly these rows by default.
+        scan_time: (H,) exposure times of t2b's rows; by default they fill the whole readout.
     """
     found, size = [], (0, 0)
     for pair in pairs:
@@ -89,12 +90,11 @@ def estimate_alignment(pairs: Iterable[Tensor], scan_time: Tensor | None = None)
 
 
 def align(pair: Tensor, alignment: Alignment) -> Tensor:
-    """Both views bicubically brought to the middle between them.
+    """Warp both views bicubically to the middle between them.
 
-    Each goes half the way, so that the same row of both still is exposed at s and at 1 - s; the
-    common clock moves by the time in which half the vertical shift is read. Beyond a view's border
-    its nearest pixel is repeated. Less than a quarter of a pixel is left as it is: resampling would
-    cost more.
+    Each is moved half the way, so that equal rows are still exposed at s and at 1 - s; time shifts
+    by the readout of half the vertical shift. Beyond a view's border its nearest pixel is repeated.
+    A misalignment below a quarter of a pixel is ignored: resampling would cost more quality.
 
     Args:
         pair: (2, 3, H, W) RGB in [0, 1].
@@ -104,7 +104,7 @@ def align(pair: Tensor, alignment: Alignment) -> Tensor:
         (2, 3, H, W) in [0, 1], on the pair's device.
     """
     size = (pair.shape[-2], pair.shape[-1])
-    if alignment.farthest(size) < _LEAST_CORRECTED:
+    if alignment.max_displacement(size) < _MIN_CORRECTED:
         return pair
     views = []
     for view, share in zip(pair, (-0.5, 0.5), strict=True):
@@ -120,39 +120,37 @@ def align(pair: Tensor, alignment: Alignment) -> Tensor:
 
 
 def match_strips(measurements: tuple[Measurement, Measurement], scan: Scan) -> Matches:
-    """Points (N, 2) of t2b and of b2t that show the same things at the same instant.
+    """Points (N, 2) of t2b and of b2t that show the same things at the same time.
 
-    Args:
-        measurements: of t2b and b2t, parallax included.
-        scan: of t2b.
+    The measurements include parallax; the scan is t2b's.
     """
     # Rows y of t2b and y' of b2t are exposed at once where y + y' is twice this.
-    middle = (1 - 2 * scan.first) / (2 * scan.pace)
-    first, second = [], []
-    for measurement, side in zip(measurements, (1, -1), strict=True):
+    middle = (1 - 2 * scan.first) / (2 * scan.row_time)
+    matches = []
+    for measurement, order in zip(measurements, (1, -1), strict=True):
         for column, value in strip_intercepts(measurement):
             x, y = float(value[0]), float(value[1])
-            own, other = (column, middle - y / 2), (column + x, middle + y / 2)
-            first.append(own if side == 1 else other)
-            second.append(other if side == 1 else own)
-    return np.array(first).reshape(-1, 2), np.array(second).reshape(-1, 2)
+            matches.append(((column, middle - y / 2), (column + x, middle + y / 2))[::order])
+    first, second = np.array(matches).reshape(-1, 2, 2).swapaxes(0, 1)
+    return first, second
 
 
 def fit_alignment(matches: Sequence[Matches], size: tuple[int, int]) -> Alignment:
-    """The similarity that most strips agree on; in doubt without turn and zoom, or no shift either.
+    """Fit a similarity by RANSAC; where turn and zoom are not significant, a shift or none.
 
-    Args:
-        matches: of `match_strips`, one for each capture.
-        size: (H, W).
+    `matches` has the result of `match_strips` for each capture; the images are (H, W).
     """
     centre = np.array((size[1] - 1, size[0] - 1)) / 2
-    first = np.concatenate([np.zeros((0, 2)), *(part[0] for part in matches)]) - centre
-    second = np.concatenate([np.zeros((0, 2)), *(part[1] for part in matches)]) - centre
-    if len(first) < _LEAST_STRIPS:
+    first, second = (
+        np.concatenate([np.zeros((0, 2)), *(part[view] for part in matches)]) - centre
+        for view in (0, 1)
+    )
+    if len(first) < MIN_STRIPS:
         return Alignment()
     similarity = _fit_similarity(first, second, half_width=size[1] / 2)
-    shift = _shift(second - first) if similarity is None else similarity[:, 2]
-    linear = np.eye(2) if similarity is None else similarity[:, :2]
+    if similarity is None:
+        similarity = np.column_stack((np.eye(2), _fit_shift(second - first)))
+    linear, shift = similarity[:, :2], similarity[:, 2]
     residual = np.hypot(*(second - first @ linear.T - shift).T)
     rotation = complex(linear[0, 0], linear[1, 0])
     return Alignment(
@@ -164,26 +162,25 @@ def fit_alignment(matches: Sequence[Matches], size: tuple[int, int]) -> Alignmen
     )
 
 
-def _shift(displacements: Matrix) -> Matrix:
-    """Median (2,) of those of strips (N, 2), or zero where that could be an accident."""
-    shift: Matrix = np.median(displacements, axis=0)
+def _fit_shift(displacements: Doubles) -> Doubles:
+    """Median (2,) of strips' displacements (N, 2), or zero if it is not significant."""
+    shift = np.median(displacements, axis=0)
     error = standard_error(displacements - shift)
-    return shift if np.hypot(*shift) > LEAST_CERTAINTY * error else np.zeros(2)
+    return shift if np.hypot(*shift) > MIN_CERTAINTY * error else np.zeros(2)
 
 
-def _fit_similarity(first: Matrix, second: Matrix, *, half_width: float) -> Matrix | None:
-    """(2, 3), or none where its turn and zoom are small or could be an accident."""
-    if len(first) < _LEAST_STRIPS_TO_TURN:
+def _fit_similarity(first: Doubles, second: Doubles, *, half_width: float) -> Doubles | None:
+    """Fit a similarity (2, 3) by RANSAC; None if its turn and zoom are not significant."""
+    if len(first) < MIN_STRIPS_OF_LINE:
         return None
     similarity, inliers = cv2.estimateAffinePartial2D(
-        first, second, method=cv2.RANSAC, ransacReprojThreshold=_INLIER, confidence=0.999
+        first, second, method=cv2.RANSAC, ransacReprojThreshold=_INLIER_DISTANCE, confidence=0.999
     )
-    if similarity is None or inliers.mean() < _LEAST_AGREEING:
+    if similarity is None or inliers.mean() < _MIN_INLIERS:
         return None
     chosen = inliers[:, 0] > 0
-    places = first[chosen, 0]
     residual = (second - first @ similarity[:, :2].T - similarity[:, 2])[chosen]
-    lever = float(np.std(places)) / half_width
+    lever = float(np.std(first[chosen, 0])) / half_width
     change = half_width * abs(complex(similarity[0, 0] - 1, similarity[1, 0]))
-    certain = change * lever > LEAST_CERTAINTY * standard_error(residual)
-    return np.asarray(similarity, np.float64) if certain and change > _LEAST_CHANGE else None
+    certain = change * lever > MIN_CERTAINTY * standard_error(residual)
+    return np.asarray(similarity, np.float64) if certain and change > MIN_CHANGE else None

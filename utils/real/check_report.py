@@ -45,10 +45,10 @@ def format_report(report: CaptureReport, name: str, *, asked: Collection[str] = 
 
 def warnings(report: CaptureReport, *, asked: Collection[str] = ()) -> list[str]:
     """What stands in the way of a good correction, the measured figure and the cure; often none."""
-    if report.posture != "upright":
+    if report.orientation != "upright":
         return [
-            f"b2t stands {report.posture} against t2b: pass it turned back (an image turned over "
-            "from top to bottom is read the other way)"
+            f"b2t stands {report.orientation} against t2b: pass it turned back (an image turned "
+            "over from top to bottom is read the other way)"
         ]
     if not _is_comparable(report):
         return [
@@ -80,10 +80,10 @@ def _warn_of_order(order: ReadoutOrder | None) -> Iterator[str]:
             f"px where motion to the next capture lets expect {order.expected:.1f} px; one camera "
             "must be read the other way"
         )
-    elif order.agreement > _CERTAIN_AGREEMENT and order.pace < _LEAST_PACE:
+    elif order.agreement > _CERTAIN_AGREEMENT and order.motion_ratio < _LEAST_PACE:
         yield (
-            f"motion within the capture is {_percent(order.pace)} of what the next one lets "
-            "expect: the readout seems shorter than stated; see --readout-ratio"
+            f"motion within the capture is {_percent(order.motion_ratio)} of what the next "
+            "one lets expect: the readout seems shorter than stated; see --readout-ratio"
         )
 
 
@@ -103,7 +103,7 @@ def _warn_of_rig(report: CaptureReport, asked: Collection[str]) -> Iterator[str]
             "whether they are aligned is unknown"
         )
         return
-    farthest = alignment.farthest(report.size)
+    farthest = alignment.max_displacement(report.size)
     if farthest >= _MOST_DISPLACEMENT:
         slip = order is not None and _is_slip(alignment, order)
         cure = (
@@ -190,7 +190,7 @@ def _place(alignment: Alignment) -> str:
 def _is_slip(alignment: Alignment, order: ReadoutOrder) -> bool:
     """Whether the cameras stand apart by what moves in one frame interval."""
     x, y = alignment.shift
-    (right, down), (next_right, next_down) = order.onwards
+    (right, down), (next_right, next_down) = order.motion_to_next
     # Of a b2t one frame late, mid-height is where the next t2b has it; of an early one, reversed.
     late = math.hypot(x - right, y - down), math.hypot(right, down)
     early = math.hypot(x + next_right, y + next_down), math.hypot(next_right, next_down)
@@ -200,7 +200,7 @@ def _is_slip(alignment: Alignment, order: ReadoutOrder) -> bool:
 
 
 def _is_comparable(report: CaptureReport) -> bool:
-    return report.posture == "upright" and report.matched >= _LEAST_MATCHED
+    return report.orientation == "upright" and report.matched >= _LEAST_MATCHED
 
 
 def _is_one_way(order: ReadoutOrder | None) -> bool:

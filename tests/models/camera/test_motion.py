@@ -1,13 +1,11 @@
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 
 from data.simulator.trajectories import Motion, apply, inverse
 from models.camera.motion import Matches, fit_camera_motion
-from models.camera.path import RIGID, CameraMotion, swing_basis
-
-Array = npt.NDArray[np.float32]
+from models.camera.path import RIGID, CameraMotion, deviation_basis
+from models.measurement.arrays import Array
 
 SIZE = (240, 320)
 CENTRE = torch.tensor(((SIZE[1] - 1) / 2, (SIZE[0] - 1) / 2), dtype=torch.float64)
@@ -41,7 +39,7 @@ def grid() -> torch.Tensor:
 
 
 def exact_matches(motion: Motion, *, confidence: float = 1.0) -> Matches:
-    """What both views show of points on a grid, wherever the other view shows them, too."""
+    """Matches of points on a grid in each view that the other view shows, too."""
     parts = []
     for bottom_up in (False, True):
         place = grid()
@@ -60,18 +58,18 @@ def exact_matches(motion: Motion, *, confidence: float = 1.0) -> Matches:
 
 
 def misplacements(found: CameraMotion, motion: Motion, time: float) -> Array:
-    """Distances in px from the truth of places at a time of points on the grid at t = 1/2."""
+    """Errors in px of the places at a time of points that are on the grid at t = 1/2."""
     place = grid()
     scene = apply(motion.homographies(torch.tensor(0.5, dtype=torch.float64)), place - CENTRE)
     x, y = place.numpy().astype(np.float32).T
-    elapsed = swing_basis(np.float32(time), 0.5) - swing_basis(np.float32(0.5), 0.5)
-    moved = found.velocity(x, y) * (time - 0.5) + found.swing(x, y) @ elapsed
+    elapsed = deviation_basis(np.float32(time), 0.5) - deviation_basis(np.float32(0.5), 0.5)
+    moved = found.velocity(x, y) * (time - 0.5) + found.deviation(x, y) @ elapsed
     error = place.numpy() + moved - at(motion, time, scene).numpy()
     return np.hypot(*error.T).astype(np.float32)
 
 
 @pytest.mark.parametrize("time", [0.0, 0.25, 0.75, 1.0])
-def test_exact_matches_give_the_path_back(time: float) -> None:
+def test_exact_matches_give_the_true_path(time: float) -> None:
     found = fit_camera_motion(exact_matches(SHAKEN), SIZE, 0.5)
     # Points move by about 15 px from t = 1/2 to either end.
     assert misplacements(found, SHAKEN, time).max() < 0.4
@@ -82,19 +80,19 @@ def test_vertical_motion_shows_a_steady_acceleration(bow: tuple[float, float]) -
     motion = moving(shift_x=(5, bow[0], 0), shift_y=(-30, bow[1], 0))
     found = fit_camera_motion(exact_matches(motion), SIZE, 0.5)
     centre = np.float32((SIZE[1] - 1) / 2), np.float32((SIZE[0] - 1) / 2)
-    # The scene's shift in the camera is the camera's own, the other way round.
-    np.testing.assert_allclose(found.swing(*centre)[:, 2], (-bow[0], -bow[1]), atol=0.4)
+    # The scene moves opposite to the camera.
+    np.testing.assert_allclose(found.deviation(*centre)[:, 2], (-bow[0], -bow[1]), atol=0.4)
 
 
-def test_acceleration_that_leaves_no_trace_is_taken_to_be_none() -> None:
+def test_acceleration_without_a_trace_is_estimated_as_none() -> None:
     sideways = moving(shift_x=(30, 4, 0))
     found = fit_camera_motion(exact_matches(sideways), SIZE, 0.5)
     assert misplacements(found, sideways, 0.5).max() < 0.1
-    assert np.abs(found.swing(np.float32(100), np.float32(60))[:, 2]).max() < 0.5
+    assert np.abs(found.deviation(np.float32(100), np.float32(60))[:, 2]).max() < 0.5
 
 
-def test_a_picture_that_shears_is_not_taken_for_acceleration() -> None:
-    # Sideways past a floor that lies before a wall: the lower, the faster, up to 16 px.
+def test_shear_is_not_mistaken_for_acceleration() -> None:
+    # Sideways past a floor: motion increases towards the bottom, by 16 px.
     matches = exact_matches(moving(shift_x=(12, 0, 0), shift_y=(-20, 0, 0)))
     gap = matches.other_instant - matches.instant
     middle = matches.place[:, 1] + (0.5 - matches.instant) * 20
@@ -106,11 +104,11 @@ def test_a_picture_that_shears_is_not_taken_for_acceleration() -> None:
     np.testing.assert_allclose(bottom - top, (-16 * 160 / 240, 0), atol=0.5)
 
 
-def test_a_hint_of_shear_is_not_enough_to_give_up_acceleration() -> None:
+def test_a_little_shear_does_not_select_the_shearing_model() -> None:
     motion = moving(shift_x=(5, 3, 0), shift_y=(-30, 4, 0))
     matches = exact_matches(motion)
     rng = np.random.default_rng(1)
-    # Errors that shear explains a little better than acceleration, as those of flow may be.
+    # Errors that shear explains a little better than acceleration, as flow may have.
     matches.other_place[:] += rng.normal(0, 0.5, matches.other_place.shape)
     matches.other_place[:, 0] += 0.05 * (matches.place[:, 1] / SIZE[0] - 0.5)
     found = fit_camera_motion(matches, SIZE, 0.5)
@@ -126,7 +124,7 @@ def test_a_third_of_outliers_does_no_harm() -> None:
     assert misplacements(found, SHAKEN, 0.0).max() < 0.5
 
 
-def test_what_is_not_trusted_does_not_count() -> None:
+def test_matches_without_confidence_do_not_count() -> None:
     matches = exact_matches(SHAKEN)
     matches.other_place[:60] += 30
     matches.confidence[:60] = 0
@@ -135,13 +133,13 @@ def test_what_is_not_trusted_does_not_count() -> None:
 
 
 @pytest.mark.parametrize("trusted", [0, 1, 39])
-def test_from_too_few_matches_the_camera_rests(trusted: int) -> None:
+def test_with_too_few_matches_the_camera_rests(trusted: int) -> None:
     matches = exact_matches(SHAKEN)
     matches.confidence[trusted:] = 0
     assert not fit_camera_motion(matches, SIZE, 0.5).path.any()
 
 
-def test_a_single_column_that_rests_has_one_answer() -> None:
+def test_a_single_column_at_rest_gives_a_camera_at_rest() -> None:
     rows = np.arange(0, 600, 8, dtype=np.float32)
     place = np.stack((np.full_like(rows, 3.5), rows), axis=1)
     instant, sure = rows / 599, np.ones_like(rows)
@@ -149,10 +147,10 @@ def test_a_single_column_that_rests_has_one_answer() -> None:
     assert not fit_camera_motion(still, (600, 8), 0.5).path.any()
 
 
-def test_a_part_of_the_readout_has_a_swing_of_its_own() -> None:
+def test_a_shorter_readout_has_its_own_deviation_basis() -> None:
     motion = moving(shift_x=(16, 0, 0), shift_y=(-20, 0, 0))
     matches = exact_matches(motion)
-    # The same places, read out in the middle half: all moves twice as fast.
+    # The same places, read out in half the time: motion is twice as fast.
     halved = matches._replace(
         instant=0.25 + 0.5 * matches.instant, other_instant=0.25 + 0.5 * matches.other_instant
     )

@@ -5,12 +5,12 @@ from models.camera.path import (
     RIGID,
     SHEARING,
     CameraMotion,
+    deviation_basis,
     half_diagonal,
     map_points,
     normalise,
     place_basis,
     sum_of_products,
-    swing_basis,
     time_basis,
 )
 
@@ -29,32 +29,32 @@ def coefficients(**components: tuple[float, float, float, float]) -> CameraMotio
     return motion
 
 
-def test_swing_vanishes_where_it_must_and_is_odd_or_even() -> None:
-    ends = swing_basis(np.array((0, 0.5, 1), np.float32), 0.5)
+def test_deviations_vanish_where_they_must_and_are_odd_or_even() -> None:
+    ends = deviation_basis(np.array((0, 0.5, 1), np.float32), 0.5)
     np.testing.assert_allclose(ends[:, :2], 0, atol=1e-7)
     np.testing.assert_allclose(ends[:, 2], (-1, 0, -1), atol=1e-6)
-    early, late = swing_basis(np.array((0.25, 0.75), np.float32), 0.5)
-    # -1/4 + 4/64; 1.55 times that and 1 / (2 pi), at which sin(2 pi / 4) stands; cos(pi / 4) - 1
+    early, late = deviation_basis(np.array((0.25, 0.75), np.float32), 0.5)
+    # -1/4 + 4/64; 1.55 times that plus sin(2 pi / 4) / (2 pi); cos(pi / 4) - 1
     second = 1.55 * (-0.1875 + 1 / (2 * np.pi))
     np.testing.assert_allclose(early, (-0.1875, second, 0.5**0.5 - 1), rtol=1e-5)
     np.testing.assert_allclose(late, early * (-1, -1, 1), rtol=1e-6)
-    beyond = swing_basis(np.array((-0.2, 1e30), np.float32), 0.5)
+    beyond = deviation_basis(np.array((-0.2, 1e30), np.float32), 0.5)
     np.testing.assert_allclose(beyond, ((0, 0, -1),) * 2, atol=1e-6)
-    shorter = swing_basis(np.array((0.4, 0.6), np.float32), 0.2)  # a readout from 0.3 to 0.7
+    shorter = deviation_basis(np.array((0.4, 0.6), np.float32), 0.2)  # a readout from 0.3 to 0.7
     np.testing.assert_allclose(shorter, (early, late), rtol=1e-5)
 
 
 def test_an_oscillation_and_a_cubic_are_both_combinations_of_the_odd_deviations() -> None:
     instant = np.linspace(0, 1, 101, dtype=np.float32)
-    odd = swing_basis(instant, 0.5)[:, :2]
+    odd = deviation_basis(instant, 0.5)[:, :2]
     for wanted in (np.sin(2 * np.pi * instant), (instant - 0.5) * (1 - 4 * (instant - 0.5) ** 2)):
         share = np.linalg.lstsq(odd, wanted)[0]
         np.testing.assert_allclose(odd @ share, wanted, atol=1e-5)
 
 
-def test_what_is_known_and_expected_of_each_model() -> None:
-    # Shift, turn and zoom with all deviations, tilt without: 4 * 4 + 2; without even ones but with
-    # shear, 4 * 3 + 2 + 2.
+def test_free_coefficients_and_prior_of_each_model() -> None:
+    # Shift, turn and zoom have all deviations, tilt has none: 4 * 4 + 2. The other model has shear
+    # in place of even deviations: 4 * 3 + 2 + 2.
     assert RIGID.known.sum() == 18 and SHEARING.known.sum() == 16
     assert not RIGID.known[6:].any() and not SHEARING.known[:, 3].any()
     # Of shift along x: velocity, two odd deviations, then 0.1 of the velocity 0.5.
@@ -70,7 +70,7 @@ def test_points_map_as_shift_turn_and_zoom_say() -> None:
 
 
 @pytest.mark.parametrize("component", range(8))
-def test_the_place_basis_is_the_slope_of_the_map(component: int) -> None:
+def test_the_place_basis_is_the_derivative_of_the_map(component: int) -> None:
     points = np.array([[0.3, -0.2], [-0.5, 0.4]])
     components = np.zeros((8, 2))
     components[component] = 1e-6
@@ -78,11 +78,11 @@ def test_the_place_basis_is_the_slope_of_the_map(component: int) -> None:
     np.testing.assert_allclose(moved, place_basis(points)[:, component], atol=1e-5)
 
 
-def test_velocity_and_swing_are_those_of_points_not_of_the_camera() -> None:
+def test_velocity_and_deviation_are_those_of_points_not_of_the_camera() -> None:
     motion = coefficients(shift_x=(-0.2, 0.04, 0, 0.02))
     x, y = np.float32(40), np.float32(30)
     np.testing.assert_allclose(motion.velocity(x, y), (10, 0), atol=1e-5)
-    np.testing.assert_allclose(motion.swing(x, y), [(-2, 0, -1), (0, 0, 0)], atol=1e-5)
+    np.testing.assert_allclose(motion.deviation(x, y), [(-2, 0, -1), (0, 0, 0)], atol=1e-5)
 
 
 def test_speed_is_the_root_mean_square_velocity() -> None:
@@ -90,22 +90,22 @@ def test_speed_is_the_root_mean_square_velocity() -> None:
     assert at_rest().speed == pytest.approx(0.1 / 50)
 
 
-def test_a_step_without_evidence_leads_back_to_rest() -> None:
+def test_a_step_without_evidence_returns_to_rest() -> None:
     moving = coefficients(shift_x=(0.2, 0.01, 0, 0.01))
     stepped = moving.step(np.zeros((18, 18)), np.zeros(18))
     np.testing.assert_allclose(stepped.path, 0, atol=1e-12)
-    assert moving.path.any()  # a step makes a motion of its own
+    assert moving.path.any()  # a step does not change its motion in place
 
 
-def test_a_step_weighs_evidence_against_what_is_expected() -> None:
+def test_a_step_weighs_evidence_against_the_prior() -> None:
     normal, right = np.zeros((18, 18)), np.zeros(18)
     # One residual of slope 1 and standard deviation 0.3 asks for 0.1 of the first coefficient,
-    # of which 0.3 is expected: half of it is given.
+    # whose prior is 0.3: the step is half of it.
     normal[0, 0], right[0] = 1 / 0.3**2, -0.1 / 0.3**2
     assert at_rest().step(normal, right).path[0, 0] == pytest.approx(0.05)
 
 
-def test_products_in_pieces_are_the_products() -> None:
+def test_chunked_products_equal_the_matrix_product() -> None:
     rng = np.random.default_rng(0)
     first, second = rng.normal(size=(3, 1300)), rng.normal(size=(2, 1300))
     np.testing.assert_allclose(sum_of_products(first, second), first @ second.T)

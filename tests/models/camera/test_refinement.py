@@ -3,7 +3,6 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pytest
 import skimage.data
 import torch
@@ -17,19 +16,17 @@ from models.camera.path import RIGID, CameraMotion
 from models.camera.refinement import refine_camera_motion
 from models.classical.field import cell_centres
 from models.flow.dis import to_luma
+from models.measurement.arrays import Array, Luma
 from models.measurement.flow_measurement import to_pixels
 from models.measurement.parallax import Parallax
 from models.measurement.scan import Scan
-
-Array = npt.NDArray[np.float32]
-Luma = npt.NDArray[np.uint8]
 
 SIZE = (192, 256)
 SCAN = Scan.of(None, SIZE[0])
 NO_PARALLAX = Parallax.none(SIZE[1])
 PLACES = cell_centres(SIZE[0] // 4, SIZE[1] // 4)
 HALF_DIAGONAL = 160.0
-# Of the camera's shifts in px, turn in radians and zoom: velocity, and what oscillates.
+# Velocity and oscillation of the camera's shifts in px, turn in radians, and zoom.
 RATES = (-9.0, 12.0, 0.03, -0.02)
 SWAYS = (1.0, -0.8, 0.0, 0.0)
 
@@ -54,15 +51,15 @@ def views_of(capture: CapturePair) -> tuple[Luma, Luma]:
 
 
 def true_displacements(scene: Scene, ends: tuple[float, ...] = (0.0, 1.0)) -> Array:
-    """(2, h, w, 2) px from t = 1/2 to both ends of what stands still."""
+    """(2, h, w, 2) px of the background from t = 1/2 to both ends."""
     background = replace(scene, layers=scene.layers[:1])
     flows = [background.motion(0.5, end).flow[:, 2::4, 2::4] for end in ends]
     return torch.stack(flows).permute(0, 2, 3, 1).numpy()
 
 
 def displacements(motion: CameraMotion) -> Array:
-    velocity, swing = motion.velocity(*PLACES), motion.swing(*PLACES)
-    return np.stack([side * velocity / 2 - swing[..., 2] for side in (-1, 1)])
+    velocity, deviation = motion.velocity(*PLACES), motion.deviation(*PLACES)
+    return np.stack([side * velocity / 2 - deviation[..., 2] for side in (-1, 1)])
 
 
 def odd_error(motion: CameraMotion, scene: Scene) -> float:
@@ -72,13 +69,13 @@ def odd_error(motion: CameraMotion, scene: Scene) -> float:
 
 
 def even_error(motion: CameraMotion, scene: Scene) -> float:
-    """Root mean square error in px of what moves both ends alike."""
+    """Root mean square error in px of the mean displacement of both ends."""
     error = displacements(motion) - true_displacements(scene)
     return float(np.sqrt((((error[1] + error[0]) / 2) ** 2).sum(-1).mean()))
 
 
 def rough() -> CameraMotion:
-    """The camera's motion without its oscillation, and half a pixel off."""
+    """The camera's motion without its oscillation, with an error of half a pixel."""
     path = np.zeros((8, 4))
     path[:4, 0] = RATES
     path[:2, 0] = (path[:2, 0] + (0.7, -0.7)) / HALF_DIAGONAL
@@ -86,7 +83,7 @@ def rough() -> CameraMotion:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_rough_path_becomes_right_to_hundredths_of_a_pixel(seed: int) -> None:
+def test_a_rough_path_is_refined_to_hundredths_of_a_pixel(seed: int) -> None:
     scene = draw(seed)
     start = rough()
     found, _ = refine_camera_motion(start, views_of(scene.capture((0.5,))), SCAN, NO_PARALLAX)
@@ -94,7 +91,7 @@ def test_a_rough_path_becomes_right_to_hundredths_of_a_pixel(seed: int) -> None:
     assert odd_error(found, scene) < 0.04
 
 
-def test_what_moves_by_itself_does_no_harm() -> None:
+def test_moving_objects_do_no_harm() -> None:
     scene = draw(4, objects=2)
     found, _ = refine_camera_motion(rough(), views_of(scene.capture((0.5,))), SCAN, NO_PARALLAX)
     assert odd_error(found, scene) < 0.15
@@ -108,7 +105,7 @@ def test_views_may_differ_in_brightness_and_contrast() -> None:
     assert odd_error(found, scene) < 0.15
 
 
-def test_even_deviations_show_by_what_vertical_motion_leaves_of_them() -> None:
+def test_vertical_motion_reveals_even_deviations() -> None:
     scene = draw(1)
     bowed = scene.camera.coefficients.clone()
     bowed[1, 2] = 2.0
@@ -120,7 +117,7 @@ def test_even_deviations_show_by_what_vertical_motion_leaves_of_them() -> None:
 
 
 @pytest.mark.parametrize("given", [(4.0, -2.0), (4.2, -1.9)])
-def test_parallax_is_corrected_and_not_taken_for_motion(given: tuple[float, float]) -> None:
+def test_parallax_is_refined_and_not_mistaken_for_motion(given: tuple[float, float]) -> None:
     scene = draw(1, parallax=(4.0, -2.0))
     views = views_of(scene.capture((0.5,)))
     parallax = NO_PARALLAX._replace(middle=np.array(given, np.float32))
@@ -136,7 +133,7 @@ def test_parallax_of_a_fraction_of_a_pixel_is_found() -> None:
     np.testing.assert_allclose(found.middle, (0, 0.3), atol=0.015)
 
 
-def test_parallax_that_is_nothing_but_noise_counts_as_none() -> None:
+def test_an_insignificant_parallax_is_dropped() -> None:
     views = views_of(draw(2).capture((0.5,)))
     parallax = NO_PARALLAX._replace(
         middle=np.array((0.2, 0), np.float32), change=np.array((0, 0.3), np.float32)
@@ -155,7 +152,7 @@ def test_parallax_of_turned_cameras_is_a_line() -> None:
     np.testing.assert_allclose(found.change, (0, -1), atol=0.1)
 
 
-def test_what_stands_still_goes_on_standing_still() -> None:
+def test_a_scene_at_rest_stays_at_rest() -> None:
     still = to_luma(np.asarray(skimage.data.coffee()[:192, :256], np.float32) / 255)
     rest = CameraMotion(np.zeros((8, 4)), SIZE, 0.5, RIGID)
     found, _ = refine_camera_motion(rest, (still, still), SCAN, NO_PARALLAX)
@@ -163,7 +160,7 @@ def test_what_stands_still_goes_on_standing_still() -> None:
 
 
 @pytest.mark.parametrize("height, width", [(2, 1), (16, 16), (60, 60)])
-def test_without_enough_to_compare_the_motion_stays(height: int, width: int) -> None:
+def test_too_few_points_leave_the_motion_unchanged(height: int, width: int) -> None:
     rng = np.random.default_rng(0)
     views = tuple(rng.integers(0, 256, (height, width)).astype(np.uint8) for _ in range(2))
     path = np.zeros((8, 4))
@@ -174,7 +171,7 @@ def test_without_enough_to_compare_the_motion_stays(height: int, width: int) -> 
     assert found is motion and parallax is NO_PARALLAX
 
 
-def test_in_images_of_one_colour_nothing_speaks_for_motion() -> None:
+def test_images_without_texture_give_a_camera_at_rest() -> None:
     flat = np.full(SIZE, 90, np.uint8)
     path = np.zeros((8, 4))
     path[0, 0] = 0.01
@@ -183,7 +180,7 @@ def test_in_images_of_one_colour_nothing_speaks_for_motion() -> None:
     np.testing.assert_allclose(found.path, 0, atol=1e-9)
 
 
-def test_views_that_have_nothing_in_common_give_a_finite_path() -> None:
+def test_unrelated_views_give_a_finite_path() -> None:
     rng = np.random.default_rng(0)
     views = tuple(rng.integers(0, 256, SIZE).astype(np.uint8) for _ in range(2))
     rest = CameraMotion(np.zeros((8, 4)), SIZE, 0.5, RIGID)

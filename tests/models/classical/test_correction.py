@@ -15,7 +15,7 @@ from models.classical import correction as classical
 from models.classical.correction import view_weight
 from models.classical.field import Exposed
 from models.measurement.parallax import Parallax
-from tests.helpers.frames import as_pair, classical_frames, psnr
+from tests.helpers.frames import classical_frames, psnr
 from tests.helpers.moving_texture import Pan, smooth_texture
 from utils.errors import InputError
 
@@ -52,22 +52,22 @@ def turn(image: Tensor, degrees: float) -> Tensor:
     return torch.from_numpy(turned).permute(2, 0, 1).clamp(0, 1)
 
 
-def test_frames_made_in_strips_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rendering_in_strips_gives_the_same_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     pair = simulate(1).pair
     whole = classical_frames(pair, TIMES)
     monkeypatch.setattr(classical, "_STRIP", 30 * 224)
     assert torch.equal(classical_frames(pair, TIMES), whole)
 
 
-def test_what_rests_comes_back_as_it_is() -> None:
+def test_a_scene_at_rest_is_reproduced() -> None:
     image = torch.from_numpy(smooth_texture((45, 62))).permute(2, 0, 1)
     frames = classical_frames(image.expand(2, -1, -1, -1), TIMES)
     torch.testing.assert_close(frames, image.expand(3, -1, -1, -1), atol=1e-3, rtol=0)
 
 
-def test_a_pan_is_undone() -> None:
+def test_a_pan_is_corrected() -> None:
     pan, inner = Pan((9, 0), (96, 128)), np.s_[:, 8:-8, 12:-12]
-    pair = as_pair(pan)
+    pair = pan.pair()
     # The mean of the inputs has 20 dB at the ends and 25 dB at 0.3.
     for t, expected in ((0.0, 33), (0.3, 45), (1.0, 33)):
         true = torch.from_numpy(pan.frame(t)).permute(2, 0, 1)
@@ -75,7 +75,7 @@ def test_a_pan_is_undone() -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 3, 5])
-def test_scenes_come_out_far_better_than_the_mean_of_the_inputs(seed: int) -> None:
+def test_simulated_scenes_gain_over_the_mean_of_the_inputs(seed: int) -> None:
     capture = simulate(seed)
     frames = classical_frames(capture.pair, TIMES)
     gains = [
@@ -121,7 +121,7 @@ def test_cameras_turned_against_each_other_leave_no_torn_band(
     assert band_scores(turned, truth(capture)[0])[1] < middle - 3
 
 
-def test_time_runs_backwards_with_the_views_exchanged() -> None:
+def test_exchanged_views_reverse_time() -> None:
     pair = simulate(1).pair
     forwards, backwards = (
         classical_frames(pair, [0.0, 0.3]),
@@ -130,13 +130,13 @@ def test_time_runs_backwards_with_the_views_exchanged() -> None:
     assert psnr(forwards, backwards) > 60
 
 
-def test_upside_down_the_views_are_exchanged() -> None:
+def test_a_vertical_flip_exchanges_the_views() -> None:
     pair = simulate(3).pair
     turned = classical_frames(pair.flip(0, -2), TIMES).flip(-2)
     assert psnr(classical_frames(pair, TIMES), turned) > 40
 
 
-def test_the_scan_of_a_crop_is_honoured() -> None:
+def test_the_scan_time_of_a_crop_is_used() -> None:
     capture = simulate(1)
     rows = slice(0, 80)
     crop, true = capture.pair[..., rows, :], truth(capture)[0, ..., rows, :]
@@ -148,7 +148,7 @@ def test_the_scan_of_a_crop_is_honoured() -> None:
     assert torch.equal(whole, classical_frames(crop, [0.3]))
 
 
-def test_frames_do_not_depend_on_their_order_and_company() -> None:
+def test_frames_do_not_depend_on_the_other_times() -> None:
     pair = simulate(3).pair
     together = classical_frames(pair, [1.0, 0.25, 0.25])
     assert torch.equal(together[1], together[2])
@@ -166,7 +166,7 @@ def test_any_size_gives_finite_frames_without_warnings(size: tuple[int, int]) ->
 
 
 @pytest.mark.parametrize("ratio", [0.5, 0.02])
-def test_how_much_of_an_interval_a_readout_takes_does_not_matter(ratio: float) -> None:
+def test_the_duration_of_the_readout_does_not_matter(ratio: float) -> None:
     pair = simulate(1).pair
     expected = classical_frames(pair, TIMES)
     shorter = 0.5 + (scan_time(160) - 0.5) * ratio
@@ -175,7 +175,7 @@ def test_how_much_of_an_interval_a_readout_takes_does_not_matter(ratio: float) -
     assert psnr(frames, expected) > 60
 
 
-def test_a_view_counts_by_its_distance_in_time_and_hardly_outside_its_image() -> None:
+def test_weights_of_views_by_hand() -> None:
     x = np.array(((5, 5, 12),), np.float32)
     y = np.zeros_like(x)
     view = Exposed(x, y, np.array(((0.0, -0.1, 0.1),), np.float32), np.zeros_like(x))

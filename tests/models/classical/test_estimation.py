@@ -1,13 +1,11 @@
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from models.classical.estimation import estimate_motion
 from models.classical.field import cell_centres, sample_frame
+from models.measurement.arrays import Array
 from models.measurement.scan import Scan
 from tests.helpers.moving_texture import Pan, smooth_texture
-
-Array = npt.NDArray[np.float32]
 
 
 def misplacements(pan: Pan, t: float) -> Array:
@@ -21,7 +19,7 @@ def misplacements(pan: Pan, t: float) -> Array:
     return np.stack(found)
 
 
-def test_what_rests_has_no_motion() -> None:
+def test_a_scene_at_rest_has_no_motion() -> None:
     image = smooth_texture((50, 70))
     field = estimate_motion(image, image, Scan.of(None, 50))
     assert field.velocity.shape == (13, 18, 2)
@@ -36,13 +34,13 @@ def test_a_pan_is_found_everywhere(velocity: tuple[float, float]) -> None:
     assert np.median(misplacements(pan, 0.0)) < 1
 
 
-def test_a_part_of_the_readout_moves_at_the_pace_of_the_whole() -> None:
+def test_a_partial_readout_is_estimated_like_a_whole_one() -> None:
     middle = Pan((24, -10), (96, 128), scan=Scan(0.25, 0.5 / 95))
     assert np.median(misplacements(middle, 0.5)) < 0.15
     assert np.median(misplacements(middle, 0.3)) < 0.4
 
 
-def test_an_object_is_told_from_the_camera() -> None:
+def test_an_object_is_separated_from_the_camera() -> None:
     still, moving = smooth_texture((128, 160), seed=1), Pan((14, 0), (128, 160))
     views = [still.copy(), still.copy()]
     for image, view, side in zip(views, moving.views(), (1, -1), strict=True):

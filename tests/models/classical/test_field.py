@@ -1,10 +1,9 @@
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
-from models.camera.path import SWING_TERMS
+from models.camera.path import DEVIATION_TERMS
 from models.classical.field import (
     CELL,
     MotionField,
@@ -17,8 +16,6 @@ from models.measurement.flow_measurement import Measurement
 from models.measurement.parallax import Parallax
 from models.measurement.scan import Scan
 
-Array = npt.NDArray[np.float32]
-
 SIZE = (81, 60)
 
 
@@ -26,9 +23,9 @@ def uniform_field(
     velocity: tuple[float, float],
     *,
     parallax: tuple[float, float] = (0.0, 0.0),
-    swing: tuple[tuple[float, float, float], ...] = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0)),
+    deviation: tuple[tuple[float, float, float], ...] = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0)),
 ) -> MotionField:
-    """Everything moves alike; measurements say what motion from t2b to b2t means for them."""
+    """A field of equal velocities, with exact measurements."""
     cells = (-(-SIZE[0] // CELL), -(-SIZE[1] // CELL))
     field = np.broadcast_to(np.array(velocity, np.float32), (*cells, 2)).copy()
     rows = np.mgrid[: SIZE[0], : SIZE[1]][0].astype(np.float32)
@@ -38,7 +35,7 @@ def uniform_field(
         gap = (1 - 2 * own) / (1 + pace * velocity[1] / 80)
         flow = (gap[..., None] * np.array(velocity, np.float32)).astype(np.float32)
         measurements.append(Measurement(flow, own, gap, np.ones_like(gap)))
-    spread = np.broadcast_to(np.array(swing, np.float32), (*cells, 2, SWING_TERMS)).copy()
+    spread = np.broadcast_to(np.array(deviation, np.float32), (*cells, 2, DEVIATION_TERMS)).copy()
     return MotionField(
         field,
         field,
@@ -81,7 +78,7 @@ def test_motion_is_counted_in_readouts() -> None:
                 np.testing.assert_array_equal(found, expected)
 
 
-def test_views_stand_half_the_parallax_off_to_either_side() -> None:
+def test_views_are_displaced_by_half_the_parallax() -> None:
     field = uniform_field((0, 0), parallax=(6, -4))
     t2b, b2t = sample_frame(field, 0.5, field.velocity, with_mismatch=False)
     x, y = cell_centres(*t2b.x.shape)
@@ -92,8 +89,8 @@ def test_views_stand_half_the_parallax_off_to_either_side() -> None:
     assert not t2b.mismatch.any()
 
 
-def test_swing_displaces_between_the_middle_and_the_ends() -> None:
-    field = uniform_field((0, 0), swing=((16, 0, 0), (0, 0, -1)))
+def test_deviations_displace_between_the_middle_and_the_ends() -> None:
+    field = uniform_field((0, 0), deviation=((16, 0, 0), (0, 0, -1)))
     t2b, _ = sample_frame(field, 0.5, field.velocity)
     x, y = cell_centres(*t2b.x.shape)
     e = np.clip(t2b.offset, -0.5, 0.5)
@@ -113,7 +110,7 @@ def test_mismatch_is_the_distance_between_flow_and_motion() -> None:
 
 
 @pytest.mark.parametrize(("top", "bottom"), [(0, 42), (3, 4), (12, 30), (39, 42)])
-def test_strips_are_enlarged_as_the_whole(top: int, bottom: int) -> None:
+def test_strips_equal_the_enlarged_whole(top: int, bottom: int) -> None:
     cells = np.random.default_rng(0).random((11, 9, 2)).astype(np.float32)
     whole = enlarge_cells(cells, (42, 35))
     np.testing.assert_array_equal(enlarge_strip(cells, slice(top, bottom), 35), whole[top:bottom])

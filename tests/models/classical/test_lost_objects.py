@@ -2,7 +2,6 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from models.classical import lost_objects as object_motion
@@ -10,12 +9,10 @@ from models.classical.estimation import estimate_motion
 from models.classical.field import CELL
 from models.classical.lost_objects import find_lost_objects, match_features
 from models.flow.dis import to_luma
+from models.measurement.arrays import Array, Luma
 from models.measurement.flow_measurement import compare_along_flow, measure_motion
 from models.measurement.scan import Scan
 from tests.helpers.moving_texture import smooth_texture
-
-Array = npt.NDArray[np.float32]
-Luma = npt.NDArray[np.uint8]
 
 SIZE = (240, 320)
 OBJECT = 56
@@ -30,7 +27,7 @@ def textures() -> tuple[Array, Array]:
 
 
 def views(velocity: Sequence[float], spin: float = 0.0) -> tuple[Array, Array]:
-    """t2b and b2t of an object that moves in front of a background at rest.
+    """t2b and b2t of an object in front of a background at rest.
 
     It moves by `velocity` px and turns by `spin` radians per readout.
     """
@@ -51,13 +48,13 @@ def views(velocity: Sequence[float], spin: float = 0.0) -> tuple[Array, Array]:
 
 
 def match(t2b: Luma, b2t: Luma) -> tuple[Array, Array]:
-    """Features that match where flow does not, as the motion's estimate finds them."""
+    """Matching features where flow fails, as `estimate_motion` finds them."""
     found = measure_motion((t2b, b2t), SCAN)
-    brighter = [
+    brightness_difference = [
         compare_along_flow(*pair, measurement)
         for pair, measurement in zip(((t2b, b2t), (b2t, t2b)), found, strict=True)
     ]
-    return match_features((t2b, b2t), found, brighter)
+    return match_features((t2b, b2t), found, brightness_difference)
 
 
 def in_object(values: Array, margin: int = 10) -> Array:
@@ -68,15 +65,15 @@ def in_object(values: Array, margin: int = 10) -> Array:
 
 
 @pytest.mark.parametrize("velocity", [(90, 0), (-80, 20)])
-def test_fast_objects_are_found_where_flow_loses_them(velocity: Sequence[float]) -> None:
+def test_fast_objects_are_found(velocity: Sequence[float]) -> None:
     field = estimate_motion(*views(velocity), SCAN)
     error = np.linalg.norm(in_object(field.velocity) - velocity, axis=-1)
     assert np.median(error) < 3
     assert np.abs(field.velocity[-10:]).max() < 1  # the background below rests
 
 
-def test_large_views_are_searched_at_half_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(object_motion, "_SEARCHED", SIZE[0] * SIZE[1] - 1)
+def test_features_of_large_views_are_matched_at_half_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(object_motion, "_MAX_PIXELS", SIZE[0] * SIZE[1] - 1)
     field = estimate_motion(*views((90, 0)), SCAN)
     error = np.linalg.norm(in_object(field.velocity) - (90, 0), axis=-1)
     assert np.median(error) < 3
@@ -103,13 +100,13 @@ def test_nothing_is_found_where_flow_explains_all() -> None:
     assert not found.any() and not velocity.any()
 
 
-def test_parallax_is_nothing_that_flow_fails_to_explain() -> None:
+def test_parallax_is_not_mistaken_for_failed_flow() -> None:
     wide = 0.4 + 0.2 * smooth_texture((SIZE[0], SIZE[1] + 8))
     lumas = to_luma(wide[:, 8:]), to_luma(wide[:, :-8])
     matched = match(*lumas)
     assert [len(places) for places in matched] == [0, 0]
 
 
-def test_featureless_and_tiny_views_are_left_alone() -> None:
+def test_views_without_features_give_no_motion() -> None:
     plain = np.full((2, 3, 3), 0.5, np.float32)
     assert not estimate_motion(plain, 1 - plain * 0.5, Scan(0, 1)).velocity.any()

@@ -4,7 +4,7 @@ import pytest
 from models.classical.smoothing import affinity, diffuse, edge_weight
 
 
-def test_neighbours_of_one_colour_belong_together() -> None:
+def test_affinity_by_hand() -> None:
     image = np.zeros((2, 3, 3), np.float32)
     image[:, 2] = 1
     across, down = affinity(image)
@@ -15,7 +15,7 @@ def test_neighbours_of_one_colour_belong_together() -> None:
     assert affinity(image)[0][0, 0] == pytest.approx(0.02 * (np.exp(-0.5) + 0.02), rel=1e-5)
 
 
-def test_steps_count_less_the_larger_they_are() -> None:
+def test_huber_weights_of_steps_by_hand() -> None:
     field = np.zeros((2, 4, 2), np.float32)
     field[:, 1] = (0.6, 0.8)  # a step of 1 and back
     field[:, 3] = (3, -4)
@@ -44,7 +44,7 @@ def test_diffusion_solves_the_normal_equations() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
-def test_where_nothing_is_known_the_neighbours_decide() -> None:
+def test_cells_without_evidence_are_interpolated() -> None:
     weight = np.zeros((1, 3), np.float32)
     weight[0, ::2] = 1
     target = np.zeros((1, 3, 2), np.float32)

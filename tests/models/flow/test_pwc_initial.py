@@ -20,7 +20,7 @@ def test_it_starts_close_to_no_motion_at_every_level() -> None:
         assert float(level.flow.abs().max()) < 2
 
 
-def test_a_level_hands_the_coarser_flow_on_enlarged() -> None:
+def test_a_level_upsamples_the_coarser_flow() -> None:
     network = untrained()
     above = torch.randn(1, 2, 3, 4)
     first = torch.zeros(1, 32, 6, 8)
@@ -31,7 +31,7 @@ def test_a_level_hands_the_coarser_flow_on_enlarged() -> None:
     torch.testing.assert_close(flow[inner], expected[inner], rtol=0, atol=0.02)
 
 
-def test_cosines_find_a_shift_before_anything_is_learned() -> None:
+def test_cosines_find_a_shift_without_training() -> None:
     blurred = F.avg_pool2d(torch.rand(1, 3, 136, 136), 3, stride=1)
     first = blurred[..., :128, :128] * 0.8
     second = first.roll((-8, 16), dims=(2, 3))  # by (4, -2) cells of the 2nd level

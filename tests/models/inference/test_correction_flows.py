@@ -10,7 +10,6 @@ from models.inference.correction import correct, correct_classically
 from models.measurement.scan import Scan
 from models.parts.network import CorrectionNetwork, CorrectionOutput
 from models.refiner.network import Refiner
-from tests.helpers.frames import as_pair
 from tests.helpers.moving_texture import Pan
 from utils.errors import InputError
 
@@ -76,9 +75,9 @@ def test_frames_are_those_without_flows(network: Refiner | Generator) -> None:
 def test_flows_of_a_pan_lead_to_where_each_point_was_exposed() -> None:
     pan = Pan(VELOCITY, SIZE)
     expected = torch.stack([exact_flows(t) for t in TIMES])
-    refined = correct(Refiner(width=0.25).eval(), as_pair(pan), TIMES, with_flows=True)
-    classical = correct_classically(as_pair(pan), TIMES, with_flows=True)
-    assert torch.equal(classical.frames, correct_classically(as_pair(pan), TIMES).frames)
+    refined = correct(Refiner(width=0.25).eval(), pan.pair(), TIMES, with_flows=True)
+    classical = correct_classically(pan.pair(), TIMES, with_flows=True)
+    assert torch.equal(classical.frames, correct_classically(pan.pair(), TIMES).frames)
     for flows in (refined.flows, classical.flows):
         error = (flows - expected).norm(dim=2)  # of the estimate, which is not under test here
         assert error.mean() < 0.12 * expected.norm(dim=2).mean()
@@ -90,10 +89,10 @@ def test_the_scan_is_that_of_the_capture() -> None:
     scan = 0.25 + 0.5 * scan_time(height)
     pan = Pan((12.0, 0.0), SIZE, scan=Scan(0.25, 0.5 / (height - 1)))
     for result in (
-        correct_classically(as_pair(pan), [0.5], scan_time=scan, with_flows=True),
+        correct_classically(pan.pair(), [0.5], scan_time=scan, with_flows=True),
         correct(
             Refiner(width=0.25).eval(),
-            as_pair(pan),
+            pan.pair(),
             [0.5],
             scan_time=scan,
             with_flows=True,

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from models.inference.correction import Corrected, correct_classically, self_ensemble
-from tests.helpers.frames import as_pair, classical_frames
+from tests.helpers.frames import classical_frames
 from tests.helpers.moving_texture import Pan
 
 TIMES = (0.0, 0.3, 1.0)
@@ -54,7 +54,7 @@ def test_the_scan_is_that_of_the_rows_both_ways() -> None:
 
 
 def test_a_capture_and_its_reverse_give_the_same_frames() -> None:
-    pair = as_pair(Pan((9, 4), (48, 64)))
+    pair = Pan((9, 4), (48, 64)).pair()
     correct = self_ensemble(correct_classically)
     frames = correct(pair, TIMES).frames
     reverse = correct(pair.flip(0, -1), [1 - t for t in TIMES]).frames.flip(-1)
@@ -62,7 +62,7 @@ def test_a_capture_and_its_reverse_give_the_same_frames() -> None:
 
 
 def test_flows_are_averaged_as_the_displacements_they_are() -> None:
-    pair = as_pair(Pan((9, 4), (48, 64)))
+    pair = Pan((9, 4), (48, 64)).pair()
     one = correct_classically(pair, TIMES, with_flows=True)
     both = self_ensemble(correct_classically)(pair, TIMES, with_flows=True)
     assert one.flows is not None and both.flows is not None

@@ -1,23 +1,20 @@
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pytest
 import skimage.data
 
 from models.flow.dis import search_flow, to_luma
 from models.measurement import flow_refinement
+from models.measurement.arrays import Array, Luma
 from models.measurement.flow_refinement import refine_flow
 from models.measurement.sampling import SmoothedView
-
-Array = npt.NDArray[np.float32]
-Luma = npt.NDArray[np.uint8]
 
 SIZE = (120, 160)
 INSIDE = (slice(8, -8), slice(8, -8))
 
 
 def photo(shift: tuple[float, float] = (0.0, 0.0)) -> Luma:
-    """A photo (H, W), moved right and down by so many pixels: reduced from four times its size."""
+    """A photo (H, W), shifted by (x, y) px, resampled from four times its size."""
     luma = to_luma(np.asarray(skimage.data.astronaut(), np.float32) / 255)[:480]
     large = cv2.GaussianBlur(cv2.resize(luma, None, fx=2, fy=2).astype(np.float32), (0, 0), 3)
     place = np.mgrid[: SIZE[0], : SIZE[1]].astype(np.float32) + np.float32(10)
@@ -36,7 +33,7 @@ def test_a_shift_of_a_fraction_of_a_pixel_is_found(shift: tuple[float, float]) -
     assert np.median(error) < 0.08
 
 
-def test_what_a_search_leaves_becomes_less() -> None:
+def test_refinement_reduces_the_error_of_a_search() -> None:
     shift = np.float32((6.3, -3.6))
     first, second = photo(), photo((6.3, -3.6))
     searched = search_flow(first, second)
@@ -47,24 +44,24 @@ def test_what_a_search_leaves_becomes_less() -> None:
     assert after < 0.7 * before
 
 
-def test_flow_stays_where_the_images_say_nothing() -> None:
+def test_flow_stays_in_images_without_texture() -> None:
     flat = np.full(SIZE, 90, np.uint8)
     flow = np.random.default_rng(0).normal(size=(*SIZE, 2)).astype(np.float32)
     np.testing.assert_array_equal(refined(flow, flat, flat), flow)
 
 
-def test_flow_goes_no_farther_than_a_pixel() -> None:
+def test_flow_changes_by_one_pixel_at_most() -> None:
     flow = np.zeros((*SIZE, 2), np.float32)
     moved = np.hypot(*refined(flow, photo(), photo((2.0, 1.5))).T)
     assert 0.5 < moved.max() <= 1 + 1e-5
 
 
-def test_flow_that_leads_out_of_the_image_stays() -> None:
+def test_flow_out_of_the_image_stays() -> None:
     flow = np.full((*SIZE, 2), (500, 0), np.float32)
     np.testing.assert_array_equal(refined(flow, photo(), photo()), flow)
 
 
-def test_between_the_points_that_are_moved_flow_is_interpolated(
+def test_refinements_are_interpolated_between_points(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(flow_refinement, "_SPACING", 8)

@@ -1,21 +1,18 @@
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from models.measurement.flow_measurement import Measurement
 from models.measurement.parallax import Parallax, estimate_parallax
 
-Array = npt.NDArray[np.float32]
-
 WIDTH = 280
 
 
 def synthetic(parallax: tuple[float, float], *, slope: float = 0.0) -> list[Measurement]:
-    """Measurements (96, WIDTH) of a moving scene with an object, each with noise of its own.
+    """Noisy measurements (96, WIDTH) of a moving scene with an object.
 
     Args:
         parallax: (x, y) px in the middle.
-        slope: by how much its y grows over half the width.
+        slope: increase of its y over half the width.
     """
     rng = np.random.default_rng(0)
     rows, columns = np.mgrid[:96, :WIDTH].astype(np.float32)
@@ -40,28 +37,28 @@ def is_none(parallax: Parallax) -> bool:
 
 
 @pytest.mark.parametrize("parallax", [(5.0, 0.0), (-3.0, 10.0), (0.4, -0.3)])
-def test_parallax_is_what_flow_leaves_where_there_is_no_gap(parallax: tuple[float, float]) -> None:
+def test_parallax_is_the_flow_at_gap_zero(parallax: tuple[float, float]) -> None:
     found = estimate_parallax(*synthetic(parallax))
     np.testing.assert_allclose(found.middle, parallax, atol=0.05)
     assert not found.change.any()
 
 
-def test_of_a_turned_camera_it_changes_along_the_row() -> None:
+def test_the_parallax_of_a_turned_camera_changes_along_the_row() -> None:
     found = estimate_parallax(*synthetic((0.1, 0.0), slope=1.5))
     ends = np.array(((WIDTH - 1) / 2 - WIDTH / 2, (WIDTH - 1) / 2 + WIDTH / 2), np.float32)
     np.testing.assert_allclose(found.at(ends), [(0.1, -1.5), (0.1, 1.5)], atol=0.05)
 
 
-def test_hardly_any_parallax_counts_as_none() -> None:
+def test_a_small_parallax_counts_as_none() -> None:
     assert is_none(estimate_parallax(*synthetic((0.2, -0.1), slope=0.2)))
 
 
-def test_parallax_in_doubt_counts_as_none() -> None:
+def test_an_insignificant_parallax_counts_as_none() -> None:
     strips = np.repeat(np.array((-9, 7, -2, 5, -6, 1, 8), np.float32), 40)[:, None]
     first, second = synthetic((0.0, 0.0))
 
     def shifted(shift: float) -> Parallax:
-        """What is found where strips disagree by several px about a common shift."""
+        """Estimate for strips that scatter by several px about a common shift."""
         views = first.flow + strips + shift, second.flow - strips - shift
         return estimate_parallax(first._replace(flow=views[0]), second._replace(flow=views[1]))
 
@@ -74,7 +71,7 @@ def test_without_trusted_measurements_there_is_no_parallax() -> None:
     assert is_none(estimate_parallax(*blind))
 
 
-def test_a_crop_without_rows_to_either_side_of_no_gap_tells_none() -> None:
+def test_a_crop_without_gaps_of_both_signs_gives_none() -> None:
     upper = [Measurement(*(values[:48] for values in part)) for part in synthetic((5.0, 0.0))]
     assert is_none(estimate_parallax(*upper))
     most = [Measurement(*(values[:60] for values in part)) for part in synthetic((5.0, 0.0))]
@@ -87,7 +84,7 @@ def test_line_of_parallax_by_hand() -> None:
     np.testing.assert_array_equal(found, [((1, 2), (2, 2)), ((0, 2), (0.5, 2))])
 
 
-def test_columns_are_counted_in_half_widths_from_the_middle() -> None:
+def test_columns_are_normalised_to_half_widths() -> None:
     edges = np.array((-0.5, 3.5, 7.5), np.float32)
     np.testing.assert_array_equal(Parallax.none(8).across(edges), (-1, 0, 1))
     np.testing.assert_array_equal(Parallax.none(8).at(edges), np.zeros((3, 2)))

@@ -5,8 +5,8 @@ from torch import nn
 from models.refiner.blocks import DilatedConv2d, FusionNet
 
 
-def leave_traces() -> None:
-    """Fill memory that is free again with numbers that show wherever they are taken in."""
+def poison_memory() -> None:
+    """Leave NaN in freed memory, so that reading uninitialised memory shows."""
     for count in (1_000, 10_000, 100_000, 1_000_000):
         torch.full((count,), float("nan"))
 
@@ -20,7 +20,7 @@ def test_dilated_convolutions_learn_in_bfloat16_as_in_float32(channels: int, dil
     image = torch.randn(2, channels, 24, 40).to(memory_format=torch.channels_last)
     found = {}
     for lower in (False, True):
-        leave_traces()
+        poison_memory()
         given = image.clone().requires_grad_(True)
         with torch.autocast("cpu", torch.bfloat16, enabled=lower):
             (layer(given).float() * torch.linspace(-1, 2, 40)).sum().backward()
@@ -39,7 +39,7 @@ def test_a_dilated_convolution_is_the_plain_one() -> None:
         torch.testing.assert_close(plain(image), dilated(image), atol=0.02, rtol=0)
 
 
-def test_every_dilated_layer_of_the_network_is_one() -> None:
+def test_the_network_uses_this_class_for_all_dilated_layers() -> None:
     layers = [layer for layer in FusionNet(8, 24).modules() if isinstance(layer, nn.Conv2d)]
     dilated = [layer for layer in layers if layer.dilation != (1, 1)]
     assert len(dilated) == 2

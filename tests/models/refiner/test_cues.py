@@ -5,7 +5,7 @@ from torch import Tensor
 
 from data.capture import CapturePair
 from data.time_maps import offset_maps, scan_time
-from models.camera.path import SWING_TERMS
+from models.camera.path import DEVIATION_TERMS
 from models.classical.field import MotionField, cell_centres
 from models.measurement.flow_measurement import Measurement
 from models.measurement.parallax import Parallax
@@ -34,8 +34,8 @@ def test_cues_of_an_exact_pair_agree_with_the_simulator(
     error = (cues.local - truth).unflatten(1, (2, 2)).norm(dim=2)
     still = truth.unflatten(1, (2, 2)).norm(dim=2)
     assert error.mean() < 0.3 * still.mean()
-    # Offsets are those of the places the motion leads to: exact on rows exposed at the frame's
-    # own instant, and up to the vertical motion elsewhere.
+    # Offsets are those at the exposures: exact in rows exposed at the frame's time, and changed by
+    # the vertical motion elsewhere.
     assert torch.allclose(cues.offset[:, 0], offsets[0, :3, ::4, ::4], atol=0.2)
 
 
@@ -47,7 +47,7 @@ def test_time_is_recovered_from_the_offset_maps(capture: CapturePair) -> None:
     assert (cues.preference[:, 0, 115 // 4] > 3).all()
 
 
-def test_offsets_are_in_frame_intervals_whatever_a_readout_takes(capture: CapturePair) -> None:
+def test_offsets_are_in_frame_intervals(capture: CapturePair) -> None:
     ratio = 0.25
     scan = 0.5 + (capture.scan_time - 0.5) * ratio
     maps = offset_maps(scan[None], 0.5 + (torch.tensor([TIMES]) - 0.5) * ratio)
@@ -59,8 +59,8 @@ def test_offsets_are_in_frame_intervals_whatever_a_readout_takes(capture: Captur
     torch.testing.assert_close(found.local, expected.local, atol=0.02, rtol=0)
 
 
-def test_local_and_camera_motion_keep_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Flow sees nothing move, the camera's motion is 4 px to the right, the local one 8 px down."""
+def test_local_and_camera_motion_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flow is zero, the camera moves things by 4 px to the right, the local motion is 8 px down."""
     height, width, t = 64, 48, 0.25
     x, y = cell_centres(height // 4, width // 4)
     rows = np.mgrid[:height, :width][0].astype(np.float32)
@@ -68,9 +68,9 @@ def test_local_and_camera_motion_keep_their_places(monkeypatch: pytest.MonkeyPat
     flow = np.zeros((height, width, 2), np.float32)
     still = [Measurement(flow, s, 1 - 2 * s, np.ones_like(s)) for s in (own, 1 - own)]
     local, camera = (np.full((*x.shape, 2), motion, np.float32) for motion in ((0, 8), (4, 0)))
-    swing = np.zeros((*x.shape, 2, SWING_TERMS), np.float32)
+    deviation = np.zeros((*x.shape, 2, DEVIATION_TERMS), np.float32)
     field = MotionField(
-        local, camera, swing, Parallax.none(width), (still[0], still[1]), Scan.of(None, height)
+        local, camera, deviation, Parallax.none(width), (still[0], still[1]), Scan.of(None, height)
     )
     monkeypatch.setattr(motion_cues, "estimate_motion", lambda *_: field)
     maps = offset_maps(scan_time(height)[None], torch.tensor([[t]]))
@@ -103,7 +103,7 @@ def test_preference_is_for_the_view_exposed_nearer_in_time(
     assert cues.preference.abs().max() <= 8
 
 
-def test_cues_of_samples_are_those_packed(capture: CapturePair, offsets: Tensor) -> None:
+def test_packing_and_unpacking_keeps_the_cues(capture: CapturePair, offsets: Tensor) -> None:
     cues = find_motion(
         torch.stack((capture.pair, capture.pair.flip(-1))), offsets.repeat(2, 1, 1, 1)
     )

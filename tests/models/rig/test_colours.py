@@ -15,13 +15,13 @@ GAIN, OFFSET = (1.12, 0.95, 0.88), (-0.02, 0.03, 0.0)
 
 
 def shift_colours(image: Tensor) -> Tensor:
-    """What a camera of other colours makes of an image (3, H, W)."""
+    """An image (3, H, W) as a camera with other colours takes it."""
     gain, offset = (torch.tensor(part)[:, None, None] for part in (GAIN, OFFSET))
     return (image * gain + offset).clamp(0, 1)
 
 
 def moving_pair(*, contrast: float = 1.0, noise: float = 0.0) -> Tensor:
-    """Equal cameras, quantised to 8 bits after noise."""
+    """A pair of equal cameras."""
     views = torch.from_numpy(np.stack(Pan((10, -5), (120, 160)).views())).permute(0, 3, 1, 2)
     generator = torch.Generator().manual_seed(0)
     return views * contrast + noise * torch.randn(views.shape, generator=generator)
@@ -50,7 +50,7 @@ def test_equal_cameras_do_not_differ() -> None:
     np.testing.assert_allclose(found.at_grey, (0, 0, 0), atol=0.003)
 
 
-def test_matched_views_meet_halfway() -> None:
+def test_matched_views_have_the_mean_colours() -> None:
     view = torch.full((3, 4, 5), 0.5)
     pair = torch.stack((view, shift_colours(view)))
     matched = match_colours(pair, ColourDifference(GAIN, OFFSET))
@@ -72,7 +72,7 @@ def test_difference_at_grey_by_hand() -> None:
     assert difference.at_grey == pytest.approx((0.1, 0.1, 0.0))
 
 
-def test_a_single_grey_tells_a_gain_and_no_offset() -> None:
+def test_a_single_grey_gives_a_gain_and_no_offset() -> None:
     first = np.full((200, 3), 0.4, np.float32)
     found = fit_colours([(first, 1.25 * first, np.ones((200, 3), bool))])
     np.testing.assert_allclose(found.gain, (1.25,) * 3, rtol=1e-4)

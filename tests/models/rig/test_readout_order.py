@@ -10,7 +10,7 @@ from data.simulator.settings import SceneSettings
 from data.time_maps import scan_time
 from models.measurement.flow_measurement import Measurement
 from models.rig.alignment import Alignment
-from models.rig.readout_order import ReadoutOrder, displacement_within
+from models.rig.readout_order import ReadoutOrder, motion_within
 from models.rig.report import check_capture
 
 
@@ -23,7 +23,7 @@ def draw(seed: int, **settings: float) -> Scene:
 
 
 def clip(scene: Scene, *, ratio: float = 1.0, one_way: bool = False) -> list[Tensor]:
-    """Two successive captures by sensors whose readout takes `ratio` of the frame interval."""
+    """Two successive captures with a readout of `ratio` frame intervals."""
     s = (1 - ratio) / 2 + ratio * scan_time(scene.height)
     other = s if one_way else 1 - s
     return [scene.render(torch.stack((k + s, k + other))) for k in (0, 1)]
@@ -36,19 +36,19 @@ def order(pair: Tensor, next_pair: Tensor, scan: Tensor | None = None) -> Readou
 
 
 def verdicts(pairs: list[Tensor]) -> tuple[str, str]:
-    """As given, and with the views exchanged."""
+    """Verdicts on the views as given, and exchanged."""
     first, second = pairs
     return order(first, second).verdict, order(first.flip(0), second.flip(0)).verdict
 
 
-def test_one_capture_cannot_tell_exchanged_views_from_reversed_time() -> None:
+def test_swapped_views_equal_reversed_time() -> None:
     scene = draw(0)
     reversed_time = scene.render(torch.stack((1 - scan_time(160), scan_time(160))))
     torch.testing.assert_close(clip(scene)[0].flip(0), reversed_time)
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_the_next_capture_tells(seed: int) -> None:
+def test_the_next_capture_reveals_swapped_views(seed: int) -> None:
     assert verdicts(clip(draw(seed))) == ("as stated", "swapped")
 
 
@@ -63,18 +63,18 @@ def test_views_read_the_same_way() -> None:
     assert verdicts(clip(draw(1), one_way=True)) == ("same direction",) * 2
 
 
-def test_a_shorter_readout_than_stated_shows_in_the_pace() -> None:
+def test_the_motion_ratio_is_that_of_true_to_stated_readout() -> None:
     pairs = clip(draw(1, acceleration=0.0), ratio=0.5)
-    assert order(*pairs).pace == pytest.approx(0.5, abs=0.06)
+    assert order(*pairs).motion_ratio == pytest.approx(0.5, abs=0.06)
     stated = 0.25 + 0.5 * scan_time(160)
-    assert order(*pairs, stated).pace == pytest.approx(1, abs=0.12)
+    assert order(*pairs, stated).motion_ratio == pytest.approx(1, abs=0.12)
 
 
-def test_a_scene_at_rest_cannot_tell() -> None:
+def test_a_scene_at_rest_gives_no_verdict() -> None:
     assert verdicts(clip(draw(2, strength=0.0))) == ("cannot be told",) * 2
 
 
-def test_captures_of_different_scenes_cannot_tell() -> None:
+def test_captures_of_different_scenes_give_no_verdict() -> None:
     assert verdicts([clip(draw(1))[0], clip(draw(4))[0]]) == ("cannot be told",) * 2
 
 
@@ -92,15 +92,15 @@ def test_captures_of_different_scenes_cannot_tell() -> None:
 )
 def test_verdicts_by_hand(agreement: float, within: float, trusted: float, expected: str) -> None:
     order = ReadoutOrder(agreement, within, 10.0, trusted, ((0, 0), (0, 0)))
-    assert order.pace == pytest.approx(agreement * within / 10)
+    assert order.motion_ratio == pytest.approx(agreement * within / 10)
     assert order.verdict == expected
 
 
-def test_what_is_left_after_the_rig_by_hand() -> None:
+def test_motion_within_a_capture_by_hand() -> None:
     own = np.zeros((3, 5), np.float32)
     flow = np.full((3, 5, 2), (4, 1), np.float32)
     measurement = Measurement(flow, own, own, own)
-    moved = displacement_within(measurement, Alignment((1.5, 1.0)), side=1)
+    moved = motion_within(measurement, Alignment((1.5, 1.0)), side=1)
     np.testing.assert_allclose(moved, np.full((3, 5, 2), (2.5, 0)), atol=1e-6)
-    moved = displacement_within(measurement, Alignment((1.5, 1.0)), side=-1)
+    moved = motion_within(measurement, Alignment((1.5, 1.0)), side=-1)
     np.testing.assert_allclose(moved, np.full((3, 5, 2), (5.5, 2)), atol=1e-6)

@@ -6,8 +6,7 @@ import torch
 
 from models.flow.dis import to_luma
 from models.measurement.scan import Scan
-from models.rig.report import check_capture, find_posture
-from tests.helpers.frames import as_pair
+from models.rig.report import check_capture, find_orientation
 from tests.helpers.moving_texture import Pan
 from utils.errors import InputError
 
@@ -15,8 +14,8 @@ SIZE = (128, 192)
 
 
 def test_figures_of_a_pan() -> None:
-    report = check_capture(as_pair(Pan((9, -12), SIZE, parallax=(5, -2))))
-    assert report.size == SIZE and report.posture == "upright" and report.order is None
+    report = check_capture(Pan((9, -12), SIZE, parallax=(5, -2)).pair())
+    assert report.size == SIZE and report.orientation == "upright" and report.order is None
     assert report.matched > 0.8
     np.testing.assert_allclose(report.speed, (15, 15), atol=1.5)
     np.testing.assert_allclose(report.alignment.shift, (5, -2), atol=0.1)
@@ -33,29 +32,29 @@ def test_blur_is_that_of_each_view() -> None:
 
 def test_speed_counts_frame_intervals() -> None:
     scan = 0.25 + torch.arange(128) / 127 / 2
-    pair = as_pair(Pan((30, 0), SIZE, scan=Scan(0.25, 0.5 / 127)))
+    pair = Pan((30, 0), SIZE, scan=Scan(0.25, 0.5 / 127)).pair()
     np.testing.assert_allclose(check_capture(pair, scan).speed, (30, 30), atol=2)
     np.testing.assert_allclose(check_capture(pair).speed, (15, 15), atol=1)
 
 
-def test_a_pair_at_rest_is_displaced_by_next_to_nothing() -> None:
-    still = as_pair(Pan((0, 0), SIZE, parallax=(5, -2)))
+def test_a_scene_at_rest_has_almost_no_displacement() -> None:
+    still = Pan((0, 0), SIZE, parallax=(5, -2)).pair()
     noise = 0.02 * torch.randn(still.shape, generator=torch.Generator().manual_seed(0))
     for pair in (still, (still + noise).clamp(0, 1)):
         assert check_capture(pair).displacement < 0.4
-    assert check_capture(as_pair(Pan((2, 0), SIZE))).displacement > 1.2
+    assert check_capture(Pan((2, 0), SIZE).pair()).displacement > 1.2
 
 
 def test_an_object_in_a_scene_at_rest_moves() -> None:
-    pair = as_pair(Pan((0, 0), SIZE))
-    moving = as_pair(Pan((20, 0), SIZE))
+    pair = Pan((0, 0), SIZE).pair()
+    moving = Pan((20, 0), SIZE).pair()
     pair[..., 10:50, 60:100] = moving[..., 10:50, 60:100]
     report = check_capture(pair)
     assert report.displacement > 3 and report.speed[0] < 0.5
 
 
 @pytest.mark.parametrize(
-    ("sides", "posture"),
+    ("sides", "orientation"),
     [
         ((), "upright"),
         ((-2,), "upside down"),
@@ -63,22 +62,22 @@ def test_an_object_in_a_scene_at_rest_moves() -> None:
         ((-2, -1), "turned by 180 degrees"),
     ],
 )
-def test_posture(sides: tuple[int, ...], posture: str) -> None:
-    pair = as_pair(Pan((8, 5), SIZE))
+def test_orientation(sides: tuple[int, ...], orientation: str) -> None:
+    pair = Pan((8, 5), SIZE).pair()
     if sides:
         pair[1] = pair[1].flip(sides)
-    assert check_capture(pair).posture == posture
+    assert check_capture(pair).orientation == orientation
 
 
-def test_posture_in_doubt_is_upright() -> None:
+def test_orientation_in_doubt_is_upright() -> None:
     grey = to_luma(np.random.default_rng(0).random((64, 80, 3)).astype(np.float32))
     other = to_luma(np.random.default_rng(1).random((64, 80, 3)).astype(np.float32))
-    assert find_posture(grey, other) == "upright"
-    assert find_posture(grey[:20], grey[19::-1]) == "upright"
+    assert find_orientation(grey, other) == "upright"
+    assert find_orientation(grey[:20], grey[19::-1]) == "upright"
 
 
 def test_the_next_capture_gives_the_order() -> None:
-    pair = as_pair(Pan((9, 0), SIZE))
+    pair = Pan((9, 0), SIZE).pair()
     order = check_capture(pair, next_pair=pair.roll(9, dims=-1)).order
     assert order is not None and order.verdict == "as stated"
     order = check_capture(pair.flip(0), next_pair=pair.flip(0).roll(9, dims=-1)).order
@@ -93,7 +92,7 @@ def test_any_size_gives_finite_figures(size: tuple[int, int]) -> None:
     assert np.isfinite(report.order[:4] if report.order else ()).all()
 
 
-def test_what_cannot_be_checked() -> None:
+def test_impossible_arguments_are_refused() -> None:
     with pytest.raises(InputError, match="images of 1 row x 9 columns have no rolling shutter"):
         check_capture(torch.zeros(2, 3, 1, 9))
     with pytest.raises(ValueError, match=r"scan_time must be \(4,\), got \(5,\)"):

@@ -19,11 +19,11 @@ def test_blur_is_measured_in_pixels(deviation: float) -> None:
     assert edge_blur(np.asarray(blurred)) == pytest.approx(deviation, rel=0.1)
 
 
-def test_hard_edges_are_blurred_by_their_pixels_only() -> None:
+def test_hard_edges_have_the_blur_of_a_pixel() -> None:
     blur = edge_blur(discs())
     assert blur is not None and blur < 0.4
 
 
-def test_no_edges_no_blur() -> None:
+def test_images_without_edges_have_no_blur() -> None:
     assert edge_blur(np.full((20, 30), 128, np.uint8)) is None
     assert edge_blur(np.zeros((2, 1), np.uint8)) is None

@@ -12,7 +12,7 @@ ORDER = ReadoutOrder(0.98, 9.5, 10.0, 0.9, ((20.0, 0.0), (18.0, 0.0)))
 GOOD = CaptureReport(
     size=(540, 960),
     matched=0.95,
-    posture="upright",
+    orientation="upright",
     blur=(0.8, 0.9),
     colours=ColourDifference(),
     alignment=Alignment((0.25, -0.31), spread=0.1, strips=40),
@@ -97,7 +97,7 @@ def test_misaligned_cameras() -> None:
     assert warning == (
         "the cameras are misaligned: at rows exposed at the same instant b2t shows all 6.3 px "
         f"further left, 2.1 px further down than t2b, at the corners up to "
-        f"{alignment.farthest((540, 960)):.1f} px off; pass --align"
+        f"{alignment.max_displacement((540, 960)):.1f} px off; pass --align"
     )
     assert "turned by +0.30 degrees, +0.10 % larger" in format_report(
         GOOD._replace(alignment=alignment), "0"
@@ -150,7 +150,7 @@ def test_sharpness() -> None:
 
 
 def test_an_image_turned_over() -> None:
-    assert only_warning(posture="upside down", matched=0.03) == (
+    assert only_warning(orientation="upside down", matched=0.03) == (
         "b2t stands upside down against t2b: pass it turned back (an image turned over from top "
         "to bottom is read the other way)"
     )

@@ -1,13 +1,13 @@
 """What the command line names: a folder of captures, one capture, or a clip."""
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import get_args
 
 from data.camera_timing import CameraTiming, Direction
 from data.capture import CapturePair
-from data.real_pairs import RealPairs, read_pair
+from data.real_pairs import read_pair
 from data.video.sources import is_image, open_source
 from data.video.streams import CaptureStream, Layout, pair_views, read_split, split_views
 from utils.errors import InputError
@@ -40,6 +40,11 @@ class ChosenInput:
     def is_clip(self) -> bool:
         """Whether it is a recording, not a single capture."""
         return not is_image(self.first)
+
+    @property
+    def files(self) -> set[Path]:
+        """The paths given, resolved."""
+        return {Path(name).resolve() for name in (self.first, self.second) if name is not None}
 
 
 def add_input_arguments(inputs: argparse._ArgumentGroup, *, images: bool = True) -> None:
@@ -113,17 +118,15 @@ def parse_directions(text: str) -> tuple[Direction, Direction]:
     raise InputError(f"--directions {text}: expected t2b,b2t or b2t,t2b or l2r,r2l or r2l,l2r")
 
 
-def find_captures(chosen: ChosenInput | None, root: str) -> Sequence[CapturePair] | RealPairs:
-    """The one capture named on the command line, else all below `root`.
+def read_capture(chosen: ChosenInput) -> CapturePair:
+    """The single capture named on the command line.
 
     Raises:
-        InputError: the captures cannot be read.
+        InputError: it cannot be read.
     """
-    if chosen is None:
-        return RealPairs(root)
     if chosen.layout is not None:
-        return [read_split(chosen.first, chosen.layout)]
-    return [read_pair(chosen.first, str(chosen.second))]
+        return read_split(chosen.first, chosen.layout)
+    return read_pair(chosen.first, str(chosen.second))
 
 
 def open_clip(chosen: ChosenInput, timing: CameraTiming) -> CaptureStream:

@@ -20,7 +20,7 @@ from models.classical.correction import correct_classically
 from tests.helpers.capture_folders import write_pixels
 from tests.helpers.script_runs import ROOT, Scripts, names
 from utils.errors import InputError
-from utils.real.preparation import Preparation
+from utils.real.capture_check import Preparation
 from utils.system.distributed import Processes
 
 T = TypeVar("T")

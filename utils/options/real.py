@@ -1,9 +1,8 @@
-"""Options of `main_test_real.py`, and the arguments that stand for them."""
+"""Options of `main_test_real.py`, and the command-line arguments that override them."""
 
 import argparse
 import json
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,7 +24,10 @@ from utils.options.files import OptionGroup, load_options
 Instant = Annotated[float, Field(ge=0, le=1)]
 FrameRate = Annotated[float, Field(ge=0.01, le=1e5)]
 
-_SWITCHES = ("gif", "save_frames", "check", "align", "match_colour", "flow_pictures")
+DEFAULT_FPS = 9.0
+"""Frames per second of a video whose speed is not known."""
+
+_SWITCHES = ("gif", "save_frames", "align", "match_colour", "flow_pictures", "restart")
 
 
 class CaptureFolderOptions(OptionGroup):
@@ -41,12 +43,12 @@ class CaptureDatasets(OptionGroup):
 
 
 class TimingOptions(OptionGroup):
-    """Timing of the two sensors, as of `data.camera_timing.CameraTiming`.
+    """Timing of the two sensors: the fields of `data.camera_timing.CameraTiming`.
 
     `readout_ratio`: readout time / frame interval.
-    `start_offset`: readouts by which the second sensor starts later.
-    `exposure`: readouts during which a row of each sensor collects light.
-    `directions`: how each sensor is read: t2b, b2t, l2r or r2l.
+    `start_offset`: delay of the second sensor in readouts.
+    `exposure`: exposure time of a row of each sensor in readouts.
+    `directions`: readout direction of each sensor: t2b, b2t, l2r or r2l.
     """
 
     readout_ratio: float = 1.0
@@ -55,7 +57,7 @@ class TimingOptions(OptionGroup):
     directions: tuple[Direction, Direction] = ("t2b", "b2t")
 
     def camera_timing(self) -> CameraTiming:
-        """The timing, checked.
+        """The checked timing.
 
         Raises:
             InputError: a value is out of range.
@@ -66,19 +68,22 @@ class TimingOptions(OptionGroup):
 class RealOptions(MethodOptions):
     """Options of `main_test_real.py`; `options/test_real.json` shows them filled in.
 
-    `datasets`, `timing`: the captures, unless the command line names others, and their sensors.
-    `frames`: how many frames of each pair, evenly spaced from t = 0 to t = 1.
-    `times`: their instants instead, in [0, 1].
-    `fps`: frames per second of video and GIF; null shows clips at the speed of their source, if
-        that is known, and all else at 9.
-    `gif`: whether to write a GIF of a single capture, too.
-    `save_frames`: whether to keep a clip's frames as PNG, too; those of single captures always are.
-    `frame_bits`: of each colour of frames written as PNG; videos and the page have 8.
-    `check`: whether to check each capture first and print what is found.
-    `align`, `match_colour`: whether to undo a misalignment of the cameras, and a difference in
-        colour, that the check measures.
-    `viewer`: whether to write a page to look at the results with, `index.html`.
-    `flow_pictures`: whether to write the flow fields of single captures as a sheet of pictures.
+    `datasets`: the captures, unless the command line names a capture or a clip.
+    `timing`: of the two sensors.
+    `frames`: number of frames per pair, evenly spaced from t = 0 to t = 1.
+    `times`: instants in [0, 1] to use instead of `frames`.
+    `fps`: frames per second of video and GIF; null keeps the speed of a clip if that is known, and
+        is 9 otherwise.
+    `output`: folder for the results; null: `path.root`/`task`.
+    `gif`: write a GIF of a single capture.
+    `save_frames`: keep a clip's frames as PNG; those of single captures always are.
+    `frame_bits`: bits per colour of frames written as PNG; videos and the page have 8.
+    `check`: check each capture first and print the findings; "only": correct nothing.
+    `align`, `match_colour`: undo the misalignment of the cameras, and the difference in colour,
+        that the check measures.
+    `viewer`: write `index.html`, a page that shows the results.
+    `flow_pictures`: write the flow fields of single captures as a sheet of pictures.
+    `restart`: begin a clip again instead of continuing an interrupted run.
     """
 
     datasets: CaptureDatasets
@@ -86,14 +91,45 @@ class RealOptions(MethodOptions):
     frames: FrameCount = 9
     times: Annotated[tuple[Instant, ...], Field(min_length=1)] | None = None
     fps: FrameRate | None = None
+    output: str | None = None
     gif: bool = False
     save_frames: bool = False
     frame_bits: Literal[8, 16] = 8
-    check: bool = True
+    check: bool | Literal["only"] = True
     align: bool = False
     match_colour: bool = False
     viewer: bool = True
     flow_pictures: bool = False
+    restart: bool = False
+
+    @property
+    def instants(self) -> tuple[float, ...]:
+        """Instants of the frames of each pair, in [0, 1]."""
+        return self.times or frame_instants(self.frames)
+
+    @property
+    def folder(self) -> Path:
+        """Where results go."""
+        return Path(self.output or Path(self.path.root) / self.task)
+
+
+def load_real_options(arguments: argparse.Namespace, default_file: Path) -> RealOptions:
+    """The options of the option file, with the command-line arguments folded in.
+
+    Args:
+        arguments: with those of `add_capture_arguments`.
+        default_file: the bundled option file.
+
+    Raises:
+        InputError: an argument cannot be read, or an option is wrong.
+    """
+    changes = option_overrides(arguments)
+    if Path(arguments.opt) == default_file:
+        changes = [*bundled_files(default_file), *changes]
+    options = load_options(arguments.opt, changes, RealOptions)
+    if arguments.output is None:
+        return options
+    return options.model_copy(update={"output": arguments.output})  # may hold non-UTF-8 bytes
 
 
 def add_capture_arguments(parser: argparse.ArgumentParser) -> None:
@@ -107,10 +143,10 @@ def add_capture_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def option_overrides(arguments: argparse.Namespace) -> list[str]:
-    """What the command line sets in place of the option file.
+    """Overrides "key=value" of the option file that the command line asks for.
 
     Raises:
-        InputError: an argument cannot be read.
+        InputError: an argument cannot be read, or both `--frames` and `--times` are given.
     """
     changes = overrides(arguments)
     for key in ("timing.readout_ratio", "timing.start_offset", "fps"):
@@ -122,12 +158,21 @@ def option_overrides(arguments: argparse.Namespace) -> list[str]:
     if arguments.directions is not None:
         directions = parse_directions(arguments.directions)
         changes.append(f"timing.directions={json.dumps(directions)}")
-    changes += [f"{name}=true" for name in _SWITCHES if getattr(arguments, name)]
-    return changes
+    if arguments.frames is not None and arguments.times is not None:
+        raise InputError("--frames and --times both say which frames to make; give only one")
+    if arguments.frames is not None:
+        changes += [f"frames={_parse_count(arguments.frames)}", "times=null"]
+    if arguments.times is not None:
+        changes.append(f"times={_parse_times(arguments.times)}")
+    if arguments.output == "":
+        raise InputError("--output: expected a folder, got an empty name")
+    if arguments.check:
+        changes.append("check=only")
+    return changes + [f"{name}=true" for name in _SWITCHES if getattr(arguments, name)]
 
 
 def bundled_files(option_file: Path) -> list[str]:
-    """Overrides that find what our own option file names wherever the program is called from."""
+    """Overrides that make the paths in our own option file independent of the current folder."""
     root = option_file.parents[1]
     if Path.cwd() == root:
         return []
@@ -139,66 +184,52 @@ def bundled_files(option_file: Path) -> list[str]:
     return [f"{key}={json.dumps(str(root / name))}" for key, name in files.items() if name]
 
 
-def chosen_instants(options: RealOptions, arguments: argparse.Namespace) -> tuple[float, ...]:
-    """Instants of the frames to make: the command line's, else the options'.
-
-    Raises:
-        InputError: `--frames` or `--times` cannot be read, is out of range, or both are given.
-    """
-    if arguments.frames is not None and arguments.times is not None:
-        raise InputError("--frames and --times both say which frames to make; give only one")
-    if arguments.frames is not None:
-        return frame_instants(_parse_count(arguments.frames))
-    if arguments.times is not None:
-        return _parse_times(arguments.times)
-    return options.times or frame_instants(options.frames)
-
-
 def _add_timing_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--readout-ratio", metavar="R", help="readout time / frame interval (1)")
     group.add_argument(
-        "--start-offset", metavar="R", help="readouts by which the second sensor starts later (0)"
+        "--start-offset", metavar="R", help="delay of the second sensor in readouts (0)"
     )
     group.add_argument(
         "--exposure",
         metavar="E1,E2",
-        help="readouts during which a row of each sensor collects light (0,0); frames are at "
-        "mid-exposure",
+        help="exposure time of a row of each sensor in readouts (0,0); frames are at mid-exposure",
     )
     add_directions_argument(group)
 
 
 def _add_check_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--check", action="store_true", help="only check the captures and print what is found"
+        "--check", action="store_true", help="only check the captures and print the findings"
     )
     group.add_argument(
-        "--align", action="store_true", help="undo the misalignment of the cameras that is measured"
+        "--align", action="store_true", help="undo the measured misalignment of the cameras"
     )
     group.add_argument(
-        "--match-colour", action="store_true", help="even out the views' difference in colour"
+        "--match-colour", action="store_true", help="undo the measured difference in colour"
     )
 
 
 def _add_result_arguments(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--frames", metavar="N", help="frames of each pair, at least 2")
+    group.add_argument("--frames", metavar="N", help="frames per pair, at least 2")
     group.add_argument("--times", metavar="0,0.25,...", help="instants of the frames in [0, 1]")
     group.add_argument(
         "--fps",
         metavar="F",
-        help="of the video; by default clips keep their speed, source rate * (N - 1): half of that "
-        "plays at half the speed, without sound",
+        help="frames per second of the video; by default a clip keeps its speed: source rate * "
+        "(N - 1); half of that is slow motion without sound",
     )
     group.add_argument("--output", metavar="DIR", help="folder for the results")
-    group.add_argument("--gif", action="store_true", help="write a GIF of a single capture, too")
+    group.add_argument("--gif", action="store_true", help="also write a GIF of a single capture")
     group.add_argument(
-        "--save-frames", action="store_true", help="keep a clip's frames as PNG, too"
+        "--save-frames", action="store_true", help="also keep a clip's frames as PNG"
     )
     group.add_argument(
         "--flow-pictures", action="store_true", help="write the flow of single captures as pictures"
     )
     group.add_argument(
-        "--restart", action="store_true", help="begin a clip again, not where it was interrupted"
+        "--restart",
+        action="store_true",
+        help="begin a clip again instead of continuing an interrupted run",
     )
 
 
@@ -219,11 +250,11 @@ def _parse_count(text: str) -> int:
     return int(text)
 
 
-def _parse_times(text: str) -> tuple[float, ...]:
+def _parse_times(text: str) -> list[float]:
     try:
-        times: Sequence[float] = [float(part) for part in text.split(",")]
+        times = [float(part) for part in text.split(",")]
     except ValueError:
-        times = ()
+        times = []
     if not times or not all(0 <= instant <= 1 for instant in times):
         raise InputError(f"--times {text}: expected instants in [0, 1] such as 0,0.25,1")
-    return tuple(times)
+    return times

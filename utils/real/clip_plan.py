@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 from data.files.videos import Soundtrack
 from data.video.streams import CaptureStream
 from utils.errors import InputError
-from utils.real.capture_results import DEFAULT_FPS
+from utils.options.real import DEFAULT_FPS, RealOptions
+from utils.real.capture_check import Preparation
 from utils.real.clip_parts import describe_sources
-from utils.real.preparation import Preparation
 
 PAIRS_PER_PART = 8
 _SAME_SPEED = 1e-3  # relative difference of speeds at which sound goes with pictures
@@ -21,21 +21,13 @@ class ClipPlan:
 
     Attributes:
         stream: its pairs.
-        times: instants of each pair's frames in [0, 1], in order of time, at least one.
-        fps: frames per second of the video; the speed of the stream by default, if that is known.
-        save_frames: whether to keep the frames as PNG, too.
-        frame_bits: of each colour of these.
+        options: their `instants` in order of time.
         preparation: what is done to each pair first.
-        viewer: whether to write a page that shows some of the frames.
     """
 
     stream: CaptureStream
-    times: tuple[float, ...]
-    fps: float | None = None
-    save_frames: bool = False
-    frame_bits: Literal[8, 16] = 8
+    options: RealOptions
     preparation: Preparation = Preparation()
-    viewer: bool = False
 
     def __post_init__(self) -> None:
         """Check the order of the instants.
@@ -46,6 +38,11 @@ class ClipPlan:
         if sorted(set(self.times)) != list(self.times):
             given = ",".join(f"{instant:g}" for instant in self.times)
             raise InputError(f"times {given}: expected instants in order of time for a clip")
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """Instants of each pair's frames."""
+        return self.options.instants
 
     @property
     def shares_instants(self) -> bool:
@@ -61,7 +58,7 @@ class ClipPlan:
     def video_fps(self) -> float:
         """Frames per second of the video."""
         speed = self.stream.fps and self.stream.fps * self.frames_per_pair
-        return self.fps or speed or DEFAULT_FPS
+        return self.options.fps or speed or DEFAULT_FPS
 
     @property
     def frame_count(self) -> int:
@@ -113,8 +110,8 @@ def describe_clip(plan: ClipPlan) -> dict[str, Any]:
         "timing": asdict(plan.stream.timing),
         "times": plan.times,
         "fps": plan.video_fps,
-        "save_frames": plan.save_frames,
-        "frame_bits": plan.frame_bits,
+        "save_frames": plan.options.save_frames,
+        "frame_bits": plan.options.frame_bits,
         "preparation": plan.preparation.describe(),
         "pairs_per_part": PAIRS_PER_PART,
     }

@@ -66,7 +66,7 @@ def _make_parts(
     missing = processes.from_main(unfinished.missing)[processes.rank :: processes.world_size]
     if not missing:
         return
-    if plan.save_frames:
+    if plan.options.save_frames:
         prepare_output_folder(unfinished.folder / FRAMES)
     begins = [part * PAIRS_PER_PART for part in missing]
     pairs_left = sum(min(PAIRS_PER_PART, plan.stream.count - begin) for begin in begins)
@@ -92,17 +92,21 @@ def _put_together(plan: ClipPlan, unfinished: UnfinishedClip) -> None:
     folder = unfinished.folder.parent
     made, video = unfinished.folder / FRAMES, unfinished.folder / VIDEO
     join_video_parts(unfinished.parts, video, plan.video_fps, plan.soundtrack)
-    if plan.viewer:
+    if plan.options.viewer:
         write_clip_viewer(plan, video, unfinished.folder)
     try:
         os.replace(video, folder / VIDEO)
-        if plan.viewer:
+        if plan.options.viewer:
             os.replace(unfinished.folder / VIEWER, folder / VIEWER)
         if made.exists():
             replace_clip_frames(folder / FRAMES, made)
     except OSError as error:
         raise InputError(f"{folder}: cannot replace earlier results: {error.strerror}") from error
-    kept = [VIDEO, *([VIEWER] if plan.viewer else []), *([FRAMES] if plan.save_frames else [])]
+    kept = [
+        VIDEO,
+        *([VIEWER] if plan.options.viewer else []),
+        *([FRAMES] if plan.options.save_frames else []),
+    ]
     remove_earlier(folder, RESULTS, kept=kept)
     shutil.rmtree(unfinished.folder, ignore_errors=True)
 
@@ -118,8 +122,8 @@ def _make_frames(
         frames = plan.stream.timing.restore(made)
         for place, (instant, frame) in enumerate(zip(times, frames, strict=True)):
             image = to_uint8(frame)
-            if plan.save_frames:
-                kept = to_levels(frame, plan.frame_bits)
+            if plan.options.save_frames:
+                kept = to_levels(frame, plan.options.frame_bits)
                 write_image(folder / FRAMES / clip_frame_name(number, place, instant), kept)
             yield image
 

@@ -23,7 +23,7 @@ from models.classical.field import (
     enlarge_strip,
     sample_frame,
 )
-from models.flow.dis import single_threaded_opencv
+from models.flow.dis import FlowSearch, search_both_ways, single_threaded_opencv
 from models.measurement.flow_measurement import to_pixels
 from models.measurement.sampling import sample_image
 from models.measurement.scan import Scan
@@ -39,7 +39,11 @@ _STRIP = 2**18  # pixels of a frame that are being made
 
 
 def correct_classically(
-    pair: Tensor, times: Sequence[float], *, scan_time: Tensor | None = None
+    pair: Tensor,
+    times: Sequence[float],
+    *,
+    scan_time: Tensor | None = None,
+    search: FlowSearch = search_both_ways,
 ) -> Tensor:
     """Global-shutter frames of one capture.
 
@@ -52,6 +56,7 @@ def correct_classically(
         times: instants in [0, 1], in any order.
         scan_time: (H,) exposure time of each t2b row, evenly spaced; a readout of exactly these H
             rows by default.
+        search: finds the flows between the views.
 
     Returns:
         (T, 3, H, W) float32 in [0, 1] on the pair's device.
@@ -60,12 +65,16 @@ def correct_classically(
         InputError: the images have a single row.
         ValueError: no instants, an instant outside [0, 1], or another shape than stated.
     """
-    frames, _ = correct_with_field(pair, times, scan_time=scan_time)
+    frames, _ = correct_with_field(pair, times, scan_time=scan_time, search=search)
     return frames
 
 
 def correct_with_field(
-    pair: Tensor, times: Sequence[float], *, scan_time: Tensor | None = None
+    pair: Tensor,
+    times: Sequence[float],
+    *,
+    scan_time: Tensor | None = None,
+    search: FlowSearch = search_both_ways,
 ) -> tuple[Tensor, MotionField]:
     """`correct_classically`, and the motion that it samples the inputs along.
 
@@ -81,7 +90,7 @@ def correct_with_field(
     t2b, b2t = continued[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
     at_once = min(os.cpu_count() or 1, max(_PIXELS_AT_ONCE // t2b[..., 0].size, 1))
     with single_threaded_opencv(), ThreadPoolExecutor(at_once) as pool:
-        field = estimate_motion(t2b, b2t, Scan.of(scan_time, height))
+        field = estimate_motion(t2b, b2t, Scan.of(scan_time, height), search=search)
         frames = np.empty((len(times), *t2b.shape), np.float32)
         list(pool.map(lambda frame, t: _render(field, continued, t, frame), frames, times))
     return torch.from_numpy(frames).permute(0, 3, 1, 2).to(pair.device), field

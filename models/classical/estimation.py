@@ -28,7 +28,7 @@ from models.classical.field import (
 )
 from models.classical.lost_objects import find_lost_objects, match_features
 from models.classical.smoothing import affinity, diffuse, edge_weight
-from models.flow.dis import to_luma
+from models.flow.dis import FlowSearch, search_both_ways, to_luma
 from models.measurement.flow_measurement import (
     Measurement,
     compare_along_flow,
@@ -47,18 +47,21 @@ _ROUNDS = 2
 _BLOCK, _MOST_BLOCKS = 8, 8200  # px a side, over which flow is averaged for the camera's motion
 
 
-def estimate_motion(t2b: Array, b2t: Array, scan: Scan) -> MotionField:
+def estimate_motion(
+    t2b: Array, b2t: Array, scan: Scan, *, search: FlowSearch = search_both_ways
+) -> MotionField:
     """Estimate the motion in a capture.
 
     Args:
         t2b: (H, W, 3) RGB float32 in [0, 1], at least 2 rows.
         b2t: (H, W, 3).
         scan: of t2b.
+        search: finds the flows between the views.
     """
     views = to_luma(t2b), to_luma(b2t)
     readout = scan.readout(len(t2b))
     scan = scan.in_readouts(readout)
-    found = measure_motion(views, scan, refined=True)
+    found = measure_motion(views, scan, refined=True, search=search)
     with ThreadPoolExecutor(2) as pool:
         brighter = list(pool.map(compare_along_flow, views, views[::-1], found))
         # Beside the rest: it does not need the camera's motion.

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -13,6 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from models.parts.checks import check_frames
+
+Luma = npt.NDArray[np.uint8]
+Flows = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+FlowSearch = Callable[[Luma, Luma], Flows]
 
 _LEAST_SIDE = 16
 """Below this an 8-pixel patch no longer fits the half-size image on which the search ends: OpenCV
@@ -58,6 +62,32 @@ def search_flow(
     # OpenCV's stubs forget that the third argument, a flow to start from, is optional.
     flow: npt.NDArray[np.float32] = searcher.calc(start, end, None)  # type: ignore[call-overload]
     return flow[:height, :width]
+
+
+def search_both_ways(first: Luma, second: Luma) -> Flows:
+    """Flows (H, W, 2) from `first` to `second` and back, searched in parallel."""
+    with ThreadPoolExecutor(2) as pool:
+        there, back = pool.map(search_flow, (first, second), (second, first))
+    return there, back
+
+
+class SharedFlowSearch:
+    """Two searches of the same images: `find` keeps its flows for the `reuse` that follows."""
+
+    _found: tuple[Luma, Luma, Flows] | None = None
+
+    def find(self, first: Luma, second: Luma) -> Flows:
+        """`search_both_ways`; the flows are kept."""
+        flows = search_both_ways(first, second)
+        self._found = first, second, flows
+        return flows
+
+    def reuse(self, first: Luma, second: Luma) -> Flows:
+        """The flows kept, or new ones if the images differ; none are kept after that."""
+        found, self._found = self._found, None
+        if found and np.array_equal(found[0], first) and np.array_equal(found[1], second):
+            return found[2]
+        return search_both_ways(first, second)
 
 
 def to_luma(image: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.classical.correction import correct_with_field
 from models.classical.field import MotionField, cell_centres, enlarge_cells, sample_frame
-from models.flow.dis import single_threaded_opencv
+from models.flow.dis import FlowSearch, search_both_ways, single_threaded_opencv
 from models.inference.correction import IN_FLOAT32
 from models.inference.passes import InferenceSettings, Pass, expect_numbers, run_passes
 from models.networks import Corrector
@@ -75,7 +75,11 @@ def correct_with_flows(
 
 
 def correct_classically_with_flows(
-    pair: Tensor, times: Sequence[float], *, scan_time: Tensor | None = None
+    pair: Tensor,
+    times: Sequence[float],
+    *,
+    scan_time: Tensor | None = None,
+    search: FlowSearch = search_both_ways,
 ) -> CorrectionWithFlows:
     """The classical correction, and the motion it samples the inputs along.
 
@@ -83,7 +87,7 @@ def correct_classically_with_flows(
         InputError: the images have a single row.
         ValueError: no instants, an instant outside [0, 1], or another shape than stated.
     """
-    frames, field = correct_with_field(pair, times, scan_time=scan_time)
+    frames, field = correct_with_field(pair, times, scan_time=scan_time, search=search)
     with single_threaded_opencv(), ThreadPoolExecutor(os.cpu_count()) as pool:
         flows = list(pool.map(lambda t: _classical_flow(field, t, pair.shape[-2:]), times))
     return CorrectionWithFlows(frames, torch.from_numpy(np.stack(flows)).to(pair.device))

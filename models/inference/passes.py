@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from data import time_maps
+from models.flow.dis import FlowSearch, search_both_ways
 from models.generator import SIZE_MULTIPLE, Generator
 from models.inference.tiling import (
     FALLBACK_TILE,
@@ -41,10 +42,12 @@ class InferenceSettings:
         precision: of its convolutions; "auto" takes bfloat16 where the hardware has it.
         tile: pixels along each side of the tiles it works in; "auto" takes tiles only where memory
             would not do, None never.
+        search: finds the flows between the views, for networks that take classical motion.
     """
 
     precision: Precision = "float32"
     tile: TileSize = "auto"
+    search: FlowSearch = search_both_ways
 
 
 class Pass(NamedTuple):
@@ -73,6 +76,7 @@ class _Job(NamedTuple):
         scan: (H,) exposure times of the t2b rows, on the CPU: a GPU would have to be waited for.
         tile: pixels that a tile keeps along each side; None: the whole image at once.
         together: pixels of all passes that are made as one batch.
+        search: finds the flows between the views.
     """
 
     pair: Tensor
@@ -80,6 +84,7 @@ class _Job(NamedTuple):
     scan: Tensor
     tile: int | None
     together: int
+    search: FlowSearch
 
 
 def run_passes(
@@ -122,7 +127,9 @@ def run_passes(
     if plan.note:
         sys.stderr.write(f"{plan.note}\n")
     together = PIXELS_TOGETHER[weight.device.type == "cpu"]
-    job = _Job(pair.to(weight), tuple(map(float, times)), scan, plan.tile, together)
+    job = _Job(
+        pair.to(weight), tuple(map(float, times)), scan, plan.tile, together, settings.search
+    )
     with torch.inference_mode(), autocast(settings.precision, weight.device):
         try:
             _take_all(network, job, take)
@@ -195,7 +202,7 @@ def _refine(refiner: Refiner, job: _Job) -> Iterator[Pass]:
     size = _size(job.pair)
     maps = time_maps.offset_maps(job.scan[None], job.scan.new_tensor([job.times]))
     with torch.autocast(job.pair.device.type, enabled=False):
-        cues = find_motion(job.pair[None], maps)
+        cues = find_motion(job.pair[None], maps, search=job.search)
     if job.tile is not None:
         release_memory()  # of large images, nearly a gigabyte
     at_once = frames_at_once(size, job.together) if job.tile is None else 1

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from models.flow.dis import search_flow, single_threaded_opencv, to_luma
+from models.flow.dis import FlowSearch, search_both_ways, single_threaded_opencv, to_luma
 from models.measurement.flow_refinement import refine_flow
 from models.measurement.sampling import SmoothedView, sample_image
 from models.measurement.scan import Scan
@@ -44,7 +44,11 @@ class Measurement(NamedTuple):
 
 
 def measure_motion(
-    views: tuple[Luma, Luma], scan: Scan, *, refined: bool = False
+    views: tuple[Luma, Luma],
+    scan: Scan,
+    *,
+    refined: bool = False,
+    search: FlowSearch = search_both_ways,
 ) -> tuple[Measurement, Measurement]:
     """Measurements of t2b and of b2t, parallax included.
 
@@ -54,13 +58,14 @@ def measure_motion(
         refined: on the views' levels (`models.measurement.flow_refinement`). What differs in colour
             is taken for displacement as far as it can be: compared along such flow, views differ
             less.
+        search: finds the flows.
     """
-    with ThreadPoolExecutor(2) as pool:
-        there, back = pool.map(search_flow, views, views[::-1])
-        if refined:
-            smoothed = [SmoothedView.of(view) for view in views]
+    there, back = search(*views)
+    if refined:
+        smoothed = [SmoothedView.of(view) for view in views]
+        with ThreadPoolExecutor(2) as pool:
             there, back = pool.map(refine_flow, (there, back), smoothed, smoothed[::-1])
-            del smoothed  # before the rest takes memory of its own
+        del smoothed  # before the rest takes memory of its own
     return _measure(there, back, scan), _measure(back, there, scan.reversed)
 
 
@@ -91,16 +96,19 @@ def measure_noise(brighter: Array, measurement: Measurement) -> float:
     return robust_deviation(difference - np.median(difference)) / math.sqrt(_NOISES) / 255
 
 
-def measure_pair(pair: Tensor, scan_time: Tensor | None = None) -> tuple[Measurement, Measurement]:
+def measure_pair(
+    pair: Tensor, scan_time: Tensor | None = None, *, search: FlowSearch = search_both_ways
+) -> tuple[Measurement, Measurement]:
     """Measurements of t2b and of b2t, parallax included.
 
     Args:
         pair: (2, 3, H, W) RGB in [0, 1]: t2b, b2t.
         scan_time: (H,) exposure time of each t2b row; a readout of exactly these rows by default.
+        search: finds the flows.
     """
     t2b, b2t = map(to_luma, to_pixels(pair))
     with single_threaded_opencv():
-        return measure_motion((t2b, b2t), Scan.of(scan_time, pair.shape[-2]))
+        return measure_motion((t2b, b2t), Scan.of(scan_time, pair.shape[-2]), search=search)
 
 
 def to_pixels(images: Tensor) -> Array:

@@ -2,6 +2,7 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 from models.classical.correction import view_weight
 from models.classical.estimation import estimate_motion
 from models.classical.field import cell_centres, sample_frame
-from models.flow.dis import single_threaded_opencv
+from models.flow.dis import FlowSearch, search_both_ways, single_threaded_opencv
 from models.measurement.scan import Scan
 
 Array = npt.NDArray[np.float32]
@@ -57,12 +58,15 @@ class MotionCues(NamedTuple):
 
 
 @torch.no_grad()
-def find_motion(pair: Tensor, offsets: Tensor) -> MotionCues:
+def find_motion(
+    pair: Tensor, offsets: Tensor, *, search: FlowSearch = search_both_ways
+) -> MotionCues:
     """Classical motion of a batch; no gradient flows through it.
 
     Args:
         pair: (B, 2, 3, H, W) RGB in [0, 1], any H >= 2, any W >= 1.
         offsets: (B, 2 * T, H, W) as `Generator.forward` takes them, or their first column.
+        search: finds the flows between the views.
     """
     images = pair.float().permute(0, 1, 3, 4, 2).cpu().contiguous().numpy()
     count = offsets.shape[1] // 2
@@ -75,15 +79,15 @@ def find_motion(pair: Tensor, offsets: Tensor) -> MotionCues:
         for index in range(len(images))
     ]
     with single_threaded_opencv(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = list(pool.map(_cues_of_capture, jobs))
+        found = list(pool.map(partial(_cues_of_capture, search), jobs))
     parts = [part[0] if len(part) == 1 else torch.cat(part) for part in zip(*found, strict=True)]
     return MotionCues(*(part.to(pair.device) for part in parts))
 
 
-def _cues_of_capture(job: tuple[Array, Scan, list[float]]) -> MotionCues:
+def _cues_of_capture(search: FlowSearch, job: tuple[Array, Scan, list[float]]) -> MotionCues:
     """The cues of one capture's frames at `times`."""
     images, scan, times = job
-    field = estimate_motion(images[0], images[1], scan)
+    field = estimate_motion(images[0], images[1], scan, search=search)
     size = (images.shape[1], images.shape[2])
     shape = field.velocity.shape[:2]
     cues = [np.empty((len(times), channels, *shape), np.float32) for channels in CUE_CHANNELS]

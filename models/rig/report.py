@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from models.flow.dis import single_threaded_opencv, to_luma
+from models.flow.dis import FlowSearch, search_both_ways, single_threaded_opencv, to_luma
 from models.measurement.flow_measurement import Measurement, measure_pair, to_pixels
 from models.measurement.sampling import sample_image
 from models.measurement.scan import Scan
@@ -81,7 +81,11 @@ class CaptureReport(NamedTuple):
 
 
 def check_capture(
-    pair: Tensor, scan_time: Tensor | None = None, *, next_pair: Tensor | None = None
+    pair: Tensor,
+    scan_time: Tensor | None = None,
+    *,
+    next_pair: Tensor | None = None,
+    search: FlowSearch = search_both_ways,
 ) -> CaptureReport:
     """Measure a capture.
 
@@ -91,6 +95,7 @@ def check_capture(
             rows, which takes all of the interval, by default.
         next_pair: (2, 3, H, W) one frame interval later; only it can tell whether the views are
             swapped.
+        search: finds the flows between the views.
 
     Raises:
         InputError: the images have a single row.
@@ -102,7 +107,7 @@ def check_capture(
     if next_pair is not None and next_pair.shape != pair.shape:
         got = f"{tuple(next_pair.shape)} after {tuple(pair.shape)}"
         raise ValueError(f"next_pair must have the shape of pair, got {got}")
-    measurements = measure_pair(pair, scan_time)
+    measurements = measure_pair(pair, scan_time, search=search)
     alignment = fit_alignment([match_strips(measurements, Scan.of(scan_time, size[0]))], size)
     t2b, b2t = (to_luma(image) for image in to_pixels(pair))
     views = t2b.astype(np.float32), b2t.astype(np.float32)

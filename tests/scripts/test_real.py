@@ -17,8 +17,11 @@ from torch import Tensor
 import main_test_real
 from data.files.images import read_image, to_uint8
 from models.classical.correction import correct_classically
+from models.flow import dis
+from models.refiner.network import Refiner
 from tests.helpers.capture_folders import write_pixels
 from tests.helpers.script_runs import ROOT, Scripts, names
+from utils.checkpoint import save_weights
 from utils.errors import InputError
 from utils.real.capture_check import Preparation
 from utils.system.distributed import Processes
@@ -93,6 +96,34 @@ def test_views_are_prepared_before_they_are_corrected(
     monkeypatch.setattr(Preparation, "apply", darken)
     folder = scripts.real("--method", "classical", "--frames", "2", "--align")
     assert read_image(folder / "0" / "frame_000_t0.000.png").max() == 0
+
+
+@pytest.mark.parametrize(("words", "searches"), [((), 2), (("--align",), 4), (("--check",), 2)])
+@pytest.mark.parametrize("network", [False, True])
+def test_flow_is_found_once_unless_views_are_prepared(
+    scripts: Scripts,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    network: bool,
+    words: tuple[str, ...],
+    searches: int,
+) -> None:
+    scripts.pair("0", size=(48, 64))
+    if network:
+        scripts.weights = scripts.folder / "refiner.safetensors"
+        save_weights(scripts.weights, Refiner(width=0.25))
+    method = () if network else ("--method", "classical")
+    arguments = (*method, "--frames", "2", *words)
+    unchecked = scripts.real(*arguments) / "0"
+    expected = {path.name: path.read_bytes() for path in unchecked.glob("*.png")}
+    search, found = dis.search_flow, []
+    monkeypatch.setattr(dis, "search_flow", lambda *views: found.append(0) or search(*views))
+    if "--align" in words:
+        monkeypatch.setattr(Preparation, "apply", lambda _, pair: pair.flip(-1))
+    folder = scripts.real(*arguments, changes=("check=true",)) / "0"
+    assert len(found) == searches
+    if "--align" not in words:
+        assert {path.name: path.read_bytes() for path in folder.glob("*.png")} == expected
 
 
 def test_a_page_and_flow_pictures_to_look_at(

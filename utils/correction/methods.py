@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 
 from models.classical.correction import correct_classically
+from models.flow.dis import FlowSearch, SharedFlowSearch, search_both_ways
 from models.inference.correction import Method, correct
 from models.inference.correction_flows import (
     FlowMethod,
@@ -16,6 +17,7 @@ from models.inference.correction_flows import (
 )
 from models.inference.passes import InferenceSettings
 from models.inference.self_ensemble import average_both_ways, average_both_ways_with_flows
+from models.refiner.network import Refiner
 from utils.checkpoint import load_generator
 from utils.errors import InputError
 from utils.evaluation.evaluate import BASELINE_NAMES
@@ -25,11 +27,19 @@ _CHUNK = 1 << 20  # bytes
 
 
 class NamedMethod(NamedTuple):
-    """A way to make frames, what tables call it, and the same way with its flow fields."""
+    """A way to make frames.
+
+    Attributes:
+        name: what tables call it.
+        correct: makes the frames.
+        with_flows: makes the frames and their flow fields.
+        search: finds the flows of a pair; a correction of that pair then reuses them if it can.
+    """
 
     name: str
     correct: Method
     with_flows: FlowMethod
+    search: FlowSearch = search_both_ways
 
 
 def identify_method(options: MethodOptions) -> dict[str, str]:
@@ -54,28 +64,34 @@ def load_method(options: MethodOptions, device: torch.device | str) -> NamedMeth
     Raises:
         InputError: the weights cannot be loaded.
     """
-    name, correct_frames, with_flows = _load_plain(options, device)
+    method = _load_plain(options, device)
     if not options.self_ensemble:
-        return NamedMethod(name, correct_frames, with_flows)
-    return NamedMethod(
-        f"{name}, self-ensemble",
-        average_both_ways(correct_frames),
-        average_both_ways_with_flows(with_flows),
+        return method
+    return method._replace(
+        name=f"{method.name}, self-ensemble",
+        correct=average_both_ways(method.correct),
+        with_flows=average_both_ways_with_flows(method.with_flows),
     )
 
 
 def _load_plain(options: MethodOptions, device: torch.device | str) -> NamedMethod:
-    weights = options.path.pretrained_netG
+    weights, shared = options.path.pretrained_netG, SharedFlowSearch()
     if options.method == "classical" or weights is None:
-        return NamedMethod("classical", correct_classically, correct_classically_with_flows)
+        return NamedMethod(
+            "classical",
+            partial(correct_classically, search=shared.reuse),
+            partial(correct_classically_with_flows, search=shared.reuse),
+            shared.find,
+        )
     file = Path(weights)
     name = file.name if file.stem in BASELINE_NAMES.values() else file.stem
     generator = load_generator(weights, device)
-    settings = InferenceSettings(options.precision, options.tile)
+    settings = InferenceSettings(options.precision, options.tile, shared.reuse)
     return NamedMethod(
         name,
         partial(correct, generator, settings=settings),
         partial(correct_with_flows, generator, settings=settings),
+        shared.find if isinstance(generator, Refiner) else search_both_ways,
     )
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from data.capture import CapturePair
 from data.video.streams import CaptureStream
+from models.flow.dis import FlowSearch, search_both_ways
 from models.rig.alignment import Alignment, align, estimate_alignment
 from models.rig.colours import ColourDifference, estimate_colours, match_colours
 from models.rig.report import CaptureReport, check_capture
@@ -49,11 +50,16 @@ class Preparation(NamedTuple):
         }
 
 
-def check_single(capture: CapturePair, options: RealOptions) -> Preparation:
-    """Check a single capture, print the findings, and return the preparation asked for."""
+def check_single(
+    capture: CapturePair, options: RealOptions, *, search: FlowSearch = search_both_ways
+) -> Preparation:
+    """Check a single capture, print the findings, and return the preparation asked for.
+
+    `search` finds the flows between its views.
+    """
     if not _is_needed(options):
         return Preparation()
-    report = check_capture(capture.pair, capture.scan_time)
+    report = check_capture(capture.pair, capture.scan_time, search=search)
     _print_report(report, capture.name, options)
     return Preparation(
         report.alignment if options.align else None,

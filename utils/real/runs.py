@@ -63,7 +63,7 @@ def correct_captures(
         capture = apply_timing(captures[index], timing)
         place = folder / capture.name
         _expect_apart(place, inputs)
-        prepared = check_single(capture, options).apply_to(capture)
+        prepared = check_single(capture, options, search=method.search).apply_to(capture)
         write_results(prepared, method, options, place)
         video = f", video in {place / VIDEO}" if (place / VIDEO).exists() else ""
         sys.stdout.write(

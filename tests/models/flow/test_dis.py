@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from models.flow.dis import DISFlow, single_threaded_opencv
+from models.flow import dis
+from models.flow.dis import (
+    DISFlow,
+    SharedFlowSearch,
+    search_both_ways,
+    single_threaded_opencv,
+    to_luma,
+)
 
 
 def texture(height, width, *, seed=0):
@@ -89,7 +96,14 @@ def test_opencv_has_one_thread_until_the_last_user_leaves():
 def test_leaves_no_threads_for_forked_workers_to_wait_for():
     program = """
 import os, time, cv2, torch
-from models.flow.dis import DISFlow, single_threaded_opencv
+from models.flow import dis
+from models.flow.dis import (
+    DISFlow,
+    SharedFlowSearch,
+    search_both_ways,
+    single_threaded_opencv,
+    to_luma,
+)
 cv2.setNumThreads(4)
 torch.set_num_threads(1)
 images = torch.rand(2, 3, 256, 256)
@@ -99,3 +113,25 @@ time.sleep(0.5)  # joined threads leave the list a moment later
 assert len(os.listdir("/proc/self/task")) == before
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_flow_that_was_found_is_reused_once_for_the_same_images(monkeypatch):
+    views = [to_luma(texture(40, 48, seed=seed)[0].permute(1, 2, 0).numpy()) for seed in (0, 1)]
+    expected = search_both_ways(*views)
+    shared, search = SharedFlowSearch(), dis.search_flow
+    searches = []
+
+    def count(first, second):
+        searches.append(first)
+        return search(first, second)
+
+    monkeypatch.setattr(dis, "search_flow", count)
+    for reused in (True, False):  # nothing is kept after the first
+        if reused:
+            shared.find(*views)
+            searches.clear()
+        flows = shared.reuse(*(view.copy() for view in views))
+        assert all(map(np.array_equal, flows, expected)) and bool(searches) != reused
+    shared.find(*views)
+    back = shared.reuse(*views[::-1])
+    assert all(map(np.array_equal, back, expected[::-1]))

@@ -23,7 +23,10 @@ def options(weights: Path | None, method: str, *, self_ensemble: bool = False) -
 
 
 def test_the_classical_correction_needs_no_weights() -> None:
-    assert load_method(options(None, "classical"), "cpu")[:2] == ("classical", correct_classically)
+    method = load_method(options(None, "classical"), "cpu")
+    assert method.name == "classical"
+    pair = torch.rand(2, 3, 20, 24, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(method.correct(pair, [0.2]), correct_classically(pair, [0.2]))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -27,7 +28,30 @@ FrameRate = Annotated[float, Field(ge=0.01, le=1e5)]
 DEFAULT_FPS = 9.0
 """Frames per second of a video whose speed is not known."""
 
-_SWITCHES = ("gif", "save_frames", "align", "match_colour", "flow_pictures", "restart")
+_TIMING_VALUES = {
+    ("--readout-ratio", "R"): "readout time / frame interval (1)",
+    ("--start-offset", "R"): "delay of the second sensor in readouts (0)",
+    ("--exposure", "E1,E2"): "exposure time of a row of each sensor in readouts (0,0); frames are "
+    "at mid-exposure",
+}
+_CHECK_SWITCHES = {
+    "--check": "only check the captures and print the findings",
+    "--align": "undo the measured misalignment of the cameras",
+    "--match-colour": "undo the measured difference in colour",
+}
+_RESULT_VALUES = {
+    ("--frames", "N"): "frames per pair, at least 2",
+    ("--times", "0,0.25,..."): "instants of the frames in [0, 1]",
+    ("--fps", "F"): "frames per second of the video; by default a clip keeps its speed: source "
+    "rate * (N - 1); half of that is slow motion without sound",
+    ("--output", "DIR"): "folder for the results",
+}
+_RESULT_SWITCHES = {
+    "--gif": "also write a GIF of a single capture",
+    "--save-frames": "also keep a clip's frames as PNG",
+    "--flow-pictures": "write the flow of single captures as pictures",
+    "--restart": "begin a clip again instead of continuing an interrupted run",
+}
 
 
 class CaptureFolderOptions(OptionGroup):
@@ -116,10 +140,6 @@ class RealOptions(MethodOptions):
 def load_real_options(arguments: argparse.Namespace, default_file: Path) -> RealOptions:
     """The options of the option file, with the command-line arguments folded in.
 
-    Args:
-        arguments: with those of `add_capture_arguments`.
-        default_file: the bundled option file.
-
     Raises:
         InputError: an argument cannot be read, or an option is wrong.
     """
@@ -137,9 +157,13 @@ def add_capture_arguments(parser: argparse.ArgumentParser) -> None:
     add_method_argument(parser)
     by_default = "input, by default all captures of datasets.test.data_root"
     add_input_arguments(parser.add_argument_group(by_default))
-    _add_timing_arguments(parser.add_argument_group("timing of the sensors (timing.*)"))
-    _add_check_arguments(parser.add_argument_group("capture check"))
-    _add_result_arguments(parser.add_argument_group("results"))
+    timing = parser.add_argument_group("timing of the sensors (timing.*)")
+    _add_values(timing, _TIMING_VALUES)
+    add_directions_argument(timing)
+    _add_switches(parser.add_argument_group("capture check"), _CHECK_SWITCHES)
+    results = parser.add_argument_group("results")
+    _add_values(results, _RESULT_VALUES)
+    _add_switches(results, _RESULT_SWITCHES)
 
 
 def option_overrides(arguments: argparse.Namespace) -> list[str]:
@@ -158,17 +182,22 @@ def option_overrides(arguments: argparse.Namespace) -> list[str]:
     if arguments.directions is not None:
         directions = parse_directions(arguments.directions)
         changes.append(f"timing.directions={json.dumps(directions)}")
-    if arguments.frames is not None and arguments.times is not None:
-        raise InputError("--frames and --times both say which frames to make; give only one")
-    if arguments.frames is not None:
-        changes += [f"frames={_parse_count(arguments.frames)}", "times=null"]
-    if arguments.times is not None:
-        changes.append(f"times={_parse_times(arguments.times)}")
+    changes += _choose_instants(arguments.frames, arguments.times)
     if arguments.output == "":
         raise InputError("--output: expected a folder, got an empty name")
-    if arguments.check:
-        changes.append("check=only")
-    return changes + [f"{name}=true" for name in _SWITCHES if getattr(arguments, name)]
+    for name in (*_CHECK_SWITCHES, *_RESULT_SWITCHES):
+        key = name.removeprefix("--").replace("-", "_")
+        if getattr(arguments, key):
+            changes.append(f"{key}={'only' if key == 'check' else 'true'}")
+    return changes
+
+
+def _choose_instants(frames: str | None, times: str | None) -> list[str]:
+    if frames is not None and times is not None:
+        raise InputError("--frames and --times both say which frames to make; give only one")
+    if frames is not None:
+        return [f"frames={_parse_count(frames)}", "times=null"]
+    return [] if times is None else [f"times={_parse_times(times)}"]
 
 
 def bundled_files(option_file: Path) -> list[str]:
@@ -184,61 +213,19 @@ def bundled_files(option_file: Path) -> list[str]:
     return [f"{key}={json.dumps(str(root / name))}" for key, name in files.items() if name]
 
 
-def _add_timing_arguments(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--readout-ratio", metavar="R", help="readout time / frame interval (1)")
-    group.add_argument(
-        "--start-offset", metavar="R", help="delay of the second sensor in readouts (0)"
-    )
-    group.add_argument(
-        "--exposure",
-        metavar="E1,E2",
-        help="exposure time of a row of each sensor in readouts (0,0); frames are at mid-exposure",
-    )
-    add_directions_argument(group)
+def _add_values(group: argparse._ArgumentGroup, arguments: Mapping[tuple[str, str], str]) -> None:
+    for (name, metavar), text in arguments.items():
+        group.add_argument(name, metavar=metavar, help=text)
 
 
-def _add_check_arguments(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--check", action="store_true", help="only check the captures and print the findings"
-    )
-    group.add_argument(
-        "--align", action="store_true", help="undo the measured misalignment of the cameras"
-    )
-    group.add_argument(
-        "--match-colour", action="store_true", help="undo the measured difference in colour"
-    )
-
-
-def _add_result_arguments(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--frames", metavar="N", help="frames per pair, at least 2")
-    group.add_argument("--times", metavar="0,0.25,...", help="instants of the frames in [0, 1]")
-    group.add_argument(
-        "--fps",
-        metavar="F",
-        help="frames per second of the video; by default a clip keeps its speed: source rate * "
-        "(N - 1); half of that is slow motion without sound",
-    )
-    group.add_argument("--output", metavar="DIR", help="folder for the results")
-    group.add_argument("--gif", action="store_true", help="also write a GIF of a single capture")
-    group.add_argument(
-        "--save-frames", action="store_true", help="also keep a clip's frames as PNG"
-    )
-    group.add_argument(
-        "--flow-pictures", action="store_true", help="write the flow of single captures as pictures"
-    )
-    group.add_argument(
-        "--restart",
-        action="store_true",
-        help="begin a clip again instead of continuing an interrupted run",
-    )
+def _add_switches(group: argparse._ArgumentGroup, arguments: Mapping[str, str]) -> None:
+    for name, text in arguments.items():
+        group.add_argument(name, action="store_true", help=text)
 
 
 def _parse_numbers(name: str, text: str, count: int) -> list[float]:
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) != count or not all(math.isfinite(number) for number in numbers):
+    numbers = _parse_list(text)
+    if len(numbers) != count or not all(map(math.isfinite, numbers)):
         expected = "a number" if count == 1 else f"{count} numbers such as 0.3,0.3"
         raise InputError(f"--{name.replace('_', '-')} {text}: expected {expected}")
     return numbers
@@ -251,10 +238,15 @@ def _parse_count(text: str) -> int:
 
 
 def _parse_times(text: str) -> list[float]:
-    try:
-        times = [float(part) for part in text.split(",")]
-    except ValueError:
-        times = []
+    times = _parse_list(text)
     if not times or not all(0 <= instant <= 1 for instant in times):
         raise InputError(f"--times {text}: expected instants in [0, 1] such as 0,0.25,1")
     return times
+
+
+def _parse_list(text: str) -> list[float]:
+    """The numbers between commas; none if one cannot be read."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        return []

@@ -1,17 +1,16 @@
-"""A corrected clip: one video and, on request, its frames.
+"""Correct a clip into one video and, on request, its frames.
 
-Every few pairs become a part of the video, kept in a hidden folder until all are there and are
-joined. So an interrupted run goes on after the last finished part.
+Every few pairs become one part of the video. The parts stay in a hidden folder until all are
+finished and joined, so an interrupted run continues after its last finished part.
 """
 
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -39,9 +38,9 @@ from utils.system.distributed import Processes
 def write_clip(
     plan: ClipPlan, method: Method, unfinished: UnfinishedClip, processes: Processes
 ) -> None:
-    """Make what is missing of a clip, shared among the processes, and put the results together.
+    """Make the missing parts of a clip, shared among the processes, and join all parts.
 
-    The main process must have opened `unfinished`; the others wait for it.
+    The main process must have opened `unfinished` before.
 
     Raises:
         InputError: a pair cannot be read or corrected, or the results cannot be written; finished
@@ -49,13 +48,13 @@ def write_clip(
     """
     try:
         _make_parts(plan, method, unfinished, processes)
-        processes.gather(None)  # once all are ready
+        processes.gather(None)  # wait for the parts of all
         if processes.is_main:
-            _put_together(plan, unfinished)
+            _join_parts(plan, unfinished)
     except InputError as error:
-        raise InputError(f"{error}{_say_kept(plan, unfinished)}") from error
+        raise InputError(f"{error}{_describe_kept(plan, unfinished)}") from error
     except (KeyboardInterrupt, SystemExit):
-        sys.stderr.write(f"\n{plan.stream.name}: stopped{_say_kept(plan, unfinished)}\n")
+        sys.stderr.write(f"\n{plan.stream.name}: stopped{_describe_kept(plan, unfinished)}\n")
         raise
 
 
@@ -83,12 +82,12 @@ def _make_parts(
         for begin, part in zip(begins, missing, strict=True):
             chosen = islice(numbered, begin - passed, begin - passed + PAIRS_PER_PART)
             passed = begin + PAIRS_PER_PART
-            frames = _make_frames(plan, method, _counted(chosen, bar), unfinished.folder)
+            frames = _make_frames(plan, method, chosen, unfinished.folder, bar.update)
             write_video_part(unfinished.parts[part], frames, plan.video_fps)
 
 
-def _put_together(plan: ClipPlan, unfinished: UnfinishedClip) -> None:
-    """Join the parts, move the results to where they belong and remove the hidden folder."""
+def _join_parts(plan: ClipPlan, unfinished: UnfinishedClip) -> None:
+    """Join the parts, move the results out of the hidden folder and remove it."""
     folder = unfinished.folder.parent
     made, video = unfinished.folder / FRAMES, unfinished.folder / VIDEO
     join_video_parts(unfinished.parts, video, plan.video_fps, plan.soundtrack)
@@ -112,9 +111,16 @@ def _put_together(plan: ClipPlan, unfinished: UnfinishedClip) -> None:
 
 
 def _make_frames(
-    plan: ClipPlan, method: Method, pairs: Iterable[tuple[int, CapturePair]], folder: Path
+    plan: ClipPlan,
+    method: Method,
+    pairs: Iterable[tuple[int, CapturePair]],
+    folder: Path,
+    on_pair: Callable[[], object],
 ) -> Iterator[Image]:
-    """Frames of some pairs in order of time; saves them below `folder` if the plan says so."""
+    """Frames of some pairs in order of time; saves them below `folder` if the options say so.
+
+    `on_pair` is called after the frames of each pair.
+    """
     for number, capture in pairs:
         times = plan.instants(number)
         pair = plan.preparation.apply(capture.pair)
@@ -126,19 +132,12 @@ def _make_frames(
                 kept = to_levels(frame, plan.options.frame_bits)
                 write_image(folder / FRAMES / clip_frame_name(number, place, instant), kept)
             yield image
+        on_pair()
 
 
-def _counted(
-    pairs: Iterable[tuple[int, CapturePair]], bar: "tqdm[NoReturn]"
-) -> Iterator[tuple[int, CapturePair]]:
-    for pair in pairs:
-        yield pair
-        bar.update()
-
-
-def _say_kept(plan: ClipPlan, unfinished: UnfinishedClip) -> str:
-    """What an error leaves; nothing where no part is finished."""
+def _describe_kept(plan: ClipPlan, unfinished: UnfinishedClip) -> str:
+    """What remains after an error; empty if no part is finished."""
     done = unfinished.count - len(unfinished.missing)
     pairs = min(done * PAIRS_PER_PART, plan.stream.count)
     kept = f"{pairs} of {plan.stream.count} pairs are kept in {unfinished.folder}"
-    return f"; {kept}: the same command on the same files goes on from there" if done else ""
+    return f"; {kept}: the same command on the same files continues from there" if done else ""

@@ -135,7 +135,7 @@ def test_an_interrupted_clip_goes_on(tmp_path: Path, capsys: pytest.CaptureFixtu
     said = capsys.readouterr().err.splitlines()[-1]
     assert said == (
         f"clip: stopped; 8 of 20 pairs are kept in {unfinished.folder}: the same command on the "
-        "same files goes on from there"
+        "same files continues from there"
     )
     make(plan, folder)
     for path in (tmp_path / "whole").rglob("*.*"):
@@ -150,7 +150,7 @@ def test_damage_keeps_what_is_finished(tmp_path: Path) -> None:
         make(plan, tmp_path)
     assert str(error.value) == (
         f"left.mp4: damaged; 16 of 20 pairs are kept in {tmp_path / HIDDEN}: the same command on "
-        "the same files goes on from there"
+        "the same files continues from there"
     )
     with pytest.raises(InputError, match="^left.mp4: damaged$"):
         make(plan_of(clip(5, fails_at=2), (0.0, 1.0)), tmp_path / "other")

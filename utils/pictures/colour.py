@@ -115,7 +115,7 @@ def draw_flow_sheet(flows: Tensor, times: Sequence[float]) -> Image:
     ]
     wheel = draw_flow_wheel(scale, _SHEET_WHEEL_SIZE)
     legend = (wheel, f"direction and length: {scale:.3g} px or more at the rim")
-    return draw_sheet([*rows, [legend]], columns=_SHEET_COLUMNS)
+    return draw_sheet([(row, _SHEET_COLUMNS) for row in [*rows, [legend]]])
 
 
 def _colour(flow: Tensor, scale: float) -> Image:

@@ -3,7 +3,6 @@
 import io
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -30,14 +29,6 @@ _READ: dict[Direction, str] = {
 
 SheetRow = Sequence[tuple[Image, str]]
 """Pictures side by side, each with its caption."""
-
-
-class _Caption(NamedTuple):
-    """A caption, and the left and top edge in pixels of the space for it."""
-
-    text: str
-    left: int
-    top: int
 
 
 def draw_contact_sheet(
@@ -67,22 +58,17 @@ def draw_contact_sheet(
     ]
     made = [(frame, f"t = {time:.4g}") for frame, time in zip(frames, times, strict=True)]
     rows = [made[start : start + columns] for start in range(0, len(made), columns)]
-    return _draw([(inputs, 2), *((row, columns) for row in rows)])
+    return draw_sheet([(inputs, 2), *((row, columns) for row in rows)])
 
 
-def draw_sheet(rows: Sequence[SheetRow], *, columns: int) -> Image:
-    """Draw rows of captioned pictures, each as wide as one of `columns`.
+def draw_sheet(rows: Sequence[tuple[SheetRow, int]]) -> Image:
+    """Draw rows of captioned pictures, each with the number of columns that share its width.
 
     Returns:
         The sheet, (H', W', 3) uint8 RGB.
     """
-    return _draw([(row, columns) for row in rows])
-
-
-def _draw(rows: Sequence[tuple[SheetRow, int]]) -> Image:
-    """Draw rows, each with the number of columns that share the sheet's width."""
     strips = [np.full((_GAP, _SHEET_WIDTH, 3), _PAPER, np.uint8)]
-    captions: list[_Caption] = []
+    captions = []
     for row, columns in rows:
         width = (_SHEET_WIDTH - _GAP) // columns - _GAP
         pictures = [_fit(picture, width) for picture, _ in row]
@@ -91,7 +77,7 @@ def _draw(rows: Sequence[tuple[SheetRow, int]]) -> Image:
         top = sum(len(above) for above in strips)
         for index, (picture, (_, text)) in enumerate(zip(pictures, row, strict=True)):
             left = _GAP + index * (width + _GAP)
-            captions.append(_Caption(text, left, top))
+            captions.append((text, left, top))
             centred = left + (width - picture.shape[1]) // 2
             strip[_CAPTION_HEIGHT:, centred : centred + picture.shape[1]][: len(picture)] = picture
         strips.append(strip)
@@ -107,7 +93,8 @@ def _fit(picture: Image, width: int) -> Image:
     return np.asarray(cv2.resize(picture, size, interpolation=method), np.uint8)
 
 
-def _write_captions(sheet: Image, captions: Sequence[_Caption]) -> Image:
+def _write_captions(sheet: Image, captions: Sequence[tuple[str, int, int]]) -> Image:
+    """Write texts, each into the space whose left and top edge are given in pixels."""
     height, width = sheet.shape[:2]
     size = ((width + 0.5) / _DPI, (height + 0.5) / _DPI)  # Matplotlib rounds pixels down
     figure = Figure(figsize=size, dpi=_DPI)

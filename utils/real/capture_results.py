@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -22,14 +23,14 @@ from utils.errors import InputError
 from utils.options.real import DEFAULT_FPS, RealOptions
 from utils.pictures.colour import draw_flow_sheet, show_flows
 from utils.pictures.contact_sheet import draw_contact_sheet
-from utils.pictures.frame_files import remove_earlier, write_frames
+from utils.pictures.frame_files import FRAMES, remove_earlier, replace_clip_frames, write_frames
 from utils.pictures.viewer import VIEWER, ViewerContent, write_viewer
 
 VIDEO = "video.mp4"
 ANIMATION = "video.gif"
 CONTACT_SHEET = "contact_sheet.png"
 FLOW_SHEET = "flow_sheet.png"
-RESULTS = (VIDEO, ANIMATION, CONTACT_SHEET, FLOW_SHEET, VIEWER)
+_RESULTS = (VIDEO, ANIMATION, CONTACT_SHEET, FLOW_SHEET, VIEWER)
 
 _MAX_FLOW_PIXELS = 9 * 1920 * 1080  # of all frames: the flow of more would take much memory
 
@@ -80,7 +81,7 @@ def write_results(
                 directions=timing.oriented_directions,
             )
             write_viewer(making / VIEWER, content)
-        _replace_results(folder, making)
+        move_results(making, folder, sorted(path.name for path in making.iterdir()))
 
 
 def _correct(
@@ -98,12 +99,18 @@ def _correct(
     return made.frames, flows
 
 
-def _replace_results(folder: Path, making: Path) -> None:
-    """Move the finished files of `making` into `folder` and remove what an earlier run left."""
-    made = sorted(path.name for path in making.iterdir())
+def move_results(made: Path, folder: Path, names: Sequence[str]) -> None:
+    """Move finished results from the folder `made` and remove what an earlier run left.
+
+    Raises:
+        InputError: no permission.
+    """
     try:
-        for name in made:
-            os.replace(making / name, folder / name)
+        for name in names:
+            if name == FRAMES:
+                replace_clip_frames(folder / FRAMES, made / FRAMES)
+            else:
+                os.replace(made / name, folder / name)
     except OSError as error:
         raise InputError(f"{folder}: cannot replace earlier results: {error.strerror}") from error
-    remove_earlier(folder, RESULTS, kept=made)
+    remove_earlier(folder, _RESULTS, kept=names)

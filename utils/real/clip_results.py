@@ -4,7 +4,6 @@ Every few pairs become one part of the video. The parts stay in a hidden folder 
 finished and joined, so an interrupted run continues after its last finished part.
 """
 
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -26,9 +25,9 @@ from data.files.videos import join_video_parts
 from models.inference.correction import Method
 from utils.errors import InputError
 from utils.metrics import Image
-from utils.pictures.frame_files import FRAMES, clip_frame_name, remove_earlier, replace_clip_frames
+from utils.pictures.frame_files import FRAMES, clip_frame_name
 from utils.pictures.viewer import VIEWER
-from utils.real.capture_results import RESULTS, VIDEO
+from utils.real.capture_results import VIDEO, move_results
 from utils.real.clip_parts import UnfinishedClip
 from utils.real.clip_plan import PAIRS_PER_PART, ClipPlan
 from utils.real.clip_viewer import write_clip_viewer
@@ -88,25 +87,14 @@ def _make_parts(
 
 def _join_parts(plan: ClipPlan, unfinished: UnfinishedClip) -> None:
     """Join the parts, move the results out of the hidden folder and remove it."""
-    folder = unfinished.folder.parent
-    made, video = unfinished.folder / FRAMES, unfinished.folder / VIDEO
+    video, results = unfinished.folder / VIDEO, [VIDEO]
     join_video_parts(unfinished.parts, video, plan.video_fps, plan.soundtrack)
     if plan.options.viewer:
         write_clip_viewer(plan, video, unfinished.folder)
-    try:
-        os.replace(video, folder / VIDEO)
-        if plan.options.viewer:
-            os.replace(unfinished.folder / VIEWER, folder / VIEWER)
-        if made.exists():
-            replace_clip_frames(folder / FRAMES, made)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot replace earlier results: {error.strerror}") from error
-    kept = [
-        VIDEO,
-        *([VIEWER] if plan.options.viewer else []),
-        *([FRAMES] if plan.options.save_frames else []),
-    ]
-    remove_earlier(folder, RESULTS, kept=kept)
+        results.append(VIEWER)
+    if plan.options.save_frames:
+        results.append(FRAMES)
+    move_results(unfinished.folder, unfinished.folder.parent, results)
     shutil.rmtree(unfinished.folder, ignore_errors=True)
 
 

@@ -11,7 +11,7 @@ from data.files.folders import sole_use
 from data.files.images import LARGEST_ANIMATION_FPS, LARGEST_VIDEO_SIDE, prepare_output_folder
 from data.real_pairs import RealPairs
 from data.video.inputs import ChosenInput, open_clip, read_capture
-from data.video.streams import CaptureStream, apply_timing
+from data.video.streams import apply_timing
 from utils.correction.methods import identify_method, load_method
 from utils.errors import InputError
 from utils.options.real import DEFAULT_FPS, RealOptions
@@ -44,11 +44,11 @@ def correct_captures(
     else:
         captures, inputs = [read_capture(chosen)], chosen.files
     timing = options.timing.camera_timing()
+
+    def check_one(index: int) -> None:
+        check_single(apply_timing(captures[index], timing), options)
+
     if options.check == "only":
-
-        def check_one(index: int) -> None:
-            check_single(apply_timing(captures[index], timing), options)
-
         _for_each(len(captures), check_one, processes)
         return
     if options.gif and (options.fps or DEFAULT_FPS) > LARGEST_ANIMATION_FPS:
@@ -92,7 +92,12 @@ def correct_clip(chosen: ChosenInput, options: RealOptions, processes: Processes
     )
     if options.check == "only":
         return
-    _expect_video_size(stream)
+    size = stream.sources[0].size
+    if max(size) > LARGEST_VIDEO_SIDE:
+        raise InputError(
+            f"{stream.name}: {size[1]}x{size[0]}, but a video has at most {LARGEST_VIDEO_SIDE} px "
+            "a side; correct its pictures one by one"
+        )
     place = options.folder / stream.name
     _expect_apart(place, {file.resolve() for source in stream.sources for file in source.files})
     plan = replace(plan, preparation=preparation)
@@ -123,15 +128,6 @@ def _expect_apart(place: Path, inputs: set[Path]) -> None:
     if among:
         raise InputError(
             f"{place}: results would lie among the inputs ({min(among)}); choose another --output"
-        )
-
-
-def _expect_video_size(stream: CaptureStream) -> None:
-    size = stream.sources[0].size
-    if max(size) > LARGEST_VIDEO_SIDE:
-        raise InputError(
-            f"{stream.name}: {size[1]}x{size[0]}, but a video has at most {LARGEST_VIDEO_SIDE} px "
-            "a side; correct its pictures one by one"
         )
 
 

@@ -287,7 +287,7 @@ def test_no_process_fails_before_all_are_done(
     assert {path.name for path in folder.iterdir()} == {"3"}
     assert "1_t2b.png: damaged" in capsys.readouterr().err
     monkeypatch.setattr(main_test_real, "process_group", one_of_two(0))
-    with pytest.raises(InputError, match="^2 of 4 captures failed, as said above$"):
+    with pytest.raises(InputError, match="^2 of 4 captures failed; see the errors above$"):
         scripts.real("--frames", "2")
 
 
@@ -324,7 +324,7 @@ def test_one_bad_capture_stops_no_other(
         if name == "1":
             Path(b2t).write_bytes(Path(b2t).read_bytes()[:60])
     for words in (("--frames", "2"), ("--check",)):
-        with pytest.raises(InputError, match="^1 of 3 captures failed, as said above$"):
+        with pytest.raises(InputError, match="^1 of 3 captures failed; see the errors above$"):
             scripts.real(*words)
         said = capsys.readouterr()
         assert said.err.startswith("error: ") and "1_b2t.png: damaged" in said.err

@@ -149,7 +149,7 @@ def _for_each(count: int, work: Callable[[int], None], processes: Processes) -> 
     # A launcher ends all processes as soon as one fails: wait until all are done.
     failures = sum(processes.gather(failures))
     if failures and processes.is_main:
-        raise InputError(f"{failures} of {count} captures failed, as said above")
+        raise InputError(f"{failures} of {count} captures failed; see the errors above")
 
 
 def _say_viewer(folder: Path, options: RealOptions) -> str:

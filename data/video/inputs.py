@@ -1,16 +1,21 @@
 """The input arguments of the command line: one capture or a clip."""
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
 
 from data.camera_timing import OPPOSITE, CameraTiming, Direction
-from data.capture import CapturePair
-from data.real_pairs import RealPairs, read_pair
-from data.video.sources import is_image, open_source
-from data.video.streams import CaptureStream, Layout, pair_views, read_split, split_views
 from utils.errors import InputError
+
+if TYPE_CHECKING:
+    from data.capture import CapturePair
+    from data.video.streams import CaptureStream
+
+# What reads images and videos is imported where they are read: --help does not wait for PyTorch.
+
+Layout = Literal["lr", "tb"]
+"""Where the first and the second view stand in one picture: left and right, or top and bottom."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,14 @@ class ChosenInput:
     @property
     def is_clip(self) -> bool:
         """Whether it is a recording rather than a single capture."""
+        from data.video.sources import is_image
+
         return not is_image(self.first)
+
+    @property
+    def files(self) -> set[Path]:
+        """The paths given, resolved."""
+        return {Path(name).resolve() for name in (self.first, self.second) if name is not None}
 
 
 def add_input_arguments(inputs: argparse._ArgumentGroup, *, images: bool = True) -> None:
@@ -68,6 +80,8 @@ def chosen_input(arguments: argparse.Namespace) -> ChosenInput | None:
         return ChosenInput(both, layout=arguments.layout)
     if t2b is None:
         return None
+    from data.video.sources import is_image
+
     if is_image(t2b) != is_image(b2t):
         raise InputError(f"{t2b} with {b2t}: expected two images or two clips, got one of each")
     if offset is not None and is_image(t2b):
@@ -97,25 +111,29 @@ def parse_directions(text: str) -> tuple[Direction, Direction]:
     return pairs[text]
 
 
-def find_captures(chosen: ChosenInput | None, root: str) -> Sequence[CapturePair] | RealPairs:
-    """Return the one capture named on the command line, else all captures below `root`.
+def read_capture(chosen: ChosenInput) -> "CapturePair":
+    """The single capture named on the command line.
 
     Raises:
-        InputError: the captures cannot be read.
+        InputError: it cannot be read.
     """
-    if chosen is None:
-        return RealPairs(root)
+    from data.real_pairs import read_pair
+    from data.video.streams import read_split
+
     if chosen.layout is not None:
-        return [read_split(chosen.first, chosen.layout)]
-    return [read_pair(chosen.first, str(chosen.second))]
+        return read_split(chosen.first, chosen.layout)
+    return read_pair(chosen.first, str(chosen.second))
 
 
-def open_clip(chosen: ChosenInput, timing: CameraTiming) -> CaptureStream:
+def open_clip(chosen: ChosenInput, timing: CameraTiming) -> "CaptureStream":
     """Open the clip named on the command line.
 
     Raises:
         InputError: it cannot be read, or its views do not match.
     """
+    from data.video.sources import open_source
+    from data.video.streams import pair_views, split_views
+
     first = open_source(chosen.first)
     if chosen.layout is not None:
         return split_views(first, chosen.layout, timing)

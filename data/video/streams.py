@@ -5,18 +5,15 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 from torch import Tensor
 
 from data.camera_timing import CameraTiming
 from data.capture import CapturePair
 from data.files.videos import AudioTrack
+from data.video.inputs import Layout
 from data.video.sources import FrameSource, open_images
 from utils.errors import InputError
-
-Layout = Literal["lr", "tb"]
-"""Arrangement of the first and second view in one picture: left-right or top-bottom."""
 
 _RATE_TOLERANCE = 0.005  # relative difference of measured rates
 _MAX_NAMES_SHOWN = 3

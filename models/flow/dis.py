@@ -18,6 +18,9 @@ from models.parts.checks import check_frames
 # where it does not, and refuses only sides below 12.
 _MIN_SIDE = 16
 
+_Images = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
+_remembered: list[tuple[_Images, npt.NDArray[np.float32]]] | None = None
+
 _THREADS_LOCK = threading.Lock()
 _thread_counts: list[int] = []  # OpenCV's before each `single_threaded_opencv` that is active
 
@@ -56,6 +59,30 @@ def search_flow(
     first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.float32]:
     """Flow (H, W, 2) between two grey images (H, W)."""
+    for known, flow in _remembered or ():
+        if all(map(np.array_equal, known, (first, second))):
+            return flow
+    flow = _search(first, second)
+    if _remembered is not None:
+        _remembered.append(((first, second), flow))
+    return flow
+
+
+@contextmanager
+def remembered_flows() -> Iterator[None]:
+    """Search the flow between equal images once in this block; one block of a process at a time.
+
+    The check of a capture and its classical motion ask for the same flows.
+    """
+    global _remembered
+    _remembered = []
+    try:
+        yield
+    finally:
+        _remembered = None
+
+
+def _search(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     height, width = first.shape
     padding = ((0, max(_MIN_SIDE - height, 0)), (0, max(_MIN_SIDE - width, 0)))
     # Each call has its own searcher: they keep buffers and must not be shared between threads.

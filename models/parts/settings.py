@@ -30,3 +30,14 @@ class InferenceSettings:
 
     precision: Precision = "float32"
     tile: TileSize = "auto"
+
+
+def frame_instants(count: int) -> tuple[float, ...]:
+    """`count` instants evenly spaced over the readout, from 0 to 1.
+
+    Raises:
+        ValueError: `count` is below 2.
+    """
+    if count < 2:
+        raise ValueError(f"expected at least 2 frames, got {count}")
+    return tuple(index / (count - 1) for index in range(count))

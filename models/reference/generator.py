@@ -12,7 +12,6 @@ from torch import Tensor
 
 from data import time_maps
 from models.generator import Generator
-from models.inference.correction import frame_instants
 from models.parts.generator_blocks import (
     BLOCK_SCALES,
     FlowBlock,
@@ -22,7 +21,7 @@ from models.parts.generator_blocks import (
 )
 from models.parts.network import CorrectionOutput
 from models.parts.padding import pad_to_multiple, unpad
-from models.parts.settings import SIZE_MULTIPLE
+from models.parts.settings import SIZE_MULTIPLE, frame_instants
 
 
 def plain_forward(generator: Generator, pair: Tensor, offsets: Tensor) -> CorrectionOutput:

@@ -1,4 +1,4 @@
-"""Small clips with known contents for tests."""
+"""Small clips with known contents for tests, and options to correct them by."""
 
 import subprocess
 from pathlib import Path
@@ -9,8 +9,20 @@ from numpy.typing import NDArray
 
 from data.files.videos import write_video
 from tests.helpers.capture_folders import random_pixels
+from utils.options.real import RealOptions
 
 Pixels = NDArray[np.uint8]
+
+
+def real_options(**changes: object) -> RealOptions:
+    """Options of `main_test_real.py` for the classical method."""
+    given = {
+        "task": "test",
+        "method": "classical",
+        "path": {},
+        "datasets": {"test": {"data_root": "data/samples"}},
+    }
+    return RealOptions.model_validate({**given, **changes})
 
 
 def ffmpeg(*words: object) -> None:

@@ -15,10 +15,9 @@ from data.real_pairs import RealPairs
 from models.flow_pwc import PWCNet
 from models.generator import Generator
 from models.inference import passes
-from models.inference.correction import frame_instants
 from models.losses.terms import Perceptual
 from models.objectives import CycleObjective
-from models.parts.settings import InferenceSettings
+from models.parts.settings import InferenceSettings, frame_instants
 from models.reference.formula_weights import fill_by_formula
 from models.reference.generator import plain_correct
 from models.reference.step import plain_cycle

@@ -14,13 +14,16 @@ import pytest
 import torch
 from torch import Tensor
 
-import main_test_real
 from data.files.images import read_image, to_uint8
+from models.flow import dis
+from models.refiner.network import Refiner
 from tests.helpers.capture_folders import write_pixels
 from tests.helpers.frames import classical_frames
 from tests.helpers.script_runs import ROOT, Scripts, names
+from utils.checkpoint import save_weights
 from utils.errors import InputError
-from utils.real.preparation import Preparation
+from utils.real.capture_check import Preparation
+from utils.system import distributed
 from utils.system.distributed import Processes
 
 T = TypeVar("T")
@@ -93,6 +96,34 @@ def test_views_are_prepared_before_they_are_corrected(
     monkeypatch.setattr(Preparation, "apply", darken)
     folder = scripts.real("--method", "classical", "--frames", "2", "--align")
     assert read_image(folder / "0" / "frame_000_t0.000.png").max() == 0
+
+
+@pytest.mark.parametrize(("words", "searches"), [((), 2), (("--align",), 4), (("--check",), 2)])
+@pytest.mark.parametrize("network", [False, True])
+def test_flow_is_found_once_unless_views_are_prepared(
+    scripts: Scripts,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    network: bool,
+    words: tuple[str, ...],
+    searches: int,
+) -> None:
+    scripts.pair("0", size=(48, 64))
+    if network:
+        scripts.weights = scripts.folder / "refiner.safetensors"
+        save_weights(scripts.weights, Refiner(width=0.25))
+    method = () if network else ("--method", "classical")
+    arguments = (*method, "--frames", "2", *words)
+    unchecked = scripts.real(*arguments) / "0"
+    expected = {path.name: path.read_bytes() for path in unchecked.glob("*.png")}
+    search, found = dis._search, []
+    monkeypatch.setattr(dis, "_search", lambda *views: found.append(0) or search(*views))
+    if "--align" in words:
+        monkeypatch.setattr(Preparation, "apply", lambda _, pair: pair.flip(-1))
+    folder = scripts.real(*arguments, changes=("check=true",)) / "0"
+    assert len(found) == searches
+    if "--align" not in words:
+        assert {path.name: path.read_bytes() for path in folder.glob("*.png")} == expected
 
 
 def test_a_page_and_flow_pictures_to_look_at(
@@ -238,7 +269,7 @@ def test_real_captures_are_shared_among_processes(
 ) -> None:
     for name in ("0", "1", "2"):
         scripts.pair(name)
-    monkeypatch.setattr(main_test_real, "process_group", one_of_two(1))
+    monkeypatch.setattr(distributed, "process_group", one_of_two(1))
     folder = scripts.real("--frames", "2")
     assert {path.name for path in folder.iterdir()} == {"1"}
 
@@ -251,12 +282,12 @@ def test_no_process_fails_before_all_are_done(
         t2b, _ = scripts.pair(name)
         if name in "01":
             Path(t2b).write_bytes(b"no image")
-    monkeypatch.setattr(main_test_real, "process_group", one_of_two(1))
+    monkeypatch.setattr(distributed, "process_group", one_of_two(1))
     folder = scripts.real("--frames", "2")
     assert {path.name for path in folder.iterdir()} == {"3"}
     assert "1_t2b.png: damaged" in capsys.readouterr().err
-    monkeypatch.setattr(main_test_real, "process_group", one_of_two(0))
-    with pytest.raises(InputError, match="^2 of 4 captures failed, as said above$"):
+    monkeypatch.setattr(distributed, "process_group", one_of_two(0))
+    with pytest.raises(InputError, match="^2 of 4 captures failed; see the errors above$"):
         scripts.real("--frames", "2")
 
 
@@ -293,7 +324,7 @@ def test_one_bad_capture_stops_no_other(
         if name == "1":
             Path(b2t).write_bytes(Path(b2t).read_bytes()[:60])
     for words in (("--frames", "2"), ("--check",)):
-        with pytest.raises(InputError, match="^1 of 3 captures failed, as said above$"):
+        with pytest.raises(InputError, match="^1 of 3 captures failed; see the errors above$"):
             scripts.real(*words)
         said = capsys.readouterr()
         assert said.err.startswith("error: ") and "1_b2t.png: damaged" in said.err

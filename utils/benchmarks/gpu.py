@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from data.time_maps import offset_maps, scan_time
-from models.inference.correction import correct, frame_instants
+from models.inference.correction import correct
 from models.objectives import CycleObjective
 from models.parts.precision import autocast
-from models.parts.settings import InferenceSettings
+from models.parts.settings import InferenceSettings, frame_instants
 from models.reference.generator import plain_correct
 from models.reference.step import plain_cycle
 from models.refiner.cues import find_motion

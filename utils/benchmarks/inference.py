@@ -12,9 +12,9 @@ from torch import Tensor
 
 from data import time_maps
 from models.generator import Generator
-from models.inference.correction import correct, frame_instants
+from models.inference.correction import correct
 from models.parts.precision import computes_bfloat16
-from models.parts.settings import InferenceSettings
+from models.parts.settings import InferenceSettings, frame_instants
 from models.reference.formula_weights import fill_by_formula
 from models.reference.generator import plain_correct, plain_forward
 from utils.benchmarks.peak_memory import PeakMethod, measure_peak

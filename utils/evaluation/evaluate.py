@@ -15,7 +15,8 @@ from data.capture import CapturePair
 from data.files.folders import prepare_output_folder
 from data.files.images import Image, to_uint8
 from data.layouts import CaptureFolder
-from models.inference.correction import BASELINES, Correction, frame_instants
+from models.inference.correction import BASELINES, Correction
+from models.parts.settings import frame_instants
 from utils.errors import InputError
 from utils.evaluation.scores import BandScore, FrameScore, score_frame
 from utils.metrics import PROTOCOLS, Rounding

@@ -1,9 +1,9 @@
-"""Options of `main_test_real.py`, and the arguments that stand for them."""
+"""Options of `main_test_real.py`, and the command-line arguments that override them."""
 
 import argparse
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,7 +11,7 @@ from pydantic import Field
 
 from data.camera_timing import CameraTiming, Direction
 from data.video.inputs import add_directions_argument, add_input_arguments, parse_directions
-from models.inference.correction import frame_instants
+from models.parts.settings import frame_instants
 from utils.errors import InputError
 from utils.options.evaluation import (
     MOST_FRAMES,
@@ -25,7 +25,33 @@ from utils.options.files import OptionGroup, load_options
 Instant = Annotated[float, Field(ge=0, le=1)]
 FrameRate = Annotated[float, Field(ge=0.01, le=1e5)]
 
-_SWITCHES = ("gif", "save_frames", "check", "align", "match_colour", "flow_pictures")
+DEFAULT_FPS = 9.0
+"""Frames per second of a video whose speed is not known."""
+
+_TIMING_VALUES = {
+    ("--readout-ratio", "R"): "readout time / frame interval (1)",
+    ("--start-offset", "R"): "delay of the second sensor in readouts (0)",
+    ("--exposure", "E1,E2"): "exposure time of a row of each sensor in readouts (0,0); frames are "
+    "at mid-exposure",
+}
+_CHECK_SWITCHES = {
+    "--check": "only check the captures and print the findings",
+    "--align": "undo the measured misalignment of the cameras",
+    "--match-colour": "undo the measured difference in colour",
+}
+_RESULT_VALUES = {
+    ("--frames", "N"): "frames per pair, at least 2",
+    ("--times", "0,0.25,..."): "instants of the frames in [0, 1]",
+    ("--fps", "F"): "frames per second of the video; by default a clip keeps its speed: source "
+    "rate * (N - 1); half of that is slow motion without sound",
+    ("--output", "DIR"): "folder for the results",
+}
+_RESULT_SWITCHES = {
+    "--gif": "also write a GIF of a single capture",
+    "--save-frames": "also keep a clip's frames as PNG",
+    "--flow-pictures": "write the flow of single captures as pictures",
+    "--restart": "begin a clip again instead of continuing an interrupted run",
+}
 
 
 class CaptureFolderOptions(OptionGroup):
@@ -41,12 +67,12 @@ class CaptureDatasets(OptionGroup):
 
 
 class TimingOptions(OptionGroup):
-    """Timing of the two sensors, as of `data.camera_timing.CameraTiming`.
+    """Timing of the two sensors: the fields of `data.camera_timing.CameraTiming`.
 
     `readout_ratio`: readout time / frame interval.
-    `start_offset`: readouts by which the second sensor starts later.
-    `exposure`: readouts during which a row of each sensor collects light.
-    `directions`: how each sensor is read: t2b, b2t, l2r or r2l.
+    `start_offset`: delay of the second sensor in readouts.
+    `exposure`: exposure time of a row of each sensor in readouts.
+    `directions`: readout direction of each sensor: t2b, b2t, l2r or r2l.
     """
 
     readout_ratio: float = 1.0
@@ -55,7 +81,7 @@ class TimingOptions(OptionGroup):
     directions: tuple[Direction, Direction] = ("t2b", "b2t")
 
     def camera_timing(self) -> CameraTiming:
-        """The timing, checked.
+        """The checked timing.
 
         Raises:
             InputError: a value is out of range.
@@ -66,19 +92,22 @@ class TimingOptions(OptionGroup):
 class RealOptions(MethodOptions):
     """Options of `main_test_real.py`; `options/test_real.json` shows them filled in.
 
-    `datasets`, `timing`: the captures, unless the command line names others, and their sensors.
-    `frames`: how many frames of each pair, evenly spaced from t = 0 to t = 1.
-    `times`: their instants instead, in [0, 1].
-    `fps`: frames per second of video and GIF; null shows clips at the speed of their source, if
-        that is known, and all else at 9.
-    `gif`: whether to write a GIF of a single capture, too.
-    `save_frames`: whether to keep a clip's frames as PNG, too; those of single captures always are.
-    `frame_bits`: of each colour of frames written as PNG; videos and the page have 8.
-    `check`: whether to check each capture first and print what is found.
-    `align`, `match_colour`: whether to undo a misalignment of the cameras, and a difference in
-        colour, that the check measures.
-    `viewer`: whether to write a page to look at the results with, `index.html`.
-    `flow_pictures`: whether to write the flow fields of single captures as a sheet of pictures.
+    `datasets`: the captures, unless the command line names a capture or a clip.
+    `timing`: of the two sensors.
+    `frames`: number of frames per pair, evenly spaced from t = 0 to t = 1.
+    `times`: instants in [0, 1] to use instead of `frames`.
+    `fps`: frames per second of video and GIF; null keeps the speed of a clip if that is known, and
+        is 9 otherwise.
+    `output`: folder for the results; null: `path.root`/`task`.
+    `gif`: write a GIF of a single capture.
+    `save_frames`: keep a clip's frames as PNG; those of single captures always are.
+    `frame_bits`: bits per colour of frames written as PNG; videos and the page have 8.
+    `check`: check each capture first and print the findings; "only": correct nothing.
+    `align`, `match_colour`: undo the misalignment of the cameras, and the difference in colour,
+        that the check measures.
+    `viewer`: write `index.html`, a page that shows the results.
+    `flow_pictures`: write the flow fields of single captures as a sheet of pictures.
+    `restart`: begin a clip again instead of continuing an interrupted run.
     """
 
     datasets: CaptureDatasets
@@ -86,14 +115,41 @@ class RealOptions(MethodOptions):
     frames: FrameCount = 9
     times: Annotated[tuple[Instant, ...], Field(min_length=1)] | None = None
     fps: FrameRate | None = None
+    output: str | None = None
     gif: bool = False
     save_frames: bool = False
     frame_bits: Literal[8, 16] = 8
-    check: bool = True
+    check: bool | Literal["only"] = True
     align: bool = False
     match_colour: bool = False
     viewer: bool = True
     flow_pictures: bool = False
+    restart: bool = False
+
+    @property
+    def instants(self) -> tuple[float, ...]:
+        """Instants of the frames of each pair, in [0, 1]."""
+        return self.times or frame_instants(self.frames)
+
+    @property
+    def folder(self) -> Path:
+        """Where results go."""
+        return Path(self.output or Path(self.path.root) / self.task)
+
+
+def load_real_options(arguments: argparse.Namespace, default_file: Path) -> RealOptions:
+    """The options of the option file, with the command-line arguments folded in.
+
+    Raises:
+        InputError: an argument cannot be read, or an option is wrong.
+    """
+    changes = option_overrides(arguments)
+    if Path(arguments.opt) == default_file:
+        changes = [*bundled_files(default_file), *changes]
+    options = load_options(arguments.opt, changes, RealOptions)
+    if arguments.output is None:
+        return options
+    return options.model_copy(update={"output": arguments.output})  # may hold non-UTF-8 bytes
 
 
 def add_capture_arguments(parser: argparse.ArgumentParser) -> None:
@@ -101,16 +157,20 @@ def add_capture_arguments(parser: argparse.ArgumentParser) -> None:
     add_method_argument(parser)
     by_default = "input, by default all captures of datasets.test.data_root"
     add_input_arguments(parser.add_argument_group(by_default))
-    _add_timing_arguments(parser.add_argument_group("timing of the sensors (timing.*)"))
-    _add_check_arguments(parser.add_argument_group("capture check"))
-    _add_result_arguments(parser.add_argument_group("results"))
+    timing = parser.add_argument_group("timing of the sensors (timing.*)")
+    _add_values(timing, _TIMING_VALUES)
+    add_directions_argument(timing)
+    _add_switches(parser.add_argument_group("capture check"), _CHECK_SWITCHES)
+    results = parser.add_argument_group("results")
+    _add_values(results, _RESULT_VALUES)
+    _add_switches(results, _RESULT_SWITCHES)
 
 
 def option_overrides(arguments: argparse.Namespace) -> list[str]:
-    """What the command line sets in place of the option file.
+    """Overrides "key=value" of the option file that the command line asks for.
 
     Raises:
-        InputError: an argument cannot be read.
+        InputError: an argument cannot be read, or both `--frames` and `--times` are given.
     """
     changes = overrides(arguments)
     for key in ("timing.readout_ratio", "timing.start_offset", "fps"):
@@ -122,12 +182,26 @@ def option_overrides(arguments: argparse.Namespace) -> list[str]:
     if arguments.directions is not None:
         directions = parse_directions(arguments.directions)
         changes.append(f"timing.directions={json.dumps(directions)}")
-    changes += [f"{name}=true" for name in _SWITCHES if getattr(arguments, name)]
+    changes += _choose_instants(arguments.frames, arguments.times)
+    if arguments.output == "":
+        raise InputError("--output: expected a folder, got an empty name")
+    for name in (*_CHECK_SWITCHES, *_RESULT_SWITCHES):
+        key = name.removeprefix("--").replace("-", "_")
+        if getattr(arguments, key):
+            changes.append(f"{key}={'only' if key == 'check' else 'true'}")
     return changes
 
 
+def _choose_instants(frames: str | None, times: str | None) -> list[str]:
+    if frames is not None and times is not None:
+        raise InputError("--frames and --times both say which frames to make; give only one")
+    if frames is not None:
+        return [f"frames={_parse_count(frames)}", "times=null"]
+    return [] if times is None else [f"times={_parse_times(times)}"]
+
+
 def bundled_files(option_file: Path) -> list[str]:
-    """Overrides that find what our own option file names wherever the program is called from."""
+    """Overrides that make the paths in our own option file independent of the current folder."""
     root = option_file.parents[1]
     if Path.cwd() == root:
         return []
@@ -139,75 +213,19 @@ def bundled_files(option_file: Path) -> list[str]:
     return [f"{key}={json.dumps(str(root / name))}" for key, name in files.items() if name]
 
 
-def chosen_instants(options: RealOptions, arguments: argparse.Namespace) -> tuple[float, ...]:
-    """Instants of the frames to make: the command line's, else the options'.
-
-    Raises:
-        InputError: `--frames` or `--times` cannot be read, is out of range, or both are given.
-    """
-    if arguments.frames is not None and arguments.times is not None:
-        raise InputError("--frames and --times both say which frames to make; give only one")
-    if arguments.frames is not None:
-        return frame_instants(_parse_count(arguments.frames))
-    if arguments.times is not None:
-        return _parse_times(arguments.times)
-    return options.times or frame_instants(options.frames)
+def _add_values(group: argparse._ArgumentGroup, arguments: Mapping[tuple[str, str], str]) -> None:
+    for (name, metavar), text in arguments.items():
+        group.add_argument(name, metavar=metavar, help=text)
 
 
-def _add_timing_arguments(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--readout-ratio", metavar="R", help="readout time / frame interval (1)")
-    group.add_argument(
-        "--start-offset", metavar="R", help="readouts by which the second sensor starts later (0)"
-    )
-    group.add_argument(
-        "--exposure",
-        metavar="E1,E2",
-        help="readouts during which a row of each sensor collects light (0,0); frames are at "
-        "mid-exposure",
-    )
-    add_directions_argument(group)
-
-
-def _add_check_arguments(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--check", action="store_true", help="only check the captures and print what is found"
-    )
-    group.add_argument(
-        "--align", action="store_true", help="undo the misalignment of the cameras that is measured"
-    )
-    group.add_argument(
-        "--match-colour", action="store_true", help="even out the views' difference in colour"
-    )
-
-
-def _add_result_arguments(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--frames", metavar="N", help="frames of each pair, at least 2")
-    group.add_argument("--times", metavar="0,0.25,...", help="instants of the frames in [0, 1]")
-    group.add_argument(
-        "--fps",
-        metavar="F",
-        help="of the video; by default clips keep their speed, source rate * (N - 1): half of that "
-        "plays at half the speed, without sound",
-    )
-    group.add_argument("--output", metavar="DIR", help="folder for the results")
-    group.add_argument("--gif", action="store_true", help="write a GIF of a single capture, too")
-    group.add_argument(
-        "--save-frames", action="store_true", help="keep a clip's frames as PNG, too"
-    )
-    group.add_argument(
-        "--flow-pictures", action="store_true", help="write the flow of single captures as pictures"
-    )
-    group.add_argument(
-        "--restart", action="store_true", help="begin a clip again, not where it was interrupted"
-    )
+def _add_switches(group: argparse._ArgumentGroup, arguments: Mapping[str, str]) -> None:
+    for name, text in arguments.items():
+        group.add_argument(name, action="store_true", help=text)
 
 
 def _parse_numbers(name: str, text: str, count: int) -> list[float]:
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) != count or not all(math.isfinite(number) for number in numbers):
+    numbers = _parse_list(text)
+    if len(numbers) != count or not all(map(math.isfinite, numbers)):
         expected = "a number" if count == 1 else f"{count} numbers such as 0.3,0.3"
         raise InputError(f"--{name.replace('_', '-')} {text}: expected {expected}")
     return numbers
@@ -219,11 +237,16 @@ def _parse_count(text: str) -> int:
     return int(text)
 
 
-def _parse_times(text: str) -> tuple[float, ...]:
-    try:
-        times: Sequence[float] = [float(part) for part in text.split(",")]
-    except ValueError:
-        times = ()
+def _parse_times(text: str) -> list[float]:
+    times = _parse_list(text)
     if not times or not all(0 <= instant <= 1 for instant in times):
         raise InputError(f"--times {text}: expected instants in [0, 1] such as 0,0.25,1")
-    return tuple(times)
+    return times
+
+
+def _parse_list(text: str) -> list[float]:
+    """The numbers between commas; none if one cannot be read."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        return []

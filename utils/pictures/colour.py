@@ -1,4 +1,4 @@
-"""Flow fields as colour: the direction is the hue, the length the saturation."""
+"""Flow fields and errors as colour. Of flow, hue is the direction and saturation the length."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,21 +12,25 @@ from torch import Tensor
 from data.files.images import Image
 from utils.pictures.contact_sheet import SheetRow, draw_sheet
 
-_QUANTILE = 0.99  # of lengths: what outliers add beyond would leave everything else pale
-_LEAST_SCALE = 1.0  # px, so that a static capture looks static
-_SAMPLED_SIDE = 64  # rows and columns of each field that the scale is estimated from
+BRIGHTEST_ERROR = 64
+"""Errors of this many levels of 255, and larger ones, are drawn in the brightest colour."""
+
+_QUANTILE = 0.99  # of lengths: scaled to outliers, everything else would look pale
+_MIN_SCALE = 1.0  # px, so that a static capture looks static
+_SAMPLED_SIDE = 64  # rows and columns of each field from which the scale is estimated
 _WHEEL_SIZE = 160
 _WHEEL_MARGIN = 8
 _SHEET_COLUMNS = 4
-_SHEET_WHEEL_SIZE = 300  # the width of a column
+_SHEET_WHEEL_SIZE = 300  # px, the width of a column
+_ERROR_SCALE_SIZE = (14, 200)
 
 
 class ShownFlows(NamedTuple):
-    """Flow fields of every frame of a capture as colour.
+    """Coloured flow fields of a capture's frames.
 
     Attributes:
-        pictures: from each frame to t2b and to b2t.
-        scale: length in pixels of full colour in all of them.
+        pictures: for each frame, the flow to t2b and the flow to b2t.
+        scale: length in pixels at full saturation, in all pictures.
     """
 
     pictures: Sequence[tuple[Image, Image]]
@@ -34,7 +38,7 @@ class ShownFlows(NamedTuple):
 
 
 def show_flows(flows: Tensor) -> ShownFlows:
-    """Colour the flows of a capture at half size, all on one scale.
+    """Colour the flows of a capture at half size, with one scale for all.
 
     Args:
         flows: (T, 2, 2, H, W) displacement (dx, dy) in pixels from each frame to t2b, then to b2t.
@@ -45,20 +49,19 @@ def show_flows(flows: Tensor) -> ShownFlows:
 
 
 def flow_scale(flows: Tensor) -> float:
-    """Length in pixels that is drawn in full colour: nearly the longest of flows (..., 2, H, W)."""
+    """Length in pixels at full saturation: nearly the largest of flows (..., 2, H, W)."""
     height, width = flows.shape[-2:]
     steps = max(1, height // _SAMPLED_SIDE), max(1, width // _SAMPLED_SIDE)
     lengths = flows[..., :: steps[0], :: steps[1]].float().norm(dim=-3)
-    return max(_LEAST_SCALE, float(np.quantile(lengths.cpu().numpy(), _QUANTILE)))
+    return max(_MIN_SCALE, float(np.quantile(lengths.cpu().numpy(), _QUANTILE)))
 
 
 def flow_pictures(flows: Tensor, scale: float | None = None) -> list[Image]:
-    """Colour flow fields by torchvision's wheel, all on one scale.
+    """Colour flow fields by torchvision's wheel, with one scale for all.
 
     Args:
         flows: (T, 2, H, W) in pixels, (dx, dy).
-        scale: length in pixels of full colour; `flow_scale(flows)` by default. Longer ones are
-            drawn alike.
+        scale: length in pixels at full saturation and beyond; by default `flow_scale(flows)`.
 
     Returns:
         T pictures (H, W, 3) uint8 RGB.
@@ -73,11 +76,11 @@ def flow_pictures(flows: Tensor, scale: float | None = None) -> list[Image]:
 
 
 def draw_flow_wheel(scale: float, size: int = _WHEEL_SIZE) -> Image:
-    """Legend: how a displacement from the centre to each place of the disc is coloured.
+    """Legend: each point of a disc has the colour of the displacement from the centre to it.
 
     Args:
         scale: length in pixels at the rim.
-        size: rows and columns of the picture; the disc nearly fills it, on white.
+        size: rows and columns of the picture, white around the disc.
 
     Returns:
         (size, size, 3) uint8 RGB.
@@ -93,7 +96,7 @@ def draw_flow_wheel(scale: float, size: int = _WHEEL_SIZE) -> Image:
 
 
 def draw_flow_sheet(flows: Tensor, times: Sequence[float]) -> Image:
-    """Contact sheet of the flows of a capture, with the legend in its last row.
+    """Contact sheet of the flows of a capture; the legend is in the last row.
 
     Args:
         flows: (T, 2, 2, H, W) displacement (dx, dy) in pixels from each frame to t2b, then to b2t.
@@ -112,32 +115,28 @@ def draw_flow_sheet(flows: Tensor, times: Sequence[float]) -> Image:
     ]
     wheel = draw_flow_wheel(scale, _SHEET_WHEEL_SIZE)
     legend = (wheel, f"direction and length: {scale:.3g} px or more at the rim")
-    return draw_sheet([*rows, [legend]], columns=_SHEET_COLUMNS)
+    return draw_sheet([(row, _SHEET_COLUMNS) for row in [*rows, [legend]]])
 
 
 def _colour(flow: Tensor, scale: float) -> Image:
-    """Draw one field (2, H, W) so that the length `scale` has full colour."""
-    # Not at the top: torchvision takes long to load, and only those who look at flow need it.
+    """Draw one field (2, H, W) so that the length `scale` has full saturation."""
+    # Not at the top: torchvision is slow to load, and only flow pictures need it.
     from torchvision.utils import flow_to_image
 
     lengths = flow.norm(dim=0, keepdim=True)
     clipped = flow * (scale / lengths.clamp(min=scale))
-    # It takes the longest displacement given for full colour: a row of that length sets it.
+    # flow_to_image scales to the longest displacement: add a row of the length `scale`.
     reference = torch.tensor([scale, 0.0])[:, None, None].expand(-1, 1, flow.shape[-1])
     drawn = flow_to_image(torch.cat((clipped, reference), dim=1))[:, :-1]
     return drawn.permute(1, 2, 0).contiguous().numpy()
 
 
-BRIGHTEST_ERROR = 64
-"""Levels of 255 at and above which an error is drawn in the brightest colour."""
-
-_LEGEND_SIZE = (14, 200)
-
-
 def error_picture(frame: Image, truth: Image) -> Image:
-    """Draw the largest error of the channels of each pixel; both images (H, W, 3) uint8.
+    """Draw the largest error of each pixel's channels, always on the same scale.
 
-    The scale is always the same, so pictures can be compared.
+    Args:
+        frame: (H, W, 3) uint8.
+        truth: (H, W, 3) uint8.
     """
     error = np.abs(frame.astype(np.int16) - truth).max(axis=2)
     return _heat(np.minimum(error / BRIGHTEST_ERROR, 1))
@@ -145,7 +144,7 @@ def error_picture(frame: Image, truth: Image) -> Image:
 
 def draw_error_scale() -> Image:
     """Legend: the colours of errors from 0 to `BRIGHTEST_ERROR`, left to right."""
-    height, width = _LEGEND_SIZE
+    height, width = _ERROR_SCALE_SIZE
     return _heat(np.linspace(0, 1, width)[None].repeat(height, axis=0))
 
 

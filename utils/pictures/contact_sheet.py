@@ -1,9 +1,8 @@
-"""One picture of a correction: both inputs above the frames made from them."""
+"""Contact sheets: captioned pictures in rows, such as both inputs above the corrected frames."""
 
 import io
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -18,9 +17,7 @@ _CAPTION_HEIGHT = 26
 _FONT_SIZE = 9.5
 _DPI = 100
 _MAX_COLUMNS = 6
-_MAX_ASPECT = 1.5
-"""Pictures are shown at most this many times as high as their cell is wide."""
-
+_MAX_ASPECT = 1.5  # height of a picture / width of its cell
 _PAPER, _INK = 255, "#333333"
 
 _READ: dict[Direction, str] = {
@@ -34,16 +31,6 @@ SheetRow = Sequence[tuple[Image, str]]
 """Pictures side by side, each with its caption."""
 
 
-class _Cell(NamedTuple):
-    """A picture at its place: left and top edge of the cell in pixels, and the cell's width."""
-
-    picture: Image
-    caption: str
-    left: int
-    top: int
-    width: int
-
-
 def draw_contact_sheet(
     t2b: Image,
     b2t: Image,
@@ -52,14 +39,14 @@ def draw_contact_sheet(
     *,
     directions: tuple[Direction, Direction] = ("t2b", "b2t"),
 ) -> Image:
-    """Lay out the inputs side by side and below them the frames row by row, with captions.
+    """Draw the inputs side by side and, below them, the frames in rows, with captions.
 
     Args:
         t2b: (H, W, 3) uint8 RGB, any size.
         b2t: of the same size.
         frames: of the same size, at least one.
         times: the instant of each frame in [0, 1].
-        directions: how `t2b` and `b2t` were read, as the pictures stand.
+        directions: readout directions of `t2b` and `b2t` in these pictures.
 
     Returns:
         The sheet, (H', W', 3) uint8 RGB.
@@ -71,44 +58,34 @@ def draw_contact_sheet(
     ]
     made = [(frame, f"t = {time:.4g}") for frame, time in zip(frames, times, strict=True)]
     rows = [made[start : start + columns] for start in range(0, len(made), columns)]
-    return _draw([(inputs, 2), *((row, columns) for row in rows)])
+    return draw_sheet([(inputs, 2), *((row, columns) for row in rows)])
 
 
-def draw_sheet(rows: Sequence[SheetRow], *, columns: int) -> Image:
-    """Lay out rows of captioned pictures, each as wide as one of `columns`.
+def draw_sheet(rows: Sequence[tuple[SheetRow, int]]) -> Image:
+    """Draw rows of captioned pictures, each with the number of columns that share its width.
 
     Returns:
         The sheet, (H', W', 3) uint8 RGB.
     """
-    return _draw([(row, columns) for row in rows])
-
-
-def _draw(rows: Sequence[tuple[SheetRow, int]]) -> Image:
-    """Draw rows, each with the number of columns that share the sheet's width."""
-    cells: list[_Cell] = []
-    top = _GAP
+    strips = [np.full((_GAP, _SHEET_WIDTH, 3), _PAPER, np.uint8)]
+    captions = []
     for row, columns in rows:
-        placed, top = _place_row(row, columns=columns, top=top)
-        cells += placed
-    sheet = np.full((top, _SHEET_WIDTH, 3), _PAPER, np.uint8)
-    for cell in cells:
-        _paste(sheet, cell)
-    return _write_captions(sheet, cells)
-
-
-def _place_row(pictures: SheetRow, *, columns: int, top: int) -> tuple[list[_Cell], int]:
-    """Cells of one row whose captions begin at `top`, and the top of the next row."""
-    width = (_SHEET_WIDTH - _GAP) // columns - _GAP
-    cells = [
-        _Cell(_fit(picture, width), caption, _GAP + index * (width + _GAP), top, width)
-        for index, (picture, caption) in enumerate(pictures)
-    ]
-    height = max(cell.picture.shape[0] for cell in cells)
-    return cells, top + _CAPTION_HEIGHT + height + _GAP
+        width = (_SHEET_WIDTH - _GAP) // columns - _GAP
+        pictures = [_fit(picture, width) for picture, _ in row]
+        height = _CAPTION_HEIGHT + max(picture.shape[0] for picture in pictures) + _GAP
+        strip = np.full((height, _SHEET_WIDTH, 3), _PAPER, np.uint8)
+        top = sum(len(above) for above in strips)
+        for index, (picture, (_, text)) in enumerate(zip(pictures, row, strict=True)):
+            left = _GAP + index * (width + _GAP)
+            captions.append((text, left, top))
+            centred = left + (width - picture.shape[1]) // 2
+            strip[_CAPTION_HEIGHT:, centred : centred + picture.shape[1]][: len(picture)] = picture
+        strips.append(strip)
+    return _write_captions(np.concatenate(strips), captions)
 
 
 def _fit(picture: Image, width: int) -> Image:
-    """Scale a picture to the width of its cell, or less where it would become too high."""
+    """Scale a picture to the width of its cell, or less if it would become too high."""
     rows, columns = picture.shape[:2]
     scale = min(width / columns, _MAX_ASPECT * width / rows)
     size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
@@ -116,22 +93,15 @@ def _fit(picture: Image, width: int) -> Image:
     return np.asarray(cv2.resize(picture, size, interpolation=method), np.uint8)
 
 
-def _paste(sheet: Image, cell: _Cell) -> None:
-    """Put the picture below its caption, in the middle of its cell."""
-    height, width = cell.picture.shape[:2]
-    top = cell.top + _CAPTION_HEIGHT
-    left = cell.left + (cell.width - width) // 2
-    sheet[top : top + height, left : left + width] = cell.picture
-
-
-def _write_captions(sheet: Image, cells: Sequence[_Cell]) -> Image:
+def _write_captions(sheet: Image, captions: Sequence[tuple[str, int, int]]) -> Image:
+    """Write texts, each into the space whose left and top edge are given in pixels."""
     height, width = sheet.shape[:2]
     size = ((width + 0.5) / _DPI, (height + 0.5) / _DPI)  # Matplotlib rounds pixels down
     figure = Figure(figsize=size, dpi=_DPI)
     figure.figimage(sheet)
-    for cell in cells:
-        left, middle = cell.left / width, 1 - (cell.top + _CAPTION_HEIGHT / 2) / height
-        figure.text(left, middle, cell.caption, va="center", fontsize=_FONT_SIZE, color=_INK)
+    for text, left, top in captions:
+        place = left / width, 1 - (top + _CAPTION_HEIGHT / 2) / height
+        figure.text(*place, text, va="center", fontsize=_FONT_SIZE, color=_INK)
     drawn = io.BytesIO()
     figure.savefig(drawn, format="rgba", dpi=_DPI)
     return np.frombuffer(drawn.getvalue(), np.uint8).reshape(height, width, 4)[..., :3]

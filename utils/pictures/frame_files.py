@@ -1,4 +1,4 @@
-"""Frames of one capture as image files of a folder."""
+"""Frames of a capture or a clip as image files."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from data.files.images import Image, read_image, to_uint8, write_image
 FRAMES = "frames"
 """Folder of a clip's frames."""
 
-# What the two functions below make, and no other file that a user may have there.
+# Names made by the two functions below; other files there are the user's.
 _NAME = re.compile(r"frame_\d{3,}_t[01]\.\d{3}\.png")
 _CLIP_NAME = re.compile(r"\d{6,}_\d{3,}_t[01]\.\d{3}\.png")
 
@@ -31,7 +31,7 @@ def clip_frame_name(pair: int, number: int, instant: float) -> str:
 def write_frames(
     folder: Path, frames: Sequence[Image | NDArray[np.uint16]], times: Sequence[float]
 ) -> None:
-    """Write frames into an existing folder, named by number and instant; they replace others.
+    """Write frames into an existing folder, named by number and instant; remove earlier ones.
 
     Raises:
         InputError: no space left or no permission.
@@ -43,7 +43,7 @@ def write_frames(
 
 
 def read_frames(folder: Path, times: Sequence[float]) -> list[Image]:
-    """Read back what `write_frames` wrote.
+    """Read the frames that `write_frames` wrote.
 
     Raises:
         InputError: a frame is missing or damaged.
@@ -53,9 +53,9 @@ def read_frames(folder: Path, times: Sequence[float]) -> list[Image]:
 
 
 def remove_earlier(folder: Path, names: Collection[str], *, kept: Collection[str]) -> None:
-    """Remove frames and the files `names` that an earlier run made and this one did not.
+    """Remove the frames and the files `names` of an earlier run, except those `kept`.
 
-    `kept` may have the folder of a clip's frames among its names.
+    `FRAMES` in `kept` keeps the folder of a clip's frames.
     """
     if FRAMES not in kept:
         _remove_clip_frames(folder / FRAMES)
@@ -65,7 +65,7 @@ def remove_earlier(folder: Path, names: Collection[str], *, kept: Collection[str
 
 
 def replace_clip_frames(folder: Path, made: Path) -> None:
-    """Put the clip's frames in `made` in the place of those in `folder`, which others may share.
+    """Replace the clip's frames in `folder` by those in `made`; other files in it stay.
 
     Raises:
         OSError: no permission.
@@ -80,7 +80,7 @@ def replace_clip_frames(folder: Path, made: Path) -> None:
 
 
 def _remove_clip_frames(folder: Path) -> None:
-    """Remove a clip's frames, and the folder if it is empty then."""
+    """Remove a clip's frames, and the folder if that leaves it empty."""
     if not folder.is_dir():
         return
     for path in [*folder.iterdir()]:

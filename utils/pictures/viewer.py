@@ -1,7 +1,7 @@
-"""One HTML page to look at a correction: a slider through time, and a wipe against the inputs.
+"""An HTML page that shows a correction: a slider through time, and a wipe against the inputs.
 
-The page needs no other file and no network: pictures are embedded, as WebP. `viewer.html` beside
-this file is its template.
+The page needs no other file and no network: it embeds the pictures as WebP. Its template is
+`viewer.html` beside this file.
 """
 
 import base64
@@ -32,23 +32,23 @@ from utils.pictures.colour import (
 
 VIEWER = "index.html"
 
-MOST_FRAMES = 48
-"""Of longer clips so many frames are embedded, evenly spaced."""
+MAX_FRAMES = 48
+"""Number of frames embedded of longer clips, evenly spaced."""
 
 _TEMPLATE = Path(__file__).with_name("viewer.html")
-_LONGEST_SIDE = 1280  # px, of what is embedded
-_PIXEL_BUDGET = 40_000_000  # embedded in all; the pictures are scaled down to keep to it
-_QUALITY = 90  # of WebP, in percent
-_FLOW_SCALE = 0.5  # flow is smooth: it is shown at half the size of the frames
-_BEFORE, _AFTER = ("before",), ("after",)  # of the wipe
+_MAX_SIDE = 1280  # px, of what is embedded
+_MAX_PIXELS = 40_000_000  # of all embedded pictures, which are scaled down to it
+_QUALITY = 90  # percent, of WebP
+_FLOW_SCALE = 0.5  # size of flow pictures / size of frames: flow is smooth
+_BEFORE, _AFTER = ("before",), ("after",)  # sides of the wipe
 
 
 class ShownTruth(NamedTuple):
-    """The true frames, and how close each frame came to its own.
+    """The true frames and the PSNR of each corrected frame.
 
     Attributes:
-        frames: as many as there are frames.
-        psnr: in dB, infinite where a frame is identical to the truth.
+        frames: one for each corrected frame.
+        psnr: in dB, infinite for a frame identical to the truth.
     """
 
     frames: Sequence[Image]
@@ -59,20 +59,20 @@ class ShownTruth(NamedTuple):
 class ViewerContent:
     """What a page shows. All images are (H, W, 3) uint8 RGB of one size; flow may have another.
 
-    Images are taken from their sequences one by one, and only those embedded (`chosen_frames`): a
+    Only the images that are embedded (`chosen_frames`) are read from their sequences, one by one: a
     sequence may read them from disk.
 
     Attributes:
-        title: shown above, any text.
-        inputs: t2b and b2t of each pair that frames were made from; often a single one.
+        title: any text.
+        inputs: t2b and b2t of each pair that frames were made from.
         frames: the corrected frames, at least one.
-        times: the instant of each.
-        pairs: index into `inputs` for each frame; by default all are of the first pair.
-        flows: the flow fields, if they are to be shown.
-        truth: true frames, if they are known.
+        times: the instant of each frame.
+        pairs: for each frame, the index of its pair in `inputs`; by default 0.
+        flows: the flow fields to show, if any.
+        truth: the true frames, if known.
         fps: frames per second when played.
-        directions: how the inputs were read, as the pictures stand.
-        remarks: further facts to state below the title.
+        directions: readout directions of the inputs, in these pictures.
+        remarks: more text for the line below the title.
     """
 
     title: str
@@ -102,37 +102,31 @@ class ViewerContent:
         if not self.frames or len(set(lengths.values())) > 1:
             raise ValueError(f"expected one of each for every frame, at least one, got {lengths}")
 
-    def pair_of(self, frame: int) -> int:
-        """Index of the pair that a frame was made from."""
-        return 0 if self.pairs is None else self.pairs[frame]
-
 
 class _View(NamedTuple):
     """A kind of picture that the page can show.
 
     Attributes:
-        key: names it in the page.
-        label: what readers see.
+        key: its name in the page's script.
+        label: its name for readers.
         sides: of the wipe on which it can be shown.
-        picture: gives the picture of a number.
-        numbers: of the pictures to embed.
-        order: for each frame shown, the place of its picture in `numbers`.
-        is_flow: whether it may have another size than the frames.
-        scale: the meaning of its colours: a picture and a text.
+        picture: makes the picture of a number.
+        shown: for each embedded frame, the number of its picture.
+        is_flow: whether it is embedded at the size of flow.
+        scale: meaning of its colours: a picture and a text.
     """
 
     key: str
     label: str
     sides: tuple[str, ...]
     picture: Callable[[int], Image]
-    numbers: Sequence[int]
-    order: Sequence[int]
+    shown: Sequence[int]
     is_flow: bool = False
     scale: dict[str, str] | None = None
 
 
 def write_viewer(path: Path, content: ViewerContent) -> None:
-    """Write the page; `path` is replaced whole or left alone.
+    """Write the page; on an error an earlier page stays.
 
     Raises:
         InputError: no space left, no permission, or the folder does not exist.
@@ -147,20 +141,16 @@ def write_viewer(path: Path, content: ViewerContent) -> None:
 
 
 def chosen_frames(count: int) -> list[int]:
-    """Numbers of the frames that a page of `count` frames embeds, the first and last included."""
-    if count <= MOST_FRAMES:
+    """Numbers of the frames out of `count` that a page embeds, with the first and the last."""
+    if count <= MAX_FRAMES:
         return list(range(count))
-    return [round(index * (count - 1) / (MOST_FRAMES - 1)) for index in range(MOST_FRAMES)]
+    return [round(index * (count - 1) / (MAX_FRAMES - 1)) for index in range(MAX_FRAMES)]
 
 
 def _payload(content: ViewerContent) -> dict[str, Any]:
-    """What the page's script reads."""
+    """The JSON content that the page's script reads."""
     chosen = chosen_frames(len(content.frames))
-    views = [
-        *_input_views(content, chosen),
-        *_frame_views(content, chosen),
-        *_flow_views(content, chosen),
-    ]
+    views = _list_views(content, chosen)
     whole = content.frames[chosen[0]].shape[:2]
     shown = _shown_size(whole, views)
     payload: dict[str, Any] = {
@@ -178,77 +168,51 @@ def _payload(content: ViewerContent) -> dict[str, Any]:
     return payload
 
 
-def _input_views(content: ViewerContent, chosen: Sequence[int]) -> list[_View]:
-    """Both inputs of each frame, every pair embedded once."""
-    pairs = sorted({content.pair_of(frame) for frame in chosen})
-    order = [pairs.index(content.pair_of(frame)) for frame in chosen]
-    inputs = content.inputs
-    first, second = (f"input {direction}" for direction in content.directions)
-    return [
-        _View("t2b", first, _BEFORE, lambda pair: inputs[pair][0], pairs, order),
-        _View("b2t", second, _BEFORE, lambda pair: inputs[pair][1], pairs, order),
+def _list_views(content: ViewerContent, chosen: Sequence[int]) -> list[_View]:
+    """The inputs, the frames and, if given, true frames, errors and flow."""
+    inputs, frames = content.inputs, content.frames
+    first, second = content.directions
+    pairs = [0 if content.pairs is None else content.pairs[frame] for frame in chosen]
+    views = [
+        _View("t2b", f"input {first}", _BEFORE, lambda pair: inputs[pair][0], pairs),
+        _View("b2t", f"input {second}", _BEFORE, lambda pair: inputs[pair][1], pairs),
+        _View("frame", "corrected", _AFTER, lambda frame: frames[frame], chosen),
     ]
+    if content.truth is not None:
+        truth = content.truth.frames
+        text = f"largest error of the channels: 0 to {BRIGHTEST_ERROR} or more of 255 levels"
+        scale = {"picture": _as_uri(draw_error_scale(), ".png"), "text": text}
 
+        def error(frame: int) -> Image:
+            return error_picture(frames[frame], truth[frame])
 
-def _frame_views(content: ViewerContent, chosen: Sequence[int]) -> list[_View]:
-    """The frames and, where the truth is known, the truth and the error."""
-    frames, order = content.frames, range(len(chosen))
-    views = [_View("frame", "corrected", _AFTER, lambda frame: frames[frame], chosen, order)]
-    if content.truth is None:
-        return views
-    truth = content.truth.frames
-    legend = {
-        "picture": _as_uri(draw_error_scale(), ".png"),
-        "text": f"largest error of the channels: 0 to {BRIGHTEST_ERROR} or more of 255 levels",
-    }
-
-    def error(frame: int) -> Image:
-        return error_picture(frames[frame], truth[frame])
-
-    return [
-        *views,
-        _View("truth", "true frame", _BEFORE + _AFTER, lambda frame: truth[frame], chosen, order),
-        _View("error", "error", _AFTER, error, chosen, order, scale=legend),
-    ]
-
-
-def _flow_views(content: ViewerContent, chosen: Sequence[int]) -> list[_View]:
-    """The flow fields to both inputs, if they are given."""
-    if content.flows is None:
-        return []
-    pictures, longest = content.flows
-    legend = {
-        "picture": _as_uri(draw_flow_wheel(longest), ".png"),
-        "text": f"direction and length of the flow: {longest:.3g} px or more at the rim",
-    }
-    order = range(len(chosen))
-
-    def view(side: int, key: str) -> _View:
-        return _View(
-            key=key,
-            label=f"flow to {content.directions[side]}",
-            sides=_AFTER,
-            picture=lambda frame: pictures[frame][side],
-            numbers=chosen,
-            order=order,
-            is_flow=True,
-            scale=legend,
-        )
-
-    return [view(0, "flow_t2b"), view(1, "flow_b2t")]
+        views += [
+            _View("truth", "true frame", _BEFORE + _AFTER, lambda frame: truth[frame], chosen),
+            _View("error", "error", _AFTER, error, chosen, scale=scale),
+        ]
+    if content.flows is not None:
+        flows, longest = content.flows
+        text = f"direction and length of the flow: {longest:.3g} px or more at the rim"
+        scale = {"picture": _as_uri(draw_flow_wheel(longest), ".png"), "text": text}
+        to_t2b, to_b2t = lambda frame: flows[frame][0], lambda frame: flows[frame][1]
+        views += [
+            _View("flow_t2b", f"flow to {first}", _AFTER, to_t2b, chosen, True, scale),
+            _View("flow_b2t", f"flow to {second}", _AFTER, to_b2t, chosen, True, scale),
+        ]
+    return views
 
 
 def _shown_size(whole: tuple[int, ...], views: Sequence[_View]) -> tuple[int, int]:
-    """(H, W) at which frames of the size `whole` are embedded."""
+    """(H, W) at which frames of size `whole` are embedded."""
     height, width = whole
-    areas = (len(view.numbers) * (_FLOW_SCALE**2 if view.is_flow else 1) for view in views)
-    affordable = math.sqrt(_PIXEL_BUDGET / (height * width * sum(areas)))
-    scale = min(1.0, _LONGEST_SIDE / max(whole), affordable)
+    areas = (len(set(view.shown)) * (_FLOW_SCALE**2 if view.is_flow else 1) for view in views)
+    affordable = math.sqrt(_MAX_PIXELS / (height * width * sum(areas)))
+    scale = min(1.0, _MAX_SIDE / max(whole), affordable)
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def _remarks(whole: tuple[int, ...], shown: tuple[int, int], count: int) -> list[str]:
-    """What readers should know about the pictures they see."""
+    """Size, number and quality of the embedded pictures, for readers."""
     size = f"{whole[1]}x{whole[0]} px"
     if shown != whole:
         size += f", shown at {shown[1]}x{shown[0]}"
@@ -260,7 +224,8 @@ def _remarks(whole: tuple[int, ...], shown: tuple[int, int], count: int) -> list
 
 
 def _embed(view: _View, whole: tuple[int, ...], shown: tuple[int, int]) -> dict[str, Any]:
-    """A view as the page's script reads it."""
+    """A view as the page's script reads it; each of its pictures is embedded once."""
+    numbers = sorted(set(view.shown))
     size = shown
     if view.is_flow:
         size = max(1, round(shown[0] * _FLOW_SCALE)), max(1, round(shown[1] * _FLOW_SCALE))
@@ -275,13 +240,13 @@ def _embed(view: _View, whole: tuple[int, ...], shown: tuple[int, int]) -> dict[
         return _as_uri(picture, ".webp")
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        pictures = list(pool.map(encode, view.numbers))
+        pictures = list(pool.map(encode, numbers))
     return {
         "key": view.key,
         "label": view.label,
         "sides": view.sides,
         "pictures": pictures,
-        "order": list(view.order),
+        "order": [numbers.index(number) for number in view.shown],
         "scale": view.scale,
     }
 

@@ -1,4 +1,4 @@
-"""What the capture check says: figures in a few lines, and warnings that name a cure."""
+"""Text of the capture check: the measured figures, then warnings that name a cure."""
 
 import math
 from collections.abc import Collection, Iterator
@@ -7,48 +7,51 @@ from models.rig.alignment import Alignment
 from models.rig.readout_order import ReadoutOrder
 from models.rig.report import CaptureReport
 
-_LEAST_MATCHED = 0.4  # of the pixels
-_MOST_BLUR, _MOST_BLUR_RATIO, _LEAST_BLUR_CHANGE = 2.5, 1.6, 0.6  # px, and between the views
-_MOST_COLOUR = 0.03  # relative difference at mid-grey
-_MOST_DISPLACEMENT, _MOST_SPREAD = 1.0, 1.5  # px at equal instants
-_LEAST_MOTION = 0.5  # px
-_LEAST_PACE, _CERTAIN_AGREEMENT = 0.7, 0.9
-_SLIP, _LEAST_SLIP = 0.25, 3.0  # of the motion to the next capture, and px of it
+_MIN_MATCHED = 0.4  # share of the pixels
+_MAX_BLUR, _MAX_BLUR_RATIO, _MIN_BLUR_DIFFERENCE = 2.5, 1.6, 0.6  # px, -, px
+_MAX_COLOUR_DIFFERENCE = 0.03  # relative, at mid-grey
+_MAX_MISALIGNMENT, _MAX_SPREAD = 1.0, 1.5  # px
+_MIN_DISPLACEMENT = 0.5  # px
+_MIN_PACE, _CERTAIN_AGREEMENT = 0.7, 0.9
+_SLIP_TOLERANCE, _MIN_SLIP = 0.25, 3.0  # relative to the motion to the next capture; px
 _CHANNELS = ("red", "green", "blue")
+_SHARED_ROWS = "the rows that both views expose at the same time"
 
 
-def format_report(report: CaptureReport, name: str, *, asked: Collection[str] = ()) -> str:
-    """A block of lines: the figures, as far as the views match, then the warnings.
+def format_report(report: CaptureReport, name: str, *, applied: Collection[str] = ()) -> str:
+    """Format the figures, as far as the views match, and the warnings, one per line.
 
-    `asked` holds the cures that are applied anyway, "--align" and "--match-colour".
+    `applied`: those of the cures "--align" and "--match-colour" that are applied anyway.
     """
     height, width = report.size
-    t2b, b2t = ("no edges to tell" if blur is None else f"{blur:.1f} px" for blur in report.blur)
-    middle, most = report.speed
+    t2b, b2t = ("no edges" if blur is None else f"{blur:.1f} px" for blur in report.blur)
+    median, fast = report.speed
     figures = {
         "size": f"{width}x{height}",
-        "sharpness": f"blur of the edges: t2b {t2b}, b2t {b2t}",
+        "sharpness": f"edge blur: t2b {t2b}, b2t {b2t}",
         "matches": f"{_percent(report.matched)} of the pixels are found in the other view",
     }
     if _is_comparable(report):
+        differences = zip(_CHANNELS, report.colours.at_grey, strict=True)
+        colours = ", ".join(f"{channel} {100 * value:+.1f} %" for channel, value in differences)
         figures |= {
-            "colours": f"b2t against t2b at mid-grey: {_colours(report)}",
-            "cameras": _describe_rig(report.alignment),
-            "motion": f"median {middle:.1f}, 95th percentile {most:.1f} px per frame interval",
+            "colours": f"b2t relative to t2b at mid-grey: {colours}",
+            "cameras": _describe_alignment(report.alignment),
+            "motion": f"median {median:.1f}, 95th percentile {fast:.1f} px per frame interval",
             "order": _describe_order(report.order),
         }
     lines = [f"{name}: capture check"]
     lines += [f"  {label:<10} {text}" for label, text in figures.items()]
-    lines += [f"  warning: {text}" for text in warnings(report, asked=asked)]
+    lines += [f"  warning: {text}" for text in warnings(report, applied=applied)]
     return "\n".join(lines)
 
 
-def warnings(report: CaptureReport, *, asked: Collection[str] = ()) -> list[str]:
-    """What stands in the way of a good correction, the measured figure and the cure; often none."""
+def warnings(report: CaptureReport, *, applied: Collection[str] = ()) -> list[str]:
+    """What will impair the correction: each with the measured figure and a cure; often none."""
     if report.orientation != "upright":
         return [
-            f"b2t stands {report.orientation} against t2b: pass it turned back (an image turned "
-            "over from top to bottom is read the other way)"
+            f"b2t is {report.orientation} relative to t2b: undo that in the input (a vertical flip "
+            "also reverses the readout direction)"
         ]
     if not _is_comparable(report):
         return [
@@ -56,12 +59,12 @@ def warnings(report: CaptureReport, *, asked: Collection[str] = ()) -> list[str]
             "show the same moment of the same scene? check which files belong together (--offset)"
         ]
     if report.blur == (None, None):
-        return ["the views show no edges: there is nothing to measure, and nothing to correct"]
+        return ["the views show no edges: there is nothing to measure and nothing to correct"]
     return [
         *_warn_of_order(report.order),
         *_warn_of_rest(report),
-        *_warn_of_rig(report, asked),
-        *_warn_of_colours(report, asked),
+        *_warn_of_misalignment(report, applied),
+        *_warn_of_colours(report, applied),
         *_warn_of_blur(report),
     ]
 
@@ -71,69 +74,68 @@ def _warn_of_order(order: ReadoutOrder | None) -> Iterator[str]:
         return
     if order.verdict == "swapped":
         yield (
-            "the views seem swapped: motion within the capture runs against that to the next one "
-            f"(agreement {order.agreement:+.2f}); pass them the other way round"
+            "the views seem swapped: motion within the capture opposes the motion to the next one "
+            f"(agreement {order.agreement:+.2f}); swap them"
         )
     elif order.verdict == "same direction":
         yield (
-            f"both views seem to be read in the same direction: they differ by {order.within:.1f} "
-            f"px where motion to the next capture lets expect {order.expected:.1f} px; one camera "
-            "must be read the other way"
+            "both views seem to have the same readout direction: the views differ by "
+            f"{order.within:.1f} px, but the motion to the next capture predicts "
+            f"{order.expected:.1f} px; set one camera to the opposite readout direction"
         )
-    elif order.agreement > _CERTAIN_AGREEMENT and order.motion_ratio < _LEAST_PACE:
+    elif order.agreement > _CERTAIN_AGREEMENT and order.motion_ratio < _MIN_PACE:
         yield (
-            f"motion within the capture is {_percent(order.motion_ratio)} of what the next "
-            "one lets expect: the readout seems shorter than stated; see --readout-ratio"
+            f"motion within the capture is {_percent(order.motion_ratio)} of what the motion to "
+            "the next one predicts: the readout seems shorter than stated; see --readout-ratio"
         )
 
 
 def _warn_of_rest(report: CaptureReport) -> Iterator[str]:
-    if report.displacement < _LEAST_MOTION and not _is_one_way(report.order):
+    if report.order is not None and report.order.verdict == "same direction":
+        return
+    if report.displacement < _MIN_DISPLACEMENT:
         yield (
-            f"nothing moves: 99 % of the image is displaced by {report.displacement:.1f} px at "
-            "most, there is nothing to correct (or both views are read in the same direction)"
+            f"nothing moves: 99 % of the image is displaced by at most {report.displacement:.1f} "
+            "px; there is nothing to correct (or both views have the same readout direction)"
         )
 
 
-def _warn_of_rig(report: CaptureReport, asked: Collection[str]) -> Iterator[str]:
+def _warn_of_misalignment(report: CaptureReport, applied: Collection[str]) -> Iterator[str]:
     alignment, order = report.alignment, report.order
     if not alignment.strips:
-        yield (
-            "rows exposed at the same instant show too little to tell how the cameras stand: "
-            "whether they are aligned is unknown"
-        )
+        yield f"cannot measure camera alignment: too little texture in {_SHARED_ROWS}"
         return
-    farthest = alignment.max_displacement(report.size)
-    if farthest >= _MOST_DISPLACEMENT:
-        slip = order is not None and _is_slip(alignment, order)
-        cure = (
-            "about as far as things move in one frame interval: compare other frames (--offset)"
-            if slip
-            else _cure("--align", asked)
-        )
+    corner = alignment.max_displacement(report.size)
+    if corner >= _MAX_MISALIGNMENT:
+        cure = _cure("--align", applied)
+        if order is not None and _is_slip(alignment, order):
+            cure = (
+                "the scene moves about as far in one frame interval: compare other frames "
+                "(--offset)"
+            )
         yield (
-            f"the cameras are misaligned: at rows exposed at the same instant b2t shows all "
-            f"{_place(alignment)} than t2b, at the corners up to {farthest:.1f} px off; {cure}"
+            f"the cameras are misaligned: in {_SHARED_ROWS}, b2t is {_describe_shift(alignment)} "
+            f"({corner:.1f} px at the worst corner); {cure}"
         )
-    if alignment.spread >= _MOST_SPREAD:
+    if alignment.spread >= _MAX_SPREAD:
         yield (
-            f"parallax varies by {alignment.spread:.1f} px along the row exposed at the same "
-            "instant, as near and far things do: no alignment removes it; bring the lenses closer"
+            f"parallax differs by {alignment.spread:.1f} px between near and far objects in "
+            f"{_SHARED_ROWS}: no alignment removes it; bring the lenses closer together"
         )
 
 
-def _warn_of_colours(report: CaptureReport, asked: Collection[str]) -> Iterator[str]:
+def _warn_of_colours(report: CaptureReport, applied: Collection[str]) -> Iterator[str]:
     worst = max(range(3), key=lambda channel: abs(report.colours.at_grey[channel]))
-    difference = report.colours.at_grey[worst]
-    if abs(difference) >= _MOST_COLOUR:
+    difference = abs(report.colours.at_grey[worst])
+    if difference >= _MAX_COLOUR_DIFFERENCE:
         yield (
-            f"colours differ by {_percent(abs(difference))} in {_CHANNELS[worst]} at mid-grey; "
-            f"{_cure('--match-colour', asked)}"
+            f"colours differ by {_percent(difference)} in {_CHANNELS[worst]} at mid-grey; "
+            f"{_cure('--match-colour', applied)}"
         )
 
 
-def _cure(flag: str, asked: Collection[str]) -> str:
-    return f"undone by {flag}" if flag in asked else f"pass {flag}"
+def _cure(flag: str, applied: Collection[str]) -> str:
+    return f"undone by {flag}" if flag in applied else f"pass {flag}"
 
 
 def _warn_of_blur(report: CaptureReport) -> Iterator[str]:
@@ -142,69 +144,62 @@ def _warn_of_blur(report: CaptureReport) -> Iterator[str]:
         return
     sharper, softer = sorted((t2b, b2t))
     name = "t2b" if t2b > b2t else "b2t"
-    if softer > max(_MOST_BLUR_RATIO * sharper, sharper + _LEAST_BLUR_CHANGE):
+    if softer > max(_MAX_BLUR_RATIO * sharper, sharper + _MIN_BLUR_DIFFERENCE):
         yield (
-            f"{name} is less sharp: its edges are blurred by {softer:.1f} px, the other's by "
+            f"{name} is less sharp: its edge blur is {softer:.1f} px, that of the other view "
             f"{sharper:.1f} px; focus both cameras and give them the same exposure time"
         )
-    elif softer > _MOST_BLUR:
+    elif softer > _MAX_BLUR:
         yield (
-            f"the views are blurred by {softer:.1f} px: frames will not be sharper; focus, or "
-            "expose for less time"
+            f"the edge blur is {softer:.1f} px and frames will be as soft: focus the cameras, or "
+            "shorten the exposure"
         )
 
 
-def _describe_rig(alignment: Alignment) -> str:
+def _describe_alignment(alignment: Alignment) -> str:
     if not alignment.strips:
-        return "how b2t stands against t2b cannot be told: no texture at rows of equal instants"
+        return f"alignment unknown: too little texture in {_SHARED_ROWS}"
+    residual = f"residual {alignment.spread:.1f} px"
     turn, zoom = math.degrees(alignment.angle), 100 * (alignment.zoom - 1)
     if math.hypot(*alignment.shift) < 0.05 and abs(turn) < 0.005 and abs(zoom) < 0.005:
-        return f"aligned where rows are exposed at the same instant; rest {alignment.spread:.1f} px"
+        return f"aligned in {_SHARED_ROWS}; {residual}"
     return (
-        f"b2t shows all {_place(alignment)} than t2b, turned by {turn:+.2f} degrees, "
-        f"{zoom:+.2f} % larger; rest {alignment.spread:.1f} px"
+        f"b2t is {_describe_shift(alignment)}, rotated by {turn:+.2f} degrees clockwise, "
+        f"{zoom:+.2f} % larger; {residual}"
     )
 
 
 def _describe_order(order: ReadoutOrder | None) -> str:
     if order is None:
-        return "one capture cannot tell: swapped views look like time running backwards"
+        return "unknown from a single capture: swapped views look like time running backwards"
     return (
-        f"{order.verdict}: motion agrees by {order.agreement:+.2f} with that to the next capture, "
+        f"{order.verdict}: agreement {order.agreement:+.2f} with the motion to the next capture, "
         f"{order.within:.1f} of {order.expected:.1f} px expected"
     )
 
 
-def _colours(report: CaptureReport) -> str:
-    parts = zip(_CHANNELS, report.colours.at_grey, strict=True)
-    return ", ".join(f"{channel} {100 * difference:+.1f} %" for channel, difference in parts)
-
-
-def _place(alignment: Alignment) -> str:
-    """Such as "6.3 px further right, 2.1 px further down"."""
+def _describe_shift(alignment: Alignment) -> str:
+    """Such as "shifted by 6.3 px right and 2.1 px down relative to t2b"."""
     x, y = alignment.shift
     across, along = "right" if x >= 0 else "left", "down" if y >= 0 else "up"
-    return f"{abs(x):.1f} px further {across}, {abs(y):.1f} px further {along}"
+    return f"shifted by {abs(x):.1f} px {across} and {abs(y):.1f} px {along} relative to t2b"
 
 
 def _is_slip(alignment: Alignment, order: ReadoutOrder) -> bool:
-    """Whether the cameras stand apart by what moves in one frame interval."""
+    """Whether the views are shifted by the motion of one frame interval."""
     x, y = alignment.shift
     (right, down), (next_right, next_down) = order.motion_to_next
-    # Of a b2t one frame late, mid-height is where the next t2b has it; of an early one, reversed.
+    # If b2t is one frame late, its middle rows show what those of the next t2b do; early: reversed.
     late = math.hypot(x - right, y - down), math.hypot(right, down)
     early = math.hypot(x + next_right, y + next_down), math.hypot(next_right, next_down)
     return any(
-        length > _LEAST_SLIP and difference < _SLIP * length for difference, length in (late, early)
+        motion > _MIN_SLIP and difference < _SLIP_TOLERANCE * motion
+        for difference, motion in (late, early)
     )
 
 
 def _is_comparable(report: CaptureReport) -> bool:
-    return report.orientation == "upright" and report.matched >= _LEAST_MATCHED
-
-
-def _is_one_way(order: ReadoutOrder | None) -> bool:
-    return order is not None and order.verdict == "same direction"
+    return report.orientation == "upright" and report.matched >= _MIN_MATCHED
 
 
 def _percent(share: float) -> str:

@@ -1,4 +1,4 @@
-"""The hidden folder in which a clip is made, and whether a later run may go on with it."""
+"""The hidden folder in which a clip is made, and whether a later run may continue there."""
 
 import hashlib
 import json
@@ -20,11 +20,11 @@ _DESCRIPTION = "run.json"
 
 @dataclass(frozen=True)
 class UnfinishedClip:
-    """Finished parts of a clip's video.
+    """The parts of a clip's video, some of them finished.
 
     Attributes:
         folder: the hidden folder, inside that of the results.
-        count: of all parts.
+        count: number of all parts.
     """
 
     folder: Path
@@ -44,11 +44,11 @@ class UnfinishedClip:
 def open_unfinished(
     clip: UnfinishedClip, description: Mapping[str, Any], *, restart: bool = False
 ) -> None:
-    """Prepare the hidden folder, or make sure that what an interrupted run left there is of use.
+    """Prepare the hidden folder; finished parts of an interrupted run with equal settings stay.
 
     Args:
         clip: its folder may or may not exist.
-        description: everything that the parts depend on, as JSON can hold it.
+        description: everything that the parts depend on, JSON-serialisable.
         restart: discard an interrupted run.
 
     Raises:
@@ -56,8 +56,8 @@ def open_unfinished(
     """
     record = clip.folder / _DESCRIPTION
     wanted = json.loads(json.dumps(description))
-    is_of_use = not restart and any(clip.folder.glob("part_*.h264"))
-    found = _read_description(record) if is_of_use else None
+    has_parts = not restart and any(clip.folder.glob("part_*.h264"))
+    found = _read_description(record) if has_parts else None
     if found is None:
         shutil.rmtree(clip.folder, ignore_errors=True)
     elif changes := list(changed_options(found, wanted)):
@@ -74,11 +74,13 @@ def open_unfinished(
 
 
 def describe_sources(sources: Sequence[FrameSource]) -> dict[str, Any]:
-    """Which files recordings are read from: how many, how large, and a digest of their state."""
-    return {f"input{number}": _describe(source) for number, source in enumerate(sources, start=1)}
+    """The files of recordings: path, number, size, and a digest of names, sizes and times."""
+    return {
+        f"input{number}": _describe_files(source) for number, source in enumerate(sources, start=1)
+    }
 
 
-def _describe(source: FrameSource) -> dict[str, Any]:
+def _describe_files(source: FrameSource) -> dict[str, Any]:
     digest, size = hashlib.sha256(), 0
     for file in source.files:
         state = file.stat()
@@ -93,7 +95,7 @@ def _describe(source: FrameSource) -> dict[str, Any]:
 
 
 def _read_description(record: Path) -> dict[str, Any] | None:
-    """What an interrupted run wrote; None where it came to nothing."""
+    """The description that an interrupted run wrote; None if it is missing or damaged."""
     try:
         found = json.loads(record.read_text(encoding="utf-8"))
     except (OSError, ValueError):

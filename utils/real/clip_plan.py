@@ -1,41 +1,33 @@
-"""What to make of a clip: how many frames, at which speed, with which sound."""
+"""Frames, speed and sound of the video that a clip becomes."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 from data.files.videos import Soundtrack
 from data.video.streams import CaptureStream
 from utils.errors import InputError
-from utils.real.capture_results import DEFAULT_FPS
+from utils.options.real import DEFAULT_FPS, RealOptions
+from utils.real.capture_check import Preparation
 from utils.real.clip_parts import describe_sources
-from utils.real.preparation import Preparation
 
 PAIRS_PER_PART = 8
-_SAME_SPEED = 1e-3  # relative difference of speeds at which sound goes with pictures
+_SPEED_TOLERANCE = 1e-3  # relative; sound needs the speed of the source
 
 
 @dataclass(frozen=True)
 class ClipPlan:
-    """What to make of a clip.
+    """How to correct a clip.
 
     Attributes:
         stream: its pairs.
-        times: instants of each pair's frames in [0, 1], in order of time, at least one.
-        fps: frames per second of the video; the speed of the stream by default, if that is known.
-        save_frames: whether to keep the frames as PNG, too.
-        frame_bits: of each colour of these.
-        preparation: what is done to each pair first.
-        viewer: whether to write a page that shows some of the frames.
+        options: with `instants` in order of time.
+        preparation: of each pair.
     """
 
     stream: CaptureStream
-    times: tuple[float, ...]
-    fps: float | None = None
-    save_frames: bool = False
-    frame_bits: Literal[8, 16] = 8
+    options: RealOptions
     preparation: Preparation = Preparation()
-    viewer: bool = False
 
     def __post_init__(self) -> None:
         """Check the order of the instants.
@@ -48,20 +40,25 @@ class ClipPlan:
             raise InputError(f"times {given}: expected instants in order of time for a clip")
 
     @property
+    def times(self) -> tuple[float, ...]:
+        """Instants of each pair's frames."""
+        return self.options.instants
+
+    @property
     def shares_instants(self) -> bool:
-        """Whether t = 1 of a pair and t = 0 of the next, the same instant, are both asked for."""
+        """Whether both t = 1 of a pair and t = 0 of the next, the same instant, are wanted."""
         return self.times[0] == 0 and self.times[-1] == 1
 
     @property
     def frames_per_pair(self) -> int:
-        """Frames from the beginning of a pair to that of the next."""
+        """Frames from the start of a pair to the start of the next."""
         return len(self.times) - self.shares_instants
 
     @property
     def video_fps(self) -> float:
         """Frames per second of the video."""
         speed = self.stream.fps and self.stream.fps * self.frames_per_pair
-        return self.fps or speed or DEFAULT_FPS
+        return self.options.fps or speed or DEFAULT_FPS
 
     @property
     def frame_count(self) -> int:
@@ -75,17 +72,17 @@ class ClipPlan:
 
     @property
     def soundtrack(self) -> Soundtrack | None:
-        """The sound of the first recording, if there is any and the clip keeps its speed."""
+        """The sound of the first recording, if it has any and the clip keeps its speed."""
         audio, rate = self.stream.audio, self.stream.fps
         if audio is None or rate is None:
             return None
-        if abs(self.video_fps / (self.frames_per_pair * rate) - 1) > _SAME_SPEED:
+        if abs(self.video_fps / (self.frames_per_pair * rate) - 1) > _SPEED_TOLERANCE:
             return None
         return Soundtrack(audio, self.stream.count / rate)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know before, a line each."""
+        """Messages for the user before the correction, a line each."""
         if self.stream.audio is None or self.soundtrack is not None:
             return self.stream.notes
         return (
@@ -97,15 +94,14 @@ class ClipPlan:
     def instants(self, pair: int) -> Sequence[float]:
         """Instants of the frames to make of a pair.
 
-        A shared instant is made from the later pair alone: neither knows it better, as an end of
-        its readout, and so the earlier need not make it.
+        A shared instant is made from the later pair only: to both it is an end of the readout.
         """
         is_last = pair == self.stream.count - 1
         return self.times[:-1] if self.shares_instants and not is_last else self.times
 
 
 def describe_clip(plan: ClipPlan) -> dict[str, Any]:
-    """Everything but the method that the parts of a clip's video depend on."""
+    """Everything that the parts of a clip's video depend on, except the method."""
     return {
         "inputs": describe_sources(plan.stream.sources),
         "pairs": plan.stream.count,
@@ -113,8 +109,8 @@ def describe_clip(plan: ClipPlan) -> dict[str, Any]:
         "timing": asdict(plan.stream.timing),
         "times": plan.times,
         "fps": plan.video_fps,
-        "save_frames": plan.save_frames,
-        "frame_bits": plan.frame_bits,
+        "save_frames": plan.options.save_frames,
+        "frame_bits": plan.options.frame_bits,
         "preparation": plan.preparation.describe(),
         "pairs_per_part": PAIRS_PER_PART,
     }

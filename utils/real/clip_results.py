@@ -1,17 +1,15 @@
-"""A corrected clip: one video and, on request, its frames.
+"""Correct a clip into one video and, on request, its frames.
 
-Every few pairs become a part of the video, kept in a hidden folder until all are there and are
-joined. So an interrupted run goes on after the last finished part.
+Every few pairs become one part of the video. The parts stay in a hidden folder until all are
+finished and joined, so an interrupted run continues after its last finished part.
 """
 
-import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -21,9 +19,9 @@ from data.files.images import Image, to_levels, to_uint8, write_image
 from data.files.videos import join_video_parts, write_video_part
 from models.inference.correction import Correction
 from utils.errors import InputError
-from utils.pictures.frame_files import FRAMES, clip_frame_name, remove_earlier, replace_clip_frames
+from utils.pictures.frame_files import FRAMES, clip_frame_name
 from utils.pictures.viewer import VIEWER
-from utils.real.capture_results import RESULTS, VIDEO
+from utils.real.capture_results import VIDEO, move_results
 from utils.real.clip_parts import UnfinishedClip
 from utils.real.clip_plan import PAIRS_PER_PART, ClipPlan
 from utils.real.clip_viewer import write_clip_viewer
@@ -33,9 +31,9 @@ from utils.system.distributed import Processes
 def write_clip(
     plan: ClipPlan, method: Correction, unfinished: UnfinishedClip, processes: Processes
 ) -> None:
-    """Make what is missing of a clip, shared among the processes, and put the results together.
+    """Make the missing parts of a clip, shared among the processes, and join all parts.
 
-    The main process must have opened `unfinished`; the others wait for it.
+    The main process must have opened `unfinished` before.
 
     Raises:
         InputError: a pair cannot be read or corrected, or the results cannot be written; finished
@@ -43,13 +41,13 @@ def write_clip(
     """
     try:
         _make_parts(plan, method, unfinished, processes)
-        processes.gather(None)  # once all are ready
+        processes.gather(None)  # wait for the parts of all
         if processes.is_main:
-            _put_together(plan, unfinished)
+            _join_parts(plan, unfinished)
     except InputError as error:
-        raise InputError(f"{error}{_say_kept(plan, unfinished)}") from error
+        raise InputError(f"{error}{_describe_kept(plan, unfinished)}") from error
     except (KeyboardInterrupt, SystemExit):
-        sys.stderr.write(f"\n{plan.stream.name}: stopped{_say_kept(plan, unfinished)}\n")
+        sys.stderr.write(f"\n{plan.stream.name}: stopped{_describe_kept(plan, unfinished)}\n")
         raise
 
 
@@ -60,7 +58,7 @@ def _make_parts(
     missing = processes.from_main(unfinished.missing)[processes.rank :: processes.world_size]
     if not missing:
         return
-    if plan.save_frames:
+    if plan.options.save_frames:
         prepare_output_folder(unfinished.folder / FRAMES)
     begins = [part * PAIRS_PER_PART for part in missing]
     pairs_left = sum(min(PAIRS_PER_PART, plan.stream.count - begin) for begin in begins)
@@ -77,34 +75,34 @@ def _make_parts(
         for begin, part in zip(begins, missing, strict=True):
             chosen = islice(numbered, begin - passed, begin - passed + PAIRS_PER_PART)
             passed = begin + PAIRS_PER_PART
-            frames = _make_frames(plan, method, _counted(chosen, bar), unfinished.folder)
+            frames = _make_frames(plan, method, chosen, unfinished.folder, bar.update)
             write_video_part(unfinished.parts[part], frames, plan.video_fps)
 
 
-def _put_together(plan: ClipPlan, unfinished: UnfinishedClip) -> None:
-    """Join the parts, move the results to where they belong and remove the hidden folder."""
-    folder = unfinished.folder.parent
-    made, video = unfinished.folder / FRAMES, unfinished.folder / VIDEO
+def _join_parts(plan: ClipPlan, unfinished: UnfinishedClip) -> None:
+    """Join the parts, move the results out of the hidden folder and remove it."""
+    video, results = unfinished.folder / VIDEO, [VIDEO]
     join_video_parts(unfinished.parts, video, plan.video_fps, plan.soundtrack)
-    if plan.viewer:
+    if plan.options.viewer:
         write_clip_viewer(plan, video, unfinished.folder)
-    try:
-        os.replace(video, folder / VIDEO)
-        if plan.viewer:
-            os.replace(unfinished.folder / VIEWER, folder / VIEWER)
-        if made.exists():
-            replace_clip_frames(folder / FRAMES, made)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot replace earlier results: {error.strerror}") from error
-    kept = [VIDEO, *([VIEWER] if plan.viewer else []), *([FRAMES] if plan.save_frames else [])]
-    remove_earlier(folder, RESULTS, kept=kept)
+        results.append(VIEWER)
+    if plan.options.save_frames:
+        results.append(FRAMES)
+    move_results(unfinished.folder, unfinished.folder.parent, results)
     shutil.rmtree(unfinished.folder, ignore_errors=True)
 
 
 def _make_frames(
-    plan: ClipPlan, method: Correction, pairs: Iterable[tuple[int, CapturePair]], folder: Path
+    plan: ClipPlan,
+    method: Correction,
+    pairs: Iterable[tuple[int, CapturePair]],
+    folder: Path,
+    on_pair: Callable[[], object],
 ) -> Iterator[Image]:
-    """Frames of some pairs in order of time; saves them below `folder` if the plan says so."""
+    """Frames of some pairs in order of time; saves them below `folder` if the options say so.
+
+    `on_pair` is called after the frames of each pair.
+    """
     for number, capture in pairs:
         times = plan.instants(number)
         pair = plan.preparation.apply(capture.pair)
@@ -112,23 +110,16 @@ def _make_frames(
         frames = plan.stream.timing.restore(made)
         for place, (instant, frame) in enumerate(zip(times, frames, strict=True)):
             image = to_uint8(frame)
-            if plan.save_frames:
-                kept = to_levels(frame, plan.frame_bits)
+            if plan.options.save_frames:
+                kept = to_levels(frame, plan.options.frame_bits)
                 write_image(folder / FRAMES / clip_frame_name(number, place, instant), kept)
             yield image
+        on_pair()
 
 
-def _counted(
-    pairs: Iterable[tuple[int, CapturePair]], bar: "tqdm[NoReturn]"
-) -> Iterator[tuple[int, CapturePair]]:
-    for pair in pairs:
-        yield pair
-        bar.update()
-
-
-def _say_kept(plan: ClipPlan, unfinished: UnfinishedClip) -> str:
-    """What an error leaves; nothing where no part is finished."""
+def _describe_kept(plan: ClipPlan, unfinished: UnfinishedClip) -> str:
+    """What remains after an error; empty if no part is finished."""
     done = unfinished.count - len(unfinished.missing)
     pairs = min(done * PAIRS_PER_PART, plan.stream.count)
     kept = f"{pairs} of {plan.stream.count} pairs are kept in {unfinished.folder}"
-    return f"; {kept}: the same command on the same files goes on from there" if done else ""
+    return f"; {kept}: the same command on the same files continues from there" if done else ""

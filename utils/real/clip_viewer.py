@@ -1,4 +1,4 @@
-"""The page that shows a corrected clip: some of its frames beside the views they were made from."""
+"""The page that shows frames of a corrected clip and the views they were made from."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -14,14 +14,14 @@ from data.video.sources import open_video
 from utils.pictures.viewer import VIEWER, ViewerContent, chosen_frames, write_viewer
 from utils.real.clip_plan import ClipPlan
 
-_LONGEST_SIDE = 960  # px: all pictures of the page are in memory at once
-_MOST_FPS = 9.0
+_MAX_SIDE = 960  # px: all pictures of the page are in memory at once
+_MAX_FPS = 9.0
 
 Item = TypeVar("Item")
 
 
 def write_clip_viewer(plan: ClipPlan, video: Path, folder: Path) -> None:
-    """Write `index.html` into a folder, from a finished video and the recordings it was made of.
+    """Write `index.html` into a folder, from a finished video and its recordings.
 
     Raises:
         InputError: something cannot be read or written.
@@ -35,7 +35,7 @@ def write_clip_viewer(plan: ClipPlan, video: Path, folder: Path) -> None:
             views = plan.stream.timing.restore(plan.preparation.apply(capture.pair))
             height, width = views.shape[-2:]
             inputs.append((_shrink(views[0]), _shrink(views[1])))
-    with closing(open_video(video).frames()) as made:  # whose sides are even, as video's have to be
+    with closing(open_video(video).frames()) as made:  # padded to even sides, as H.264 needs
         frames = [_shrink(frame[:, :height, :width]) for frame in _pick(made, chosen)]
     content = ViewerContent(
         title=plan.stream.name,
@@ -43,28 +43,26 @@ def write_clip_viewer(plan: ClipPlan, video: Path, folder: Path) -> None:
         frames=frames,
         times=[sum(moments[frame]) for frame in chosen],
         pairs=[numbers.index(moments[frame][0]) for frame in chosen],
-        fps=min(plan.video_fps, _MOST_FPS),
+        fps=min(plan.video_fps, _MAX_FPS),
         directions=plan.stream.timing.oriented_directions,
-        remarks=_remarks(plan, len(chosen)),
+        remarks=[
+            f"t counts the {plan.stream.count} pairs",
+            f"{len(chosen)} of the video's {plan.frame_count} frames, evenly spaced"
+            if len(chosen) < plan.frame_count
+            else "all frames of the video",
+        ],
     )
     write_viewer(folder / VIEWER, content)
 
 
-def _remarks(plan: ClipPlan, shown: int) -> list[str]:
-    pairs = f"t counts the {plan.stream.count} pairs"
-    frames = f"{shown} of the video's {plan.frame_count} frames, evenly spaced"
-    return [pairs, frames if shown < plan.frame_count else "all frames of the video"]
-
-
 def _pick(items: Iterable[Item], numbers: Sequence[int]) -> Iterator[Item]:
     """The items of these numbers."""
-    wanted = set(numbers)
-    return (item for number, item in enumerate(items) if number in wanted)
+    return (item for number, item in enumerate(items) if number in numbers)
 
 
 def _shrink(picture: Tensor) -> Image:
-    """A picture (3, H, W) as the page takes it, its longest side limited."""
+    """A picture (3, H, W) as an image whose longer side is limited."""
     image = to_uint8(picture)
-    scale = min(1.0, _LONGEST_SIDE / max(image.shape))
+    scale = min(1.0, _MAX_SIDE / max(image.shape))
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,8 +1,7 @@
 """Runs of `main_test_real.py`: captures one by one, or a clip as one video."""
 
-import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -11,106 +10,98 @@ from data.capture import CapturePair
 from data.files.folders import lock_folder, prepare_output_folder
 from data.files.videos import MAX_GIF_FPS, MAX_VIDEO_SIDE
 from data.real_pairs import RealPairs
-from data.video.streams import CaptureStream, apply_timing
+from data.video.inputs import ChosenInput, open_clip, read_capture
+from data.video.streams import apply_timing
+from models.flow.dis import remembered_flows
 from utils.correction import identify_method, load_method
 from utils.errors import InputError
-from utils.options.real import RealOptions, chosen_instants
+from utils.options.real import DEFAULT_FPS, RealOptions
 from utils.pictures.viewer import VIEWER
-from utils.real.capture_results import DEFAULT_FPS, VIDEO, Presentation, write_results
+from utils.real.capture_check import Preparation, check_clip, check_single
+from utils.real.capture_results import VIDEO, write_results
 from utils.real.clip_parts import HIDDEN, UnfinishedClip, open_unfinished
 from utils.real.clip_plan import ClipPlan, describe_clip
 from utils.real.clip_results import write_clip
-from utils.real.preparation import Preparation, check_clip, check_single
 from utils.system.distributed import Processes
 
 
 def correct_captures(
-    captures: Sequence[CapturePair] | RealPairs,
-    options: RealOptions,
-    arguments: argparse.Namespace,
-    processes: Processes,
+    chosen: ChosenInput | None, options: RealOptions, processes: Processes
 ) -> None:
-    """Check and correct this process's share of the captures and say where the results are.
+    """Check and correct this process's share of the captures and print where the results are.
+
+    Args:
+        chosen: a single capture; by default all below `datasets.test.data_root`.
+        options: what to do.
+        processes: they share the captures.
 
     Raises:
         InputError: some captures could not be corrected; the others are.
     """
+    captures: Sequence[CapturePair] | RealPairs
+    if chosen is None:
+        captures = RealPairs(options.datasets.test.data_root)
+        inputs = captures.paths
+    else:
+        captures, inputs = [read_capture(chosen)], chosen.files
     timing = options.timing.camera_timing()
-    if arguments.check:
 
-        def check_one(index: int) -> None:
-            check_single(apply_timing(captures[index], timing), options)
+    def check_one(index: int) -> None:
+        check_single(apply_timing(captures[index], timing), options)
 
+    if options.check == "only":
         _for_each(len(captures), check_one, processes)
         return
-    times = chosen_instants(options, arguments)
     if options.gif and (options.fps or DEFAULT_FPS) > MAX_GIF_FPS:
         raise InputError(
             f"gif: at most {MAX_GIF_FPS} frames per second, got {options.fps:g}; lower "
             "--fps or leave --gif out"
         )
-    show = Presentation(
-        times,
-        options.fps or DEFAULT_FPS,
-        gif=options.gif,
-        viewer=options.viewer,
-        flow_pictures=options.flow_pictures,
-        frame_bits=options.frame_bits,
-        timing=timing,
-    )
-    folder = prepare_output_folder(_output(options, arguments))
-    inputs = _by_folder(
-        captures.paths if isinstance(captures, RealPairs) else _named_files(arguments)
-    )
+    folder = prepare_output_folder(options.folder)
     method = load_method(options, processes.device)
 
     def correct_one(index: int) -> None:
         capture = apply_timing(captures[index], timing)
         place = folder / capture.name
         _expect_apart(place, inputs)
-        prepared = check_single(capture, options).apply_to(capture)
-        write_results(prepared, method, show, place)
+        with remembered_flows():
+            prepared = check_single(capture, options).apply_to(capture)
+            write_results(prepared, method, options, place)
         video = f", video in {place / VIDEO}" if (place / VIDEO).exists() else ""
         sys.stdout.write(
-            f"{capture.name}: {len(times)} frames in {place}{video}{_say_viewer(place, options)}\n"
+            f"{capture.name}: {len(options.instants)} frames in {place}{video}"
+            f"{_say_viewer(place, options)}\n"
         )
 
     _for_each(len(captures), correct_one, processes)
 
 
-def correct_clip(
-    stream: CaptureStream,
-    options: RealOptions,
-    arguments: argparse.Namespace,
-    processes: Processes,
-) -> None:
-    """Check and correct a clip, or the rest of it, and say where the video is.
+def correct_clip(chosen: ChosenInput, options: RealOptions, processes: Processes) -> None:
+    """Check and correct a clip, or the rest of it, and print where the video is.
 
     Raises:
         InputError: an option is not for clips, or the clip cannot be read or its video written.
     """
+    stream = open_clip(chosen, options.timing.camera_timing())
     for name in ("gif", "flow_pictures"):
         if getattr(options, name):
             raise InputError(f"{name}: only for single captures; a clip becomes a video")
-    plan = ClipPlan(
-        stream,
-        chosen_instants(options, arguments),
-        options.fps,
-        save_frames=options.save_frames,
-        frame_bits=options.frame_bits,
-        viewer=options.viewer,
-    )
+    plan = ClipPlan(stream, options)
     if processes.is_main:
         sys.stderr.write("".join(f"{note}\n" for note in plan.notes))
     preparation = processes.from_main(
         check_clip(stream, options) if processes.is_main else Preparation()
     )
-    if arguments.check:
+    if options.check == "only":
         return
-    _expect_video_size(stream)
-    place = _output(options, arguments) / stream.name
-    files = {file.resolve() for source in stream.sources for file in source.files}
-    _expect_apart(place, _by_folder(files))
+    size = stream.sources[0].size
+    if max(size) > MAX_VIDEO_SIDE:
+        raise InputError(
+            f"{stream.name}: {size[1]}x{size[0]}, but a video has at most {MAX_VIDEO_SIDE} px "
+            "a side; correct its pictures one by one"
+        )
+    place = options.folder / stream.name
+    _expect_apart(place, {file.resolve() for source in stream.sources for file in source.files})
     plan = replace(plan, preparation=preparation)
     method = load_method(options, processes.device)
     prepare_output_folder(place)
@@ -118,8 +109,8 @@ def correct_clip(
     with lock_folder(place) if processes.is_main else nullcontext():
         if processes.is_main:
             about = identify_method(options) | describe_clip(plan)
-            open_unfinished(unfinished, about, restart=arguments.restart)
-        processes.gather(None)  # the folder is ready
+            open_unfinished(unfinished, about, restart=options.restart)
+        processes.gather(None)  # wait until the folder is ready
         write_clip(plan, method.correct, unfinished, processes)
     if processes.is_main:
         sys.stdout.write(
@@ -128,49 +119,25 @@ def correct_clip(
         )
 
 
-def _output(options: RealOptions, arguments: argparse.Namespace) -> Path:
-    if arguments.output == "":
-        raise InputError("--output: expected a folder, got an empty name")
-    return Path(arguments.output or Path(options.path.root) / options.task)
-
-
-def _named_files(arguments: argparse.Namespace) -> set[Path]:
-    names = (arguments.t2b, arguments.b2t, arguments.input)
-    return {Path(name).resolve() for name in names if name is not None}
-
-
-def _by_folder(files: set[Path]) -> dict[Path, str]:
-    """Of each folder that holds some of the files, the name of one."""
-    return {file.parent: file.name for file in sorted(files, reverse=True)}
-
-
-def _expect_apart(place: Path, inputs: Mapping[Path, str]) -> None:
-    """Make sure that results do not come to lie among inputs, some of which they might replace.
+def _expect_apart(place: Path, inputs: set[Path]) -> None:
+    """Refuse a result folder that holds inputs, some of which the results might replace.
 
     Raises:
         InputError: `place` holds some.
     """
-    among = inputs.get(place.resolve())
-    if among is not None:
+    folder = place.resolve()
+    among = [file.name for file in inputs if file.parent == folder]
+    if among:
         raise InputError(
-            f"{place}: results would lie among the inputs ({among}); choose another --output"
-        )
-
-
-def _expect_video_size(stream: CaptureStream) -> None:
-    size = stream.sources[0].size
-    if max(size) > MAX_VIDEO_SIDE:
-        raise InputError(
-            f"{stream.name}: {size[1]}x{size[0]}, but a video has at most {MAX_VIDEO_SIDE} px "
-            "a side; correct its pictures one by one"
+            f"{place}: results would lie among the inputs ({min(among)}); choose another --output"
         )
 
 
 def _for_each(count: int, work: Callable[[int], None], processes: Processes) -> None:
-    """Do the work for this process's share of so many captures; one that fails stops no other.
+    """Do the work for this process's share of `count` captures; a failure stops no other.
 
     Raises:
-        InputError: in the main process, it failed for some, whoever had them.
+        InputError: some captures failed, in any process; raised in the main one.
     """
     failures = 0
     for capture in range(processes.rank, count, processes.world_size):
@@ -181,10 +148,10 @@ def _for_each(count: int, work: Callable[[int], None], processes: Processes) -> 
                 raise
             sys.stderr.write(f"error: {error}\n")
             failures += 1
-    # A launcher ends all processes as soon as one fails: none may before all are done.
+    # A launcher ends all processes as soon as one fails: wait until all are done.
     failures = sum(processes.gather(failures))
     if failures and processes.is_main:
-        raise InputError(f"{failures} of {count} captures failed, as said above")
+        raise InputError(f"{failures} of {count} captures failed; see the errors above")
 
 
 def _say_viewer(folder: Path, options: RealOptions) -> str:

@@ -1,4 +1,4 @@
-"""Several processes training one generator: launch, averages, and who writes files."""
+"""Distributed runs: process group, averages over processes, and the process that writes files."""
 
 import os
 import re
@@ -20,11 +20,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes of a run, seen from one of them.
+    """The process group of a run, as one of its processes sees it.
 
     Attributes:
-        device: where this process computes.
-        rank: number of this process among all of them; process 0 writes the files.
+        device: of this process.
+        rank: of this process; process 0 writes the files.
         world_size: number of processes on all machines.
     """
 
@@ -34,11 +34,11 @@ class Processes:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes files and talks to the user."""
+        """Whether this process writes files and messages."""
         return self.rank == 0
 
     def mean(self, values: Tensor) -> Tensor:
-        """Mean of a tensor over all processes, the same in each of them."""
+        """Mean of a tensor over all processes, identical in each of them."""
         if self.world_size == 1:
             return values
         total = values.detach().to(self.device, copy=True)
@@ -58,7 +58,7 @@ class Processes:
         return self.gather(item)[0]
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """Average the gradients of `network` over the processes from now on."""
+        """`network`, with gradients averaged over the processes."""
         if self.world_size == 1:
             return network
         device_ids = [self.device] if self.device.type == "cuda" else None
@@ -69,17 +69,17 @@ class Processes:
 
 @contextmanager
 def process_group(device: str, *, launched: bool = False) -> Iterator[Processes]:
-    """Join the processes that a launcher started; a group of one without a launcher.
+    """Join the process group of a launcher; without one, a group of a single process.
 
-    `torchrun` and `torch.distributed.launch` say in environment variables who is who, also on
-    several machines. Processes talk through NCCL on CUDA and gloo on a CPU.
+    Rank and world size come from the environment variables of `torchrun` or
+    `torch.distributed.launch`, also on several machines. The backend is NCCL on CUDA, gloo on CPU.
 
     Args:
-        device: the device option, see `models.parts.device.choose_device`.
-        launched: the command line says that there is a launcher (`--dist True`).
+        device: the device option (`models.parts.device.choose_device`).
+        launched: whether a launcher is expected (`--dist True`).
 
     Raises:
-        InputError: the device is not there or cannot be shared, there is no launcher, or another
+        InputError: the device is missing or cannot be shared, there is no launcher, or another
             process failed.
     """
     if launched and "WORLD_SIZE" not in os.environ:
@@ -95,7 +95,7 @@ def process_group(device: str, *, launched: bool = False) -> Iterator[Processes]
         )
     chosen = choose_device(device, local_rank=int(os.environ["LOCAL_RANK"]))
     if chosen.type == "mps":
-        raise InputError("device: 'mps' serves a single process; start without the launcher")
+        raise InputError("device: 'mps' supports a single process; start without the launcher")
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
@@ -104,6 +104,6 @@ def process_group(device: str, *, launched: bool = False) -> Iterator[Processes]
     except RuntimeError as error:
         if not re.search(r"onnection (closed|reset)|Broken pipe", str(error)):
             raise
-        raise InputError("stopped, because another process failed: its message says why") from error
+        raise InputError("stopped because another process failed: see its message") from error
     finally:
         dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""Seed, record and restore the random number generators of a process."""
+"""Seed, save and restore the random number generators of a process."""
 
 import random
 from typing import Any
@@ -15,7 +15,7 @@ def seed_everything(seed: int) -> None:
 
 
 def random_state(device: torch.device) -> dict[str, Any]:
-    """State of this process's generators, as tensors and plain containers."""
+    """State of this process's generators, in types that `torch.load` reads safely."""
     version, words, gauss = random.getstate()
     mersenne = np.random.get_state(legacy=False)
     keys = torch.from_numpy(mersenne["state"]["key"].astype(np.int64))
@@ -35,7 +35,7 @@ def random_state(device: torch.device) -> dict[str, Any]:
 
 
 def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
-    """Put this process's generators into a state recorded by `random_state`."""
+    """Restore a state of this process's generators that `random_state` returned."""
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
     stored = state["numpy"]

@@ -1,4 +1,4 @@
-"""Stop between two steps when asked to."""
+"""Stop signals, to be obeyed between two training steps."""
 
 import signal
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 @dataclass
 class StopRequest:
-    """Whether somebody asked to stop: the number of the signal that did, else 0."""
+    """A request to stop: `signal_number` is the signal received, 0 before that."""
 
     signal_number: int = 0
 
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Turn SIGTERM and Ctrl-C into a request; a second Ctrl-C interrupts at once."""
+    """Turn SIGTERM and Ctrl-C into a stop request; a second Ctrl-C interrupts at once."""
     request = StopRequest()
 
     def ask(number: int, _: FrameType | None) -> None:

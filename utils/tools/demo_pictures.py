@@ -43,7 +43,7 @@ def draw_animation() -> list[Image]:
             (b2t, "input, read bottom to top"),
             (frame, f"corrected, t = {t:.2f}"),
         ]
-        sheet = draw_sheet([captioned], columns=3)
+        sheet = draw_sheet([(captioned, 3)])
         size = (_WIDTH, round(sheet.shape[0] * _WIDTH / sheet.shape[1]))
         pictures.append(np.asarray(cv2.resize(sheet, size, interpolation=cv2.INTER_AREA), np.uint8))
     return [*pictures, *pictures[-2:0:-1]]

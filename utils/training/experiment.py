@@ -16,7 +16,7 @@ from utils.errors import InputError
 from utils.options.flow_training import FlowTrainingOptions
 from utils.options.training import TrainingOptions
 from utils.system.distributed import Processes
-from utils.system.logger import close_log, open_log
+from utils.system.logger import open_log
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,10 @@ def open_experiment(
             stack.enter_context(lock_folder(folder))
             remove_unfinished(folder / "checkpoints")
         checkpoint = processes.from_main(checkpoint)
-        stack.callback(close_log)
         is_main = processes.is_main
-        log = open_log(folder / "train.log" if is_main else None, quiet=not is_main)
+        log = stack.enter_context(
+            open_log(folder / "train.log" if is_main else None, quiet=not is_main)
+        )
         if moved is not None:
             log.info("starting over; the earlier run is kept at %s", moved)
         yield Experiment(options, processes, folder, checkpoint, versions, log)

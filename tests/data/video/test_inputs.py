@@ -10,8 +10,8 @@ from data.video.inputs import (
     ChosenInput,
     add_input_arguments,
     chosen_input,
-    find_captures,
     open_clip,
+    read_capture,
 )
 from tests.helpers.capture_folders import as_image, random_pixels, write_pixels
 from tests.helpers.clips import write_clip_video
@@ -68,9 +68,9 @@ def test_captures_and_clips_are_opened(tmp_path: Path) -> None:
     for name in ("0_t2b.png", "0_b2t.png"):
         write_pixels(tmp_path / name, (4, 6))
     named = ChosenInput(f"{tmp_path}/0_t2b.png", f"{tmp_path}/0_b2t.png")
-    for captures in (find_captures(named, "no root"), find_captures(None, str(tmp_path))):
-        assert len(captures) == 1 and captures[0].name == "0"
-    [split] = find_captures(ChosenInput(f"{tmp_path}/0_t2b.png", layout="tb"), "no root")
+    assert read_capture(named).name == "0"
+    assert named.files == {tmp_path.resolve() / "0_t2b.png", tmp_path.resolve() / "0_b2t.png"}
+    split = read_capture(ChosenInput(f"{tmp_path}/0_t2b.png", layout="tb"))
     assert split.t2b.equal(as_image(random_pixels("0_t2b.png", (4, 6)))[:, :2])
     for name, count in (("l", 4), ("r", 3)):
         write_clip_video(tmp_path / f"{name}.mp4", count)

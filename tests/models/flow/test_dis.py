@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.flow.dis import DISFlow, single_threaded_opencv
+from models.flow import dis
+from models.flow.dis import DISFlow, single_threaded_opencv, to_luma
 
 
 def texture(height, width, *, seed=0):
@@ -99,3 +100,18 @@ time.sleep(0.5)  # joined threads leave the list a moment later
 assert len(os.listdir("/proc/self/task")) == before
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_flow_between_equal_images_is_searched_once_in_a_block(monkeypatch):
+    views = [to_luma(texture(40, 48, seed=seed)[0].permute(1, 2, 0).numpy()) for seed in (0, 1)]
+    expected, searches = dis.search_flow(*views), []
+    search = dis._search
+    monkeypatch.setattr(dis, "_search", lambda *images: searches.append(1) or search(*images))
+    with dis.remembered_flows():
+        for _ in range(2):
+            assert np.array_equal(dis.search_flow(*(view.copy() for view in views)), expected)
+        assert len(searches) == 1
+        assert not np.array_equal(dis.search_flow(*views[::-1]), expected)
+        assert len(searches) == 2
+    dis.search_flow(*views)
+    assert len(searches) == 3  # nothing is kept after the block

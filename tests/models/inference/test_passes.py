@@ -7,9 +7,8 @@ from torch import Tensor
 from data.real_pairs import RealPairs
 from models.generator import EncodedPairs, Generator
 from models.inference import passes
-from models.inference.correction import frame_instants
 from models.parts.network import CorrectionOutput
-from models.parts.settings import InferenceSettings
+from models.parts.settings import InferenceSettings, frame_instants
 from models.reference.formula_weights import fill_by_formula
 from models.reference.generator import plain_correct
 from models.refiner.network import Refiner

@@ -72,7 +72,7 @@ def test_local_and_camera_motion_by_hand(monkeypatch: pytest.MonkeyPatch) -> Non
     field = MotionField(
         local, camera, deviation, Parallax.none(width), (still[0], still[1]), Scan.of(None, height)
     )
-    monkeypatch.setattr(motion_cues, "estimate_motion", lambda *_: field)
+    monkeypatch.setattr(motion_cues, "estimate_motion", lambda *_, **__: field)
     maps = offset_maps(scan_time(height)[None], torch.tensor([[t]]))
     cues = find_motion(torch.zeros(1, 2, 3, height, width), maps)
     exposed = torch.from_numpy(y / (height - 1))

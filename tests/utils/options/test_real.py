@@ -10,7 +10,7 @@ from utils.options.real import (
     RealOptions,
     add_capture_arguments,
     bundled_files,
-    chosen_instants,
+    load_real_options,
     option_overrides,
 )
 
@@ -29,8 +29,8 @@ def load(*words: str) -> RealOptions:
 
 
 def instants(*arguments: str, changes: tuple[str, ...] = ()) -> tuple[float, ...]:
-    options = load_options(OPTIONS / "test_real.json", changes, RealOptions)
-    return chosen_instants(options, parse(*arguments))
+    overridden = [*changes, *option_overrides(parse(*arguments))]
+    return load_options(OPTIONS / "test_real.json", overridden, RealOptions).instants
 
 
 def test_bundled_files_are_found_from_anywhere(
@@ -62,6 +62,18 @@ def test_arguments_stand_for_options() -> None:
     options = load(*stated, "--readout-ratio", "0.7")
     assert options.timing.readout_ratio == 0.7
     assert options.timing.start_offset == 0.2 and options.gif
+
+
+def test_the_folder_and_what_to_do_with_it() -> None:
+    options = load("--set", "path.root=results", "task=mine")
+    assert (options.folder, options.check, options.restart) == (Path("results/mine"), True, False)
+    options = load("--check", "--restart")
+    assert options.check == "only" and options.restart
+    words = ["--output", "a\udcff"]
+    arguments = argparse.Namespace(**vars(parse(*words)), opt=str(OPTIONS / "test_real.json"))
+    assert load_real_options(arguments, OPTIONS / "test_real.json").folder == Path("a\udcff")
+    with pytest.raises(InputError, match="--output: expected a folder, got an empty name"):
+        load("--output", "")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from tests.helpers.capture_folders import random_pixels
 from utils.errors import InputError
 from utils.pictures.colour import ShownFlows
 from utils.pictures.viewer import (
-    MOST_FRAMES,
+    MAX_FRAMES,
     ShownTruth,
     ViewerContent,
     chosen_frames,
@@ -128,7 +128,7 @@ def test_nothing_is_loaded_from_elsewhere(tmp_path: Path) -> None:
 
 
 def test_long_clips_show_frames_evenly_spaced_and_say_so(tmp_path: Path) -> None:
-    count = 2 * MOST_FRAMES - 1
+    count = 2 * MAX_FRAMES - 1
     read: list[int] = []
 
     class Frames(Sequence[Image]):  # type: ignore[misc]
@@ -149,17 +149,15 @@ def test_long_clips_show_frames_evenly_spaced_and_say_so(tmp_path: Path) -> None
     view = payload["views"][0]
     assert view["order"][:7] == [0, 0, 0, 0, 0, 1, 1] and len(view["pictures"]) == 10
     assert is_close(pictures(payload, "t2b")[7], (0, 35, 0))
-    said = (
-        f"{count} frames, of which {MOST_FRAMES} are here: the first, the last, and evenly spaced"
-    )
+    said = f"{count} frames, of which {MAX_FRAMES} are here: the first, the last, and evenly spaced"
     assert payload["remarks"][1] == f"{said} between"
 
 
 def test_both_ends_of_a_clip_are_shown() -> None:
-    for count in (1, MOST_FRAMES, MOST_FRAMES + 1, 1000):
+    for count in (1, MAX_FRAMES, MAX_FRAMES + 1, 1000):
         chosen = chosen_frames(count)
         assert (chosen[0], chosen[-1]) == (0, count - 1)
-        assert len(set(chosen)) == len(chosen) == min(count, MOST_FRAMES)
+        assert len(set(chosen)) == len(chosen) == min(count, MAX_FRAMES)
 
 
 def test_large_images_are_scaled_down_and_the_page_says_so(tmp_path: Path) -> None:

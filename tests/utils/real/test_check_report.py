@@ -32,13 +32,13 @@ def test_a_good_capture_in_full() -> None:
     assert format_report(GOOD, "street/0") == (
         "street/0: capture check\n"
         "  size       960x540\n"
-        "  sharpness  blur of the edges: t2b 0.8 px, b2t 0.9 px\n"
+        "  sharpness  edge blur: t2b 0.8 px, b2t 0.9 px\n"
         "  matches    95 % of the pixels are found in the other view\n"
-        "  colours    b2t against t2b at mid-grey: red +0.0 %, green +0.0 %, blue +0.0 %\n"
-        "  cameras    b2t shows all 0.2 px further right, 0.3 px further up than t2b, turned by "
-        "+0.00 degrees, +0.00 % larger; rest 0.1 px\n"
+        "  colours    b2t relative to t2b at mid-grey: red +0.0 %, green +0.0 %, blue +0.0 %\n"
+        "  cameras    b2t is shifted by 0.2 px right and 0.3 px up relative to t2b, rotated by "
+        "+0.00 degrees clockwise, +0.00 % larger; residual 0.1 px\n"
         "  motion     median 12.3, 95th percentile 31.0 px per frame interval\n"
-        "  order      one capture cannot tell: swapped views look like time running backwards"
+        "  order      unknown from a single capture: swapped views look like time running backwards"
     )
 
 
@@ -47,7 +47,7 @@ def test_a_bad_capture_in_full() -> None:
     assert format_report(report, "0") == (
         "0: capture check\n"
         "  size       960x540\n"
-        "  sharpness  blur of the edges: t2b 0.8 px, b2t no edges to tell\n"
+        "  sharpness  edge blur: t2b 0.8 px, b2t no edges\n"
         "  matches    12 % of the pixels are found in the other view\n"
         "  warning: only 12 % of the pixels are found in the other view: do both show the same "
         "moment of the same scene? check which files belong together (--offset)"
@@ -57,37 +57,38 @@ def test_a_bad_capture_in_full() -> None:
 def test_order_is_said_where_it_is_known() -> None:
     assert warnings(GOOD._replace(order=ORDER)) == []
     assert (
-        "order      as stated: motion agrees by +0.98 with that to the next capture, 9.5 of 10.0 "
-        "px expected" in format_report(GOOD._replace(order=ORDER), "0")
+        "order      as stated: agreement +0.98 with the motion to the next capture, 9.5 of 10.0 px "
+        "expected" in format_report(GOOD._replace(order=ORDER), "0")
     )
 
 
 def test_swapped_views() -> None:
     assert only_warning(order=ORDER._replace(agreement=-0.97)) == (
-        "the views seem swapped: motion within the capture runs against that to the next one "
-        "(agreement -0.97); pass them the other way round"
+        "the views seem swapped: motion within the capture opposes the motion to the next one "
+        "(agreement -0.97); swap them"
     )
 
 
 def test_views_read_the_same_way() -> None:
     order = ORDER._replace(agreement=0.1, within=0.2)
     assert only_warning(order=order, displacement=0.2) == (
-        "both views seem to be read in the same direction: they differ by 0.2 px where motion to "
-        "the next capture lets expect 10.0 px; one camera must be read the other way"
+        "both views seem to have the same readout direction: the views differ by 0.2 px, but the "
+        "motion to the next capture predicts 10.0 px; set one camera to the opposite readout "
+        "direction"
     )
 
 
 def test_a_short_readout() -> None:
     assert only_warning(order=ORDER._replace(within=5.1)) == (
-        "motion within the capture is 50 % of what the next one lets expect: the readout seems "
-        "shorter than stated; see --readout-ratio"
+        "motion within the capture is 50 % of what the motion to the next one predicts: the "
+        "readout seems shorter than stated; see --readout-ratio"
     )
 
 
 def test_a_pair_at_rest() -> None:
     assert only_warning(displacement=0.2) == (
-        "nothing moves: 99 % of the image is displaced by 0.2 px at most, there is nothing to "
-        "correct (or both views are read in the same direction)"
+        "nothing moves: 99 % of the image is displaced by at most 0.2 px; there is nothing to "
+        "correct (or both views have the same readout direction)"
     )
 
 
@@ -95,11 +96,11 @@ def test_misaligned_cameras() -> None:
     alignment = Alignment((-6.3, 2.1), math.radians(0.3), 1.001, 0.2, 40)
     warning = only_warning(alignment=alignment)
     assert warning == (
-        "the cameras are misaligned: at rows exposed at the same instant b2t shows all 6.3 px "
-        f"further left, 2.1 px further down than t2b, at the corners up to "
-        f"{alignment.max_displacement((540, 960)):.1f} px off; pass --align"
+        "the cameras are misaligned: in the rows that both views expose at the same time, b2t is "
+        "shifted by 6.3 px left and 2.1 px down relative to t2b "
+        f"({alignment.max_displacement((540, 960)):.1f} px at the worst corner); pass --align"
     )
-    assert "turned by +0.30 degrees, +0.10 % larger" in format_report(
+    assert "rotated by +0.30 degrees clockwise, +0.10 % larger" in format_report(
         GOOD._replace(alignment=alignment), "0"
     )
 
@@ -111,19 +112,19 @@ def test_views_of_different_frames(shift: tuple[float, float], is_slip: int) -> 
     assert ("pass --align" in warning) != is_slip
 
 
-def test_cameras_of_unknown_standing() -> None:
+def test_unknown_alignment() -> None:
     assert only_warning(alignment=Alignment()) == (
-        "rows exposed at the same instant show too little to tell how the cameras stand: whether "
-        "they are aligned is unknown"
+        "cannot measure camera alignment: too little texture in the rows that both views expose "
+        "at the same time"
     )
     report = format_report(GOOD._replace(alignment=Alignment()), "0")
-    assert "cameras    how b2t stands against t2b cannot be told: no texture at rows of" in report
+    assert "cameras    alignment unknown: too little texture in the rows that both" in report
 
 
 def test_depth() -> None:
     assert only_warning(alignment=Alignment(spread=2.0, strips=40)) == (
-        "parallax varies by 2.0 px along the row exposed at the same instant, as near and far "
-        "things do: no alignment removes it; bring the lenses closer"
+        "parallax differs by 2.0 px between near and far objects in the rows that both views "
+        "expose at the same time: no alignment removes it; bring the lenses closer together"
     )
 
 
@@ -136,26 +137,29 @@ def test_colours() -> None:
 
 def test_sharpness() -> None:
     assert only_warning(blur=(2.4, 0.9)) == (
-        "t2b is less sharp: its edges are blurred by 2.4 px, the other's by 0.9 px; focus both "
+        "t2b is less sharp: its edge blur is 2.4 px, that of the other view 0.9 px; focus both "
         "cameras and give them the same exposure time"
     )
     assert only_warning(blur=(2.6, 3.1)) == (
-        "the views are blurred by 3.1 px: frames will not be sharper; focus, or expose for less "
-        "time"
+        "the edge blur is 3.1 px and frames will be as soft: focus the cameras, or shorten the "
+        "exposure"
     )
     assert only_warning(blur=(None, None)) == (
-        "the views show no edges: there is nothing to measure, and nothing to correct"
+        "the views show no edges: there is nothing to measure and nothing to correct"
     )
     assert warnings(GOOD._replace(blur=(None, 0.5))) == []
 
 
 def test_an_image_turned_over() -> None:
     assert only_warning(orientation="upside down", matched=0.03) == (
-        "b2t stands upside down against t2b: pass it turned back (an image turned over from top "
-        "to bottom is read the other way)"
+        "b2t is upside down relative to t2b: undo that in the input (a vertical flip also reverses "
+        "the readout direction)"
     )
 
 
 def test_aligned_cameras_are_said_to_be() -> None:
     text = format_report(GOOD._replace(alignment=Alignment(spread=0.2, strips=9)), "0")
-    assert "cameras    aligned where rows are exposed at the same instant; rest 0.2 px" in text
+    assert (
+        "cameras    aligned in the rows that both views expose at the same time; residual 0.2 px"
+        in text
+    )

@@ -15,6 +15,7 @@ from data.files.videos import AudioTrack
 from data.video.sources import open_video
 from data.video.streams import CaptureStream
 from models.inference.correction import Corrected
+from tests.helpers.clips import real_options
 from utils.errors import InputError
 from utils.real import clip_results
 from utils.real.clip_parts import HIDDEN, UnfinishedClip, open_unfinished
@@ -53,6 +54,10 @@ def brighten(
     return Corrected(torch.stack([pair[0] + LEVELS * instant / 255 for instant in times]))
 
 
+def plan_of(stream: CaptureStream, times: Sequence[float], **changes: object) -> ClipPlan:
+    return ClipPlan(stream, real_options(times=tuple(times), viewer=False, **changes))
+
+
 def make(plan: ClipPlan, folder: Path, *, processes: Processes = ALONE) -> UnfinishedClip:
     unfinished = UnfinishedClip(folder / HIDDEN, plan.part_count)
     open_unfinished(unfinished, describe_clip(plan))
@@ -71,7 +76,7 @@ def levels(video: Path) -> list[float]:
 def test_shared_instants_are_shown_once(
     tmp_path: Path, times: tuple[float, ...], per_pair: int, frames: int
 ) -> None:
-    plan = ClipPlan(clip(20), times)
+    plan = plan_of(clip(20), times)
     assert (plan.frames_per_pair, plan.frame_count, plan.part_count) == (per_pair, frames, 3)
     assert plan.video_fps == 30 * per_pair
     unfinished = make(plan, tmp_path)
@@ -83,26 +88,26 @@ def test_shared_instants_are_shown_once(
 
 
 def test_a_shared_instant_is_made_from_the_later_pair() -> None:
-    plan = ClipPlan(clip(3), (0.0, 0.5, 1.0))
+    plan = plan_of(clip(3), (0.0, 0.5, 1.0))
     assert [plan.instants(number) for number in range(3)] == [(0, 0.5), (0, 0.5), (0, 0.5, 1)]
-    plan = ClipPlan(clip(3), (0.5, 1.0))
+    plan = plan_of(clip(3), (0.5, 1.0))
     assert plan.instants(0) == (0.5, 1.0)
 
 
 def test_frames_are_kept_on_request(tmp_path: Path) -> None:
-    make(ClipPlan(clip(2), (0.0, 0.25, 0.2502, 1.0), save_frames=True), tmp_path)
+    make(plan_of(clip(2), (0.0, 0.25, 0.2502, 1.0), save_frames=True), tmp_path)
     names = ["000000_000_t0.000.png", "000000_001_t0.250.png", "000000_002_t0.250.png"]
     names += ["000001_000_t0.000.png", "000001_001_t0.250.png"]
     names += ["000001_002_t0.250.png", "000001_003_t1.000.png"]
     assert sorted(path.name for path in (tmp_path / "frames").iterdir()) == names
     image = read_image(tmp_path / "frames" / "000001_003_t1.000.png") * 255
     assert image.shape == (3, 6, 8) and image.unique().tolist() == [2 * LEVELS]
-    make(ClipPlan(clip(2), (0.0, 1.0), save_frames=True, frame_bits=16), tmp_path)
+    make(plan_of(clip(2), (0.0, 1.0), save_frames=True, frame_bits=16), tmp_path)
     kept = cv2.imread(str(tmp_path / "frames" / "000000_000_t0.000.png"), cv2.IMREAD_UNCHANGED)
     assert kept.dtype == "uint16"
     for name in ("index.html", "contact_sheet.png", "frame_000_t0.000.png"):
         (tmp_path / name).write_text("of a single capture")
-    make(ClipPlan(clip(2), (0.0, 1.0)), tmp_path)
+    make(plan_of(clip(2), (0.0, 1.0)), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["video.mp4"]
 
 
@@ -111,15 +116,15 @@ def test_frames_share_their_folder_with_files_of_the_user(tmp_path: Path) -> Non
     folder.mkdir()
     for name in ("000.png", "000007_000_t0.000.png"):
         (folder / name).write_text("mine, and an earlier run's")
-    make(ClipPlan(clip(2), (0.0, 1.0), save_frames=True), tmp_path)
+    make(plan_of(clip(2), (0.0, 1.0), save_frames=True), tmp_path)
     made = ["000.png", "000000_000_t0.000.png", "000001_000_t0.000.png", "000001_001_t1.000.png"]
     assert sorted(path.name for path in folder.iterdir()) == made
-    make(ClipPlan(clip(2), (0.0, 1.0)), tmp_path)
+    make(plan_of(clip(2), (0.0, 1.0)), tmp_path)
     assert [path.name for path in folder.iterdir()] == ["000.png"]
 
 
 def test_an_interrupted_clip_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    plan = ClipPlan(clip(20), (0.0, 0.5, 1.0), save_frames=True)
+    plan = plan_of(clip(20), (0.0, 0.5, 1.0), save_frames=True)
     make(plan, tmp_path / "whole")
     seen: list[Sequence[float]] = []
 
@@ -144,7 +149,7 @@ def test_an_interrupted_clip_goes_on(tmp_path: Path, capsys: pytest.CaptureFixtu
     said = capsys.readouterr().err.splitlines()[-1]
     assert said == (
         f"clip: stopped; 8 of 20 pairs are kept in {unfinished.folder}: the same command on the "
-        "same files goes on from there"
+        "same files continues from there"
     )
     make(plan, folder)
     for path in (tmp_path / "whole").rglob("*.*"):
@@ -154,21 +159,21 @@ def test_an_interrupted_clip_goes_on(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_damage_keeps_what_is_finished(tmp_path: Path) -> None:
-    plan = ClipPlan(clip(20, fails_at=17), (0.0, 1.0))
+    plan = plan_of(clip(20, fails_at=17), (0.0, 1.0))
     with pytest.raises(InputError) as error:
         make(plan, tmp_path)
     assert str(error.value) == (
         f"left.mp4: damaged; 16 of 20 pairs are kept in {tmp_path / HIDDEN}: the same command on "
-        "the same files goes on from there"
+        "the same files continues from there"
     )
     with pytest.raises(InputError, match="^left.mp4: damaged$"):
-        make(ClipPlan(clip(5, fails_at=2), (0.0, 1.0)), tmp_path / "other")
+        make(plan_of(clip(5, fails_at=2), (0.0, 1.0)), tmp_path / "other")
 
 
 def test_a_full_disk_keeps_what_is_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = ClipPlan(clip(20), (0.0, 1.0))
+    plan = plan_of(clip(20), (0.0, 1.0))
     make(plan, tmp_path / "whole")
     real, parts = clip_results.write_video_part, []
 
@@ -194,7 +199,7 @@ class SecondOfTwo(Processes):
 
 
 def test_processes_share_the_parts(tmp_path: Path) -> None:
-    plan = ClipPlan(clip(30), (0.0, 1.0))
+    plan = plan_of(clip(30), (0.0, 1.0))
     unfinished = UnfinishedClip(tmp_path / HIDDEN, plan.part_count)
     open_unfinished(unfinished, describe_clip(plan))
     second = SecondOfTwo(torch.device("cpu"), rank=1, world_size=2)
@@ -205,23 +210,23 @@ def test_processes_share_the_parts(tmp_path: Path) -> None:
 
 
 def test_sound_goes_with_unchanged_speed_only() -> None:
-    keeps = ClipPlan(clip(20, sound=True), (0.0, 0.5, 1.0))
+    keeps = plan_of(clip(20, sound=True), (0.0, 0.5, 1.0))
     assert keeps.soundtrack == (AudioTrack(Path("left.mp4"), "aac", 0.5), 20 / 30)
     assert keeps.notes == ()
-    slow = ClipPlan(clip(20, sound=True), (0.0, 0.5, 1.0), fps=30)
+    slow = plan_of(clip(20, sound=True), (0.0, 0.5, 1.0), fps=30.0)
     assert slow.soundtrack is None
     assert slow.notes == (
         "left.mp4: its sound is left out, because at 30 frames per second the video does not keep "
         "its speed",
     )
-    assert ClipPlan(clip(20), (0.0, 1.0), fps=3).notes == ()
+    assert plan_of(clip(20), (0.0, 1.0), fps=3.0).notes == ()
 
 
 def test_a_clip_of_unknown_speed_has_that_of_single_captures() -> None:
-    assert ClipPlan(clip(2, fps=None), (0.0, 1.0)).video_fps == 9
+    assert plan_of(clip(2, fps=None), (0.0, 1.0)).video_fps == 9
 
 
 @pytest.mark.parametrize("times", [(1.0, 0.0), (0.0, 0.5, 0.5)])
 def test_instants_must_be_in_order(times: tuple[float, ...]) -> None:
     with pytest.raises(InputError, match=r"times [\d.,]+: expected instants in order of time"):
-        ClipPlan(clip(2), times)
+        plan_of(clip(2), times)

@@ -13,22 +13,10 @@ from data.simulator.textures import load_textures
 from data.video.streams import CaptureStream
 from models.rig.alignment import Alignment
 from models.rig.colours import ColourDifference
-from utils.options.real import RealOptions
-from utils.real.preparation import Preparation, check_clip, check_single
+from tests.helpers.clips import real_options
+from utils.real.capture_check import Preparation, check_clip, check_single
 
 SETTINGS = SceneSettings(height=160, width=240, camera_motion=10, max_objects=0, parallax=(5, -3))
-
-
-def options(**changes: object) -> RealOptions:
-    return RealOptions.model_validate(
-        {
-            "task": "test",
-            "method": "classical",
-            "path": {},
-            "datasets": {"test": {"data_root": "data/samples"}},
-            **changes,
-        }
-    )
 
 
 def capture(name: str = "scene") -> CapturePair:
@@ -48,9 +36,9 @@ def clip(count: int) -> CaptureStream:
 
 def test_nothing_is_done_unless_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capture()
-    assert check_single(shown, options(check=False)) == Preparation()
+    assert check_single(shown, real_options(check=False)) == Preparation()
     assert capsys.readouterr().out == ""
-    assert check_single(shown, options()) == Preparation()
+    assert check_single(shown, real_options()) == Preparation()
     assert capsys.readouterr().out.startswith("scene: capture check\n  size       240x160\n")
     assert torch.equal(Preparation().apply(shown.pair), shown.pair)
 
@@ -61,9 +49,9 @@ def test_figures_are_of_the_views_as_the_sensors_stand(
     figures = []
     for directions in (("t2b", "b2t"), ("l2r", "r2l")):
         # As it is for correction, which reads rows; the sensors' columns are these.
-        check_single(capture(), options(timing={"directions": directions}))
+        check_single(capture(), real_options(timing={"directions": directions}))
         said = capsys.readouterr().out
-        size, *shift = re.findall(r"size +(\S+)|(\S+) px further (\S+?),? ", said)[:3]
+        size, *shift = re.findall(r"size +(\S+)|(\S+) px (left|right|up|down)", said)[:3]
         figures.append((size[0], [(float(length), side) for _, length, side in shift]))
     upright, sideways = figures
     assert upright[0] == "240x160" and sideways[0] == "160x240"
@@ -76,14 +64,14 @@ def test_figures_are_of_the_views_as_the_sensors_stand(
 def test_measured_differences_are_undone(
     count: int | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = options(align=True, match_colour=True)
+    asked = real_options(align=True, match_colour=True)
     made = check_single(capture(), asked) if count is None else check_clip(clip(count), asked)
     assert made.alignment is not None and made.colours is not None
     assert made.alignment.shift == pytest.approx((5, -3), abs=0.5)
     assert made.colours.gain == pytest.approx([0.8] * 3, abs=0.02)
     said = capsys.readouterr().out
     assert "undone by --align" in said and "undone by --match-colour" in said and "pass" not in said
-    prepared = check_single(made.apply_to(capture()), options(align=True, check=False))
+    prepared = check_single(made.apply_to(capture()), real_options(align=True, check=False))
     assert prepared.alignment is not None
     assert torch.tensor(prepared.alignment.shift).abs().max() < 0.5
 

@@ -1,4 +1,4 @@
-"""What comes before a correction: the check of a capture, and what it asks for."""
+"""The capture check before a correction, and the preparation of the views that follows from it."""
 
 import sys
 from contextlib import closing
@@ -23,8 +23,8 @@ class Preparation(NamedTuple):
     """What is done to the views before they are corrected; nothing by default.
 
     Attributes:
-        alignment: of the cameras, to be undone.
-        colours: difference of the views, to be evened out.
+        alignment: misalignment of the cameras to undo.
+        colours: difference of the views in colour to undo.
     """
 
     alignment: Alignment | None = None
@@ -50,11 +50,11 @@ class Preparation(NamedTuple):
 
 
 def check_single(capture: CapturePair, options: RealOptions) -> Preparation:
-    """Check a capture that stands alone, print what is found, and prepare what is asked for."""
+    """Check a single capture, print the findings, and return the preparation asked for."""
     if not _is_needed(options):
         return Preparation()
     report = check_capture(capture.pair, capture.scan_time)
-    _show(report, capture.name, options)
+    _print_report(report, capture.name, options)
     return Preparation(
         report.alignment if options.align else None,
         report.colours if options.match_colour else None,
@@ -62,7 +62,7 @@ def check_single(capture: CapturePair, options: RealOptions) -> Preparation:
 
 
 def check_clip(stream: CaptureStream, options: RealOptions) -> Preparation:
-    """Check a clip by its first pairs, print what is found, and prepare what is asked for.
+    """Check a clip by its first pairs, print the findings, and return the preparation asked for.
 
     Raises:
         InputError: a pair cannot be read.
@@ -72,7 +72,7 @@ def check_clip(stream: CaptureStream, options: RealOptions) -> Preparation:
     with closing(stream.pairs()) as all_pairs:
         captures = list(islice(all_pairs, _CHECKED_PAIRS))
     if options.check:
-        _show(_report_of_clip(captures), stream.name, options)
+        _print_report(_check_pairs(captures), stream.name, options)
     pairs, scan = [capture.pair for capture in captures], captures[0].scan_time
     return Preparation(
         estimate_alignment(pairs, scan) if options.align else None,
@@ -81,20 +81,21 @@ def check_clip(stream: CaptureStream, options: RealOptions) -> Preparation:
 
 
 def _is_needed(options: RealOptions) -> bool:
-    return options.check or options.align or options.match_colour
+    return bool(options.check) or options.align or options.match_colour
 
 
-def _show(report: CaptureReport, name: str, options: RealOptions) -> None:
-    if options.check:
-        given = {"--align": options.align, "--match-colour": options.match_colour}
-        asked = [flag for flag, is_given in given.items() if is_given]
-        if options.timing.camera_timing().is_transposed:
-            report = report.transposed  # as the sensors stand
-        sys.stdout.write(f"{format_report(report, name, asked=asked)}\n")
+def _print_report(report: CaptureReport, name: str, options: RealOptions) -> None:
+    if not options.check:
+        return
+    cures = {"--align": options.align, "--match-colour": options.match_colour}
+    applied = [flag for flag, is_given in cures.items() if is_given]
+    if options.timing.camera_timing().is_transposed:
+        report = report.transposed  # as the sensors stand
+    sys.stdout.write(f"{format_report(report, name, applied=applied)}\n")
 
 
-def _report_of_clip(captures: list[CapturePair]) -> CaptureReport:
-    """The report of the first pair that tells the order of the views, else of the first."""
+def _check_pairs(captures: list[CapturePair]) -> CaptureReport:
+    """The report of the first pair that shows the order of the views, else of the first pair."""
     first = None
     for capture, following in pairwise(captures):
         report = check_capture(capture.pair, capture.scan_time, next_pair=following.pair)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 Direction = Literal["t2b", "b2t", "l2r", "r2l"]
 """Readout direction of a sensor: top to bottom, bottom to top, left to right, right to left."""
 
+Layout = Literal["lr", "tb"]
+"""Where the first and the second view stand in one picture: left and right, or top and bottom."""
+
 OPPOSITE: dict[Direction, Direction] = {"t2b": "b2t", "b2t": "t2b", "l2r": "r2l", "r2l": "l2r"}
 
 _FORWARD = ("t2b", "l2r")

@@ -3,9 +3,9 @@
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
-from data.camera_timing import OPPOSITE, CameraTiming, Direction
+from data.camera_timing import OPPOSITE, CameraTiming, Direction, Layout
 from utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from data.video.streams import CaptureStream
 
 # What reads images and videos is imported where they are read: --help does not wait for PyTorch.
-
-Layout = Literal["lr", "tb"]
-"""Where the first and the second view stand in one picture: left and right, or top and bottom."""
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from data.camera_timing import CameraTiming
+from data.camera_timing import CameraTiming, Layout
 from data.capture import CapturePair
 from data.files.videos import AudioTrack
-from data.video.inputs import Layout
 from data.video.sources import FrameSource, open_images
 from utils.errors import InputError
 

@@ -14,8 +14,8 @@ from data.files.images import read_image
 from data.real_pairs import natural_key, read_pair
 from utils.errors import InputError
 
-_RS_FILE = re.compile(r"(?P<index>\d+)_rs_(?P<direction>t2b|b2t)\.png")
-_GS_FILE = re.compile(r"(?P<index>\d+)_gs_(?P<frame>\d{3,})\.png")
+RS_FILE = re.compile(r"(?P<index>\d+)_rs_(?P<direction>t2b|b2t)\.png")
+GS_FILE = re.compile(r"(?P<index>\d+)_gs_(?P<frame>\d{3,})\.png")
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _list_pairs(folder: Path, *, with_truth: bool) -> list[PairFiles]:
     """Captures of one sequence by index."""
     images = {
         (int(match["index"]), match["direction"]): path
-        for path, match in _matching_files(folder / "RS", _RS_FILE)
+        for path, match in matching_files(folder / "RS", RS_FILE)
     }
     if not images:
         raise InputError(f"{folder / 'RS'}: no captures; expected 00000000_rs_t2b.png and so on")
@@ -159,7 +159,7 @@ def _list_pairs(folder: Path, *, with_truth: bool) -> list[PairFiles]:
 def _list_frames(folder: Path) -> dict[int, list[Path]]:
     """True frames of each capture index in order of time."""
     numbered: dict[int, dict[int, Path]] = {}
-    for path, match in _matching_files(folder, _GS_FILE):
+    for path, match in matching_files(folder, GS_FILE):
         numbered.setdefault(int(match["index"]), {})[int(match["frame"])] = path
     for index, frames in numbered.items():
         missing = sorted(set(range(max(frames) + 1)) - set(frames))
@@ -170,7 +170,8 @@ def _list_frames(folder: Path) -> dict[int, list[Path]]:
     }
 
 
-def _matching_files(folder: Path, pattern: re.Pattern[str]) -> list[tuple[Path, re.Match[str]]]:
+def matching_files(folder: Path, pattern: re.Pattern[str]) -> list[tuple[Path, re.Match[str]]]:
+    """Files of a folder whose whole name matches, in order of names; none without a folder."""
     if not folder.is_dir():
         return []
     candidates = ((path, pattern.fullmatch(path.name)) for path in sorted(folder.iterdir()))

@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "main": ("utils", "models", "data"),
 }
 EXCEPTIONS = {
+    "data.check": "a command: the command line",
     "data.create_rs_dataset": "a command: flow between frames, and the command line",
     "data.extract_captures": "a command: the command line",
 }

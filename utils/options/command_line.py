@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from models.inference.memory import says_memory_ran_out
 from utils.errors import InputError
 
 
@@ -86,6 +85,9 @@ def run(main: Callable[[], None]) -> None:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(1)
     except (MemoryError, RuntimeError) as error:
+        # Here, because it imports PyTorch, which takes seconds.
+        from models.inference.memory import says_memory_ran_out
+
         if not says_memory_ran_out(error):
             raise
         sys.stderr.write("error: out of memory; ask for fewer frames, or for smaller ones\n")

@@ -18,7 +18,13 @@ from torch import Tensor
 from data.files.images import replacing
 from models.generator import Channels
 from models.networks import CORRECTORS, Corrector, NetType
-from models.weight_files import load_strictly, read_architecture, read_state
+from models.weight_files import (
+    find_state,
+    load_strictly,
+    read_architecture,
+    read_content,
+    read_state,
+)
 from utils.errors import InputError
 
 _KIND = "dual-reversed-rs training"
@@ -175,9 +181,8 @@ def load_training(path: str | Path) -> TrainingState:
     Raises:
         InputError: the file is missing, truncated, would execute code, or holds something else.
     """
-    read_state(path)  # says what is wrong with the file, if anything is
-    weights_only = Path(path).suffix == ".safetensors"
-    content = {} if weights_only else torch.load(path, map_location="cpu", weights_only=True)
+    content = read_content(path)
+    find_state(content, path)  # refuses files without weights
     fields = TrainingState.__dataclass_fields__
     if content.get("kind") != _KIND or any(name not in content for name in fields):
         raise InputError(

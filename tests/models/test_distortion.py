@@ -125,10 +125,10 @@ def test_pixels_from_outside_a_frame_are_invalid_unless_they_take_nothing_from_i
 
 def test_gradients_reach_frames_and_flows():
     generator = torch.Generator().manual_seed(5)
-    frames = torch.rand(1, 3, 3, 3, 4, dtype=torch.float64, generator=generator)
-    flows = torch.randn(1, 6, 2, 3, 4, dtype=torch.float64, generator=generator)
+    frames = torch.rand(1, 3, 3, 3, 3, dtype=torch.float64, generator=generator)
+    flows = torch.randn(1, 6, 2, 3, 3, dtype=torch.float64, generator=generator)
     t = torch.tensor([0.4], dtype=torch.float64)
-    s = torch.tensor([0.1, 0.45, 0.83], dtype=torch.float64).reshape(1, 1, 3, 1).expand(1, 1, 3, 4)
+    s = torch.tensor([0.1, 0.45, 0.83], dtype=torch.float64).reshape(1, 1, 3, 1).expand(1, 1, 3, 3)
 
     def images(frames, flows):
         rebuilt = rebuild(frames, flows, s, t, "aligned")

@@ -113,7 +113,7 @@ def test_terminated_after_every_step_and_resumed_equals_unbroken(tmp_path: Path,
         assert caught.value.code == 128 + signal.SIGTERM
         newest = latest(folder / "checkpoints")
         assert newest is not None
-        assert load_training(newest).step == step
+        assert newest.name == f"step_{step:08d}.pt"
         said = (folder / "train.log").read_text()
         assert f"stopped by SIGTERM after step {step}; the same command with --resume auto" in said
     assert same_weights(train(options), unbroken[1])
@@ -229,7 +229,7 @@ def test_non_finite_steps_are_skipped_logged_and_counted(tmp_path: Path, disturb
     assert "step 2: skipped, its loss or gradient is not finite (1 in a row)" in log
 
 
-def test_ten_skips_in_a_row_stop_and_keep_the_last_checkpoint(tmp_path: Path) -> None:
+def test_ten_skips_in_a_row_stop_until_the_cause_is_gone(tmp_path: Path) -> None:
     options = tiny_options(tmp_path, iterations=30, checkpoint_save=2, checkpoint_test=30)
     with pytest.raises(InputError) as caught:
         train(options, objective=Disturbed(options, nan_loss=set(range(3, 30))))
@@ -239,6 +239,8 @@ def test_ten_skips_in_a_row_stop_and_keep_the_last_checkpoint(tmp_path: Path) ->
     assert newest.name == "step_00000002.pt"  # none of steps without a finite loss
     assert f"start again: from {newest}, the last one before, or" in str(caught.value)
     assert all(weight.isfinite().all() for weight in load_training(newest).generator.values())
+    train(tiny_options(tmp_path, iterations=14, checkpoint_save=2, checkpoint_test=30))
+    assert (folder_of(options) / "generator.safetensors").exists()  # the cause is gone
 
 
 def test_a_run_that_ends_without_finite_losses_has_failed(tmp_path: Path) -> None:
@@ -315,14 +317,6 @@ def test_several_processes_need_a_term_that_trains_all_weights(tmp_path: Path, t
         pass
 
 
-def test_what_was_stopped_goes_on_where_the_cause_is_gone(tmp_path: Path) -> None:
-    options = tiny_options(tmp_path, iterations=14, checkpoint_save=2, checkpoint_test=30)
-    with pytest.raises(InputError, match="step 13: stopped"):
-        train(options, objective=Disturbed(options, nan_loss=set(range(3, 30))))
-    train(options)
-    assert (folder_of(options) / "generator.safetensors").exists()
-
-
 def test_the_best_score_is_forgotten_where_it_is_of_other_captures(tmp_path: Path) -> None:
     train(tiny_options(tmp_path, iterations=2, checkpoint_test=1))
     content = tiny_options(tmp_path, iterations=3, checkpoint_test=1).model_dump(mode="json")
@@ -366,12 +360,12 @@ def test_a_damaged_checkpoint_is_named_with_the_cure(tmp_path: Path) -> None:
 
 def test_stage_2_resumes_with_its_teacher(tmp_path: Path, unbroken) -> None:
     weights = folder_of(unbroken[0]) / "generator.safetensors"
-    stage2 = {"pretrained": weights, "objective": "distillation", "border": 16, "iterations": 4}
+    stage2 = {"pretrained": weights, "objective": "distillation", "border": 16, "iterations": 2}
     options = tiny_options(tmp_path, **stage2)
     whole = train(options)
 
     broken = tiny_options(tmp_path, task="broken", **stage2)
-    objective = Disturbed(broken, terminate={1})
+    objective = Disturbed(broken, terminate={0})
     objective.teacher = objective.inner.teacher
     with pytest.raises(SystemExit):
         train(broken, objective=objective)

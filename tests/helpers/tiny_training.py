@@ -32,9 +32,9 @@ def tiny_options(
     step = {
         "objective": "supervised",
         "G_lossfn_type": "1*Charbonnier|1e-1*Variation",
-        "iterations": 6,
+        "iterations": 4,
         "G_optimizer_lr": 1e-3,
-        "G_scheduler_periods": 6,
+        "G_scheduler_periods": 4,
         "checkpoint_print": 2,
         "checkpoint_save": 2,
         "checkpoint_test": 3,

@@ -78,7 +78,7 @@ def test_what_a_run_leaves_behind(unbroken) -> None:
     assert json.loads((folder / "options.json").read_text()) == options.model_dump(mode="json")
     assert json.loads((folder / "versions.json").read_text())["torch"] == torch.__version__
     checkpoints = sorted(path.name for path in (folder / "checkpoints").iterdir())
-    kept = [f"step_{step:08d}.pt" for step in (2, 4, 6)]
+    kept = [f"step_{step:08d}.pt" for step in (2, 4)]
     assert checkpoints == ["best.safetensors", *kept]
     assert same_weights(load_generator(folder / "generator.safetensors"), generator)
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
@@ -90,8 +90,8 @@ def test_records(unbroken) -> None:
     options, _ = unbroken
     records = recorded(options)
     printed = [record for record in records if "total" in record]
-    assert [record["step"] for record in printed] == [2, 4, 6]
-    assert [record["step"] for record in records if "valid_psnr" in record] == [3, 6]
+    assert [record["step"] for record in printed] == [2, 4]
+    assert [record["step"] for record in records if "valid_psnr" in record] == [3, 4]
     expected = {"step", "total", "Charbonnier", "Variation"}
     expected |= {"gradient_norm", "learning_rate", "skipped"}
     for record in printed:
@@ -100,14 +100,14 @@ def test_records(unbroken) -> None:
 
 
 def test_training_lowers_the_loss(unbroken) -> None:
-    first, *_, last = (record["total"] for record in recorded(unbroken[0]) if "total" in record)
+    first, last = (record["total"] for record in recorded(unbroken[0]) if "total" in record)
     assert last < first
 
 
 def test_terminated_after_every_step_and_resumed_equals_unbroken(tmp_path: Path, unbroken) -> None:
     options = tiny_options(tmp_path)
     folder = folder_of(options)
-    for step in range(1, 6):
+    for step in range(1, 4):
         with pytest.raises(SystemExit) as caught:
             train(options, objective=Disturbed(options, terminate={0}))
         assert caught.value.code == 128 + signal.SIGTERM
@@ -119,7 +119,7 @@ def test_terminated_after_every_step_and_resumed_equals_unbroken(tmp_path: Path,
     assert same_weights(train(options), unbroken[1])
     assert recorded(options) == recorded(unbroken[0])
     resumed, whole = (
-        load_training(folder_of(o) / "checkpoints" / "step_00000006.pt")
+        load_training(folder_of(o) / "checkpoints" / "step_00000004.pt")
         for o in (options, unbroken[0])
     )
     assert resumed.progress == whole.progress
@@ -129,7 +129,7 @@ def test_terminated_after_every_step_and_resumed_equals_unbroken(tmp_path: Path,
     assert torch.equal(resumed.random[0]["torch"], whole.random[0]["torch"])
 
 
-@pytest.mark.parametrize("step", [0, 1, 3, 5])
+@pytest.mark.parametrize("step", [0, 1, 3])
 def test_crashed_at_any_step_and_resumed_equals_unbroken(
     tmp_path: Path, unbroken, step: int
 ) -> None:
@@ -150,7 +150,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
 
 def test_resume_path_goes_on_from_another_task(tmp_path: Path, unbroken) -> None:
     options = tiny_options(tmp_path)
-    source = folder_of(unbroken[0]) / "checkpoints" / "step_00000004.pt"
+    source = folder_of(unbroken[0]) / "checkpoints" / "step_00000002.pt"
     assert same_weights(train(options, resume=str(source)), unbroken[1])
 
 
@@ -330,7 +330,7 @@ def test_the_best_score_is_forgotten_where_it_is_of_other_captures(tmp_path: Pat
 
 def test_checkpoint_of_another_objective_is_refused(tmp_path: Path, unbroken) -> None:
     options = tiny_options(tmp_path, objective="cycle")
-    source = folder_of(unbroken[0]) / "checkpoints" / "step_00000006.pt"
+    source = folder_of(unbroken[0]) / "checkpoints" / "step_00000004.pt"
     with pytest.raises(InputError, match="objective 'supervised' cannot go on as 'cycle'"):
         train(options, resume=str(source))
 
@@ -383,14 +383,14 @@ def test_checkpoint_of_another_stage_is_refused(tmp_path: Path, unbroken) -> Non
     options = tiny_options(tmp_path)
     objective = build_objective(options, CPU)
     objective.teacher = unbroken[1]
-    source = folder_of(unbroken[0]) / "checkpoints" / "step_00000006.pt"
+    source = folder_of(unbroken[0]) / "checkpoints" / "step_00000004.pt"
     with pytest.raises(InputError, match="checkpoint of a stage without a teacher"):
         train(options, objective=objective, resume=str(source))
 
 
 def test_checkpoint_of_another_width_is_refused(tmp_path: Path, unbroken) -> None:
     options = tiny_options(tmp_path, width=0.125)
-    source = folder_of(unbroken[0]) / "checkpoints" / "step_00000006.pt"
+    source = folder_of(unbroken[0]) / "checkpoints" / "step_00000004.pt"
     with pytest.raises(InputError, match=r"expected width 0.125, got 0.04"):
         train(options, resume=str(source))
 

@@ -1,3 +1,4 @@
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -138,13 +139,19 @@ def test_gradients_reach_frames_and_flows():
     assert torch.autograd.gradcheck(images, inputs)
 
 
+@cache
+def flow_by_formula(seed):
+    flow = PWCNet("released").requires_grad_(False)
+    fill_by_formula(flow, seed, 2**0.5)
+    return flow
+
+
 @pytest.mark.parametrize("step", ["stage1_step", "stage2_step"])
 def test_released_rebuilt_images(step):
     reference = np.load(REFERENCES / f"{step}.npz")
     frames = torch.from_numpy(reference["frames"])
     height, width = frames.shape[-2:]
-    flow = PWCNet("released").requires_grad_(False)
-    fill_by_formula(flow, int(reference["seed"]), 2**0.5)
+    flow = flow_by_formula(int(reference["seed"]))
     flows = torch.stack([flow(frames[:, start], frames[:, end]) for start, end in FLOW_ENDS], dim=1)
     border = int(reference["diff_patch"]) // 2
     tops = (int(top) + border for top in reference["tops"])

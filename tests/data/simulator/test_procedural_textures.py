@@ -3,21 +3,24 @@
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from data.simulator import procedural_textures
 from data.simulator.procedural_textures import draw_outline, draw_textures
 
 
-def test_textures_depend_on_their_number_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(procedural_textures, "_HEIGHT", 180)
-    monkeypatch.setattr(procedural_textures, "_WIDTH", 270)
-    first, again = draw_textures(5), draw_textures(4)
+@pytest.fixture(scope="module")
+def five() -> list[Tensor]:
+    return draw_textures(5)
+
+
+def test_textures_depend_on_their_number_alone(five: list[Tensor]) -> None:
+    first, again = five, draw_textures(4)
     assert all(torch.equal(a, b) for a, b in zip(first[:4], again, strict=True))
     assert not torch.equal(first[0], first[4])
 
 
-def test_textures_are_rgb_and_have_detail_everywhere() -> None:
-    for texture in draw_textures(4):
+def test_textures_are_rgb_and_have_detail_everywhere(five: list[Tensor]) -> None:
+    for texture in five[:4]:
         assert texture.shape == (3, 720, 1080)
         assert texture.dtype == torch.uint8
         tiles = texture.float().unfold(1, 180, 180).unfold(2, 180, 180)

@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pytest
 
-from utils.benchmarks.peak_memory import own_memory
+from utils.benchmarks.measuring import own_memory
 from utils.system.device import release_memory
 
 

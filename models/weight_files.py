@@ -55,6 +55,15 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
         InputError: the file is missing, cannot be read, is truncated, holds no named tensors, or
             would execute code.
     """
+    return find_state(read_content(path), path)
+
+
+def read_content(path: str | Path) -> Any:
+    """Read all that a weight file or checkpoint holds onto the CPU, executing nothing in it.
+
+    Raises:
+        InputError: the file is missing, cannot be read, is truncated, or would execute code.
+    """
     path = Path(path)
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no such file"
@@ -63,7 +72,33 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
         path.open("rb").close()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    return _strip_data_parallel(_find_state(_read_content(path), path))
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(f"{path}: {_explain_refusal(str(error))}") from error
+    except _UNREADABLE as error:
+        raise InputError(f"{path}: truncated or not a weight file") from error
+
+
+def find_state(content: Any, path: str | Path) -> dict[str, Tensor]:
+    """The named tensors in the content of `path`; see `read_state`.
+
+    Raises:
+        InputError: there are none.
+    """
+    if isinstance(content, Mapping):
+        candidates = (*(content.get(name) for name in NESTED_NAMES), content)
+        for candidate in candidates:
+            if _is_state(candidate):
+                return _strip_data_parallel(dict(candidate))
+    got = type(content).__name__
+    if isinstance(content, Mapping):
+        got = f"{got} with {_first_few(content) or 'nothing'}"
+    raise InputError(f"{path}: expected named tensors, got a {got}")
 
 
 def read_architecture(path: str | Path) -> dict[str, Any]:
@@ -136,19 +171,6 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], path: str | Pa
     module.load_state_dict(state)
 
 
-def _read_content(path: Path) -> Any:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Detected pickle protocol")
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(f"{path}: {_explain_refusal(str(error))}") from error
-    except _UNREADABLE as error:
-        raise InputError(f"{path}: truncated or not a weight file") from error
-
-
 def _explain_refusal(message: str) -> str:
     """What torch's refusal to unpickle means: code in the file, or bytes that are no weights."""
     function = re.search(r"GLOBAL (\S+) (?:was not an allowed|whose module)", message)
@@ -156,18 +178,6 @@ def _explain_refusal(message: str) -> str:
         return "truncated or not a weight file"
     what = f" ({function.group(1)})" if function else ""
     return f"refused: loading it could execute code{what}; save a plain state dict instead"
-
-
-def _find_state(content: Any, path: Path) -> dict[str, Tensor]:
-    if isinstance(content, Mapping):
-        candidates = (*(content.get(name) for name in NESTED_NAMES), content)
-        for candidate in candidates:
-            if _is_state(candidate):
-                return dict(candidate)
-    got = type(content).__name__
-    if isinstance(content, Mapping):
-        got = f"{got} with {_first_few(content) or 'nothing'}"
-    raise InputError(f"{path}: expected named tensors, got a {got}")
 
 
 def _is_state(candidate: object) -> TypeGuard[Mapping[str, Tensor]]:

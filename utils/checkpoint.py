@@ -19,7 +19,10 @@ from data.files.folders import replacing
 from models.architecture import Architecture
 from models.architecture import load_network as load_generator
 from models.parts.network import CorrectionNetwork
-from models.weight_files import read_state
+from models.weight_files import (
+    find_state,
+    read_content,
+)
 from utils.errors import InputError
 
 _KIND = "dual-reversed-rs training"
@@ -118,9 +121,8 @@ def load_training(path: str | Path) -> TrainingState:
     Raises:
         InputError: the file is missing, truncated, would execute code, or holds something else.
     """
-    read_state(path)  # says what is wrong with the file, if anything is
-    weights_only = Path(path).suffix == ".safetensors"
-    content = {} if weights_only else torch.load(path, map_location="cpu", weights_only=True)
+    content = read_content(path)
+    find_state(content, path)  # refuses files without weights
     fields = TrainingState.__dataclass_fields__
     if content.get("kind") != _KIND or any(name not in content for name in fields):
         raise InputError(

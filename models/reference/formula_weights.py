@@ -1,4 +1,4 @@
-"""Weights by formula: how every network in tests/references was filled (see its README)."""
+"""Weights by formula, as every network of `tests/references` has them (see its README)."""
 
 import zlib
 from collections.abc import Mapping
@@ -16,29 +16,27 @@ def fill_by_formula(
     *,
     prefix: str = "",
 ) -> None:
-    """Overwrite every tensor of a module or state dict by a function of its name and shape.
+    """Fill every tensor of a module or state dict with values drawn from its name and shape.
 
     Args:
         module_or_state: filled in place.
         base_seed: the seed stored with the reference.
         gain: 1 for the generator, sqrt(2) for PWC-Net and VGG-19.
-        prefix: what the released names have before ours, such as "features.".
+        prefix: of the released names, which ours lack, such as "features.".
     """
-    state: Mapping[str, Tensor]
-    if isinstance(module_or_state, nn.Module):
-        state = module_or_state.state_dict()
-    else:
-        state = module_or_state
+    state = module_or_state
+    if isinstance(state, nn.Module):
+        state = state.state_dict()
     for name, tensor in state.items():
-        values = formula_values(prefix + name, tuple(tensor.shape), base_seed, gain)
+        values = _draw_values(prefix + name, tuple(tensor.shape), base_seed, gain)
         with torch.no_grad():
             tensor.copy_(torch.from_numpy(values))
 
 
-def formula_values(
+def _draw_values(
     name: str, shape: tuple[int, ...], base_seed: int, gain: float
 ) -> npt.NDArray[np.float32]:
-    """The float32 array that belongs to a parameter's released name."""
+    """PReLU slopes 0.25, biases N(0, 0.01²), weights N(0, gain² / fan in), seeded by the name."""
     if len(shape) == 1 and name.endswith("weight"):
         return np.full(shape, 0.25, dtype=np.float32)
     generator = np.random.RandomState((zlib.crc32(name.encode()) ^ base_seed) & 0xFFFFFFFF)

@@ -1,7 +1,8 @@
-"""The straightforward training step: the yardstick of equality and speed.
+"""The losses of both training stages as the paper writes them (section 3), without optimisation.
 
-As the released code does it: a flow call for every pair of frames, features of VGG-19 for every
-comparison, pixels splatted through masks. `models.objectives` must give the same loss, sooner.
+As in the released code, each pair of frames takes a call of the flow network, and each comparison
+its own VGG-19 features. `models.objectives` must give the same losses; tests compare both, and
+benchmarks measure its speed against this one.
 """
 
 import torch
@@ -21,7 +22,12 @@ _LEGS = ((0, 2), (0, 1), (1, 2))  # 0 -> 1, 0 -> t, t -> 1 among the frames (0, 
 def plain_cycle(
     objective: CycleObjective, generator: Generator, batch: TrainingSample
 ) -> tuple[Tensor, Tensor]:
-    """Loss of a stage-1 step, and the frames (B, 3, 3, H, W)."""
+    """Loss of a stage-1 step, and the generator's frames (B, 3, 3, H, W) at 0, t and 1.
+
+    The sum over the four rebuilt images (whole and split, t2b and b2t) of 1 Charbonnier + 0.1
+    Perceptual against the input, plus 0.1 Variation of the flows; `objective.weights` has the
+    factors.
+    """
     frames, flows = _correct(generator, batch)
     images = _rebuild(objective.flow, frames, batch, objective.sampling)
     weights, total = objective.weights, frames.new_zeros(())
@@ -34,7 +40,12 @@ def plain_cycle(
 def plain_distillation(
     objective: DistillationObjective, generator: Generator, batch: TrainingSample
 ) -> Tensor:
-    """Loss of a stage-2 step."""
+    """Loss of a stage-2 step: self-distillation on the crop without its border.
+
+    The stage-1 loss of the student on the inner crop, plus Charbonnier and Perceptual between its
+    frames and those of the frozen teacher, which sees the whole crop. The three frames count as
+    one batch: a mean, not a sum.
+    """
     assert isinstance(objective.teacher, Generator)
     border = objective.border
     with torch.no_grad():
@@ -44,7 +55,11 @@ def plain_distillation(
 
 
 def plain_correlation(first: Tensor, second: Tensor, radius: int = 4) -> Tensor:
-    """`models.parts.correlation.correlation`, one displacement at a time."""
+    """PWC-Net's cost volume (B, (2r + 1)^2, H, W): mean over channels of first times second(+d).
+
+    Channel (dy + r)(2r + 1) + dx + r belongs to the displacement d = (dx, dy) of `second`, which
+    is padded by zeros; see `models.parts.correlation.correlation`.
+    """
     height, width = first.shape[-2:]
     padded = nn.functional.pad(second, (radius,) * 4)
     reach = range(2 * radius + 1)
@@ -57,6 +72,7 @@ def plain_correlation(first: Tensor, second: Tensor, radius: int = 4) -> Tensor:
 
 
 def _correct(generator: Generator, batch: TrainingSample) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Frames at 0, t and 1, and the flows of all levels, from offsets s - t."""
     t = batch.t
     times = torch.stack((torch.zeros_like(t), t, torch.ones_like(t)), dim=1)
     offsets = offset_maps(batch.scan_time, times).expand(-1, -1, -1, batch.pair.shape[-1])
@@ -65,6 +81,7 @@ def _correct(generator: Generator, batch: TrainingSample) -> tuple[Tensor, tuple
 
 
 def _distance(objective: CycleObjective, image: Tensor, target: Tensor) -> Tensor:
+    """Weighted Charbonnier and Perceptual, the mean L1 distance of VGG-19 features (conv3_3)."""
     weights = objective.weights
     total = weights["Charbonnier"] * charbonnier(image, target)
     if "Perceptual" in objective.networks:
@@ -78,37 +95,62 @@ def _distance(objective: CycleObjective, image: Tensor, target: Tensor) -> Tenso
 def _rebuild(
     flow: nn.Module, frames: Tensor, batch: TrainingSample, sampling: Sampling
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Both inputs from the leg 0 -> 1, and from the legs 0 -> t and t -> 1."""
+    """Both inputs, t2b and b2t, rebuilt from the frames by bidirectional distortion warping.
+
+    Section 3.3. Between the frames A and B of a leg, tau in [0, 1] is the position of a pixel's
+    exposure:
+
+        rebuilt = (1 - tau) warp(A, F_tauA) + tau warp(B, F_tauB)
+
+    Whole: one leg 0 -> 1, tau = s. Split: legs 0 -> t with tau = s / t, and t -> 1 with
+    tau = (s - t) / (1 - t), both clamped to [0, 1], of which a pixel takes the first where s <= t.
+    For b2t, s becomes 1 - s.
+
+    Returns:
+        Whole and split, each [t2b, b2t] of (B, 3, H, W).
+    """
     there = [flow(frames[:, a], frames[:, b]) for a, b in _LEGS]
     back = [flow(frames[:, b], frames[:, a]) for a, b in _LEGS]
     scan = batch.scan_time[:, None, :, None].expand(-1, 1, -1, frames.shape[-1])
     whole, split = [], []
-    for exposure in (scan, 1 - scan):
-        position = leg_positions(exposure, batch.t[:, None, None, None])
-        made = []
-        for leg, tau in enumerate((exposure, position.before, position.after)):
-            to_start, to_end = _reverse(there[leg], back[leg], tau)
+    for s in (scan, 1 - scan):
+        position = leg_positions(s, batch.t[:, None, None, None])
+        rebuilt = []
+        for leg, tau in enumerate((s, position.before, position.after)):
+            flow_to_a, flow_to_b = _reverse(there[leg], back[leg], tau)
             a, b = (frames[:, end] for end in _LEGS[leg])
-            start = backward_warp(a, to_start, sampling).warped
-            end = backward_warp(b, to_end, sampling).warped
-            made.append(start + tau * (end - start))
-        whole.append(made[0])
-        split.append(torch.where(position.on_first_leg, made[1], made[2]))
+            from_a = backward_warp(a, flow_to_a, sampling).warped
+            from_b = backward_warp(b, flow_to_b, sampling).warped
+            rebuilt.append(from_a + tau * (from_b - from_a))
+        whole.append(rebuilt[0])
+        split.append(torch.where(position.on_first_leg, rebuilt[1], rebuilt[2]))
     return whole, split
 
 
-def _reverse(there: Tensor, back: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
-    sum_there, weight_there = _splat(there, tau * there)
-    sum_back, weight_back = _splat(back, (1 - tau) * back)
-    norm = (1 - tau) * weight_there + tau * weight_back
-    reached = norm > 0
-    scale = reached / torch.where(reached, norm, torch.ones_like(norm))
-    to_start = (tau**2 * sum_back - (1 - tau) * tau * sum_there) * scale
-    return to_start, ((1 - tau) ** 2 * sum_there - tau * (1 - tau) * sum_back) * scale
+def _reverse(flow_ab: Tensor, flow_ba: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
+    """F_tauA and F_tauB (B, 2, H, W) by complementary flow reversal.
+
+    F_AB is splatted along tau F_AB to sums F'_AB and weights n_A, F_BA along (1 - tau) F_BA to
+    F'_BA and n_B; with n = (1 - tau) n_A + tau n_B, and 0 where n = 0,
+
+        F_tauA = (-(1 - tau) tau F'_AB + tau^2 F'_BA) / n
+        F_tauB = ((1 - tau)^2 F'_AB - tau (1 - tau) F'_BA) / n
+    """
+    sum_ab, n_a = _splat(flow_ab, tau * flow_ab)
+    sum_ba, n_b = _splat(flow_ba, (1 - tau) * flow_ba)
+    n = (1 - tau) * n_a + tau * n_b
+    reached = n > 0
+    scale = reached / torch.where(reached, n, torch.ones_like(n))
+    flow_to_a = (tau**2 * sum_ba - (1 - tau) * tau * sum_ab) * scale
+    return flow_to_a, ((1 - tau) ** 2 * sum_ab - tau * (1 - tau) * sum_ba) * scale
 
 
 def _splat(values: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums of weighted values and of weights, element by element of those that land inside."""
+    """Sums of weighted values (B, C, H, W) and of weights (B, 1, H, W) that arrive at each pixel.
+
+    A pixel moves by its flow and adds to the four pixels around its target, with weights exp(-d²),
+    d being the distance; targets outside the image are dropped.
+    """
     batch, channels, height, width = values.shape
     item = torch.arange(batch, device=flow.device)[:, None, None].expand(-1, height, width)
     x = torch.arange(width, device=flow.device) + flow[:, 0]

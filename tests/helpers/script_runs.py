@@ -1,7 +1,9 @@
 """The test scripts as users call them, run in the process of the tests."""
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -40,12 +42,13 @@ class Scripts:
         main_test_real.main()
         return self.folder / "results" / "test_real"
 
-    def test(self, *changes: str, arguments: tuple[str, ...] = ()) -> Path:
-        """Run `main_test.py`; returns its folder."""
+    def test(self, *changes: str, arguments: tuple[str, ...] = (), plotted: bool = False) -> Path:
+        """Run `main_test.py`, by default without its slow plots; return its folder."""
         settings = [f"datasets.test.data_root={self.benchmark}", *self._settings(), *changes]
         opt = ("--opt", str(ROOT / "options/test.json"))
         self._call("main_test.py", *opt, *arguments, "--set", *settings)
-        main_test.main()
+        with nullcontext() if plotted else patch("main_test.plot_scores", lambda *_: {}):
+            main_test.main()
         return self.folder / "results" / "test_rs_gopro"
 
     def pair(self, name: str, size: tuple[int, int] = (20, 24)) -> tuple[str, str]:

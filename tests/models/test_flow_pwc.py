@@ -140,9 +140,17 @@ def test_refuses_what_is_not_two_images_of_one_shape(shape):
         constant_network(0.0, 0.0)(torch.zeros(1, 3, 64, 64), torch.zeros(shape))
 
 
-@pytest.mark.parametrize("suffix", [".pth", ".pytorch", ".safetensors"])
+@pytest.mark.parametrize(
+    ("suffix", "prefix"),
+    [
+        (".pth", ""),
+        (".pytorch", ""),
+        (".safetensors", ""),
+        (".pth", "flow.pwc."),
+        (".pth", "netG."),
+    ],
+)
 @pytest.mark.parametrize("style", ["module", "net"])
-@pytest.mark.parametrize("prefix", ["", "flow.pwc.", "netG."])
 def test_loads_both_name_styles_of_every_file_kind(tmp_path, released, suffix, style, prefix):
     path = tmp_path / f"network-default{suffix}"
     state = {

@@ -1,8 +1,8 @@
 """`main_test_real.py` as users call it, with a tiny generator."""
 
 import os
+import runpy
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -386,8 +386,12 @@ def test_an_output_folder_without_permission_is_refused(scripts: Scripts) -> Non
         scripts.real("--output", str(closed))
 
 
-def test_bad_input_is_one_line_on_stderr_and_a_non_zero_exit(tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "main_test_real.py"), "--t2b", "a.png"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr == "error: --t2b without --b2t: a capture needs both views\n"
+def test_bad_input_is_one_line_on_stderr_and_a_non_zero_exit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["main_test_real.py", "--t2b", "a.png"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / "main_test_real.py"), run_name="__main__")
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "error: --t2b without --b2t: a capture needs both views\n"

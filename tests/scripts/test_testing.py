@@ -23,7 +23,7 @@ def test_benchmark_is_scored_and_reported(
     scripts: Scripts, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_rs_gopro(scripts.benchmark, split="test", pairs=3, frames=3, size=(52, 60))
-    folder = scripts.test('protocols=["released", "ifed"]')
+    folder = scripts.test('protocols=["released", "ifed"]', plotted=True)
     top = {path.name for path in folder.iterdir()}
     assert top == {
         "example.png",
@@ -115,9 +115,9 @@ def test_without_truth_frames_are_saved_and_the_reason_is_given(
 
 def test_an_earlier_report_does_not_stand_beside_other_frames(scripts: Scripts) -> None:
     write_rs_gopro(scripts.benchmark, split="test", frames=3, size=(52, 60))
-    folder = scripts.test('protocols=["full", "released"]', "baselines=false")
+    folder = scripts.test('protocols=["full", "released"]', "baselines=false", plotted=True)
     assert any(path.name.startswith("released") for path in (folder / "plots").iterdir())
-    scripts.test('protocols=["full"]', "baselines=false")
+    scripts.test('protocols=["full"]', "baselines=false", plotted=True)
     assert not any(path.name.startswith("released") for path in (folder / "plots").iterdir())
     shutil.rmtree(scripts.benchmark)
     write_rs_gopro(scripts.benchmark, split="test", frames=0, size=(52, 60))

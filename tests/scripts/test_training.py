@@ -24,11 +24,12 @@ SMOKE, SMOKE_STAGE2 = "options/smoke.json", "options/smoke_stage2.json"
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
 LAUNCH = ["-m", "torch.distributed.launch", "--standalone", "--nproc_per_node=2"]
 
+STEPS = 28
 # Many quick steps, so that a kill finds the run in the middle.
 QUICK = [
     *("netG.n_feats=8", "netG.width=0.04", "datasets.valid=null"),
-    *("train.iterations=40", "train.threads=1", "train.checkpoint_print=1"),
-    *("train.checkpoint_save=7", "train.checkpoint_test=1000", "train.G_scheduler_periods=40"),
+    *(f"train.iterations={STEPS}", "train.threads=1", "train.checkpoint_print=1"),
+    *("train.checkpoint_save=7", "train.checkpoint_test=1000", "train.G_scheduler_periods=28"),
     *("train.objective=supervised", "train.G_optimizer_lr=1e-3"),
 ]
 
@@ -47,10 +48,12 @@ def complete(words: Sequence[str]) -> None:
     subprocess.run(words, cwd=ROOT, env=environment(), check=True, capture_output=True)
 
 
-def interrupt(words: Sequence[str], root: Path, number: int, *, worker: bool = False) -> int:
-    """Start a run, send a signal after its tenth step, return its exit status."""
+def interrupt(
+    words: Sequence[str], root: Path, number: int, *, after: int, worker: bool = False
+) -> int:
+    """Start a run, send a signal after a step, return its exit status."""
     with subprocess.Popen(words, cwd=ROOT, env=environment(), stderr=subprocess.DEVNULL) as process:
-        while len(read_records(root / "quick" / "metrics.jsonl")) < 10:
+        while len(read_records(root / "quick" / "metrics.jsonl")) < after:
             assert process.poll() is None, "the run ended before it could be interrupted"
             time.sleep(0.01)
         os.kill(first_child(process.pid) if worker else process.pid, number)
@@ -66,70 +69,48 @@ def first_child(pid: int) -> int:
 
 def assert_equal_runs(root: Path, other: Path) -> None:
     one, two = (
-        load_training(folder / "quick" / "checkpoints" / "step_00000040.pt")
+        load_training(folder / "quick" / "checkpoints" / f"step_{STEPS:08d}.pt")
         for folder in (root, other)
     )
     for name, weight in one.generator.items():
         assert torch.equal(weight, two.generator[name]), name
     steps = [record["step"] for record in read_records(root / "quick" / "metrics.jsonl")]
-    assert steps == list(range(1, 41))
-
-
-@pytest.fixture(scope="module")
-def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("unbroken")
-    complete(command(root))
-    return root
-
-
-@pytest.fixture(scope="module")
-def unbroken_pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("unbroken_pair")
-    complete(command(root, launcher=LAUNCH, dist=True))
-    return root
+    assert steps == list(range(1, STEPS + 1))
 
 
 @pytest.mark.slow
-def test_sigterm_saves_and_resuming_equals_the_unbroken_run(tmp_path: Path, unbroken: Path) -> None:
-    assert interrupt(command(tmp_path), tmp_path, signal.SIGTERM) == 128 + signal.SIGTERM
-    newest = latest(tmp_path / "quick" / "checkpoints")
+def test_terminated_killed_and_resumed_equals_the_unbroken_run(tmp_path: Path) -> None:
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    complete(command(unbroken))
+    words = command(broken)
+    assert interrupt(words, broken, signal.SIGTERM, after=8) == 128 + signal.SIGTERM
+    newest = latest(broken / "quick" / "checkpoints")
     assert newest is not None
-    assert 10 <= load_training(newest).step < 40
-    assert "stopped by SIGTERM" in (tmp_path / "quick" / "train.log").read_text()
-    complete(command(tmp_path))
-    assert_equal_runs(tmp_path, unbroken)
-
-
-@pytest.mark.slow
-def test_resuming_after_sigkill_equals_the_unbroken_run(tmp_path: Path, unbroken: Path) -> None:
-    assert interrupt(command(tmp_path), tmp_path, signal.SIGKILL) == -signal.SIGKILL
-    newest = latest(tmp_path / "quick" / "checkpoints")
+    assert 8 <= load_training(newest).step < STEPS
+    assert "stopped by SIGTERM" in (broken / "quick" / "train.log").read_text()
+    assert interrupt(words, broken, signal.SIGKILL, after=16) == -signal.SIGKILL
+    newest = latest(broken / "quick" / "checkpoints")
     assert newest is not None
-    assert load_training(newest).step % 7 == 0
-    complete(command(tmp_path))
-    assert_equal_runs(tmp_path, unbroken)
-
-
-@pytest.mark.slow
-def test_two_processes_resume_after_sigterm(tmp_path: Path, unbroken_pair: Path) -> None:
-    words = command(tmp_path, launcher=TORCHRUN)
-    assert interrupt(words, tmp_path, signal.SIGTERM) != 0
-    assert "stopped by SIGTERM" in (tmp_path / "quick" / "train.log").read_text()
+    assert load_training(newest).step in (14, 21)
     complete(words)
-    assert_equal_runs(tmp_path, unbroken_pair)
+    assert_equal_runs(broken, unbroken)
 
 
 @pytest.mark.slow
-def test_two_processes_resume_after_one_is_killed(tmp_path: Path, unbroken_pair: Path) -> None:
-    words = command(tmp_path, launcher=TORCHRUN)
-    assert interrupt(words, tmp_path, signal.SIGKILL, worker=True) != 0
-    newest = latest(tmp_path / "quick" / "checkpoints")
+def test_two_processes_terminated_killed_and_resumed_equal_the_unbroken_run(tmp_path: Path) -> None:
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    complete(command(unbroken, launcher=LAUNCH, dist=True))
+    words = command(broken, launcher=TORCHRUN)
+    assert interrupt(words, broken, signal.SIGTERM, after=8) != 0
+    assert "stopped by SIGTERM" in (broken / "quick" / "train.log").read_text()
+    assert interrupt(words, broken, signal.SIGKILL, after=16, worker=True) != 0
+    newest = latest(broken / "quick" / "checkpoints")
     assert newest is not None
     state = load_training(newest)
-    assert state.step % 7 == 0
+    assert state.step in (14, 21)
     assert len(state.random) == 2
     complete(words)
-    assert_equal_runs(tmp_path, unbroken_pair)
+    assert_equal_runs(broken, unbroken)
 
 
 @pytest.mark.slow

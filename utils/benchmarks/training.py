@@ -1,17 +1,18 @@
 """Speed and memory of training steps, as ratios to a plain pass of the generator at 960x544."""
 
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Sequence
+import timeit
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from functools import cache, partial
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, TypeVar, cast
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
+from torch.backends import cudnn
 
 from data.capture import TrainingSample, to_device
 from data.simulator.settings import SceneSettings
@@ -19,263 +20,191 @@ from data.simulator.textures import load_textures
 from data.time_maps import scan_time
 from data.training.crops import SimulatedTrainingSet, TrainingSetSettings
 from data.training.loader import training_loader
-from models.flow_pwc import PWCNet, load_pwc
+from models.flow_pwc import load_pwc
 from models.generator import Generator
 from models.losses.terms import Perceptual
 from models.objectives import CycleObjective, DistillationObjective
 from models.parts.device import reuse_memory
 from models.reference.formula_weights import fill_by_formula
 from models.reference.step import plain_cycle
-from utils.benchmarks.inference import plain_pass
-from utils.benchmarks.peak_memory import own_peak
-from utils.benchmarks.rows import Row, count_operations, least_times
+from utils.benchmarks import measuring
+from utils.benchmarks.correction import plain_pass, smooth_pair
+from utils.benchmarks.measuring import Row, Work
 from utils.system.distributed import Processes
 
 Kind = Literal["stage1", "stage1_bfloat16", "stage2"]
+T = TypeVar("T")
 
-_BARS: dict[Kind, tuple[str, str]] = {
-    "stage1": ("<= 4.2", "<= 3 GB"),
-    "stage1_bfloat16": ("<= 2.6", ""),
-    "stage2": ("<= 3.0", "<= 3.5 GB"),
+_ROWS: dict[Kind, tuple[str, str, str]] = {
+    "stage1": ("256x256, batch 2", "<= 4.2", "<= 3 GB"),
+    "stage1_bfloat16": ("256x256, batch 2", "<= 2.6", ""),
+    "stage2": ("320 crop, batch 1", "<= 3.0", "<= 3.5 GB"),
 }
+"""What a step is taken on, and the bars of its time and memory."""
 _WEIGHTS = {"Charbonnier": 1.0, "Perceptual": 0.1, "Variation": 0.1}
-_PWC = Path("pretrained/pwcnet.safetensors")
-_ROOT = Path(__file__).parents[2]
+_PWC = Path(__file__).parents[2] / "pretrained/pwcnet.safetensors"
 _ALONE = Processes(torch.device("cpu"))
-_GAIN = 2**0.5  # of formula weights, for networks with leaky ReLUs
+_FIRST_GPU = Processes(torch.device("cuda", 0))
 
 
-class Cost(NamedTuple):
-    """What a piece of work takes: seconds, and floating-point operations."""
+class Step:
+    """A step as training takes it."""
 
-    seconds: float
-    operations: float
+    def __init__(self, kind: Kind, batch_size: int = 2, processes: Processes = _ALONE) -> None:
+        """Build networks, objective and batch: crops of 320 px in stage 2, of 256 px in stage 1."""
+        torch.manual_seed(0)
+        device, size = processes.device, 320 if kind == "stage2" else 256
+        self.generator, perceptual = Generator(), Perceptual()
+        self.generator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        fill_by_formula(perceptual, 2, 2**0.5)
+        flow = load_pwc(_PWC, "released")
+        self.cycle = CycleObjective(
+            _WEIGHTS, flow=flow, networks={"Perceptual": perceptual}, sampling="released"
+        )
+        self.objective: nn.Module = self.cycle
+        if kind == "stage2":
+            self.objective = DistillationObjective(self.cycle, Generator(), border=32)
+        self.objective.to(device)
+        pairs = smooth_pair((size, size)).repeat(batch_size, 1, 1, 1, 1)
+        scan = scan_time(540, rows=size, top=100).expand(batch_size, -1)
+        batch = TrainingSample(pairs, scan, torch.full((batch_size,), 0.5))
+        self.batch = to_device(batch, device)
+        self.optimizer = torch.optim.AdamW(self.generator.parameters(), lr=1e-6)
+        self.network = processes.wrap(self.generator)
+        lower = kind == "stage1_bfloat16"
+        self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=lower)
 
+    def take(self, *, plain: bool = False) -> None:
+        """Forward, backward, update; by the reference with `plain`."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self.loss(plain=plain).backward()
+        self.optimizer.step()
 
-class Step(NamedTuple):
-    """A step that can be taken again and again.
+    def loss(self, *, plain: bool = False) -> Tensor:
+        """The loss of the step; of stage 1 by the reference with `plain`."""
+        if plain:
+            return plain_cycle(self.cycle, self.generator, self.batch)[0]
+        with self.autocast:
+            total: Tensor = self.objective(self.network, self.batch)[0]
+        return total
 
-    Attributes:
-        take: forward, backward, update.
-        objective: what it minimises.
-        generator: what it trains.
-        batch: what it is taken on.
-        optimizer: of the generator.
-    """
-
-    take: Callable[[], object]
-    objective: nn.Module
-    generator: Generator
-    batch: TrainingSample
-    optimizer: torch.optim.Optimizer
+    def describe_difference(self) -> str:
+        """Relative difference of the loss from the reference's."""
+        with torch.no_grad(), cudnn.flags(enabled=True, allow_tf32=False):
+            plain, ours = self.loss(plain=True), self.loss()
+        return f"{float(abs(ours - plain) / plain):.1e}"
 
 
 def measure(*, quick: bool = False) -> list[Row]:
-    """Steps at full width, their memory, two processes against one, and the loader."""
-    plain, *costs = _costs(["plain", *_BARS], rounds=2 if quick else 5)
+    """Steps at full width, their memory, two processes against one, and the loader.
+
+    A plain pass and each kind of step take turns in processes of their own, because training keeps
+    its memory (`utils.system.device.reuse_memory`) and the reference does not.
+    """
+    with ExitStack() as stack:
+        processes = {
+            work: stack.enter_context(measuring.start_process()) for work in ("plain", *_ROWS)
+        }
+
+        def ask(function: Callable[[str], T]) -> list[T]:
+            return [each.submit(function, work).result() for work, each in processes.items()]
+
+        (plain_operations, _), *costs = ask(_find_cost)
+        rounds = [ask(_time) for _ in range(2 if quick else 5)]
+    plain, *seconds = map(min, zip(*rounds, strict=True))
     rows = []
-    for (kind, bars), cost in zip(_BARS.items(), costs, strict=True):
-        what = f"{kind} step, {_describe(kind)}"
-        ratio = f"{cost.seconds:.2f} s, {cost.seconds / plain.seconds:.2f} plain passes"
-        rows.append(Row(what, ratio, bars[0]))
-        share = cost.operations / plain.operations
-        rows.append(Row("... operations / those of a plain pass", f"{share:.2f}"))
-        rows.append(Row(f"{kind}: peak memory", f"{_peak(kind) / 1e9:.2f} GB", bars[1]))
-    rows.append(Row("stage1: relative difference of the loss", _difference(build_step("stage1"))))
-    rows.append(Row("two gloo processes, seconds of a step to one's", _scale_out(), ""))
-    pace = 2 / costs[0].seconds
-    rows.append(Row("loader worker to a stage-1 step", f"{_loader_pace() / pace:.1f}", ">= 3"))
-    return rows
+    for index, (kind, (taken_on, time_bar, memory_bar)) in enumerate(_ROWS.items()):
+        operations, peak = costs[index]
+        ratio = f"{seconds[index]:.2f} s, {seconds[index] / plain:.2f} plain passes"
+        rows += [
+            Row(f"{kind} step, {taken_on}", ratio, time_bar),
+            Row("... operations / those of a plain pass", f"{operations / plain_operations:.2f}"),
+            Row(f"{kind}: peak memory", f"{peak / 1e9:.2f} GB", memory_bar),
+        ]
+    together = _time_together(2) / _time_together(1)
+    pace = _loader_pace() * seconds[0] / 2
+    return [
+        *rows,
+        Row("stage1: relative difference of the loss", Step("stage1").describe_difference()),
+        Row("two gloo processes, seconds of a step to one's", f"{together:.2f}"),
+        Row("loader worker to a stage-1 step", f"{pace:.1f}", ">= 3"),
+    ]
 
 
-def build_step(kind: Kind, *, batch_size: int = 2, processes: Processes = _ALONE) -> Step:
-    """A step as training takes it, with the flow network's weights if they are there."""
-    torch.manual_seed(0)
-    device = processes.device
-    generator, perceptual = Generator(), Perceptual()
-    generator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    fill_by_formula(perceptual, 2, _GAIN)
-    flow = PWCNet("released").requires_grad_(False).eval()
-    if (_ROOT / _PWC).is_file():
-        flow = load_pwc(_ROOT / _PWC, "released")
+def measure_on_gpu() -> list[Row]:
+    """Steps of stage 1 at full width."""
+    difference = "... relative difference of the loss from the plain one"
+    fastest = "... with the fastest of cuDNN's algorithms"  # last: cuDNN keeps what it finds
+    step = Step("stage1", processes=_FIRST_GPU)
+    return [
+        Row("stage-1 step, 256x256, plain, float32", _describe_step("stage1", plain=True)),
+        Row("stage-1 step, float32", _describe_step("stage1")),
+        Row("... without TF32", _describe_step("stage1", allow_tf32=False)),
+        Row(difference, step.describe_difference()),
+        Row("stage-1 step, bfloat16", _describe_step("stage1_bfloat16"), ">= 100 samples/s"),
+        Row(fastest, _describe_step("stage1_bfloat16", benchmark=True)),
+    ]
+
+
+def _describe_step(kind: Kind, size: int = 32, *, plain: bool = False, **flags: bool) -> str:
+    """Samples per second and memory, with half the batch until it fits into memory."""
+    torch.cuda.empty_cache()
+    try:
+        # Not kept in a variable: what did not fit must be freed before the next try.
+        cost = measuring.measure_gpu(
+            partial(Step(kind, size, _FIRST_GPU).take, plain=plain), **flags
+        )
+    except torch.OutOfMemoryError:
+        if size == 1:
+            raise
     else:
-        fill_by_formula(flow, 1, _GAIN)
-    cycle = CycleObjective(
-        _WEIGHTS, flow=flow, networks={"Perceptual": perceptual}, sampling="released"
-    )
-    objective: nn.Module = cycle
-    size = 256
-    if kind == "stage2":
-        objective = DistillationObjective(cycle, Generator(), border=32)
-        size, batch_size = 320, 1
-    coarse = torch.rand(2 * batch_size, 3, size // 16, size // 16)
-    pair = F.interpolate(coarse, (size, size), mode="bilinear").unflatten(0, (-1, 2))
-    scan = scan_time(540, rows=size, top=100).expand(batch_size, -1)
-    batch = to_device(TrainingSample(pair, scan, torch.full((batch_size,), 0.5)), device)
-    optimizer = torch.optim.AdamW(generator.parameters(), lr=1e-6)
-    network = processes.wrap(generator)
-    objective.to(device)
-
-    def take() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, torch.bfloat16, enabled=kind == "stage1_bfloat16"):
-            total, _ = objective(network, batch)
-        total.backward()
-        optimizer.step()
-
-    return Step(take, objective, generator, batch, optimizer)
+        pace = 1000 * size / cost.milliseconds
+        return f"{pace:.0f} samples/s, batch {size}: {cost.describe()}"
+    return _describe_step(kind, size // 2, plain=plain, **flags)
 
 
-def _describe(kind: Kind) -> str:
-    return "320 crop, batch 1" if kind == "stage2" else "256x256, batch 2"
+@cache
+def _prepare(work: str) -> Work:
+    """What this process measures: a plain pass, or a step of a kind."""
+    if work == "plain":
+        return plain_pass()
+    reuse_memory()
+    return Step(cast(Kind, work), 1 if work == "stage2" else 2).take
 
 
-def _difference(step: Step) -> str:
-    assert isinstance(step.objective, CycleObjective)
-    with torch.no_grad():
-        plain, _ = plain_cycle(step.objective, step.generator, step.batch)
-        ours, _ = step.objective(step.generator, step.batch)
-    return f"{float(abs(ours - plain) / plain):.1e}"
+def _find_cost(work: str) -> tuple[float, int]:
+    """Operations of this process's work, and its peak bytes after two runs."""
+    timeit.timeit(_prepare(work), number=2)
+    peak = measuring.own_memory("VmHWM")
+    return measuring.count_operations(_prepare(work)), peak
 
 
-def _peak(kind: Kind) -> float:
-    """Bytes that a process which takes two steps holds at most."""
-    return float(_run_apart("peak", kind))
+def _time(work: str) -> float:
+    return measuring.least_times([_prepare(work)], 1)[0]
 
 
-def _scale_out() -> str:
-    """How many times as long a step takes where two processes take it together."""
-    alone = float(_run_apart("pace", "0", WORLD_SIZE="1"))
-    environment = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29517"}
-    other = _start("pace", "1", environment)
-    together = float(_run_apart("pace", "0", **environment))
-    other.wait()
-    return f"{together / alone:.2f}"
+def _time_together(world_size: int) -> float:
+    """Seconds of a step that so many processes take together."""
+    with ProcessPoolExecutor(world_size, get_context("spawn")) as pool:
+        return next(pool.map(_time_rank, range(world_size), [world_size] * world_size))
+
+
+def _time_rank(rank: int, world_size: int) -> float:
+    """Least seconds of a step of one sample, its gradients averaged over the processes."""
+    torch.set_num_threads(1)
+    address = "tcp://127.0.0.1:29517"
+    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=world_size)
+    step = Step("stage1", 1, Processes(torch.device("cpu"), rank, world_size))
+    seconds = min(timeit.repeat(step.take, repeat=4, number=1))
+    dist.destroy_process_group()
+    return seconds
 
 
 def _loader_pace() -> float:
     """Samples per second of one worker that simulates 256x256 crops."""
     settings = TrainingSetSettings(patch_size=256)
     training_set = SimulatedTrainingSet(load_textures(None), SceneSettings(), settings)
-    device = torch.device("cpu")
-    batches = training_loader(training_set, batch_size=2, num_workers=1, device=device)
-    for _ in range(4):  # what is prepared while the worker starts
-        next(batches)
-    start = time.perf_counter()
-    for _ in range(10):
-        next(batches)
-    return 20 / (time.perf_counter() - start)
-
-
-def _costs(works: Sequence[str], rounds: int) -> list[Cost]:
-    """The least costs of a plain pass and of steps, each in a process of its own, in turns.
-
-    Of its own, because training keeps its memory (`models.parts.device.reuse_memory`), and the
-    plain path does not.
-    """
-    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    processes = [_start("cost", work, threads) for work in works]
-    operations = [float(_line(process)) for process in processes]
-    least = [float("inf")] * len(works)
-    for _ in range(rounds):
-        for index, process in enumerate(processes):
-            least[index] = min(least[index], float(_line(process, asked=True)))
-    for process in processes:
-        process.communicate()
-    return [Cost(*cost) for cost in zip(least, operations, strict=True)]
-
-
-def _line(process: "subprocess.Popen[str]", *, asked: bool = False) -> str:
-    """The next line that a process prints, for some after it is asked to.
-
-    Raises:
-        RuntimeError: it ended instead.
-    """
-    assert process.stdin is not None and process.stdout is not None
-    if asked:
-        process.stdin.write("\n")
-        process.stdin.flush()
-    line = process.stdout.readline()
-    if not line:
-        raise RuntimeError(f"{process.args!r}: exit status {process.wait()}")
-    return line
-
-
-def _start(task: str, argument: str, environment: dict[str, str]) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "utils.benchmarks.training", task, argument]
-    return subprocess.Popen(
-        command,
-        cwd=_ROOT,
-        env={**os.environ, **environment},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-def _run_apart(task: str, argument: str, **environment: str) -> str:
-    """What a process of this module prints.
-
-    Raises:
-        RuntimeError: it failed.
-    """
-    process = _start(task, argument, environment)
-    output, _ = process.communicate()
-    if process.returncode:
-        raise RuntimeError(f"{task} {argument}: exit status {process.returncode}")
-    return output
-
-
-def _report_costs(work: str) -> None:
-    """Print the operations of a work, then its seconds each time that a line comes in."""
-    if work == "plain":
-        take = plain_pass()
-    else:
-        reuse_memory()
-        take = build_step(next(kind for kind in _BARS if kind == work)).take
-    sys.stdout.write(f"{count_operations(take)}\n")
-    sys.stdout.flush()
-    for _ in sys.stdin:
-        sys.stdout.write(f"{least_times([take], 1)[0]}\n")
-        sys.stdout.flush()
-
-
-def _report_peak(kind: Kind) -> None:
-    reuse_memory()
-    step = build_step(kind)
-    for _ in range(2):
-        step.take()
-    sys.stdout.write(f"{own_peak()}\n")
-
-
-def _report_pace(rank: int) -> None:
-    """Least seconds of a step of this process, its gradients averaged with the others'."""
-    torch.set_num_threads(1)
-    world_size = int(os.environ["WORLD_SIZE"])
-    if world_size > 1:
-        dist.init_process_group("gloo", rank=rank, world_size=world_size)
-    processes = Processes(torch.device("cpu"), rank, world_size)
-    step = build_step("stage1", batch_size=1, processes=processes)
-    seconds = []
-    for _ in range(4):
-        start = time.perf_counter()
-        step.take()
-        seconds.append(time.perf_counter() - start)
-    if world_size > 1:
-        dist.destroy_process_group()
-    sys.stdout.write(f"{min(seconds)}\n")
-
-
-def main() -> None:
-    """Measure what takes a process of its own, for another process of this module."""
-    task, argument = sys.argv[1:]
-    if task == "cost":
-        _report_costs(argument)
-    elif task == "peak":
-        _report_peak(next(kind for kind in _BARS if kind == argument))
-    else:
-        _report_pace(int(argument))
-
-
-if __name__ == "__main__":
-    main()
+    batches = training_loader(training_set, batch_size=2, num_workers=1, device=_ALONE.device)
+    take = partial(next, batches)
+    timeit.timeit(take, number=4)  # prepared while the worker starts
+    return 20 / timeit.timeit(take, number=10)

@@ -2,8 +2,8 @@
 
 `python -m utils.tools.average_weights FIRST SECOND OUT`
 
-Fine-tuning buys something and costs something; between its start and its end there are often
-weights that keep both (Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022).
+The average of weights before and after fine-tuning often keeps what each does well (Wortsman et
+al., Robust fine-tuning of zero-shot models, CVPR 2022).
 """
 
 import argparse
@@ -24,12 +24,12 @@ def average(first: str | Path, second: str | Path, output: str | Path, share: fl
     Args:
         first: weights, ours or released.
         second: weights of the same network.
-        output: the `.safetensors` file, replaced whole.
+        output: the `.safetensors` file to write, replaced atomically.
         share: of the second, in [0, 1].
 
     Raises:
-        InputError: a file cannot be used, they are of different networks, `share` is beyond its
-            range, or the result is named otherwise or cannot be written.
+        InputError: a file cannot be read, the networks differ, `share` is out of range, or `output`
+            has another suffix or cannot be written.
     """
     if not 0 <= share <= 1:
         raise InputError(f"--share: expected a number from 0 to 1, got {share}")
@@ -51,8 +51,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m utils.tools.average_weights", description=__doc__
     )
-    parser.add_argument("first", help="weights, such as those that fine-tuning started from")
-    parser.add_argument("second", help="weights of the same network, such as where it ended")
+    parser.add_argument("first", help="weights, such as those before fine-tuning")
+    parser.add_argument("second", help="weights of the same network, such as those after it")
     parser.add_argument("output", type=Path, help="file to write, .safetensors")
     parser.add_argument("--share", type=float, default=0.5, help="of the second, 0 to 1")
     arguments = parser.parse_args()

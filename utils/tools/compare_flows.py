@@ -1,8 +1,7 @@
 """Compare flow networks where the flow is known: `python -m utils.tools.compare_flows`.
 
-Prints a Markdown table of mean endpoint errors, on scenes simulated from photos, or with `--folder`
-on frames and flow in Middlebury's layout. A flow whose weights cannot be had is listed as not
-measured, with the reason.
+Prints a Markdown table of mean endpoint errors on simulated scenes, or with `--folder` on frames
+and flow in Middlebury's layout. Networks without weights are listed with the reason.
 """
 
 import argparse
@@ -10,7 +9,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
-from typing import NamedTuple, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -26,37 +25,30 @@ from utils.errors import InputError
 from utils.evaluation.report import format_table
 from utils.options.command_line import run
 from utils.options.files import DeviceName
-from utils.training.flow_scores import FlowScore, mean_scores, score_pair
+from utils.training.flow_scores import mean_scores, score_pair
 
-_SEED = 2_000_000  # of the scenes; training and validation use others
+_SEED = 2_000_000  # of the scenes; different from training's and validation's
 _STRENGTH = (0.1, 1.0)
-_NO_MOTION = "no motion"
 _HEADER = ("flow", "error, px", "error where visible, px", "s per pair")
-
-
-class Measured(NamedTuple):
-    """What a flow network came to.
-
-    Attributes:
-        score: means over the pairs.
-        seconds: mean time per pair.
-    """
-
-    score: FlowScore
-    seconds: float
 
 
 def main() -> None:
     """Read the command line, measure, print the table."""
     arguments = _parse()
     device = choose_device(arguments.device)
-    pairs = _pairs(arguments)
+    pairs: FlowPairs | FlowFolder
+    if arguments.folder is None:
+        height, width = arguments.size
+        scene = SceneSettings(height=height, width=width, strength=_STRENGTH)
+        pairs = FlowPairs(load_textures(arguments.photos), scene, count=arguments.count, seed=_SEED)
+    else:
+        pairs = FlowFolder(arguments.folder)
     sys.stdout.write(compare(arguments.flows, pairs, device))
 
 
 def compare(names: Sequence[str], pairs: FlowPairs | FlowFolder, device: torch.device) -> str:
-    """A Markdown table of flow networks by name, and why some of them could not be measured."""
-    rows = [_row(_NO_MOTION, measure(_Still(), pairs, device))]
+    """A Markdown table of flow networks by name, with the reasons why some were not measured."""
+    rows = [_measure("no motion", _Still(), pairs, device)]
     notes = [f"{len(pairs)} pairs; the error of no motion is its mean length."]
     for name in names:
         try:
@@ -65,14 +57,14 @@ def compare(names: Sequence[str], pairs: FlowPairs | FlowFolder, device: torch.d
             rows.append((name, "not measured", "", ""))
             notes.append(f"{name}: {error}.")
             continue
-        rows.append(_row(name, measure(flow, pairs, device, name=name)))
+        rows.append(_measure(name, flow, pairs, device))
     return "\n\n".join([format_table(_HEADER, rows), *notes]) + "\n"
 
 
-def measure(
-    flow: nn.Module, pairs: FlowPairs | FlowFolder, device: torch.device, *, name: str = ""
-) -> Measured:
-    """Score a flow network on pairs, and take its time, after a first call that does not count.
+def _measure(
+    name: str, flow: nn.Module, pairs: FlowPairs | FlowFolder, device: torch.device
+) -> tuple[str, str, str, str]:
+    """Row of a flow network: mean errors, and mean seconds after a first call as warm-up.
 
     Raises:
         InputError: a pair cannot be read.
@@ -85,23 +77,9 @@ def measure(
         start = time.perf_counter()
         scores.append(score_pair(flow, pair, device))
         seconds += time.perf_counter() - start
-    return Measured(mean_scores(scores), seconds / len(pairs))
-
-
-def _row(name: str, measured: Measured) -> tuple[str, ...]:
-    """A line of the table."""
-    error, visible, _ = measured.score
+    error, visible, _ = mean_scores(scores)
     seen = "–" if math.isnan(visible) else f"{visible:.2f}"
-    return name, f"{error:.2f}", seen, f"{measured.seconds:.2f}"
-
-
-def _pairs(arguments: argparse.Namespace) -> FlowPairs | FlowFolder:
-    if arguments.folder is not None:
-        return FlowFolder(arguments.folder)
-    height, width = arguments.size
-    scene = SceneSettings(height=height, width=width, strength=_STRENGTH)
-    textures = load_textures(arguments.photos)
-    return FlowPairs(textures, scene, count=arguments.count, seed=_SEED)
+    return name, f"{error:.2f}", seen, f"{seconds / len(pairs):.2f}"
 
 
 def _parse() -> argparse.Namespace:
@@ -136,7 +114,7 @@ def _positive(text: str) -> int:
 
 
 class _Still(nn.Module):
-    """The answer that nothing moves."""
+    """A flow of zero."""
 
     def forward(self, first: Tensor, _: Tensor) -> Tensor:
         return first.new_zeros(len(first), 2, *first.shape[-2:])

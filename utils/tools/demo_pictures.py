@@ -1,12 +1,12 @@
 """Make the bundled demo captures and the README's animation: `python -m utils.tools.demo_pictures`.
 
-The animation shows both rolling-shutter images of a simulated scene beside the frames that the
-bundled weights make of them, forwards and backwards.
+The animation shows both rolling-shutter images of a simulated scene beside the frames of the
+default correction, played forwards and backwards.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -22,8 +22,16 @@ from models.inference.arrays import load_correction
 from utils.options.command_line import run
 from utils.pictures.contact_sheet import draw_sheet
 
-_PHOTOS, _SEED = ("rocket.jpg", "motorcycle_left.png"), 8  # picked by eye
-_SETTINGS = SceneSettings(
+SAMPLES = {
+    "astronaut": (("astronaut.png", "coffee.png"), 204),
+    "coffee": (("coffee.png", "chelsea.png"), 1240),
+}
+"""Photos of the demo captures, and seeds chosen by eye."""
+SETTINGS = SceneSettings(
+    height=288, width=384, camera_motion=26.0, object_motion=24.0, acceleration=4.0, max_objects=1
+)
+_ANIMATED = (("rocket.jpg", "motorcycle_left.png"), 8)
+_ANIMATED_SETTINGS = SceneSettings(
     height=360, width=480, camera_motion=44.0, object_motion=60.0, acceleration=2.0, max_objects=2
 )
 _FRAMES, _FPS, _WIDTH = 13, 12.0, 960
@@ -31,10 +39,7 @@ _FRAMES, _FPS, _WIDTH = 13, 12.0, 960
 
 def draw_animation() -> list[Image]:
     """The animation's pictures, (H, 960, 3) each."""
-    photos = dict(zip(BUNDLED_PHOTOS, load_textures(None), strict=True))
-    scene = draw_scene([photos[name] for name in _PHOTOS], _SETTINGS, _SEED)
-    capture = scene.capture([])
-    t2b, b2t = to_uint8(capture.t2b), to_uint8(capture.b2t)
+    t2b, b2t = _draw_capture(*_ANIMATED, _ANIMATED_SETTINGS)
     times = torch.linspace(0, 1, _FRAMES).tolist()
     pictures = []
     for frame, t in zip(load_correction()(t2b, b2t, times), times, strict=True):
@@ -49,35 +54,22 @@ def draw_animation() -> list[Image]:
     return [*pictures, *pictures[-2:0:-1]]
 
 
-class Sample(NamedTuple):
-    """A demo capture: the photos its scene is drawn from and a seed that was picked by eye."""
-
-    photos: tuple[str, ...]
-    seed: int
-
-
-SAMPLES = {
-    "astronaut": Sample(("astronaut.png", "coffee.png"), seed=204),
-    "coffee": Sample(("coffee.png", "chelsea.png"), seed=1240),
-}
-SETTINGS = SceneSettings(
-    height=288, width=384, camera_motion=26.0, object_motion=24.0, acceleration=4.0, max_objects=1
-)
-
-
 def make_samples(folder: Path) -> None:
     """Write `NAME/0_t2b.png` and `NAME/0_b2t.png` for every sample into `folder`.
 
     Raises:
         InputError: the folder cannot be written.
     """
-    photos = dict(zip(BUNDLED_PHOTOS, load_textures(None), strict=True))
-    for name, sample in SAMPLES.items():
-        scene = draw_scene([photos[photo] for photo in sample.photos], SETTINGS, sample.seed)
-        capture = scene.capture([], name=name)
+    for name, (photos, seed) in SAMPLES.items():
         prepare_output_folder(folder / name)
-        write_image(folder / name / "0_t2b.png", to_uint8(capture.t2b))
-        write_image(folder / name / "0_b2t.png", to_uint8(capture.b2t))
+        for scan, image in zip(("t2b", "b2t"), _draw_capture(photos, seed, SETTINGS), strict=True):
+            write_image(folder / name / f"0_{scan}.png", image)
+
+
+def _draw_capture(photos: Sequence[str], seed: int, settings: SceneSettings) -> tuple[Image, Image]:
+    textures = dict(zip(BUNDLED_PHOTOS, load_textures(None), strict=True))
+    capture = draw_scene([textures[photo] for photo in photos], settings, seed).capture([])
+    return to_uint8(capture.t2b), to_uint8(capture.b2t)
 
 
 def main() -> None:

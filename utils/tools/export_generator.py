@@ -2,9 +2,9 @@
 
 `python -m utils.tools.export_generator WEIGHTS OUT`
 
-The program needs neither this code nor, as ONNX, PyTorch. It takes a capture and instants and gives
-frames, RGB whatever the weights expect inside; `describe` says how, and so does the file itself: an
-ONNX file as its metadata, a `torch.export` one as the extra file `interface.json`.
+The exported program takes a capture and instants and returns frames, all RGB. It does not need this
+code, and as ONNX not even PyTorch. `describe` documents its inputs and output; an ONNX file carries
+the same text as metadata, a `torch.export` file as the extra file `interface.json`.
 """
 
 import argparse
@@ -38,7 +38,7 @@ INTERFACE_FILE = "interface.json"
 TOLERANCE = 1e-3
 
 _INPUTS = ("t2b", "b2t", "scan_time", "instants")
-_TRACED_SIZE, _CHECKED_SIZE = (96, 128), (160, 96)  # where the size is dynamic
+_TRACED_SIZE, _CHECKED_SIZE = (96, 128), (160, 96)  # of a program for any size
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
@@ -50,7 +50,7 @@ class Size(NamedTuple):
 
 
 class DeployedGenerator(nn.Module):
-    """A generator as deployed: images and instants in, frames out."""
+    """A generator with the interface of the exported program."""
 
     def __init__(self, generator: Generator) -> None:
         """Wrap a generator."""
@@ -62,11 +62,11 @@ class DeployedGenerator(nn.Module):
 
         Args:
             t2b: (1, 3, H, W) RGB in [0, 1]; H and W multiples of 32.
-            b2t: the same of the other view.
+            b2t: the other view, in the same form.
             scan_time: (H,) exposure time of each t2b row.
             instants: (T,) in [0, 1], as many as the generator makes frames.
         """
-        # As `data.time_maps.offset_maps`, whose check of the instants has no place in a graph.
+        # Not `data.time_maps.offset_maps`: its check of the instants cannot be exported.
         scans = torch.stack((scan_time, 1 - scan_time))
         rows = (scans[:, None] - instants[:, None]).flatten(0, 1)
         offsets = rows[None, :, :, None].expand(-1, -1, -1, t2b.shape[-1]).contiguous()
@@ -75,8 +75,18 @@ class DeployedGenerator(nn.Module):
 
 
 def main() -> None:
-    """Read the command line, export, say how to use the file."""
-    arguments = _parse()
+    """Read the command line, export, print how to use the file."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0], allow_abbrev=False)
+    parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="of a generator")
+    parser.add_argument("output", type=Path, metavar="OUT", help="NAME.onnx or NAME.pt2")
+    parser.add_argument(
+        "--size",
+        metavar="ROWSxCOLUMNS|dynamic",
+        default="dynamic",
+        help="of the images, multiples of 32; dynamic (default): any size, takes minutes to export",
+    )
+    parser.add_argument("--format", choices=SUFFIXES, default="onnx", help="default: %(default)s")
+    arguments = parser.parse_args()
     size = parse_size(arguments.size)
     check_output(arguments.output, arguments.format)
     generator = load_exportable(arguments.weights)
@@ -87,10 +97,10 @@ def main() -> None:
 
 
 def parse_size(text: str) -> Size | None:
-    """Rows and columns of "ROWSxCOLUMNS", None of "dynamic".
+    """Parse "ROWSxCOLUMNS"; "dynamic" gives None.
 
     Raises:
-        InputError: it is neither, or a side is not a positive multiple of 32.
+        InputError: the text is neither, or a side is not a positive multiple of 32.
     """
     if text == "dynamic":
         return None
@@ -108,10 +118,11 @@ def parse_size(text: str) -> Size | None:
 
 
 def check_output(path: Path, file_format: Format) -> None:
-    """Check, before any work, that the program can be made and has its suffix.
+    """Check the output path and the installed packages before any work.
 
     Raises:
-        InputError: another suffix, no such folder, or packages are missing.
+        InputError: the suffix does not fit the format, the folder does not exist, or packages are
+            missing.
     """
     suffix = SUFFIXES[file_format]
     if path.suffix != suffix:
@@ -130,15 +141,15 @@ def check_output(path: Path, file_format: Format) -> None:
 
 
 def load_exportable(path: str | Path) -> Generator:
-    """The generator of a weight file.
+    """Load a generator's weight file.
 
     Raises:
-        InputError: as `load_network` does; or it is a refiner.
+        InputError: `load_network` refuses the file, or it holds a refiner.
     """
     corrector = load_network(path)
     if not isinstance(corrector, Generator):
         raise InputError(
-            f"{path}: a refiner cannot be exported, it estimates motion by classical means outside "
+            f"{path}: a refiner cannot be exported: it estimates motion by classical means outside "
             "any graph; export a generator such as pretrained/drsc_light_generator.safetensors"
         )
     return corrector
@@ -147,19 +158,19 @@ def load_exportable(path: str | Path) -> Generator:
 def export(
     generator: Generator, path: Path, size: Size | None, *, file_format: Format = "onnx"
 ) -> float:
-    """Write a generator as a program, if that agrees with it on a pair.
+    """Export a generator, and check the written program's frames against PyTorch's.
 
     Args:
         generator: in evaluation mode, on the CPU.
-        path: the file, replaced whole or left alone; see `check_output`.
-        size: of the images; None for any multiples of 32 from 64 on.
+        path: the file to write, replaced atomically after the check; see `check_output`.
+        size: of the images; None: any multiples of 32 from 64 on.
         file_format: of the file.
 
     Returns:
-        The largest difference of its frames from those of PyTorch.
+        The largest difference of the frames.
 
     Raises:
-        InputError: it differs by more than 0.001, no space is left, or there is no permission.
+        InputError: the frames differ by more than 0.001, or the file cannot be written.
     """
     deployed = DeployedGenerator(generator).requires_grad_(requires_grad=False)
     program = trace(deployed, size)
@@ -178,11 +189,11 @@ def export(
 
 
 def trace(deployed: DeployedGenerator, size: Size | None) -> ExportedProgram:
-    """The graph of a deployed generator for one size, or for all."""
+    """Trace a deployed generator for one image size, or with None for any."""
     inputs = example_inputs(deployed.generator.num_frames, *(size or _TRACED_SIZE))
     shapes = None
     if size is None:
-        # A side of 1 at the coarsest level would be taken for a constant.
+        # At least 2: a side of 1 at the coarsest level would be exported as a constant.
         rows, columns = (SIZE_MULTIPLE * Dim(name, min=2) for name in ("rows", "columns"))
         image = {2: rows, 3: columns}
         shapes = {"t2b": image, "b2t": image, "scan_time": {0: rows}, "instants": None}
@@ -190,7 +201,7 @@ def trace(deployed: DeployedGenerator, size: Size | None) -> ExportedProgram:
 
 
 def describe(generator: Generator, size: Size | None) -> dict[str, str]:
-    """What the inputs and the output of an exported program are."""
+    """Inputs and output of an exported program, by name."""
     height, width = size or ("H", "W")
     multiples = "" if size else f"; H, W multiples of {SIZE_MULTIPLE} from {2 * SIZE_MULTIPLE} on"
     image = f"(1, 3, {height}, {width}) float32 RGB in [0, 1]"
@@ -206,30 +217,16 @@ def describe(generator: Generator, size: Size | None) -> dict[str, str]:
 
 
 def example_inputs(num_frames: int, rows: int, columns: int) -> tuple[Tensor, ...]:
-    """Inputs of an exported program: smooth random images, one moved against the other."""
+    """Inputs of an exported program: a smooth random image, and the same shifted by 3 px."""
     noise = torch.rand(1, 3, rows // 16, columns // 16, generator=torch.Generator().manual_seed(0))
     t2b = F.interpolate(noise, size=(rows, columns), mode="bilinear")
     instants = torch.linspace(0, 1, num_frames + 2)[1:-1]
     return t2b, t2b.roll(3, dims=-1), scan_of_rows(rows), instants
 
 
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0], allow_abbrev=False)
-    parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="of a generator")
-    parser.add_argument("output", type=Path, metavar="OUT", help="NAME.onnx or NAME.pt2")
-    parser.add_argument(
-        "--size",
-        metavar="ROWSxCOLUMNS|dynamic",
-        default="dynamic",
-        help="of the images, multiples of 32; any by default, which takes minutes to export",
-    )
-    parser.add_argument("--format", choices=SUFFIXES, default="onnx", help="default: %(default)s")
-    return parser.parse_args()
-
-
 def _save_onnx(program: ExportedProgram, path: Path, interface: dict[str, str]) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # the exporter about itself
+        warnings.simplefilter("ignore", FutureWarning)  # from the exporter's own code
         exported = torch.onnx.export(
             program, input_names=_INPUTS, output_names=["frames"], dynamo=True, verbose=False
         )
@@ -256,7 +253,7 @@ def _save_torch(program: ExportedProgram, path: Path, interface: dict[str, str])
 
 def _load_torch(path: Path) -> Callable[..., Tensor]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of PyTorch about its own buffer
+        warnings.simplefilter("ignore", UserWarning)  # from PyTorch's own code
         return torch.export.load(path).module()
 
 

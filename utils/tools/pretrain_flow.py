@@ -1,11 +1,11 @@
 """Pre-train the generator's flow blocks on shifted photos: `python -m utils.tools.pretrain_flow`.
 
-From random weights the flow blocks sit on a long plateau: nothing tells them that motion is worth
-looking at. A narrow block leaves it within a thousand cheap steps when it only has to tell by how
-much two patches are shifted. So the finest block learns that; its weights, padded with more
-channels, start the coarser ones, which see photos at their own scale; then each learns to turn the
-shift between the two inputs into velocity, given when each of them was exposed. The coarsest
-block is left silent: what later blocks would have to undo of it depends on the offsets twice.
+With random weights, training of the flow blocks stays on a long plateau with zero flow. A narrow
+block leaves the plateau within a thousand cheap steps if it only has to estimate the shift between
+two patches. So the finest block learns the shift first. Its weights, padded to more channels,
+initialise the coarser blocks, which learn it at their own scale. Then each block learns velocity
+from the shift and the exposure times. The coarsest block outputs zero: its output is multiplied by
+the offsets twice, which later blocks could not correct.
 """
 
 import argparse
@@ -32,20 +32,20 @@ _SIDE = 48  # px of a patch, at the block's scale
 _BATCH = 16
 _RATE = 1e-3
 _WARMUP = 100
-_IMAGES, _OFFSETS = 18, 6  # input channels of the later blocks before the last flow's
-_NEEDED = 256  # px a photo must have either way, for the coarsest patches and their shifts
+_IMAGES, _OFFSETS = 18, 6  # first input channels of the later blocks; the last flow's follow
+_MIN_SIDE = 256  # px of a photo, for the coarsest patches and their shifts
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a block learns, and for how long.
+    """What a block learns, and in how many steps.
 
     Attributes:
         level: the block, 1 to 3.
-        first_shift: longest shift at the start, in px at the block's scale.
-        last_shift: longest shift from 70 % of the steps on.
+        first_shift: maximum shift at the start, in px at the block's scale.
+        last_shift: maximum shift from 70 % of the steps on.
         steps: optimisation steps.
-        timed: whether the inputs have exposure times, so that velocity is to be learned.
+        timed: learn velocity from exposure times; otherwise the shift.
     """
 
     level: int
@@ -66,12 +66,12 @@ LESSONS = (
 
 
 def main() -> None:
-    """Read the command line, teach the blocks, write the generator's weights."""
+    """Read the command line, train the blocks, write the generator's weights."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--photos", metavar="DIR", help="photos; scikit-image's if not given")
     parser.add_argument("--output", metavar="FILE", default="experiments/flow_blocks.safetensors")
     parser.add_argument("--width", type=float, default=0.5, help="of the generator")
-    parser.add_argument("--seed", type=int, default=3, help="0 was seen to stay on the plateau")
+    parser.add_argument("--seed", type=int, default=3, help="0 stayed on the plateau")
     arguments = parser.parse_args()
     if arguments.width <= 0 or arguments.seed < 0:
         given = f"--width {arguments.width:g} --seed {arguments.seed}"
@@ -87,20 +87,20 @@ def main() -> None:
 def pretrain(
     generator: Generator, photos: Sequence[Tensor], lessons: Sequence[Lesson], seed: int = 0
 ) -> None:
-    """Teach the flow blocks, and wire them so that each adds to the flow what it sees.
+    """Train the flow blocks, and set the layers between them so that each adds to the flow.
 
     Args:
         generator: changed in place.
-        photos: (3, h, w) textures; those below 256 px either way are left out.
-        lessons: what to teach, in order.
+        photos: (3, h, w) textures; those with a side below 256 px are ignored.
+        lessons: in this order.
         seed: of the patches and shifts.
 
     Raises:
         InputError: no photo is large enough.
     """
-    pool = [photo for photo in photos if min(photo.shape[1:]) >= _NEEDED]
+    pool = [photo for photo in photos if min(photo.shape[1:]) >= _MIN_SIDE]
     if not pool:
-        raise InputError(f"photos: expected at least one of {_NEEDED} px either way, got none")
+        raise InputError(f"photos: expected at least one of {_MIN_SIDE} px either way, got none")
     rng = np.random.default_rng(seed)
     for lesson in lessons:
         block = _block(generator, lesson.level)
@@ -122,15 +122,16 @@ def pretrain(
 def teach(
     block: FlowBlock, pool: Sequence[Tensor], lesson: Lesson, rng: np.random.Generator
 ) -> float:
-    """Train a block on one lesson; returns the last step's mean error in px at its scale."""
+    """Train a block on one lesson; return the last step's mean error in px at its scale."""
     scale, block.scale = block.scale, 1
     optimizer = torch.optim.AdamW(block.parameters(), lr=_RATE)
     error = torch.zeros(())
     for step in range(lesson.steps):
         fading = 1.0 if step < 0.7 * lesson.steps else 0.3
         optimizer.param_groups[0]["lr"] = _RATE * min(1, (step + 1) / _WARMUP) * fading
-        longest = _ramp(lesson, step)
-        error = _error(block, _draw(pool, longest, scale, lesson, rng), scale)
+        progress = min(1.0, step / (0.7 * lesson.steps))
+        max_shift = lesson.first_shift + (lesson.last_shift - lesson.first_shift) * progress
+        error = _error(block, _draw(pool, max_shift, scale, lesson, rng), scale)
         optimizer.zero_grad()
         error.backward()
         torch.nn.utils.clip_grad_norm_(block.parameters(), 5.0)
@@ -140,7 +141,7 @@ def teach(
 
 
 def widen(narrow: FlowBlock, wide: FlowBlock) -> None:
-    """Let `wide` compute what `narrow` does: its further channels exist, but lead nowhere yet."""
+    """Make `wide` compute what `narrow` does; later layers ignore its additional channels."""
     target = wide.state_dict()
     for name, source in narrow.state_dict().items():
         weight = target[name]
@@ -156,10 +157,12 @@ def widen(narrow: FlowBlock, wide: FlowBlock) -> None:
 
 
 def _draw(
-    pool: Sequence[Tensor], longest: float, scale: int, lesson: Lesson, rng: np.random.Generator
+    pool: Sequence[Tensor], max_shift: float, scale: int, lesson: Lesson, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Inputs (N, 36, h, w), velocities (N, 2) and offsets (N, 6) of random patches."""
-    velocity = _random_disc(longest, rng)
+    angle, length = rng.uniform(0, 2 * math.pi, _BATCH), max_shift * rng.uniform(0, 1, _BATCH)
+    components = np.stack((np.cos(angle) * length, np.sin(angle) * length), 1)
+    velocity = torch.from_numpy(components).float()
     offsets, shift = torch.ones(_BATCH, 6), velocity
     if lesson.timed:
         s = torch.from_numpy(rng.uniform(0, 1, _BATCH)).float()
@@ -179,16 +182,16 @@ def _error(block: FlowBlock, patches: tuple[Tensor, Tensor, Tensor], scale: int)
     inputs, velocity, offsets = patches
     with torch.autocast("cpu", torch.bfloat16):
         output = block(inputs)
-    # Blocks answer in pixels of the half-size grid of the full image, whatever their scale.
-    found = output.float().unflatten(1, (6, 2)) / (scale / 2) - velocity[:, None, :, None, None]
-    scaled = found * offsets[:, :, None, None, None]
+    # At every scale a block's output is in pixels of the half-size grid of the full image.
+    error = output.float().unflatten(1, (6, 2)) / (scale / 2) - velocity[:, None, :, None, None]
+    scaled = error * offsets[:, :, None, None, None]
     return torch.sqrt(scaled.square().sum(2) + 1e-6).mean()
 
 
 def _shifted(
     pool: Sequence[Tensor], shift: Tensor, scale: int, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Two views of random photo patches, the content of the second displaced by `shift`."""
+    """Two views of random photo patches; `shift` is the displacement from first to second."""
     side, margin = _SIDE * scale, math.ceil(float(shift.abs().max()) * scale / 2) + 1
     whole = side + 2 * margin
     patches = []
@@ -209,16 +212,6 @@ def _shifted(
     return views[0], views[1]
 
 
-def _random_disc(longest: float, rng: np.random.Generator) -> Tensor:
-    angle, length = rng.uniform(0, 2 * math.pi, _BATCH), longest * rng.uniform(0, 1, _BATCH)
-    return torch.from_numpy(np.stack((np.cos(angle) * length, np.sin(angle) * length), 1)).float()
-
-
-def _ramp(lesson: Lesson, step: int) -> float:
-    share = min(1.0, step / (0.7 * lesson.steps))
-    return lesson.first_shift + (lesson.last_shift - lesson.first_shift) * share
-
-
 def _block(generator: Generator, level: int) -> FlowBlock:
     block = generator.get_submodule(f"flow_net.block{level}")
     assert isinstance(block, FlowBlock)
@@ -226,7 +219,7 @@ def _block(generator: Generator, level: int) -> FlowBlock:
 
 
 def _silence_inputs(block: FlowBlock, *, first: int) -> None:
-    """Let input channels from `first` on lead nowhere yet."""
+    """Zero the weights of input channels from `first` on."""
     with torch.no_grad():
         block.get_parameter("conv0.0.0.weight")[:, first:] = 0
 

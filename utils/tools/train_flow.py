@@ -1,4 +1,4 @@
-"""Train PWC-Net, the flow between frames, on simulated scenes whose motion is known exactly."""
+"""Train PWC-Net, the optical flow between frames, on simulated scenes with known motion."""
 
 from utils.options.command_line import add_resume_argument, parse_arguments, run
 from utils.options.files import load_options

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from data.simulator import procedural_textures
 from data.simulator.procedural_textures import draw_textures
 from data.simulator.textures import BUNDLED_PHOTOS, cut_window, load_textures
 from utils.errors import InputError
@@ -35,8 +36,12 @@ def test_folders_are_searched_in_order_and_tiny_photos_left_out(tmp_path: Path) 
     assert [int(texture[0, 0, 0]) for texture in textures] == [10, 20]
 
 
-def test_procedural_textures_come_after_the_photos(tmp_path: Path) -> None:
+def test_procedural_textures_come_after_the_photos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_photo(tmp_path / "a.png", 80, 100, value=10)
+    monkeypatch.setattr(procedural_textures, "_HEIGHT", 180)
+    monkeypatch.setattr(procedural_textures, "_WIDTH", 270)
     textures = load_textures(tmp_path, procedural=2)
     assert len(textures) == 3
     assert int(textures[0][0, 0, 0]) == 10

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.parts.device import free_memory, free_on_linux, release_memory
-from utils.benchmarks.peak_memory import own_memory
+from utils.benchmarks.measuring import own_memory
 from utils.errors import says_memory_ran_out
 
 

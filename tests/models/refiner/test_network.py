@@ -63,7 +63,9 @@ def test_a_few_supervised_steps_lower_the_loss_of_one_batch() -> None:
     drawn = SimulatedTrainingSet(
         load_textures(None),
         settings,
-        TrainingSetSettings(patch_size=64, with_truth=True, with_flows=True, seed=1),
+        TrainingSetSettings(
+            patch_size=64, with_truth=True, with_flows=True, with_cues=True, seed=1
+        ),
     )
     batch = collate([drawn[0], drawn[1]])
     torch.manual_seed(0)

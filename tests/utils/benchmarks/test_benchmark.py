@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from utils.benchmarks.__main__ import format_report
-from utils.benchmarks.rows import Row, count_operations, least_times
+from utils.benchmarks.measuring import Row, count_operations, least_times
 
 
 def test_least_times_takes_turns() -> None:

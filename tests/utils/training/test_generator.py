@@ -78,7 +78,7 @@ def test_what_a_run_leaves_behind(unbroken) -> None:
     assert json.loads((folder / "options.json").read_text()) == options.model_dump(mode="json")
     assert json.loads((folder / "versions.json").read_text())["torch"] == torch.__version__
     checkpoints = sorted(path.name for path in (folder / "checkpoints").iterdir())
-    kept = [f"step_{step:08d}.pt" for step in (2, 4, 6)]
+    kept = [f"step_{step:08d}.pt" for step in (2, 4)]
     assert checkpoints == ["best.safetensors", *kept]
     assert same_weights(load_generator(folder / "generator.safetensors"), generator)
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
@@ -90,8 +90,8 @@ def test_records(unbroken) -> None:
     options, _ = unbroken
     records = recorded(options)
     printed = [record for record in records if "total" in record]
-    assert [record["step"] for record in printed] == [2, 4, 6]
-    assert [record["step"] for record in records if "valid_psnr" in record] == [3, 6]
+    assert [record["step"] for record in printed] == [2, 4]
+    assert [record["step"] for record in records if "valid_psnr" in record] == [3, 4]
     expected = {"step", "total", "Charbonnier", "Variation"}
     expected |= {"gradient_norm", "learning_rate", "skipped"}
     for record in printed:
@@ -100,26 +100,26 @@ def test_records(unbroken) -> None:
 
 
 def test_training_lowers_the_loss(unbroken) -> None:
-    first, *_, last = (record["total"] for record in recorded(unbroken[0]) if "total" in record)
+    first, last = (record["total"] for record in recorded(unbroken[0]) if "total" in record)
     assert last < first
 
 
 def test_terminated_after_every_step_and_resumed_equals_unbroken(tmp_path: Path, unbroken) -> None:
     options = tiny_options(tmp_path)
     folder = folder_of(options)
-    for step in range(1, 6):
+    for step in range(1, 4):
         with pytest.raises(SystemExit) as caught:
             train(options, objective=Disturbed(options, terminate={0}))
         assert caught.value.code == 128 + signal.SIGTERM
         newest = latest(folder / "checkpoints")
         assert newest is not None
-        assert load_training(newest).step == step
+        assert newest.name == f"step_{step:08d}.pt"
         said = (folder / "train.log").read_text()
         assert f"stopped by SIGTERM after step {step}; the same command with --resume auto" in said
     assert same_weights(train(options), unbroken[1])
     assert recorded(options) == recorded(unbroken[0])
     resumed, whole = (
-        load_training(folder_of(o) / "checkpoints" / "step_00000006.pt")
+        load_training(folder_of(o) / "checkpoints" / "step_00000004.pt")
         for o in (options, unbroken[0])
     )
     assert resumed.progress == whole.progress
@@ -129,7 +129,7 @@ def test_terminated_after_every_step_and_resumed_equals_unbroken(tmp_path: Path,
     assert torch.equal(resumed.random[0]["torch"], whole.random[0]["torch"])
 
 
-@pytest.mark.parametrize("step", [0, 1, 3, 5])
+@pytest.mark.parametrize("step", [0, 1, 3])
 def test_crashed_at_any_step_and_resumed_equals_unbroken(
     tmp_path: Path, unbroken, step: int
 ) -> None:
@@ -150,7 +150,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
 
 def test_resume_path_goes_on_from_another_task(tmp_path: Path, unbroken) -> None:
     options = tiny_options(tmp_path)
-    source = folder_of(unbroken[0]) / "checkpoints" / "step_00000004.pt"
+    source = folder_of(unbroken[0]) / "checkpoints" / "step_00000002.pt"
     assert same_weights(train(options, resume=str(source)), unbroken[1])
 
 
@@ -229,7 +229,7 @@ def test_non_finite_steps_are_skipped_logged_and_counted(tmp_path: Path, disturb
     assert "step 2: skipped, its loss or gradient is not finite (1 in a row)" in log
 
 
-def test_ten_skips_in_a_row_stop_and_keep_the_last_checkpoint(tmp_path: Path) -> None:
+def test_ten_skips_in_a_row_stop_until_the_cause_is_gone(tmp_path: Path) -> None:
     options = tiny_options(tmp_path, iterations=30, checkpoint_save=2, checkpoint_test=30)
     with pytest.raises(InputError) as caught:
         train(options, objective=Disturbed(options, nan_loss=set(range(3, 30))))
@@ -239,6 +239,8 @@ def test_ten_skips_in_a_row_stop_and_keep_the_last_checkpoint(tmp_path: Path) ->
     assert newest.name == "step_00000002.pt"  # none of steps without a finite loss
     assert f"start again: from {newest}, the last one before, or" in str(caught.value)
     assert all(weight.isfinite().all() for weight in load_training(newest).generator.values())
+    train(tiny_options(tmp_path, iterations=14, checkpoint_save=2, checkpoint_test=30))
+    assert (folder_of(options) / "generator.safetensors").exists()  # the cause is gone
 
 
 def test_a_run_that_ends_without_finite_losses_has_failed(tmp_path: Path) -> None:
@@ -315,14 +317,6 @@ def test_several_processes_need_a_term_that_trains_all_weights(tmp_path: Path, t
         pass
 
 
-def test_what_was_stopped_goes_on_where_the_cause_is_gone(tmp_path: Path) -> None:
-    options = tiny_options(tmp_path, iterations=14, checkpoint_save=2, checkpoint_test=30)
-    with pytest.raises(InputError, match="step 13: stopped"):
-        train(options, objective=Disturbed(options, nan_loss=set(range(3, 30))))
-    train(options)
-    assert (folder_of(options) / "generator.safetensors").exists()
-
-
 def test_the_best_score_is_forgotten_where_it_is_of_other_captures(tmp_path: Path) -> None:
     train(tiny_options(tmp_path, iterations=2, checkpoint_test=1))
     content = tiny_options(tmp_path, iterations=3, checkpoint_test=1).model_dump(mode="json")
@@ -336,7 +330,7 @@ def test_the_best_score_is_forgotten_where_it_is_of_other_captures(tmp_path: Pat
 
 def test_checkpoint_of_another_objective_is_refused(tmp_path: Path, unbroken) -> None:
     options = tiny_options(tmp_path, objective="cycle")
-    source = folder_of(unbroken[0]) / "checkpoints" / "step_00000006.pt"
+    source = folder_of(unbroken[0]) / "checkpoints" / "step_00000004.pt"
     with pytest.raises(InputError, match="objective 'supervised' cannot go on as 'cycle'"):
         train(options, resume=str(source))
 
@@ -366,12 +360,12 @@ def test_a_damaged_checkpoint_is_named_with_the_cure(tmp_path: Path) -> None:
 
 def test_stage_2_resumes_with_its_teacher(tmp_path: Path, unbroken) -> None:
     weights = folder_of(unbroken[0]) / "generator.safetensors"
-    stage2 = {"pretrained": weights, "objective": "distillation", "border": 16, "iterations": 4}
+    stage2 = {"pretrained": weights, "objective": "distillation", "border": 16, "iterations": 2}
     options = tiny_options(tmp_path, **stage2)
     whole = train(options)
 
     broken = tiny_options(tmp_path, task="broken", **stage2)
-    objective = Disturbed(broken, terminate={1})
+    objective = Disturbed(broken, terminate={0})
     objective.teacher = objective.inner.teacher
     with pytest.raises(SystemExit):
         train(broken, objective=objective)
@@ -389,14 +383,14 @@ def test_checkpoint_of_another_stage_is_refused(tmp_path: Path, unbroken) -> Non
     options = tiny_options(tmp_path)
     objective = build_objective(options, CPU)
     objective.teacher = unbroken[1]
-    source = folder_of(unbroken[0]) / "checkpoints" / "step_00000006.pt"
+    source = folder_of(unbroken[0]) / "checkpoints" / "step_00000004.pt"
     with pytest.raises(InputError, match="checkpoint of a stage without a teacher"):
         train(options, objective=objective, resume=str(source))
 
 
 def test_checkpoint_of_another_width_is_refused(tmp_path: Path, unbroken) -> None:
     options = tiny_options(tmp_path, width=0.125)
-    source = folder_of(unbroken[0]) / "checkpoints" / "step_00000006.pt"
+    source = folder_of(unbroken[0]) / "checkpoints" / "step_00000004.pt"
     with pytest.raises(InputError, match=r"expected width 0.125, got 0.04"):
         train(options, resume=str(source))
 

@@ -47,7 +47,8 @@ class Scripts:
         settings = [f"datasets.test.data_root={self.benchmark}", *self._settings(), *changes]
         opt = ("--opt", str(ROOT / "options/test.json"))
         self._call("main_test.py", *opt, *arguments, "--set", *settings)
-        with nullcontext() if plotted else patch("main_test.plot_scores", lambda *_: {}):
+        undrawn = patch("utils.evaluation.run.plot_scores", lambda *_: {})
+        with nullcontext() if plotted else undrawn:
             main_test.main()
         return self.folder / "results" / "test_rs_gopro"
 

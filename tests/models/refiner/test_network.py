@@ -9,7 +9,7 @@ from data.simulator.textures import load_textures
 from data.time_maps import offset_maps
 from data.training.crops import SimulatedTrainingSet, TrainingSetSettings
 from models.objectives import SupervisedObjective
-from models.refiner.cues import MotionCues, find_motion
+from models.refiner.cues import MotionCues, find_motion, find_training_cues
 from models.refiner.network import Refiner
 from tests.helpers.frames import classical_frames, network_frames, psnr
 from tests.helpers.small_scene import TIMES, simulate_small_scene
@@ -64,7 +64,7 @@ def test_a_few_supervised_steps_lower_the_loss_of_one_batch() -> None:
         load_textures(None),
         settings,
         TrainingSetSettings(
-            patch_size=64, with_truth=True, with_flows=True, with_cues=True, seed=1
+            patch_size=64, with_truth=True, with_flows=True, find_cues=find_training_cues, seed=1
         ),
     )
     batch = collate([drawn[0], drawn[1]])

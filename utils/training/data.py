@@ -92,7 +92,7 @@ def _draw_training_set(options: TrainingOptions) -> Dataset[TrainingSample]:
         sensor_rows=data.sensor_rows,
     )
     if data.dataset_type == SIMULATED:
-        return SimulatedTrainingSet(load_scene_textures(data), scene_settings(data), settings)
+        return SimulatedTrainingSet(load_scene_textures(data), data.scene.settings(), settings)
     captures = _split_captures(options).training
     training_set = FolderTrainingSet(captures, settings)
     training_set[0]  # tells at once if captures are too small or unreadable
@@ -110,7 +110,7 @@ def build_validation_set(options: TrainingOptions) -> ValidationCaptures | None:
         return None
     if data.dataset_type == SIMULATED:
         return SimulatedCaptures(
-            load_scene_textures(data), scene_settings(data), count=data.count or 0, seed=data.seed
+            load_scene_textures(data), data.scene.settings(), count=data.count or 0, seed=data.seed
         )
     found: CaptureFolder
     root = str(data.data_root or options.datasets.train.data_root)
@@ -198,8 +198,3 @@ def load_scene_textures(data: DataOptions) -> list[Tensor]:
         InputError: the folder of photos is missing or empty.
     """
     return load_textures(data.data_root, procedural=data.procedural_textures)
-
-
-def scene_settings(data: DataOptions) -> SceneSettings:
-    """What simulated scenes are like."""
-    return SceneSettings(**data.scene.model_dump())

@@ -71,29 +71,28 @@ def run(main: Callable[[], None]) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names may have any characters
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    message, status = "", 1
     try:
         main()
         sys.stdout.flush()
+        return
     except BrokenPipeError:
         _discard_output()  # the reader has closed the pipe
-        sys.exit(1)
     except OSError as error:
         # No permission, a name too long, a full disk.
-        sys.stderr.write(f"error: {error.filename or 'output'}: {error.strerror or error}\n")
+        message = f"error: {error.filename or 'output'}: {error.strerror or error}\n"
         if error.filename is None:
             _discard_output()
-        sys.exit(1)
     except InputError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(1)
+        message = f"error: {error}\n"
     except (MemoryError, RuntimeError) as error:
         if not says_memory_ran_out(error):
             raise
-        sys.stderr.write("error: out of memory; ask for fewer frames, or for smaller ones\n")
-        sys.exit(1)
+        message = "error: out of memory; ask for fewer frames, or for smaller ones\n"
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        sys.exit(130)
+        message, status = "interrupted\n", 130
+    sys.stderr.write(message)
+    sys.exit(status)
 
 
 def _discard_output() -> None:

@@ -38,10 +38,10 @@ from utils.tools.comparison import (
     score,
     write_comparison,
 )
+from utils.training.correction_network import build_network
 from utils.training.curves import plot_lines
 from utils.training.data import build_validation_set
 from utils.training.experiment import write_json
-from utils.training.generator import build_network
 from utils.training.reporting import read_records
 
 WEIGHTS = "generator.safetensors"

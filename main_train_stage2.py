@@ -12,7 +12,7 @@ def main() -> None:
     expect_objective(options, "distillation")
     # Not sooner: --help and refused options do not wait for PyTorch.
     from utils.system.distributed import process_group
-    from utils.training.generator import train
+    from utils.training.correction_network import train
 
     with process_group(options.device, launched=arguments.dist == "True") as processes:
         train(options, processes, resume=arguments.resume)

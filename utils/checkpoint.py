@@ -1,8 +1,7 @@
-"""Checkpoints: generator weights, and everything that a training run needs to go on.
+"""Checkpoints: weights of a network, and everything needed to resume a training run.
 
-Weights alone are `.safetensors` files that say which generator they are for. A training checkpoint
-is one `.pt` file of tensors and plain containers. Every file is replaced whole or left alone, and
-reading never executes anything in it.
+Weights are `.safetensors` files that name their network. A training checkpoint is one `.pt` file of
+tensors and plain containers. Files are written whole or not at all, and reading executes no code.
 """
 
 import io
@@ -27,6 +26,7 @@ from utils.errors import InputError
 
 _KIND = "dual-reversed-rs training"
 _FORMAT = 1
+_KEYS = {"network": "generator"}  # in files, where they differ from the fields
 
 __all__ = [
     "TrainingState",
@@ -44,24 +44,22 @@ __all__ = [
 class TrainingState:
     """A training run between two steps.
 
-    The number of finished steps is also the position of the sampler and of the learning-rate
-    schedule: both are functions of it.
-
     Attributes:
-        step: number of finished steps.
-        architecture: which network this is, as a dictionary of `Architecture`.
-        generator: the network's state dict; it need not be a generator.
+        step: number of finished steps; sampler and learning rate are functions of it.
+        architecture: of the network, as a dictionary of `Architecture`.
+        network: state dict of the network; its key in files is "generator".
         teacher: state dict of the frozen teacher, if the objective has one.
         optimizer: state dict of the optimiser.
         progress: counters, as a dictionary of `utils.training.step.Progress`.
-        random: state of the random generators of every process (`utils.system.random_state`).
-        options: the options of the run.
-        versions: versions of what ran it.
+        random: states of the random number generators of every process
+            (`utils.system.random_state`).
+        options: of the run.
+        versions: of Python, packages and code.
     """
 
     step: int
     architecture: dict[str, Any]
-    generator: dict[str, Tensor]
+    network: dict[str, Tensor]
     teacher: dict[str, Tensor] | None
     optimizer: dict[str, Any]
     progress: dict[str, Any]
@@ -75,8 +73,8 @@ def save_weights(path: str | Path, network: CorrectionNetwork, *, half: bool = F
 
     Args:
         path: the file, replaced whole.
-        network: whose weights.
-        half: store as float16, in half the space.
+        network: the network.
+        half: store as float16.
 
     Raises:
         InputError: no space left, no permission, or no such folder.
@@ -88,7 +86,7 @@ def save_weights(path: str | Path, network: CorrectionNetwork, *, half: bool = F
 def write_state(
     path: str | Path, state: Mapping[str, Tensor], metadata: Mapping[str, str], *, half: bool
 ) -> None:
-    """Write named tensors as `.safetensors`, with what is to be known of them.
+    """Write named tensors and metadata as `.safetensors`.
 
     Raises:
         InputError: no space left, no permission, or no such folder.
@@ -107,8 +105,8 @@ def save_training(folder: Path, state: TrainingState) -> Path:
         InputError: no space left, no permission, or no such folder.
     """
     path = folder / f"step_{state.step:08d}.pt"
-    content = {"kind": _KIND, "format": _FORMAT}
-    content |= {name: getattr(state, name) for name in TrainingState.__dataclass_fields__}
+    content = {_KEYS.get(name, name): value for name, value in vars(state).items()}
+    content |= {"kind": _KIND, "format": _FORMAT}
     buffer = io.BytesIO()
     torch.save(content, buffer)
     _write(path, buffer.getbuffer())
@@ -123,8 +121,8 @@ def load_training(path: str | Path) -> TrainingState:
     """
     content = read_content(path)
     find_state(content, path)  # refuses files without weights
-    fields = TrainingState.__dataclass_fields__
-    if content.get("kind") != _KIND or any(name not in content for name in fields):
+    fields = {name: _KEYS.get(name, name) for name in TrainingState.__dataclass_fields__}
+    if content.get("kind") != _KIND or any(key not in content for key in fields.values()):
         raise InputError(
             f"{path}: expected a training checkpoint (step_*.pt), got a file of weights; to start "
             f"from weights, set path.pretrained_netG"
@@ -134,17 +132,16 @@ def load_training(path: str | Path) -> TrainingState:
             f"{path}: checkpoint format {content.get('format')}, expected {_FORMAT}; "
             "resume it with the version that wrote it"
         )
-    return TrainingState(**{name: content[name] for name in fields})
+    return TrainingState(**{name: content[key] for name, key in fields.items()})
 
 
 def latest(folder: Path) -> Path | None:
-    """The training checkpoint of the most steps in `folder`, if there is any."""
-    found = _numbered(folder)
-    return found[-1] if found else None
+    """The training checkpoint with the most steps in `folder`, if any."""
+    return next(reversed(_numbered(folder)), None)
 
 
 def prune(folder: Path, keep: int) -> None:
-    """Delete all but the newest `keep` training checkpoints of `folder`."""
+    """Delete all but the newest `keep` training checkpoints in `folder`."""
     for path in _numbered(folder)[:-keep]:
         path.unlink()
 

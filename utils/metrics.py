@@ -1,7 +1,7 @@
 """Metrics of 8-bit images, and the protocols under which papers report them."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple
 
 import cv2
@@ -15,10 +15,10 @@ Rounding = Literal["rounded", "floored"]
 """How frames in [0, 1] become 8-bit images."""
 
 BAND = 32
-"""Width in pixels of the band along the border where methods lack evidence, for `band_psnr`."""
+"""Width in pixels of the band along the border, where inputs may lack content, for `band_psnr`."""
 
 SSIM_RADIUS = 5
-"""Pixels to each side of the middle of a window of SSIM."""
+"""Pixels on each side of the centre of an SSIM window."""
 
 _PEAK = 255.0
 _SSIM_SIGMA = 1.5
@@ -26,44 +26,32 @@ _SSIM_WINDOW = 2 * SSIM_RADIUS + 1
 _SSIM_C1, _SSIM_C2 = (0.01 * _PEAK) ** 2, (0.03 * _PEAK) ** 2
 
 
-@dataclass(frozen=True)
-class Protocol:
-    """What a published figure was computed over.
+class Protocol(NamedTuple):
+    """How a published score was computed.
 
     Attributes:
-        border: pixels left out on each side of the images.
+        description: the fields below in words, for reports.
+        border: pixels cropped on each side of the images.
         rounding: how frames become the 8-bit images that are scored.
         drops_ends: whether the first and last pair of each sequence are left out.
-        description: the above in words, for reports.
     """
 
-    border: int
-    rounding: Rounding
-    drops_ends: bool
     description: str
+    border: int = 0
+    rounding: Rounding = "rounded"
+    drops_ends: bool = False
 
 
 PROTOCOLS: Mapping[str, Protocol] = {
-    "released": Protocol(
-        border=20,
-        rounding="rounded",
-        drops_ends=False,
-        description="20 pixels cropped on each side, rounded to 8 bit, all pairs",
-    ),
-    "full": Protocol(
-        border=0,
-        rounding="rounded",
-        drops_ends=False,
-        description="no crop, rounded to 8 bit, all pairs",
-    ),
+    "released": Protocol("20 pixels cropped on each side, rounded to 8 bit, all pairs", border=20),
+    "full": Protocol("no crop, rounded to 8 bit, all pairs"),
     "ifed": Protocol(
-        border=0,
+        "no crop, floored to 8 bit, first and last pair of each sequence left out",
         rounding="floored",
         drops_ends=True,
-        description="no crop, floored to 8 bit, first and last pair of each sequence left out",
     ),
 }
-"""In all of them the figures are means over the frames of a pair, then over pairs."""
+"""All of them average over the frames of a pair, then over pairs."""
 
 
 def psnr(a: Image, b: Image, border: int = 0) -> float:
@@ -81,8 +69,7 @@ def psnr(a: Image, b: Image, border: int = 0) -> float:
         InputError: nothing is left inside the border.
         ValueError: not two uint8 images of one size.
     """
-    first, second = _cropped(a, b, border, smallest=1)
-    return as_psnr(float(np.mean(squared_error(first, second))))
+    return _as_psnr(float(np.mean(_squared_error(a, b, border))))
 
 
 def band_psnr(a: Image, b: Image, width: int) -> float:
@@ -99,8 +86,8 @@ def band_psnr(a: Image, b: Image, width: int) -> float:
     """
     if width < 1:
         raise ValueError(f"width must be at least 1, got {width}")
-    whole, inside = squared_error(a, b), squared_error(*_cropped(a, b, width, smallest=1))
-    return as_psnr((whole.sum() - inside.sum()) / (whole.size - inside.size))
+    whole, inside = _squared_error(a, b), _squared_error(a, b, width)
+    return _as_psnr((whole.sum() - inside.sum()) / (whole.size - inside.size))
 
 
 def ssim(a: Image, b: Image, border: int = 0) -> float:
@@ -124,9 +111,9 @@ def ssim(a: Image, b: Image, border: int = 0) -> float:
 
 
 def ssim_map(a: Image, b: Image, border: int = 0) -> NDArray[np.float64]:
-    """Similarity (h, w, 3) of each channel in each of the windows that `ssim` averages.
+    """SSIM (h, w, 3) of each channel in each window that `ssim` averages.
 
-    The first window's middle lies `SSIM_RADIUS` rows and columns inside the border.
+    The centre of the first window lies `SSIM_RADIUS` rows and columns inside the border.
 
     Raises:
         InputError: less than one window is left inside the border.
@@ -145,8 +132,8 @@ def ssim_map(a: Image, b: Image, border: int = 0) -> NDArray[np.float64]:
 def mean_psnr(values: Iterable[float]) -> float:
     """Mean in dB over the images that differ from their truth; infinite if none differs.
 
-    A single identical image would make the whole mean infinite, and any cap would be arbitrary.
-    So identical images are left out, and whoever shows the mean says how many they are.
+    Identical images are left out: one would make the mean infinite, and any cap would be arbitrary.
+    Callers that show the mean state how many were left out.
 
     Args:
         values: dB, infinite for identical images; at least one.
@@ -162,21 +149,22 @@ def mean_psnr(values: Iterable[float]) -> float:
 
 
 def _windowed(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean of (H, W, 3) under the Gaussian window, wherever it lies wholly inside."""
+    """Gaussian means of (H, W, 3) over all windows inside the image."""
     kernel = cv2.getGaussianKernel(_SSIM_WINDOW, _SSIM_SIGMA, cv2.CV_64F)
     mean = np.asarray(cv2.sepFilter2D(values, cv2.CV_64F, kernel, kernel), np.float64)
     inner = slice(SSIM_RADIUS, -SSIM_RADIUS)
     return mean[inner, inner]
 
 
-def squared_error(a: Image, b: Image) -> NDArray[np.int32]:
-    """Squared difference of two uint8 images of one size, value by value."""
-    difference = a.astype(np.int32) - b.astype(np.int32)
+def _squared_error(a: Image, b: Image, border: int = 0) -> NDArray[np.int32]:
+    """Squared difference (h, w, 3) of two images inside a border."""
+    first, second = _cropped(a, b, border, smallest=1)
+    difference = first.astype(np.int32) - second.astype(np.int32)
     return difference * difference
 
 
-def as_psnr(error: float) -> float:
-    """Decibels of a mean squared error; infinite for none."""
+def _as_psnr(error: float) -> float:
+    """PSNR in dB of a mean squared error; infinite for 0."""
     return float("inf") if error == 0 else float(10 * np.log10(_PEAK**2 / error))
 
 
@@ -198,31 +186,28 @@ def _cropped(a: Image, b: Image, border: int, *, smallest: int) -> tuple[Image, 
     return a[inner], b[inner]
 
 
-def place_width(shape: tuple[int, ...], border: int) -> int:
-    """Width in pixels of the band along the border of images (H, W, ...) that `border_psnr` takes.
-
-    `BAND`, or a quarter of the shorter side inside the crop where that is less.
-    """
-    return min(BAND, (min(shape[:2]) - 2 * border) // 4)
+def _band_width(image: Image, border: int) -> int:
+    """`BAND`, or a quarter of the shorter side inside the crop if that is less, in pixels."""
+    return min(BAND, (min(image.shape[:2]) - 2 * border) // 4)
 
 
 def border_psnr(a: Image, b: Image, border: int = 0) -> float:
-    """PSNR near the border: of the outermost `place_width` pixels inside the crop.
+    """PSNR of the band of width `BAND` along the crop, narrower in small images.
 
     Raises:
         InputError: the images are too small.
     """
     inner = np.s_[border : a.shape[0] - border, border : a.shape[1] - border]
-    return band_psnr(a[inner], b[inner], place_width(a.shape, border))
+    return band_psnr(a[inner], b[inner], _band_width(a, border))
 
 
 def inner_psnr(a: Image, b: Image, border: int = 0) -> float:
-    """PSNR of what lies further in than `border_psnr` looks.
+    """PSNR of the pixels that `border_psnr` leaves out.
 
     Raises:
         InputError: the images are too small.
     """
-    return psnr(a, b, border + place_width(a.shape, border))
+    return psnr(a, b, border + _band_width(a, border))
 
 
 def mean_score(values: Iterable[float]) -> float:
@@ -231,15 +216,16 @@ def mean_score(values: Iterable[float]) -> float:
 
 
 class Metric(NamedTuple):
-    """A measure of how close an 8-bit frame comes to its truth.
+    """A metric of an 8-bit frame against its truth.
 
     Attributes:
         label: name in tables and plots.
-        measure: (frame, truth, border) -> value of two (H, W, 3) uint8 images, a border cropped.
+        measure: (frame, truth, border) -> value for two (H, W, 3) uint8 images, cropped by `border`
+            pixels on each side.
         unit: of the values, "" if they have none.
         digits: decimals in tables.
-        place: what part of the image it sees, for the table by place; "" for the whole image.
-        mean: of the values of several frames.
+        place: part of the image it is computed over, for the table by place; "" is all of it.
+        mean: how to average over frames.
         pixels: (frame, truth, border) -> (h, w, C) array whose mean `finish` turns into the value;
             None if it has no such map. With it the metric is shown by distance from the border.
         inset: rows from the cropped border to the map's first row.
@@ -261,27 +247,13 @@ class Metric(NamedTuple):
         return f"{value:.{self.digits}f}"
 
 
-def _squared_error_inside(a: Image, b: Image, border: int) -> NDArray[np.int32]:
-    return squared_error(*_cropped(a, b, border, smallest=1))
-
+_PSNR = partial(Metric, "PSNR", unit="dB", digits=2, mean=mean_psnr)
 
 METRICS: dict[str, Metric] = {
-    "psnr": Metric(
-        "PSNR",
-        psnr,
-        unit="dB",
-        digits=2,
-        mean=mean_psnr,
-        pixels=_squared_error_inside,
-        finish=as_psnr,
-    ),
+    "psnr": _PSNR(psnr, pixels=_squared_error, finish=_as_psnr),
     "ssim": Metric("SSIM", ssim, pixels=ssim_map, inset=SSIM_RADIUS),
-    "band_psnr": Metric(
-        "PSNR", border_psnr, unit="dB", digits=2, place="near the border", mean=mean_psnr
-    ),
-    "inner_psnr": Metric(
-        "PSNR", inner_psnr, unit="dB", digits=2, place="further in", mean=mean_psnr
-    ),
+    "band_psnr": _PSNR(border_psnr, place="near the border"),
+    "inner_psnr": _PSNR(inner_psnr, place="further in"),
 }
 """Every metric by its name in CSV and JSON. To add one, write its function and add a line here
 (docs/EXTENDING.md)."""

@@ -13,9 +13,9 @@ from models.generator import Generator
 from utils.options.training import TrainingOptions
 from utils.system.distributed import Processes
 from utils.system.random_state import seed_everything
+from utils.training.correction_network import build_network, build_objective, fit
 from utils.training.data import build_training_set, build_validation_set
 from utils.training.experiment import open_experiment
-from utils.training.generator import build_network, build_objective, fit
 
 SCENE = {"height": 64, "width": 64, "camera_motion": 4, "object_motion": 4, "max_objects": 1}
 

@@ -72,8 +72,8 @@ def assert_equal_runs(root: Path, other: Path) -> None:
         load_training(folder / "quick" / "checkpoints" / f"step_{STEPS:08d}.pt")
         for folder in (root, other)
     )
-    for name, weight in one.generator.items():
-        assert torch.equal(weight, two.generator[name]), name
+    for name, weight in one.network.items():
+        assert torch.equal(weight, two.network[name]), name
     steps = [record["step"] for record in read_records(root / "quick" / "metrics.jsonl")]
     assert steps == list(range(1, STEPS + 1))
 

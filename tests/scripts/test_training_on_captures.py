@@ -19,7 +19,7 @@ from tests.helpers.tiny_training import same_weights, tiny_options, train
 from utils.checkpoint import load_generator, save_weights
 from utils.options.command_line import run
 from utils.options.training import TrainingOptions
-from utils.training.generator import build_network, build_objective
+from utils.training.correction_network import build_network, build_objective
 from utils.training.reporting import read_records
 from utils.training.validation import Validation
 
@@ -101,7 +101,7 @@ def test_pretrained_weights_stay_the_best_where_training_spoils_them(
     save_weights(start, build_network(captures_options(tmp_path, captures)))
     falling = itertools.count()
     monkeypatch.setattr(
-        "utils.training.generator.validate",
+        "utils.training.correction_network.validate",
         lambda *_: Validation({"valid_cycle_psnr": 30.0}, -float(next(falling))),
     )
     step = {"pretrained": start, "iterations": 2, "checkpoint_test": 1}

@@ -35,7 +35,7 @@ def state(generator: Generator, step: int = 7) -> TrainingState:
     return TrainingState(
         step=step,
         architecture=vars(Architecture.of(generator)),
-        generator=generator.state_dict(),
+        network=generator.state_dict(),
         teacher=None,
         optimizer={"state": {0: {"step": torch.tensor(1.0)}}, "param_groups": [{"lr": 0.1}]},
         progress={"step": step, "best": None},
@@ -109,7 +109,7 @@ def test_training_checkpoints_come_back_exactly(tmp_path: Path, generator: Gener
     path = save_training(tmp_path, written)
     assert path.name == "step_00000007.pt"
     read = load_training(path)
-    assert same(read.generator, written.generator)
+    assert same(read.network, written.network)
     assert read.optimizer == written.optimizer
     assert torch.equal(read.random[0]["torch"], written.random[0]["torch"])
     for name in ("step", "architecture", "teacher", "progress", "options", "versions"):

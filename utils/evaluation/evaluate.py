@@ -1,7 +1,7 @@
 """Correct the captures of a benchmark and score every frame against its truth."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -19,26 +19,26 @@ from models.inference.correction import BASELINES, Correction
 from models.parts.settings import frame_instants
 from utils.errors import InputError
 from utils.evaluation.scores import BandScore, FrameScore, score_frame
-from utils.metrics import PROTOCOLS, Rounding
+from utils.metrics import PROTOCOLS, Protocol, Rounding
 from utils.options.evaluation import EvaluationOptions
 from utils.pictures.frame_files import write_frames
 from utils.system.distributed import Processes
 
 DEFAULT_FRAMES = 9
-"""Frames made of a capture without truth unless the options say how many."""
+"""Number of frames of a capture without truth where the options name none."""
 
 FRAME_FOLDERS: Mapping[Rounding, str] = {"rounded": "frames", "floored": "frames_floored"}
 
 
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """What to make of each capture.
+    """Which frames to make of each capture, and how to score them.
 
     Attributes:
         times: instants of the frames, and of the true frames if there are any.
-        protocols: keys of `PROTOCOLS` to score under; none where there is no truth.
+        protocols: keys of `PROTOCOLS` to score under; empty without truth.
         baselines: whether to score `BASELINES`, too.
-        folder: where the frames of the method under test go, if anywhere.
+        folder: where to save the frames of the method under test; None saves none.
     """
 
     times: tuple[float, ...]
@@ -48,7 +48,7 @@ class EvaluationPlan:
 
     @property
     def roundings(self) -> tuple[Rounding, ...]:
-        """The kinds of 8-bit images needed, each once."""
+        """How frames are converted to 8 bit, each way once."""
         needed: list[Rounding] = [PROTOCOLS[name].rounding for name in self.protocols]
         return tuple(dict.fromkeys(needed)) or ("rounded",)
 
@@ -56,16 +56,16 @@ class EvaluationPlan:
 def plan_evaluation(
     captures: CaptureFolder, options: EvaluationOptions, folder: Path
 ) -> EvaluationPlan:
-    """Decide what to make of each capture: frames at the instants of its truth, if it has any.
+    """Plan frames at the instants of the truth or, without truth, at equally spaced instants.
 
     Args:
-        captures: the benchmark; all its captures have as many true frames.
+        captures: the benchmark; all its captures have the same number of true frames.
         options: protocols, number of frames, and whether to save them.
         folder: the folder of the test.
 
     Raises:
-        InputError: the number of true frames is not the one asked for, a protocol leaves out all
-            pairs, or there is nothing to do.
+        InputError: the number of true frames differs from the option, a protocol leaves out all
+            pairs, or frames would be neither scored nor saved.
     """
     truth = captures.frame_count(0)
     if truth and options.frames not in (None, truth):
@@ -75,11 +75,16 @@ def plan_evaluation(
         )
     if not truth and not options.save_images:
         raise InputError(
-            f"{captures.names[0]}: no true frames to score against, and frames are not to be "
-            "saved; set save_images=true"
+            f"{captures.names[0]}: no true frames to score against, and save_images is false; "
+            "set save_images=true"
         )
     protocols = options.protocols if truth else ()
-    _check_protocols(captures, protocols)
+    dropping = [name for name in protocols if PROTOCOLS[name].drops_ends]
+    if dropping and len(_ends_of_sequences(captures)) == len(captures):
+        raise InputError(
+            f"protocol '{dropping[0]}' leaves out the first and last pair of each sequence, and no "
+            "sequence has more than these; choose another protocol"
+        )
     return EvaluationPlan(
         times=frame_instants(truth or options.frames or DEFAULT_FRAMES),
         protocols=protocols,
@@ -89,11 +94,9 @@ def plan_evaluation(
 
 
 def choose_methods(name: str, method: Correction, plan: EvaluationPlan) -> dict[str, Correction]:
-    """What to evaluate by the name that tables show: `method` first, then the other baselines."""
-    methods = {name: method}
-    if plan.baselines:
-        methods = methods | {name: way for name, way in BASELINES.items() if name not in methods}
-    return methods
+    """The methods to evaluate by name: `method` first, then the baselines of the plan."""
+    baselines = BASELINES if plan.baselines else {}
+    return {name: method} | {other: baselines[other] for other in baselines if other != name}
 
 
 def evaluate(
@@ -102,10 +105,9 @@ def evaluate(
     plan: EvaluationPlan,
     processes: Processes,
 ) -> list[FrameScore]:
-    """Make and score the frames of all captures, shared among the processes.
+    """Make and score the frames of all captures; save those of the first method.
 
-    Process r of N takes captures r, r + N, ...; what is scored are 8-bit images, and those of the
-    first of the methods are saved.
+    Process r of N takes captures r, r + N, ...; scores are of the 8-bit images.
 
     Returns:
         All scores, the same in every process, in the order of captures, methods and frames.
@@ -120,71 +122,51 @@ def evaluate(
         capture = captures[index]
         for method, correct in methods.items():
             frames = correct(capture.pair, plan.times, scan_time=capture.scan_time).frames
-            # Scored first: images that are too small for it leave no frames behind.
-            scores += _score_method(capture, method, frames, plan)
+            # Scored before they are saved: images that are too small leave no frames behind.
+            for name in plan.protocols:
+                found = zip(plan.times, score_frames(frames, capture, PROTOCOLS[name]), strict=True)
+                scores += [
+                    FrameScore(name, method, capture.name, number, time, *values)
+                    for number, (time, values) in enumerate(found)
+                    if not (PROTOCOLS[name].drops_ends and capture.name in ends)
+                ]
             if method == tested and plan.folder is not None:
                 _save(capture.name, frames, plan, plan.folder)
-    counted = [
-        score
-        for share_of_one in processes.gather(scores)
-        for score in share_of_one
-        if not (PROTOCOLS[score.protocol].drops_ends and score.pair in ends)
-    ]
+    everything = [score for part in processes.gather(scores) for score in part]
     order = {name: index for index, name in enumerate(captures.names)}
-    return sorted(counted, key=lambda score: order[score.pair])
+    return sorted(everything, key=lambda score: order[score.pair])
+
+
+def score_frames(
+    frames: Tensor, capture: CapturePair, protocol: Protocol
+) -> list[tuple[dict[str, float], tuple[BandScore, ...]]]:
+    """Score frames (T, 3, H, W) in [0, 1] with `score_frame`, as 8-bit images.
+
+    Raises:
+        InputError: the images are too small.
+        ValueError: the capture has no truth.
+    """
+    if capture.truth is None:
+        raise ValueError(f"{capture.name}: no truth to score against")
+    images = [to_8bit(frame, protocol.rounding) for frame in frames]
+    truth = [to_uint8(frame) for frame in capture.truth]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(partial(score_frame, border=protocol.border), images, truth))
 
 
 def to_8bit(image: Tensor, rounding: Rounding) -> Image:
-    """(3, H, W) in [0, 1] to (H, W, 3), rounded to the nearest level or down to the one below."""
+    """Convert (3, H, W) in [0, 1] to (H, W, 3) uint8, rounded to nearest or down."""
     if rounding == "rounded":
         return to_uint8(image)
     return to_uint8(torch.floor(image.float() * 255) / 255)
 
 
 def _save(name: str, frames: Tensor, plan: EvaluationPlan, folder: Path) -> None:
-    """Save the frames of a capture, in each kind of 8-bit images."""
+    """Save the frames of a capture once for each rounding."""
     for rounding in plan.roundings:
         images = [to_8bit(frame, rounding) for frame in frames]
-        place = prepare_output_folder(folder / FRAME_FOLDERS[rounding] / name)
-        write_frames(place, images, plan.times)
-
-
-def _score_method(
-    capture: CapturePair, method: str, frames: Tensor, plan: EvaluationPlan
-) -> list[FrameScore]:
-    """Score the frames one method made of a capture under each protocol."""
-    scores: list[FrameScore] = []
-    for name in plan.protocols:
-        protocol = PROTOCOLS[name]
-        images = [to_8bit(frame, protocol.rounding) for frame in frames]
-        figures = _score_frames(images, capture, protocol.border)
-        scores += [
-            FrameScore(name, method, capture.name, number, instant, *figure)
-            for number, (instant, figure) in enumerate(zip(plan.times, figures, strict=True))
-        ]
-    return scores
-
-
-def _score_frames(
-    images: Sequence[Image], capture: CapturePair, border: int
-) -> list[tuple[dict[str, float], tuple[BandScore, ...]]]:
-    """What `score_frame` says of each frame."""
-    if capture.truth is None:
-        raise ValueError(f"{capture.name}: no truth to score against")
-    truth = [to_uint8(frame) for frame in capture.truth]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(partial(score_frame, border=border), images, truth))
-
-
-def _check_protocols(captures: CaptureFolder, protocols: Sequence[str]) -> None:
-    """Make sure that every protocol has pairs to score."""
-    ends = _ends_of_sequences(captures)
-    for name in protocols:
-        if PROTOCOLS[name].drops_ends and len(ends) == len(captures):
-            raise InputError(
-                f"protocol '{name}' leaves out the first and last pair of each sequence, and no "
-                "sequence has more than these; choose another protocol"
-            )
+        target = prepare_output_folder(folder / FRAME_FOLDERS[rounding] / name)
+        write_frames(target, images, plan.times)
 
 
 def _ends_of_sequences(captures: CaptureFolder) -> set[str]:

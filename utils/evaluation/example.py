@@ -1,4 +1,4 @@
-"""One capture of a benchmark to look at, beside the scores: contact sheet and viewer."""
+"""Contact sheet and viewer of the first capture of a benchmark."""
 
 from pathlib import Path
 
@@ -21,10 +21,10 @@ def write_example(
 ) -> dict[str, str]:
     """Show the first capture's saved frames in a contact sheet and a viewer.
 
-    The capture is corrected once more, for its flow fields.
+    The capture is corrected again, because the viewer also shows its flow.
 
     Returns:
-        The files, relative to `folder`, by their titles; none where frames are not saved.
+        The files, relative to `folder`, by their titles; none if frames are not saved.
 
     Raises:
         InputError: an image is missing or damaged, no space left, or no permission.
@@ -38,7 +38,7 @@ def write_example(
     corrected = method.correct(
         capture.pair, plan.times, scan_time=capture.scan_time, with_flows=True
     )
-    truth, remarks = _compare(frames, capture, plan)
+    truth, remarks = _score_example(frames, capture, plan)
     content = ViewerContent(
         title=f"{capture.name}, {method.name}",
         inputs=[inputs],
@@ -52,10 +52,10 @@ def write_example(
     return {"Example: inputs and frames of the first pair": EXAMPLE, "Example in motion": VIEWER}
 
 
-def _compare(
+def _score_example(
     frames: list[Image], capture: CapturePair, plan: EvaluationPlan
 ) -> tuple[ShownTruth | None, list[str]]:
-    """The truth with the PSNR of the first protocol, and what that is."""
+    """The truth with each frame's PSNR under the first protocol, and a remark that names it."""
     if capture.truth is None:
         return None, []
     protocol = PROTOCOLS[plan.protocols[0]]

@@ -35,8 +35,8 @@ def write_report(
         scores: at least one, of any protocols and methods.
         options: what was scored.
         strengths: of the motion in each sequence, where that is known.
-        pictures: files in the folder to show below the tables, by their titles; a page of HTML is
-            linked.
+        pictures: files in the folder by their titles; images are shown below the tables, HTML pages
+            are linked.
 
     Raises:
         InputError: no space left or no permission.
@@ -57,7 +57,7 @@ def write_report(
 
 
 def remove_report(folder: Path, *others: str) -> None:
-    """Remove an earlier report from a folder, and the pictures and folders that go along with it.
+    """Remove an earlier report from a folder, and `others`: its pictures and their folders.
 
     Raises:
         InputError: no permission.
@@ -73,36 +73,41 @@ def remove_report(folder: Path, *others: str) -> None:
 
 
 def format_tables(scores: Sequence[FrameScore], strengths: Mapping[str, str]) -> str:
-    """Markdown tables for each protocol: methods by frame and overall, by sequence, and so on.
+    """Markdown tables for each protocol: methods by instant, sequence, strength and place.
 
     Args:
         scores: at least one.
-        strengths: of the motion in each sequence; where none are known there is no table by them.
+        strengths: of the motion in each sequence; without any, there is no table by strength.
     """
     sections = []
-    labels = [metric.label for metric in whole_metrics().values()]
+    labels = " / ".join(metric.label for metric in whole_metrics().values())
     for protocol, mine in group_scores(scores, lambda score: score.protocol).items():
         methods = group_scores(mine, lambda score: score.method)
-        pairs = len(group_scores(mine, lambda score: score.pair))
+        means = {method: summarise(of_method) for method, of_method in methods.items()}
         sections += [
             f"## Protocol `{protocol}`",
-            f"{PROTOCOLS[protocol].description.capitalize()}. "
-            f"Means over the frames of a pair, then over pairs ({pairs}); PSNR in dB.",
+            f"{PROTOCOLS[protocol].description.capitalize()}. Means over the frames of a pair, "
+            f"then over pairs ({next(iter(means.values())).pairs}); PSNR in dB.",
             "By instant t of the frame:",
             _frame_table(methods),
-            f"By sequence, {' / '.join(labels)}:",
+            f"By sequence, {labels}:",
             _group_table("sequence", methods, lambda score: score.sequence),
         ]
         if strengths:
             sections += [
-                f"By strength of the motion, {' / '.join(labels)}:",
+                f"By strength of the motion, {labels}:",
                 _group_table("strength", methods, _strength_of(strengths)),
             ]
         sections += [
-            f"By place, PSNR (the border is {BAND} px wide, from the crop on; of small images a "
-            "quarter):",
-            _place_table(methods),
-            *_remarks(methods),
+            f"By place, PSNR (the band along the border is {BAND} px wide, measured from the crop; "
+            "in small images a quarter of the shorter side):",
+            _place_table(means),
+        ]
+        sections += [
+            f"`{method}`: frames identical to their truth (infinite PSNR), left out of the PSNR "
+            f"means: {mean.identical}."
+            for method, mean in means.items()
+            if mean.identical
         ]
     return "\n\n".join(sections)
 
@@ -135,37 +140,35 @@ def summarise_all(
 
 
 def _frame_table(methods: Mapping[str, Sequence[FrameScore]]) -> str:
+    """A row for each method and metric, a column for each instant."""
+    times = group_scores(next(iter(methods.values())), lambda score: score.time)
     rows = []
     for method, scores in methods.items():
         by_time = group_scores(scores, lambda score: score.time)
-        summaries = [summarise(group) for group in (*by_time.values(), scores)]
+        means = [summarise(group).values for group in (*by_time.values(), scores)]
         for name, metric in whole_metrics().items():
-            shown = (metric.format(summary.values[name]) for summary in summaries)
-            rows.append([method, metric.label, *shown])
-        header = ["method", "", *(f"t {time:.3f}" for time in by_time), "all"]
-    return format_table(header, rows)
+            rows.append([method, metric.label, *(metric.format(mean[name]) for mean in means)])
+    return format_table(["method", "", *(f"t {time:.3f}" for time in times), "all"], rows)
 
 
 def _group_table(
-    name: str, methods: Mapping[str, Sequence[FrameScore]], key: Callable[[FrameScore], str]
+    title: str, methods: Mapping[str, Sequence[FrameScore]], key: Callable[[FrameScore], str]
 ) -> str:
-    """A row for each group of scores, and a column for each method."""
-    columns = [group_scores(scores, key) for scores in methods.values()]
-    rows = [
-        [group, *(_format(summarise(column[group])) for column in columns)] for group in columns[0]
-    ]
-    rows.append(["all", *(_format(summarise(scores)) for scores in methods.values())])
-    return format_table([name, *methods], rows)
+    """A row for each group of scores, a column for each method."""
+    groups = [group_scores(scores, key) for scores in methods.values()]
+    rows = [[name, *(_format_whole(group[name]) for group in groups)] for name in groups[0]]
+    rows.append(["all", *map(_format_whole, methods.values())])
+    return format_table([title, *methods], rows)
 
 
-def _place_table(methods: Mapping[str, Sequence[FrameScore]]) -> str:
-    summaries = [summarise(scores) for scores in methods.values()]
+def _place_table(means: Mapping[str, Summary]) -> str:
+    """A row for each metric of a part of the image, a column for each method."""
     rows = [
-        [metric.place, *(metric.format(summary.values[name]) for summary in summaries)]
+        [metric.place, *(metric.format(mean.values[name]) for mean in means.values())]
         for name, metric in METRICS.items()
         if metric.place
     ]
-    return format_table(["place", *methods], rows)
+    return format_table(["place", *means], rows)
 
 
 def _strength_of(strengths: Mapping[str, str]) -> Callable[[FrameScore], str]:
@@ -178,21 +181,10 @@ def _summaries(
     return {name: _as_json(summarise(group)) for name, group in group_scores(scores, key).items()}
 
 
-def _remarks(methods: Mapping[str, Sequence[FrameScore]]) -> list[str]:
-    """What the means leave out."""
-    identical = {method: summarise(scores).identical for method, scores in methods.items()}
-    return [
-        f"`{method}`: frames identical to their truth (infinite PSNR), left out of the PSNR means: "
-        f"{count}."
-        for method, count in identical.items()
-        if count
-    ]
-
-
-def _format(summary: Summary) -> str:
-    return " / ".join(
-        metric.format(summary.values[name]) for name, metric in whole_metrics().items()
-    )
+def _format_whole(scores: Sequence[FrameScore]) -> str:
+    """Means of all metrics of whole images, such as "30.00 / 0.9000"."""
+    values = summarise(scores).values
+    return " / ".join(metric.format(values[name]) for name, metric in whole_metrics().items())
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

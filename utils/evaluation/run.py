@@ -1,4 +1,4 @@
-"""A test from options to report: frames of every capture, scores, plots and an example page."""
+"""Run a test: frames of every capture, scores, plots, report and an example page."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -35,16 +35,16 @@ def test(options: EvaluationOptions, processes: Processes) -> None:
         pictures = plot_scores(folder, scores)
         pictures |= write_example(folder, captures, method=method, plan=plan)
         write_report(folder, scores, options, strengths=strengths, pictures=pictures)
-    sys.stdout.write(_describe(scores, strengths, options, folder))
+    sys.stdout.write(_format_result(scores, strengths, options, folder))
 
 
-def _describe(
+def _format_result(
     scores: Sequence[FrameScore],
     strengths: Mapping[str, str],
     options: EvaluationOptions,
     folder: Path,
 ) -> str:
-    """What to print at the end: tables, and where everything is."""
+    """The text to print at the end: tables, and the paths of report and frames."""
     data = options.datasets.test
     scored = f"{format_tables(scores, strengths)}\n\nreport: {folder / REPORT}\n"
     unscored = f"no scores: {data.data_root}/{data.split} has no true frames (GS) to compare with\n"

@@ -14,15 +14,15 @@ from utils.metrics import METRICS
 K = TypeVar("K")
 
 BAND_STARTS = (0, 8, 16, 32, 64)
-"""Distances from the border in pixels at which bands begin; the last reaches to the middle."""
+"""Distances from the border, in pixels, at which bands begin; the last ends in the middle."""
 
 
 class BandScore(NamedTuple):
     """Scores of the pixels in a band along the border.
 
     Attributes:
-        start: the band's entry of `BAND_STARTS`.
-        values: by metric, of those that have a map of pixels.
+        start: its entry of `BAND_STARTS`.
+        values: by metric; only metrics with `Metric.pixels`.
     """
 
     start: int
@@ -30,14 +30,14 @@ class BandScore(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Its range of distances: "8-16", and "64+" for the last."""
+        """Range of distances: "8-16", and "64+" for the last."""
         place = BAND_STARTS.index(self.start)
         end = BAND_STARTS[place + 1] if place + 1 < len(BAND_STARTS) else None
         return f"{self.start}+" if end is None else f"{self.start}-{end}"
 
 
 class FrameScore(NamedTuple):
-    """How close one frame came to its truth.
+    """Scores of one frame against its truth.
 
     Attributes:
         protocol: key of `utils.metrics.PROTOCOLS`.
@@ -69,8 +69,8 @@ class Summary(NamedTuple):
 
     Attributes:
         values: by metric; a PSNR is infinite if all frames are identical to their truth.
-        pairs: how many pairs.
-        identical: how many frames are identical to their truth, and so left out of mean PSNRs.
+        pairs: number of pairs.
+        identical: number of frames identical to their truth, which mean PSNRs leave out.
     """
 
     values: Mapping[str, float]
@@ -81,7 +81,7 @@ class Summary(NamedTuple):
 def score_frame(
     image: Image, truth: Image, border: int = 0
 ) -> tuple[dict[str, float], tuple[BandScore, ...]]:
-    """All metrics of one frame, and the scores of its bands.
+    """Compute all metrics of a frame and of its bands.
 
     Args:
         image: (H, W, 3) uint8.
@@ -129,7 +129,7 @@ def summarise_bands(scores: Sequence[FrameScore]) -> list[BandScore]:
 
 
 def average_bands(frames: Sequence[Sequence[BandScore]]) -> list[BandScore]:
-    """Mean of each band over the frames that have it, in order of distance."""
+    """Average each band over the frames that have it, in order of distance."""
     found = [band for bands in frames for band in bands]
     averaged = []
     for start in BAND_STARTS:
@@ -143,7 +143,7 @@ def average_bands(frames: Sequence[Sequence[BandScore]]) -> list[BandScore]:
 def group_scores(
     scores: Iterable[FrameScore], key: Callable[[FrameScore], K]
 ) -> dict[K, list[FrameScore]]:
-    """Scores by `key`, both in order of appearance."""
+    """Group scores by `key`; groups and scores keep their order."""
     groups: dict[K, list[FrameScore]] = {}
     for score in scores:
         groups.setdefault(key(score), []).append(score)
@@ -155,7 +155,7 @@ def _by_pair(scores: Sequence[FrameScore]) -> list[list[FrameScore]]:
 
 
 def _band_means(values: npt.NDArray[np.generic], first: int) -> dict[int, float]:
-    """Mean of (h, w, C) in each band by its start; the outermost row lies at distance `first`."""
+    """Mean of (h, w, C) in each band by its start; the outermost row has distance `first`."""
     height, width = values.shape[:2]
     totals = []
     for start in BAND_STARTS:

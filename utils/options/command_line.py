@@ -1,4 +1,4 @@
-"""What the scripts share: their arguments, and errors shown as one line."""
+"""Command line of the scripts: shared arguments, and errors in one line."""
 
 import argparse
 import io
@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import NoReturn
 
 from utils.errors import InputError, says_memory_ran_out
 
@@ -43,7 +42,10 @@ def parse_arguments(
         default=[],
         help="override an option: key.path=value, repeatable",
     )
-    _accept_launcher_arguments(parser)
+    # torch.distributed.launch and the released commands pass these; rank and world size are read
+    # from the launcher's environment variables instead.
+    parser.add_argument("--dist", choices=("True", "False"), help=argparse.SUPPRESS)
+    parser.add_argument("--local-rank", "--local_rank", type=int, help=argparse.SUPPRESS)
     if extra is not None:
         extra(parser)
     return parser.parse_args()
@@ -55,59 +57,44 @@ def add_resume_argument(parser: argparse.ArgumentParser) -> None:
         "--resume",
         metavar="auto|never|PATH",
         default="auto",
-        help="go on from the newest checkpoint of the task if there is one (auto, the default), "
-        "start afresh in an empty folder (never), or go on from this checkpoint (PATH)",
+        help="auto (default): resume from the newest checkpoint of the task, if any; never: "
+        "start over in an empty folder; PATH: resume from this checkpoint",
     )
 
 
 def run(main: Callable[[], None]) -> None:
     """Call a script's `main` and turn bad input into one line on stderr and exit status 1.
 
-    SIGTERM ends it as an error does, so that nothing half written is left.
+    SIGTERM exits the same way, so that unfinished files are removed.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names may have any characters
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    message, status = "", 1
     try:
         main()
         sys.stdout.flush()
+        return
     except BrokenPipeError:
-        _discard_output()  # nobody reads on
-        sys.exit(1)
+        _discard_output()  # the reader has closed the pipe
     except OSError as error:
-        # Permission, a name too long, a full disk: nothing here can do about it.
-        sys.stderr.write(f"error: {error.filename or 'output'}: {error.strerror or error}\n")
+        # No permission, a name too long, a full disk.
+        message = f"error: {error.filename or 'output'}: {error.strerror or error}\n"
         if error.filename is None:
             _discard_output()
-        sys.exit(1)
     except InputError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(1)
+        message = f"error: {error}\n"
     except (MemoryError, RuntimeError) as error:
         if not says_memory_ran_out(error):
             raise
-        sys.stderr.write("error: out of memory; ask for fewer frames, or for smaller ones\n")
-        sys.exit(1)
+        message = "error: out of memory; ask for fewer frames, or for smaller ones\n"
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        sys.exit(130)
+        message, status = "interrupted\n", 130
+    sys.stderr.write(message)
+    sys.exit(status)
 
 
 def _discard_output() -> None:
-    """Let go of what is left in the buffer: it would raise the same error again at exit."""
+    """Redirect stdout to /dev/null: flushing its buffer at exit would raise the error again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _terminate(number: int, frame: object) -> NoReturn:
-    """End as on any error: what is half written is removed."""
-    sys.exit(128 + number)
-
-
-def _accept_launcher_arguments(parser: argparse.ArgumentParser) -> None:
-    """Accept what `torch.distributed.launch` and the released commands pass.
-
-    Rank and world size are read from the launcher's environment variables instead.
-    """
-    parser.add_argument("--dist", choices=("True", "False"), help=argparse.SUPPRESS)
-    parser.add_argument("--local-rank", "--local_rank", type=int, help=argparse.SUPPRESS)

@@ -13,10 +13,10 @@ from utils.options.methods import METHODS
 ProtocolName = Literal["released", "full", "ifed"]
 """A key of `utils.metrics.PROTOCOLS`."""
 
-MOST_FRAMES = 10_000
-"""Frames of a capture that can be asked for: they are in memory together."""
+MAX_FRAMES = 10_000
+"""Maximum number of frames per capture: they are in memory together."""
 
-FrameCount = Annotated[int, Field(ge=2, le=MOST_FRAMES)]
+FrameCount = Annotated[int, Field(ge=2, le=MAX_FRAMES)]
 
 
 def _without_repeats(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -39,23 +39,24 @@ Protocols = Annotated[
 
 
 class WeightPathOptions(OptionGroup):
-    """Outputs go to `root`/`task`; `pretrained_netG` is the network's weight file."""
+    """Outputs go to `root`/`task`; `pretrained_netG`: weight file of the network."""
 
     root: str = "results"
     pretrained_netG: str | None = None  # noqa: N815
 
 
 class MethodOptions(OptionGroup):
-    """What both scripts have in common: where results go, and what makes the frames.
+    """Options of both test scripts: where results go, and which method makes the frames.
 
-    `task`, `path`: results go to `path.root`/`task`. `device`: "auto" takes a GPU if there is one.
-    `method`: "network" takes `path.pretrained_netG`; "classical" needs no weights and reads none.
-    `precision`: of a network's convolutions; "auto" takes bfloat16 where the hardware has it. The
-        default is float32: scores are compared with published ones.
-    `tile`: pixels along each side of the tiles a network works in; "auto" takes tiles only where
-        memory would not do, null never.
-    `self_ensemble`: whether frames are the mean of the method's and of those it makes of the
-        mirrored scene running backwards: better, in twice the time.
+    `task`, `path`: results go to `path.root`/`task`.
+    `device`: "auto" uses a GPU if there is one.
+    `method`: "network" uses `path.pretrained_netG`; "classical" needs no weights.
+    `precision`: of the network's convolutions; "auto" is bfloat16 where the hardware supports it.
+        The default is float32, for scores that compare with published ones.
+    `tile`: side of the network's tiles in pixels; "auto" uses tiles only if memory is short, null
+        never.
+    `self_ensemble`: test-time augmentation with the mirrored, time-reversed capture: better, twice
+        the time.
     """
 
     task: FolderName
@@ -77,7 +78,7 @@ class MethodOptions(OptionGroup):
 
 
 class BenchmarkOptions(OptionGroup):
-    """The captures to score: those of `data_root`/`split`, laid out as `dataset_type` says."""
+    """The captures to score: those of `data_root`/`split`, in the layout `dataset_type`."""
 
     dataset_type: Annotated[str, one_of(LAYOUTS)] = "rs_gopro"
     data_root: str
@@ -85,21 +86,20 @@ class BenchmarkOptions(OptionGroup):
 
 
 class BenchmarkDatasets(OptionGroup):
-    """The data of `main_test.py`: `test`."""
+    """Data sets of `main_test.py`: `test`."""
 
     test: BenchmarkOptions
 
 
 class EvaluationOptions(MethodOptions):
-    """Options of `main_test.py`; `options/test.json` shows them filled in.
+    """Options of `main_test.py`; `options/test.json` is an example.
 
     `datasets`: the captures to score.
-    `protocols`: how to score them; one table each (`utils.metrics.PROTOCOLS`).
-    `frames`: how many frames to make; null makes as many as there are true frames, and 9 where
-        there is no truth. Stated, it must agree with the truth.
-    `baselines`: whether to score the classical correction, the inputs as they are, and their mean,
-        too.
-    `save_images`: whether to keep the frames that were scored.
+    `protocols`: scoring protocols (`utils.metrics.PROTOCOLS`), one table each.
+    `frames`: number of frames per capture; null makes one for each true frame, 9 without truth. A
+        number must equal that of the true frames.
+    `baselines`: also score the classical correction, both inputs as they are, and their mean.
+    `save_images`: save the frames.
     """
 
     datasets: BenchmarkDatasets
@@ -114,10 +114,10 @@ def add_method_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--method",
         choices=tuple(METHODS),
-        help="what makes the frames, in place of the option 'method'; classical needs no weights",
+        help="method that makes the frames (option 'method'); classical needs no weights",
     )
 
 
 def overrides(arguments: argparse.Namespace) -> list[str]:
-    """What the command line sets in place of the option file: `--set`, then `--method`."""
+    """Overrides of the option file on the command line: `--set`, then `--method`."""
     return [*arguments.set, *([f"method={arguments.method}"] if arguments.method else [])]

@@ -1,4 +1,4 @@
-"""Read an option file, apply `--set` overrides, and report every problem in a line of its own."""
+"""Read option files, apply `--set` overrides, and report each problem in one line."""
 
 import difflib
 import json
@@ -20,7 +20,7 @@ FolderName = Annotated[str, AfterValidator(plain_name)]
 
 
 class OptionGroup(BaseModel):
-    """A frozen group of options: unknown keys, wrong types and non-finite numbers are refused."""
+    """Base class of option groups: frozen; rejects unknown keys, wrong types, NaN and infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -59,12 +59,12 @@ def load_options(
         raise InputError("\n".join(lines)) from None
 
 
-def one_of(table: Collection[str]) -> AfterValidator:
-    """A validator that accepts the names in a table, those that are added to it later included."""
+def one_of(*tables: Collection[str]) -> AfterValidator:
+    """A validator that accepts the names in tables, including those added later."""
 
     def check(name: str) -> str:
-        if name not in table:
-            expected = " or ".join(f"'{known}'" for known in table)
+        if not any(name in table for table in tables):
+            expected = " or ".join(f"'{known}'" for table in tables for known in table)
             raise PydanticCustomError(
                 "unknown_name", "Input should be {names}", {"names": expected}
             )
@@ -134,7 +134,7 @@ def _parse_value(text: str) -> Any:  # noqa: ANN401
 
 
 def _source(key: str, overridden: Sequence[str], file: Path) -> str:
-    """Where the value of `key`, or part of it, came from: the command line or the file."""
+    """The source of the value of `key` or of a part of it: "--set" or the file's name."""
     group = f"{key}."
     given = any(group.startswith(f"{name}.") or name.startswith(group) for name in overridden)
     return "--set" if given else file.name
@@ -143,9 +143,10 @@ def _source(key: str, overridden: Sequence[str], file: Path) -> str:
 def _by_key(
     problems: Sequence[ErrorDetails], options: Mapping[str, Any]
 ) -> dict[str, list[ErrorDetails]]:
-    """Problems found by pydantic, by the key that they are of.
+    """Group the problems that pydantic found by key.
 
-    A value that may be of several types has a problem of each, its place ending in the type's name.
+    A value of a union type has a problem for each type; their locations end in the type's name,
+    which is dropped here.
     """
     found: dict[str, list[ErrorDetails]] = {}
     for problem in problems:
@@ -160,7 +161,7 @@ def _by_key(
                 continue
             place.append(str(part))
         found.setdefault(".".join(place), []).append(problem)
-    # Of a list without its wrong items pydantic says that it is too short.
+    # A list with wrong items is also reported as too short: pydantic counts valid items only.
     return {
         key: own
         for key, own in found.items()
@@ -171,8 +172,8 @@ def _by_key(
 def _describe(
     problems: Sequence[ErrorDetails], model: type[OptionGroup], key: str
 ) -> tuple[str, str]:
-    """(key, one-line message) of what is wrong with a value."""
-    # Our own check of a value says all there is to say.
+    """(key, one-line message) for the problems of a value."""
+    # The message of a validator of ours is complete.
     own = [problem for problem in problems if problem["type"] == "value_error"]
     first = (own or problems)[0]
     kind, got = first["type"], json.dumps(first["input"])
@@ -186,7 +187,7 @@ def _describe(
     if kind in ("model_type", "model_attributes_type"):
         return key, f"'{key}' must be a group {{...}} of keys, got {got}"
     if own:
-        # A check over a whole group begins its message with the key it means, within that group.
+        # Validators of a group start their message with a key within that group.
         message = first["msg"].removeprefix("Value error, ")
         inner, separator, rest = message.partition(": ")
         if separator and isinstance(first["input"], Mapping):

@@ -5,9 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 from typing_extensions import Self
 
-from models.losses.table import parse_loss
 from models.parts.settings import FLOW_SIZE_MULTIPLE
-from utils.errors import InputError
 from utils.options.data import DataOptions
 from utils.options.files import DeviceName, FolderName, OptionGroup, changed
 from utils.options.training import LoopOptions, Seed
@@ -15,12 +13,12 @@ from utils.options.training import LoopOptions, Seed
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Side = Annotated[PositiveInt, Field(multiple_of=FLOW_SIZE_MULTIPLE)]
 _Size = tuple[_Side, _Side]
-_LEVELS = 5  # of the network that have a flow
+_LEVELS = 5  # of the network, that predict a flow
 _OF_CAMERAS = ("exposure", "gamma", "shot_noise", "read_noise", "view_difference", "parallax")
 
 
 class FlowPathOptions(OptionGroup):
-    """Outputs go to `root`/`task`; `pretrained_rsg`: PWC-Net weights to start from, if any."""
+    """Outputs go to `root`/`task`; `pretrained_rsg`: PWC-Net weights to start from, or null."""
 
     root: str = "experiments"
     pretrained_rsg: str | None = None
@@ -29,7 +27,7 @@ class FlowPathOptions(OptionGroup):
 class FlowDataOptions(DataOptions):
     """Simulated scenes (`dataset_type`); see `utils.options.data.DataOptions`.
 
-    Their frames are ideal; noise and differences of brightness are drawn for each crop.
+    Cameras are ideal; noise and changes of brightness are drawn for each crop instead.
     """
 
     dataset_type: Literal["simulated"] = "simulated"
@@ -45,14 +43,14 @@ class FlowDataOptions(DataOptions):
 class FlowTrainingDataOptions(FlowDataOptions):
     """The crops to train on (`data.training.flow_pairs.FlowSetSettings`).
 
-    `augment`: whether they are flipped and change in brightness. `crops_per_scene` show one scene.
-    `dataloader_batch_size`: of all processes together, which share it.
-    `dataloader_num_workers`: of each process.
-
-    `patch_sizes`: [rows, columns] to choose from for each step, multiples of 64. Networks that see
-    one size alone fail on others.
-    The motion of the scenes grows from `first_strength` of theirs to all of it over the first
-    `ramp_steps` steps.
+    `patch_sizes`: list of [rows, columns], multiples of 64, to draw from for each step. A network
+    trained on a single size fails on others.
+    `augment`: flip crops, and change brightness, tint and noise, at random.
+    `crops_per_scene`: number of consecutive samples from one scene.
+    `first_strength`, `ramp_steps`: curriculum: the motion of the scenes is scaled by
+    `first_strength` at first, and by a factor that rises to 1 over `ramp_steps` steps.
+    `dataloader_batch_size`: samples per step, over all processes.
+    `dataloader_num_workers`: loader processes per training process.
     """
 
     patch_sizes: Annotated[list[_Size], Field(min_length=1)] = [(256, 256)]
@@ -75,14 +73,14 @@ class FlowTrainingDataOptions(FlowDataOptions):
 
 
 class FlowValidationDataOptions(FlowDataOptions):
-    """The first `count` pairs of whole frames to validate on, of scenes by `seed`."""
+    """Pairs of whole frames to validate on: `count` scenes drawn with `seed`."""
 
     count: PositiveInt
     seed: NonNegativeInt = 1_000_000
 
 
 class FlowDatasetOptions(OptionGroup):
-    """Data: `train`, and `valid` if the run is to be validated."""
+    """Data sets: `train`; `valid`, null trains without validation."""
 
     train: FlowTrainingDataOptions
     valid: FlowValidationDataOptions | None = None
@@ -91,21 +89,24 @@ class FlowDatasetOptions(OptionGroup):
 class FlowNetworkOptions(OptionGroup):
     """`matching`: how PWC-Net compares features (`models.parts.pwc_blocks.Matching`).
 
-    "product" is the paper's; "cosine" learns much sooner, and its weight files say so.
+    "product" is the paper's; "cosine" converges in far fewer steps. Weight files state it.
     """
 
     matching: Literal["product", "cosine"] = "cosine"
 
 
 class FlowStepOptions(LoopOptions):
-    """Loss of the flow network (`models.losses.flow.FlowObjective`), and the loop.
+    """Loss of PWC-Net (`models.losses.flow.FlowObjective`), and the training loop (`LoopOptions`).
 
-    `G_lossfn_type`: weighted terms such as "1*Endpoint|0.1*Matching".
-    `finest_level`: levels from the 6th to this one are trained; those beyond stay as they are.
-    `level_weights`: of the levels' endpoint errors, coarsest first.
-    `error_exponent`: of the endpoint errors. `hidden_weight`: of pixels not seen in both frames.
+    `objective`: always "flow"; not recorded.
+    `G_lossfn_type`: weighted loss terms such as "1*Endpoint|0.1*Matching".
+    `finest_level`: train levels 6 to this one; finer levels are frozen.
+    `level_weights`: weights of the endpoint errors of the levels, coarsest first.
+    `error_exponent`: exponent of the endpoint errors.
+    `hidden_weight`: weight of occluded pixels and of those that leave the image.
     """
 
+    objective: Annotated[Literal["flow"], Field(exclude=True)] = "flow"
     G_lossfn_type: str = "1*Endpoint"
     finest_level: Annotated[int, Field(ge=2, le=5)] = 2
     level_weights: Annotated[
@@ -114,27 +115,18 @@ class FlowStepOptions(LoopOptions):
     error_exponent: Annotated[float, Field(gt=0, le=1)] = 1.0
     hidden_weight: _Share = 0.2
 
-    @property
-    def loss_weights(self) -> dict[str, float]:
-        """Weight of each loss term by name."""
-        return parse_loss(self.G_lossfn_type, "flow")
-
     @model_validator(mode="after")
-    def _known_terms(self) -> Self:
-        try:
-            parse_loss(self.G_lossfn_type, "flow")
-        except InputError as error:
-            raise ValueError(f"G_lossfn_type: {error}") from error
+    def _weighs_a_level(self) -> Self:
         if not any(self.level_weights[: 7 - self.finest_level]):
             raise ValueError("level_weights: expected one above 0 among the levels in training")
         return self
 
 
 class FlowTrainingOptions(OptionGroup):
-    """Everything that flow training needs.
+    """All options of flow training.
 
-    `task`, `seed`, `device`: name of the run, its randomness, what computes.
-    `path`, `datasets`, `netF`, `train`: groups of their own.
+    `task`, `seed`, `device`: as in `utils.options.training.TrainingOptions`.
+    `path`, `datasets`, `netF`, `train`: groups of options.
     """
 
     task: FolderName

@@ -8,4 +8,4 @@ METHODS: dict[str, str] = {
     "network": "utils.correction:load_network_method",
     "classical": "utils.correction:load_classical_method",
 }
-"""What loads each method, "module:name", by the option `method`."""
+"""Function that loads each method, "module:name", by the value of the option `method`."""

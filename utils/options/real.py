@@ -14,7 +14,7 @@ from data.video.inputs import add_directions_argument, add_input_arguments, pars
 from models.parts.settings import frame_instants
 from utils.errors import InputError
 from utils.options.evaluation import (
-    MOST_FRAMES,
+    MAX_FRAMES,
     FrameCount,
     MethodOptions,
     add_method_argument,
@@ -232,8 +232,8 @@ def _parse_numbers(name: str, text: str, count: int) -> list[float]:
 
 
 def _parse_count(text: str) -> int:
-    if not text.isdecimal() or not 2 <= int(text) <= MOST_FRAMES:
-        raise InputError(f"--frames {text}: expected a whole number from 2 to {MOST_FRAMES}")
+    if not text.isdecimal() or not 2 <= int(text) <= MAX_FRAMES:
+        raise InputError(f"--frames {text}: expected a whole number from 2 to {MAX_FRAMES}")
     return int(text)
 
 

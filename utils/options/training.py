@@ -12,25 +12,22 @@ from pydantic import (
 )
 from typing_extensions import Self
 
-from data.layouts import LAYOUTS, SIMULATED
+from data.layouts import LAYOUTS
 from models.losses.table import TERMS, parse_loss
 from models.networks import NETWORKS, network_class
 from models.parts.settings import SIZE_MULTIPLE, Channels, Precision
 from utils.errors import InputError
-from utils.options.data import (
-    TrainingDataOptions,
-    ValidationDataOptions,
-)
+from utils.options.data import TrainingDataOptions, ValidationDataOptions
 from utils.options.files import DeviceName, FolderName, OptionGroup, one_of
 
 Seed = Annotated[int, Field(ge=0, lt=2**62)]
-"""Of a run: each process adds its rank, and PyTorch takes 64 bits with a sign."""
+"""Each process adds its rank, and PyTorch takes signed 64-bit numbers."""
 
-_LEAST_HIDDEN = 0.01  # share of the pixels
+_MIN_HIDDEN_SHARE = 0.01
 
 
 class DatasetOptions(OptionGroup):
-    """Data: `train`, and `valid` if the run is to be validated."""
+    """Data sets: `train`; `valid`, null trains without validation."""
 
     train: TrainingDataOptions
     valid: ValidationDataOptions | None = None
@@ -39,9 +36,9 @@ class DatasetOptions(OptionGroup):
 class PathOptions(OptionGroup):
     """Files and folders; outputs go to `root`/`task`.
 
-    `pretrained_netG`: generator weights to start from; in stage 2 also the teacher's.
-    `pretrained_rsg`: the flow between frames: a file of PWC-Net weights, "raft_small" or
-    "raft_large" for torchvision's RAFT (downloaded once), or "dis" for OpenCV's DIS flow.
+    `pretrained_netG`: weights of the network to start from; in stage 2 also the teacher's.
+    `pretrained_rsg`: flow between frames: a file of PWC-Net weights, "raft_small" or "raft_large"
+    for torchvision's RAFT (downloaded once), or "dis" for OpenCV's DIS flow.
     `perceptual_weights`: VGG-19 weights: a file, or "imagenet" for torchvision's.
     """
 
@@ -52,11 +49,11 @@ class PathOptions(OptionGroup):
 
 
 class GeneratorOptions(OptionGroup):
-    """Kind and size of the network.
+    """Type and size of the network.
 
-    `net_type`: "generator" is the released network, "refiner" starts from the classical correction.
-    `n_feats`, `width`: scale its channels together; 32 and 1.0 are the released ones.
-    `channels`: their order inside, "rgb", or "bgr" as in released weights.
+    `net_type`: "generator" is the paper's network; "refiner" refines the classical correction.
+    `n_feats`, `width`: number of channels; 32 and 1.0 are the released network's.
+    `channels`: channel order inside the network, "rgb", or "bgr" as in released weights.
     """
 
     net_type: Annotated[str, one_of(NETWORKS)] = "generator"
@@ -66,7 +63,7 @@ class GeneratorOptions(OptionGroup):
 
     @model_validator(mode="after")
     def _fits_the_type(self) -> Self:
-        # Only where it matters: a network's class brings PyTorch.
+        # The default fits every network; looking a class up would import PyTorch.
         if self.channels != "rgb":
             orders = network_class(self.net_type).channel_orders
             if self.channels not in orders:
@@ -77,24 +74,28 @@ class GeneratorOptions(OptionGroup):
 
 
 class LoopOptions(OptionGroup):
-    """Optimiser, schedule, and what happens every so many steps.
+    """Loss, optimiser, schedule, and how often to log, save and validate.
 
-    `iterations`: steps in all, those before a checkpoint included.
-    `G_optimizer_lr`, `G_optimizer_wd`, `G_optimizer_clipgrad`: AdamW's learning rate and weight
-    decay, and the norm that gradients are clipped to.
-    `G_scheduler_periods`, `G_scheduler_eta_min`: the rate falls along half a cosine to this least
-    one within so many steps, and begins anew then.
-    `checkpoint_print`, `checkpoint_save`, `checkpoint_test`: after how many steps to log the
-    losses, to save, and to validate.
-    `keep_last`: so many checkpoints are kept.
-    `precision`: of what the network and its objective compute; "auto" is bfloat16 where the
-    hardware computes with it, which elsewhere takes many times as long.
-    `warmup_steps`: the learning rate rises linearly over so many steps.
-    `threads`: CPU threads per process, null leaves PyTorch's choice.
-    `accumulation_steps`: a process takes its share of a batch in so many parts, one after another:
-    the same step in less memory, but for which pixels `hidden_share` draws.
+    `objective`: what to minimise; it decides which loss terms there are.
+    `G_lossfn_type`: weighted loss terms such as "1*Charbonnier|0.1*Perceptual|0.1*Variation".
+    `iterations`: total number of steps, including those before a checkpoint.
+    `G_optimizer_lr`, `G_optimizer_wd`: learning rate and weight decay of AdamW.
+    `G_optimizer_clipgrad`: maximum total norm of the gradients.
+    `G_scheduler_periods`, `G_scheduler_eta_min`: cosine annealing with warm restarts: period in
+    steps, and minimum learning rate.
+    `warmup_steps`: steps over which the learning rate rises linearly.
+    `precision`: of network and loss; "auto" is bfloat16 where the hardware supports it (elsewhere
+    bfloat16 is many times slower).
+    `checkpoint_print`, `checkpoint_save`, `checkpoint_test`: steps between log lines, checkpoints
+    and validations.
+    `keep_last`: number of checkpoints to keep.
+    `threads`: CPU threads per process; null keeps PyTorch's default.
+    `accumulation_steps`: micro-batches per step and process. Same gradient, less memory; only the
+    random pixels of `hidden_share` differ.
     """
 
+    objective: str
+    G_lossfn_type: str
     iterations: PositiveInt
     G_optimizer_lr: Annotated[float, Field(gt=0, le=1)] = 1e-4
     G_optimizer_wd: NonNegativeFloat = 0.01
@@ -110,8 +111,17 @@ class LoopOptions(OptionGroup):
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     accumulation_steps: PositiveInt = 1
 
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """Weight of each loss term by name."""
+        return parse_loss(self.G_lossfn_type, self.objective)
+
     @model_validator(mode="after")
-    def _falling_rate(self) -> Self:
+    def _known_terms_and_falling_rate(self) -> Self:
+        try:
+            parse_loss(self.G_lossfn_type, self.objective)
+        except InputError as error:
+            raise ValueError(f"G_lossfn_type: {error}") from error
         if self.G_scheduler_eta_min > self.G_optimizer_lr:
             raise ValueError(
                 f"G_scheduler_eta_min: expected at most G_optimizer_lr "
@@ -121,61 +131,54 @@ class LoopOptions(OptionGroup):
 
 
 class StepOptions(LoopOptions):
-    """Objective of the generator, and the loop that minimises it.
+    """Objective of a correction network, and the training loop (`LoopOptions`).
 
-    `objective`: "cycle" is stage 1, "distillation" stage 2, "supervised" learns from true frames.
-    `G_lossfn_type`: weighted terms such as "1*Charbonnier|0.1*Perceptual|0.1*Variation".
-    `sampling`, not of "supervised": where the distortion samples, "aligned", or "released" with the
-    half-pixel shift of the authors' code.
-    `flow_gradients`, likewise: whether gradients reach the frames through the flow, too.
-    `border` (stage 2): rows and columns the teacher sees beyond the student's crop, on each side.
-    `hidden_share`: share of the pixels that the generator does not see and has to rebuild; 0 is the
-    paper's, 0.1 keeps it from copying noise. Not with `Perceptual`, which needs whole images.
-    `gradient_checkpointing`: what the blocks of net_type "generator" compute is made again going
-    backwards instead of kept: less memory, more time.
+    `objective`: "cycle" is stage 1, "distillation" stage 2, "supervised" trains on true frames.
+    `sampling` (not "supervised"): sampling rule of the distortion: "aligned", or "released" with
+    the half-pixel shift of the released code.
+    `flow_gradients` (not "supervised"): let gradients reach the frames through the flow, too.
+    `border` (stage 2): rows and columns on each side of the student's crop that only the teacher
+    sees.
+    `hidden_share`: share of the pixels to hide from the network, which has to rebuild them. 0 is
+    the paper's; 0.1 keeps the network from copying noise. Not with `Perceptual`, which needs whole
+    images.
+    `gradient_checkpointing` (networks that support it): store only each block's input and recompute
+    its activations in the backward pass; less memory, more time.
     """
 
     objective: Literal["cycle", "distillation", "supervised"]
-    G_lossfn_type: str
     sampling: Literal["aligned", "released"] = "aligned"
     flow_gradients: bool = True
     border: NonNegativeInt = 32
     hidden_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     gradient_checkpointing: bool = False
 
-    @property
-    def loss_weights(self) -> dict[str, float]:
-        """Weight of each loss term by name."""
-        return parse_loss(self.G_lossfn_type, self.objective)
-
     @model_validator(mode="after")
-    def _known_terms(self) -> Self:
-        try:
-            parse_loss(self.G_lossfn_type, self.objective)
-        except InputError as error:
-            raise ValueError(f"G_lossfn_type: {error}") from error
-        if self.hidden_share and self.objective == "supervised":
+    def _can_hide_pixels(self) -> Self:
+        if not self.hidden_share:
+            return self
+        if self.objective == "supervised":
             raise ValueError("hidden_share: only for 'cycle' and 'distillation', got 'supervised'")
-        if 0 < self.hidden_share < _LEAST_HIDDEN:
+        if self.hidden_share < _MIN_HIDDEN_SHARE:
             raise ValueError(
-                f"hidden_share: expected 0 or at least {_LEAST_HIDDEN:g}, for every crop to have "
-                f"hidden pixels, got {self.hidden_share:g}"
+                f"hidden_share: expected 0 or at least {_MIN_HIDDEN_SHARE:g}, so that every crop "
+                f"has hidden pixels, got {self.hidden_share:g}"
             )
-        whole = [name for name in self.loss_weights if TERMS[name].kind == "images"]
-        if self.hidden_share and whole:
-            raise ValueError(
-                f"hidden_share: single pixels have no {whole[0]} distance; leave one of them out"
-            )
+        for name in self.loss_weights:
+            if TERMS[name].kind == "images":
+                raise ValueError(
+                    f"hidden_share: {name} needs whole images; remove the term, or set it to 0"
+                )
         return self
 
 
 class TrainingOptions(OptionGroup):
-    """Everything a training run needs; `options/train_stage1.json` shows it filled in.
+    """All options of a training run; `options/train_stage1.json` is an example.
 
-    `task`: name of the run, and of its folder.
+    `task`: name of the run and of its folder.
     `seed`: of initial weights, crops and simulated scenes.
-    `device`: "auto" takes a GPU if there is one.
-    `path`, `datasets`, `netG`, `train`: groups of their own.
+    `device`: "auto" uses a GPU if there is one.
+    `path`, `datasets`, `netG`, `train`: groups of options.
     """
 
     task: FolderName
@@ -192,38 +195,7 @@ class TrainingOptions(OptionGroup):
         return None if value is None else str(value)
 
     @model_validator(mode="after")
-    def _agree(self) -> Self:
-        self._check_networks()
-        source = self.datasets.train.dataset_type
-        has_truth = source == SIMULATED or LAYOUTS[source].has_truth
-        if self.train.objective == "supervised" and not has_truth:
-            raise ValueError(
-                f"train.objective: 'supervised' needs true frames; '{source}' have none"
-            )
-        if self.train.objective == "distillation":
-            self._check_border()
-        for name in self.train.loss_weights:
-            if TERMS[name].kind == "true flows" and not self.datasets.train.flows:
-                raise ValueError(
-                    f"datasets.train.flows: the term '{name}' needs exact flows, got false"
-                )
-        self._check_held_out()
-        return self
-
-    def _check_held_out(self) -> None:
-        """Captures are held out of captures."""
-        train, valid = self.datasets.train, self.datasets.valid
-        is_one_folder = (
-            train.dataset_type != SIMULATED and not LAYOUTS[train.dataset_type].has_splits
-        )
-        if valid is not None and valid.every is not None and not is_one_folder:
-            raise ValueError(
-                "datasets.valid.every: holds out some of the training captures, but "
-                f"datasets.train.dataset_type is '{train.dataset_type}'"
-            )
-
-    def _check_networks(self) -> None:
-        """Every network the objective asks for has its weights named."""
+    def _names_all_weights(self) -> Self:
         objective = self.train.objective
         if self.train.gradient_checkpointing:
             name = self.netG.net_type
@@ -245,9 +217,31 @@ class TrainingOptions(OptionGroup):
                     f"{key}: the term '{name}' needs a weight file (of Perceptual's VGG-19, or "
                     '"imagenet"), got null'
                 )
+            if TERMS[name].kind == "true flows" and not self.datasets.train.flows:
+                raise ValueError(
+                    f"datasets.train.flows: the term '{name}' needs exact flows, got false"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _fits_the_data(self) -> Self:
+        train, valid = self.datasets.train, self.datasets.valid
+        has_truth = train.has_splits is None or LAYOUTS[train.dataset_type].has_truth
+        if self.train.objective == "supervised" and not has_truth:
+            raise ValueError(
+                f"train.objective: 'supervised' needs true frames; '{train.dataset_type}' have none"
+            )
+        if self.train.objective == "distillation":
+            self._check_border()
+        if valid is not None and valid.every is not None and train.has_splits is not False:
+            raise ValueError(
+                "datasets.valid.every: holds out some of the training captures, but "
+                f"datasets.train.dataset_type is '{train.dataset_type}'"
+            )
+        return self
 
     def _check_border(self) -> None:
-        """There is a border, and the student's crop is a positive multiple of the grid."""
+        """Check that the student's crop is a positive multiple of `SIZE_MULTIPLE`."""
         border = self.train.border
         if not border:
             raise ValueError("train.border: 'distillation' needs a border, got 0")
@@ -261,10 +255,10 @@ class TrainingOptions(OptionGroup):
 
 
 def expect_objective(options: TrainingOptions, *allowed: str) -> None:
-    """Check that a script can serve the objective.
+    """Check that a script trains with the objective.
 
     Raises:
-        InputError: it cannot.
+        InputError: it does not.
     """
     if options.train.objective not in allowed:
         raise InputError(

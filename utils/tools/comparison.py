@@ -1,144 +1,188 @@
-"""Scores of several ways to make the same frames, side by side: a table and curves."""
+"""The variants of `utils.tools.compare_objectives`, their scores, and the table and curves."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.capture import CapturePair
 from data.files.folders import replacing
-from data.files.images import to_uint8
 from models.inference.correction import Correction
+from utils.errors import InputError
+from utils.evaluation.evaluate import score_frames
 from utils.evaluation.report import format_table
-from utils.evaluation.scores import score_frame
-from utils.metrics import BAND, METRICS, mean_psnr
+from utils.metrics import BAND, METRICS, PROTOCOLS, mean_psnr
 from utils.training.curves import plot_lines
+
+START, SUPERVISED = "start", "supervised"
+
+_PWC = "pretrained/pwcnet.safetensors"
 
 Scores = Mapping[str, NDArray[np.float64]]
 """Values (scenes, frames) of each of `utils.metrics.METRICS`."""
 
 
-def score(method: Correction, captures: Sequence[CapturePair]) -> Scores:
-    """Make and score the frames of captures that all have as many true ones.
+class Variant(NamedTuple):
+    """One way to train.
+
+    Attributes:
+        title: its name in tables.
+        changes: overrides of the option file.
+        share: of the comparison's steps that it takes.
+        after: the variant whose weights it starts from.
+        needs: a file without which it is left out.
+    """
+
+    title: str
+    changes: tuple[str, ...] = ()
+    share: float = 0.5
+    after: str = START
+    needs: str | None = None
+
+
+VARIANTS = {
+    SUPERVISED: Variant(
+        "supervised",
+        ("train.objective=supervised", "train.G_lossfn_type=1*Charbonnier"),
+        share=1.0,
+    ),
+    "stage1": Variant("stage 1", share=1.0),
+    "stage1_half": Variant("stage 1, half the samples"),
+    "stage2": Variant(
+        "half stage 1, half stage 2",
+        (
+            "train.objective=distillation",
+            "train.border=32",
+            "datasets.train.patch_size=[256,256]",
+        ),
+        after="stage1_half",
+    ),
+    "sampling_released": Variant(
+        "stage 1, half the samples, sampling `released`", ("train.sampling=released",)
+    ),
+    "times_continuous": Variant(
+        "stage 1, half the samples, times `continuous`", ("datasets.train.times=continuous",)
+    ),
+    "pwc": Variant(
+        "stage 1, half the samples, PWC-Net", (f"path.pretrained_rsg={_PWC}",), needs=_PWC
+    ),
+    "pwc_gradients": Variant(
+        "stage 1, half the samples, PWC-Net with gradients",
+        (f"path.pretrained_rsg={_PWC}", "train.flow_gradients=true"),
+        needs=_PWC,
+    ),
+}
+"""The variants by the names of their folders; each comes later than the one it starts from."""
+
+
+def choose_variants(names: Sequence[str] | None) -> list[str]:
+    """These variants and those they start from, in order; by default all whose files exist.
 
     Raises:
-        InputError: the images are too small to have an inside.
+        InputError: a name is unknown, or the file of a named variant is missing.
+    """
+    missing = {
+        name: v.needs for name, v in VARIANTS.items() if v.needs and not Path(v.needs).is_file()
+    }
+    for name in names or ():
+        if name not in VARIANTS:
+            raise InputError(f"--variants {name}: unknown; expected any of {', '.join(VARIANTS)}")
+        if name in missing:
+            raise InputError(f"--variants {name}: needs {missing[name]}, which does not exist")
+    wanted = set(VARIANTS if names is None else names)
+    wanted |= {VARIANTS[name].after for name in wanted}
+    return [name for name in VARIANTS if name in wanted and name not in missing]
+
+
+def score(method: Correction, captures: Sequence[CapturePair]) -> Scores:
+    """Make and score the frames of captures with the same number of true frames.
+
+    Raises:
+        InputError: the images are too small.
         ValueError: a capture has no true frames.
     """
     found = []
     for capture in captures:
-        if capture.truth is None or capture.truth_times is None:
+        if capture.truth_times is None:
             raise ValueError(f"{capture.name}: no truth to score against")
         times = capture.truth_times.tolist()
         frames = method(capture.pair, times, scan_time=capture.scan_time).frames
-        pairs = zip(frames, capture.truth, strict=True)
-        found.append([score_frame(to_uint8(frame), to_uint8(true))[0] for frame, true in pairs])
+        found.append([values for values, _ in score_frames(frames, capture, PROTOCOLS["full"])])
     return {
         name: np.asarray([[frame[name] for frame in scene] for scene in found]) for name in METRICS
     }
 
 
-def save_scores(path: Path, scores: Scores) -> None:
-    """Write scores as JSON.
-
-    Raises:
-        InputError: no space left or no permission.
-    """
-    content = {name: values.tolist() for name, values in scores.items()}
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
-
-
-def load_scores(path: Path) -> Scores:
-    """Read what `save_scores` wrote."""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return {name: np.asarray(values) for name, values in content.items()}
-
-
-def mean_figure(values: NDArray[np.float64]) -> float:
-    """Mean over the frames of each capture, then over captures."""
+def mean_over_scenes(values: NDArray[np.float64]) -> float:
+    """Mean PSNR over the frames of each scene, then over scenes."""
     return mean_psnr(mean_psnr(frames) for frames in values)
 
 
 def write_comparison(
-    folder: Path,
-    scores: Mapping[str, Scores],
-    *,
-    baseline: str,
-    start: str,
-    reference: str | None,
+    folder: Path, scores: Mapping[str, Scores], *, reference: str | None = None
 ) -> None:
     """Write `comparison.md` and `instants.png` into an existing folder.
 
     Args:
-        folder: earlier ones in it are replaced.
-        scores: by the title that the table shows, on the same captures.
-        baseline: title whose scores gains are measured from.
-        start: title of what training starts from.
-        reference: title whose gain counts as 100 %, if any.
+        folder: earlier files of these names are replaced.
+        scores: by title, on the same scenes; as in `format_comparison`.
+        reference: as in `format_comparison`.
 
     Raises:
         InputError: no space left or no permission.
     """
-    text = format_comparison(scores, baseline=baseline, start=start, reference=reference)
     with replacing(folder / "comparison.md") as temporary:
+        text = format_comparison(scores, reference=reference)
         temporary.write_text(text + "\n", encoding="utf-8")
-    first = scores[start]
-    times = np.linspace(0, 1, first["psnr"].shape[1]).tolist()
-    gains = {
-        title: list(zip(times, (found["psnr"] - first["psnr"]).mean(0).tolist(), strict=True))
-        for title, found in scores.items()
-        if title not in (baseline, start)
-    }
-    plot_lines(gains, ("instant t", f"PSNR gain over the {start}, dB"), folder / "instants.png")
+    _, start, *trained = scores
+    first = scores[start]["psnr"]
+    times = np.linspace(0, 1, first.shape[1]).tolist()
+    gains = {title: (scores[title]["psnr"] - first).mean(0).tolist() for title in trained}
+    lines = {title: list(zip(times, values, strict=True)) for title, values in gains.items()}
+    plot_lines(lines, ("instant t", f"PSNR gain over the {start}, dB"), folder / "instants.png")
 
 
-def format_comparison(
-    scores: Mapping[str, Scores], *, baseline: str, start: str, reference: str | None
-) -> str:
-    """A Markdown table; arguments as of `write_comparison`.
+def format_comparison(scores: Mapping[str, Scores], *, reference: str | None = None) -> str:
+    """A Markdown table of the scores.
 
-    "of the reference's gain" is that over the baseline. Gains over the start carry the standard
-    error of their mean over the captures.
+    Args:
+        scores: by title: first the baseline, then what training starts from. Gains over the start
+            carry the standard error of their mean over the scenes.
+        reference: title of the variant whose gain over the baseline counts as 100 %.
     """
-    header = ["", "all frames", "t = 0", "t = 1", f"band of {BAND} px", "inside"]
-    header += [f"gain over {baseline}", "of the reference's gain", f"gain over {start}"]
-    header += [f"in the band over {start}"]
-    floor, first = scores[baseline], scores[start]
-    whole = None if reference is None else _gain(scores[reference]["psnr"], floor["psnr"])
+    baseline, start, *_ = scores
+    floor, first = mean_over_scenes(scores[baseline]["psnr"]), scores[start]
+    whole = mean_over_scenes(scores[reference]["psnr"]) - floor if reference else 0.0
     rows = []
     for title, found in scores.items():
-        gain = _gain(found["psnr"], floor["psnr"])
+        gain = mean_over_scenes(found["psnr"]) - floor
         rows.append(
             [
                 title,
-                _both(found["psnr"], found["ssim"]),
-                _both(found["psnr"][:, :1], found["ssim"][:, :1]),
-                _both(found["psnr"][:, -1:], found["ssim"][:, -1:]),
-                f"{mean_figure(found['band_psnr']):.2f}",
-                f"{mean_figure(found['inner_psnr']):.2f}",
+                *(_format_frames(found, part) for part in np.s_[:, :1, -1:]),
+                f"{mean_over_scenes(found['band_psnr']):.2f}",
+                f"{mean_over_scenes(found['inner_psnr']):.2f}",
                 f"{gain:+.2f}",
-                "–" if not whole else f"{100 * gain / whole:.1f} %",
-                _with_error(found["psnr"], first["psnr"]),
-                _with_error(found["band_psnr"], first["band_psnr"]),
+                f"{100 * gain / whole:.1f} %" if whole else "–",
+                *(_format_gain(found[name], first[name]) for name in ("psnr", "band_psnr")),
             ]
         )
-    return format_table(header, rows)
+    header = ["", "all frames", "t = 0", "t = 1", f"band of {BAND} px", "inside"]
+    header += [f"gain over {baseline}", "of the reference's gain", f"gain over {start}"]
+    return format_table([*header, f"in the band over {start}"], rows)
 
 
-def _gain(values: NDArray[np.float64], floor: NDArray[np.float64]) -> float:
-    return mean_figure(values) - mean_figure(floor)
+def _format_frames(scores: Scores, frames: slice) -> str:
+    """Mean PSNR and SSIM of some of the frames."""
+    psnr_values, ssim_values = scores["psnr"][:, frames], scores["ssim"][:, frames]
+    return f"{mean_over_scenes(psnr_values):.2f} / {ssim_values.mean():.4f}"
 
 
-def _both(psnr_values: NDArray[np.float64], ssim_values: NDArray[np.float64]) -> str:
-    return f"{mean_figure(psnr_values):.2f} / {ssim_values.mean():.4f}"
-
-
-def _with_error(values: NDArray[np.float64], floor: NDArray[np.float64]) -> str:
-    """Mean gain and its standard error, from each capture's gain."""
+def _format_gain(values: NDArray[np.float64], floor: NDArray[np.float64]) -> str:
+    """Mean gain over the scenes and, if there are several, its standard error."""
     gains = np.asarray([mean_psnr(a) - mean_psnr(b) for a, b in zip(values, floor, strict=True)])
     if len(gains) < 2 or not gains.any():
         return f"{gains.mean():+.2f}"

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from data.files.folders import replacing
@@ -13,10 +12,10 @@ _NOT_PLOTTED = ("step", "samples_per_second", "skipped")
 
 
 def plot_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draw every recorded quantity over the steps, one panel each, into a PNG.
+    """Plot every recorded quantity over the steps, one panel each, into a PNG.
 
     Args:
-        records: as `utils.training.reporting.read_records` returns them; nulls are gaps.
+        records: from `utils.training.reporting.read_records`; nulls are gaps.
         path: the PNG.
 
     Raises:
@@ -25,7 +24,6 @@ def plot_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
     names = list(dict.fromkeys(name for record in records for name in record))
     names = [name for name in names if name not in _NOT_PLOTTED]
     figure = Figure(figsize=(8, 2.2 * max(1, len(names))), layout="constrained")
-    FigureCanvasAgg(figure)
     for place, name in enumerate(names, start=1):
         points = [(r["step"], r[name]) for r in records if r.get(name) is not None]
         axes = figure.add_subplot(len(names), 1, place)
@@ -41,18 +39,17 @@ def plot_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
 def plot_lines(
     lines: Mapping[str, Sequence[tuple[float, float]]], labels: tuple[str, str], path: Path
 ) -> None:
-    """Draw named lines into one panel of a PNG.
+    """Plot named lines into one panel of a PNG.
 
     Args:
-        lines: points (x, y) by the name that the legend shows.
-        labels: of the axes.
+        lines: points (x, y) by name in the legend.
+        labels: of the x and the y axis.
         path: the PNG.
 
     Raises:
         InputError: no space left or no permission.
     """
     figure = Figure(figsize=(9, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for name, points in lines.items():
         axes.plot(*zip(*points, strict=True), marker=".", label=name)

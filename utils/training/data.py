@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from utils.errors import InputError
 from utils.options.data import DataOptions
 from utils.options.training import TrainingOptions
 
-_FRAMES = 9  # true frames of a simulated validation capture, as in RS-GOPRO
+_FRAMES = 9  # true frames of a simulated capture, as in RS-GOPRO
 
 
 class ValidationCaptures(Protocol):
@@ -36,14 +36,7 @@ class ValidationCaptures(Protocol):
 
 @dataclass(frozen=True)
 class SimulatedCaptures:
-    """Whole simulated captures with nine true frames; capture i is a function of (seed, i).
-
-    Attributes:
-        textures: photos that scenes are made of.
-        scene: what scenes to draw.
-        count: how many there are.
-        seed: decides every draw.
-    """
+    """Simulated captures of whole frames with nine true frames; capture i depends on seed + i."""
 
     textures: Sequence[Tensor]
     scene: SceneSettings
@@ -62,70 +55,61 @@ class SimulatedCaptures:
 
 
 def build_training_set(options: TrainingOptions) -> Dataset[TrainingSample]:
-    """The endless crops that the options describe.
+    """The endless training samples of the options.
 
     Raises:
-        InputError: a folder is missing or empty, or what the objective needs is not there.
-    """
-    drawn, count = _draw_training_set(options), options.datasets.train.distinct_samples
-    return drawn if count is None else KeptSamples(drawn, count)
-
-
-def _draw_training_set(options: TrainingOptions) -> Dataset[TrainingSample]:
-    """Samples that never repeat.
-
-    Raises:
-        InputError: as `build_training_set`.
+        InputError: a folder is missing or empty, or captures lack what the objective needs.
     """
     data = options.datasets.train
     network = network_class(options.netG.net_type)
-    with_truth = options.train.objective == "supervised"
     settings = TrainingSetSettings(
         patch_size=data.patch_size,
         times=data.times,
         augment=data.augment,
         seed=options.seed,
-        with_truth=with_truth,
+        with_truth=options.train.objective == "supervised",
         with_flows=data.flows,
         find_cues=network.find_cues if network.needs_cues else None,
         crops_per_scene=data.crops_per_scene,
         sensor_rows=data.sensor_rows,
     )
+    samples: Dataset[TrainingSample]
     if data.dataset_type == SIMULATED:
-        return SimulatedTrainingSet(load_scene_textures(data), scene_settings(data), settings)
-    captures = _split_captures(options).training
-    training_set = FolderTrainingSet(captures, settings)
-    training_set[0]  # tells at once if captures are too small or unreadable
-    return training_set
+        samples = SimulatedTrainingSet(load_scene_textures(data), data.scene.settings(), settings)
+    else:
+        samples = FolderTrainingSet(_open_training_captures(options), settings)
+        samples[0]  # fails now, not in a worker, if captures are too small or unreadable
+    count = data.distinct_samples
+    return samples if count is None else KeptSamples(samples, count)
 
 
 def build_validation_set(options: TrainingOptions) -> ValidationCaptures | None:
-    """The captures to validate on, if the options name any.
+    """The validation captures of the options, or None.
 
     Raises:
-        InputError: a folder is missing or empty, or the objective needs truth that is not there.
+        InputError: a folder is missing or empty, or captures lack what the objective needs.
     """
     data = options.datasets.valid
     if data is None:
         return None
     if data.dataset_type == SIMULATED:
         return SimulatedCaptures(
-            load_scene_textures(data), scene_settings(data), count=data.count or 0, seed=data.seed
+            load_scene_textures(data), data.scene.settings(), count=data.count or 0, seed=data.seed
         )
     found: CaptureFolder
     root = str(data.data_root or options.datasets.train.data_root)
     if data.every is not None:
-        found = _split_captures(options).held_out
+        found = _open_training_captures(options, held_out=True)
     else:
         found = open_captures(data.dataset_type, root, data.split)
         _expect_others(found, options)
     if options.train.objective == "supervised" and found.frame_count(0) == 0:
         raise InputError(f"{root}: validating 'supervised' needs true frames, there are none")
-    return _Chosen(found, range(len(found))[: data.count])
+    return _Subset(found, range(len(found))[: data.count])
 
 
-class _Chosen:
-    """Some of other captures."""
+class _Subset:
+    """Some captures of a folder, as a `CaptureFolder`."""
 
     def __init__(self, captures: CaptureFolder, indices: Sequence[int]) -> None:
         self.captures = captures
@@ -145,40 +129,32 @@ class _Chosen:
         return self.captures.load(self.indices[index], frames)
 
 
-class _Split(NamedTuple):
-    """A folder's captures to train on, and those held out."""
-
-    training: _Chosen
-    held_out: _Chosen
-
-
-def _split_captures(options: TrainingOptions) -> _Split:
-    """Every n-th capture of the training folder is held out, none where validation has its own.
+def _open_training_captures(options: TrainingOptions, *, held_out: bool = False) -> _Subset:
+    """The captures to train on, or those that `datasets.valid.every` holds out.
 
     Raises:
-        InputError: there are fewer than n captures.
+        InputError: a folder is missing or empty, or there are too few captures to hold any out.
     """
     data, valid = options.datasets.train, options.datasets.valid
     root, with_truth = str(data.data_root), options.train.objective == "supervised"
     captures = open_captures(data.dataset_type, root, data.split, with_truth=with_truth)
     every = None if valid is None else valid.every
     if every is None:
-        return _Split(_Chosen(captures, range(len(captures))), _Chosen(captures, ()))
+        return _Subset(captures, range(len(captures)))
     if len(captures) < every:
         raise InputError(
             f"{root}: datasets.valid.every is {every}, but there are only "
             f"{len(captures)} captures, so none would be held out; record more or lower it"
         )
-    held_out = range(every - 1, len(captures), every)
-    rest = [index for index in range(len(captures)) if index not in held_out]
-    return _Split(_Chosen(captures, rest), _Chosen(captures, held_out))
+    indices = range(len(captures))
+    return _Subset(captures, [i for i in indices if (i % every == every - 1) == held_out])
 
 
 def _expect_others(captures: CaptureFolder, options: TrainingOptions) -> None:
-    """Check that no capture serves for both training and validation.
+    """Check that no capture is used for both training and validation.
 
     Raises:
-        InputError: one does.
+        InputError: one is.
     """
     data = options.datasets.train
     if not isinstance(captures, RealPairs) or data.dataset_type != "captures":
@@ -192,14 +168,9 @@ def _expect_others(captures: CaptureFolder, options: TrainingOptions) -> None:
 
 
 def load_scene_textures(data: DataOptions) -> list[Tensor]:
-    """What simulated scenes are made of.
+    """Load the textures of simulated scenes.
 
     Raises:
         InputError: the folder of photos is missing or empty.
     """
     return load_textures(data.data_root, procedural=data.procedural_textures)
-
-
-def scene_settings(data: DataOptions) -> SceneSettings:
-    """What simulated scenes are like."""
-    return SceneSettings(**data.scene.model_dump())

@@ -1,4 +1,4 @@
-"""The folder of a training run: what is in it, and where the run goes on from."""
+"""The folder of a training run: its files, and the checkpoint to resume from."""
 
 import json
 import logging
@@ -21,15 +21,15 @@ from utils.system.logger import open_log
 
 @dataclass(frozen=True)
 class Experiment:
-    """A training run's surroundings.
+    """Options, processes, folder and log of a training run.
 
     Attributes:
-        options: its options.
-        processes: the processes that take part.
+        options: of the run.
+        processes: that train together.
         folder: `path.root`/`task`.
-        checkpoint: the training checkpoint to go on from, if any.
-        versions: versions of what runs it.
-        log: where this process says what happens.
+        checkpoint: the training checkpoint to resume from, if any.
+        versions: of Python, packages and code.
+        log: of this process.
     """
 
     options: TrainingOptions | FlowTrainingOptions
@@ -45,7 +45,7 @@ class Experiment:
         return self.folder / "checkpoints"
 
     def record_options(self) -> None:
-        """Write the options and versions now in force; not before a checkpoint is accepted.
+        """Write options and versions; call it after the checkpoint was accepted.
 
         Raises:
             InputError: no space left or no permission.
@@ -58,22 +58,21 @@ class Experiment:
 def open_experiment(
     options: TrainingOptions | FlowTrainingOptions, processes: Processes, *, resume: str
 ) -> Iterator[Experiment]:
-    """Prepare `path.root`/`task`: sub-folders and log.
+    """Create and lock `path.root`/`task`, choose the checkpoint, and open the log.
 
     Args:
-        options: names the folder.
+        options: of the run.
         processes: only the main one writes.
-        resume: "auto" goes on from the folder's newest checkpoint if there is one; "never" starts
-            over and moves aside what the folder holds; a path goes on from that checkpoint.
+        resume: "auto" resumes from the newest checkpoint in the folder, if any; "never" moves an
+            earlier folder aside and starts over; a path resumes from that checkpoint.
 
     Raises:
-        InputError: the batch cannot be shared equally, the folder cannot be written, another run is
-            at work there, or the checkpoint is missing or would mix two runs in one folder.
+        InputError: the processes cannot share a batch, the folder cannot be written or is in use
+            by another run, or the checkpoint is missing or belongs to another run than the folder.
     """
-    _check_parts(options, processes)
-    _check_terms(options, processes)
+    _check_processes(options, processes.world_size)
     folder = Path(options.path.root) / options.task
-    moved, checkpoint, versions = None, None, find_versions()
+    moved, checkpoint = None, None
     with ExitStack() as stack:
         if processes.is_main:
             moved = _move_aside(folder) if resume == "never" else None
@@ -88,47 +87,37 @@ def open_experiment(
         )
         if moved is not None:
             log.info("starting over; the earlier run is kept at %s", moved)
-        yield Experiment(options, processes, folder, checkpoint, versions, log)
+        yield Experiment(options, processes, folder, checkpoint, find_versions(), log)
 
 
-def _check_parts(options: TrainingOptions | FlowTrainingOptions, processes: Processes) -> None:
-    """Make sure that every process can take its share of a batch in equal parts.
+def _check_processes(options: TrainingOptions | FlowTrainingOptions, world_size: int) -> None:
+    """Check that processes can share a batch, and that every weight gets a gradient in each.
 
     Raises:
-        InputError: it cannot.
+        InputError: the batch cannot be split equally, or several processes would wait forever for
+            the gradients of weights that no loss term reaches.
     """
     batch = options.datasets.train.dataloader_batch_size
-    parts = options.train.accumulation_steps
-    if batch % (processes.world_size * parts):
+    micro_batches = options.train.accumulation_steps
+    if batch % (world_size * micro_batches):
         raise InputError(
             f"datasets.train.dataloader_batch_size: expected a multiple of the number of processes "
-            f"times train.accumulation_steps ({processes.world_size} x {parts}), got {batch}"
+            f"times train.accumulation_steps ({world_size} x {micro_batches}), got {batch}"
         )
-
-
-def _check_terms(options: TrainingOptions | FlowTrainingOptions, processes: Processes) -> None:
-    """Make sure that every weight has a gradient: processes wait for each other's.
-
-    Raises:
-        InputError: no term of the loss needs the whole network.
-    """
-    objective = "flow"
-    if isinstance(options, TrainingOptions):
-        objective = options.train.objective
-    needed = full_gradient_terms(objective)
-    if processes.world_size > 1 and not set(needed) & set(options.train.loss_weights):
+    needed = full_gradient_terms(options.train.objective)
+    if world_size > 1 and not set(needed) & set(options.train.loss_weights):
         raise InputError(
-            f"train.G_lossfn_type: expected {' or '.join(needed)} among its terms where several "
-            f"processes train, got {options.train.G_lossfn_type!r}"
+            f"train.G_lossfn_type: expected {' or '.join(needed)} among its terms to train on "
+            f"several processes, got {options.train.G_lossfn_type!r}"
         )
 
 
 def _choose_checkpoint(folder: Path, resume: str) -> Path | None:
-    """Where to go on from.
+    """The checkpoint to resume from, if any.
 
     Raises:
-        InputError: a path is given that is missing, or that is not the newest of a folder which
-            has checkpoints: going on from there would mix two runs.
+        InputError: the given path is missing, or the folder has a newer or another checkpoint:
+            resuming from this one would mix two runs.
     """
     newest = latest(folder / "checkpoints")
     if resume in ("auto", "never"):
@@ -148,7 +137,7 @@ def _move_aside(folder: Path) -> Path | None:
     """Rename a folder that holds anything to the first free NAME.1, NAME.2, ...
 
     Raises:
-        InputError: another run is at work there, or it cannot be renamed.
+        InputError: it is in use by another run, or cannot be renamed.
     """
     if not folder.is_dir() or not any(folder.iterdir()):
         return None
@@ -163,7 +152,7 @@ def _move_aside(folder: Path) -> Path | None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file whole or not at all.
+    """Write a JSON file, replaced whole.
 
     Raises:
         InputError: no space left or no permission.

@@ -15,7 +15,7 @@ from models.losses.flow import FlowLossSettings, FlowObjective
 from utils.checkpoint import write_state
 from utils.options.flow_training import FlowTrainingOptions
 from utils.pictures.colour import flow_pictures
-from utils.training.data import load_scene_textures, scene_settings
+from utils.training.data import load_scene_textures
 from utils.training.experiment import Experiment
 from utils.training.flow_scores import mean_scores, score_pair
 from utils.training.loop import Subject, run_training
@@ -67,7 +67,7 @@ def build_flow_training_set(options: FlowTrainingOptions) -> FlowTrainingSet:
         first_strength=data.first_strength,
         ramp=data.ramp_steps * data.dataloader_batch_size,
     )
-    return FlowTrainingSet(load_scene_textures(data), scene_settings(data), settings)
+    return FlowTrainingSet(load_scene_textures(data), data.scene.settings(), settings)
 
 
 def build_flow_validation_set(options: FlowTrainingOptions) -> FlowPairs | None:
@@ -80,7 +80,7 @@ def build_flow_validation_set(options: FlowTrainingOptions) -> FlowPairs | None:
     if data is None:
         return None
     textures = load_scene_textures(data)
-    return FlowPairs(textures, scene_settings(data), count=data.count, seed=data.seed)
+    return FlowPairs(textures, data.scene.settings(), count=data.count, seed=data.seed)
 
 
 def fit_flow(

@@ -1,4 +1,4 @@
-"""Show and record a training run while it goes."""
+"""Progress bar, log and records of a training run."""
 
 import json
 import math
@@ -18,7 +18,7 @@ from utils.training.step import Progress, StepResult
 
 
 class Reporter:
-    """Progress bar, log and records of the main process; the others' are silent."""
+    """Progress bar, log and records; only the main process shows and writes them."""
 
     def __init__(self, experiment: Experiment, progress: Progress) -> None:
         """Open the records at the step that the run starts from.
@@ -53,9 +53,20 @@ class Reporter:
             )
         self._bar.update()
         if not self._bar.disable:
-            self._bar.set_postfix(self._shown(result), refresh=False)
+            losses = {name: f"{value:.4g}" for name, value in result.losses.items()}
+            pace = f"{self._batch_size * (self._bar.format_dict['rate'] or 0.0):.3g}"
+            shown = losses | {"learning_rate": f"{result.rate:.3g}", "samples/s": pace}
+            self._bar.set_postfix(shown, refresh=False)
         if progress.step % self._experiment.options.train.checkpoint_print == 0:
-            self._record(progress, result)
+            (last_step, last_time), now = self._last, time.perf_counter()
+            self._last = (progress.step, now)
+            values = progress.take_means()
+            values["learning_rate"] = result.rate
+            values["samples_per_second"] = (
+                self._batch_size * (progress.step - last_step) / (now - last_time)
+            )
+            values["skipped"] = progress.skipped
+            self.values(progress.step, values)
 
     def values(self, step: int, values: Mapping[str, float]) -> None:
         """Report named numbers of a step.
@@ -74,47 +85,30 @@ class Reporter:
             self._recorder.show(step, "inputs, frames, reference", strip)
 
     def close(self) -> None:
-        """Write out what is pending."""
+        """Flush records and close the progress bar."""
         self._bar.close()
         if self._recorder is not None:
             self._recorder.close()
 
-    def _record(self, progress: Progress, result: StepResult) -> None:
-        values = progress.take_means()
-        values["learning_rate"] = result.rate
-        values["samples_per_second"] = self._pace(progress.step)
-        values["skipped"] = progress.skipped
-        self.values(progress.step, values)
-
-    def _pace(self, step: int) -> float:
-        """Samples per second since this was last asked."""
-        (last_step, last_time), now = self._last, time.perf_counter()
-        self._last = (step, now)
-        return self._batch_size * (step - last_step) / (now - last_time)
-
-    def _shown(self, result: StepResult) -> dict[str, str]:
-        """What stands beside the progress bar."""
-        steps_per_second = self._bar.format_dict["rate"] or 0.0
-        losses = {name: f"{value:.4g}" for name, value in result.losses.items()}
-        pace = f"{self._batch_size * steps_per_second:.3g}"
-        return losses | {"learning_rate": f"{result.rate:.3g}", "samples/s": pace}
-
 
 class Recorder:
-    """Appends to the records of an experiment, from the step it resumed at."""
+    """Appends to the records of an experiment: `metrics.jsonl` and TensorBoard."""
 
     def __init__(self, folder: Path, first_step: int) -> None:
-        """Open the records and drop those beyond `first_step`, which will be written again.
+        """Open the records and drop those after `first_step`, whose steps will be repeated.
 
         Raises:
             InputError: the records cannot be written.
         """
         self.path = folder / "metrics.jsonl"
-        _drop_beyond(self.path, first_step)
+        # A new start, at step 0, keeps none.
+        kept = [r for r in read_records(self.path) if first_step and r["step"] <= first_step]
+        with replacing(self.path) as temporary:
+            temporary.write_text("".join(json.dumps(record) + "\n" for record in kept))
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step + 1)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Record named numbers of a step; those that are not finite become null.
+        """Record named numbers of a step; NaN and infinity become null.
 
         Raises:
             InputError: no space left or no permission.
@@ -133,23 +127,13 @@ class Recorder:
         self._board.add_image(name, image.clamp(0, 1), step)
 
     def close(self) -> None:
-        """Write out what is pending."""
+        """Flush the TensorBoard records."""
         self._board.close()
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """All records of a `metrics.jsonl`; a last line cut short by a kill is left out."""
+    """Read a `metrics.jsonl`, without a last line that a kill cut short."""
     if not path.exists():
         return []
-    records = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        if line.endswith("\n"):
-            records.append(json.loads(line))
-    return records
-
-
-def _drop_beyond(path: Path, step: int) -> None:
-    """Keep the records up to and including `step`; none of them if that is 0, a new start."""
-    kept = [record for record in read_records(path) if step and record["step"] <= step]
-    with replacing(path) as temporary:
-        temporary.write_text("".join(json.dumps(record) + "\n" for record in kept))
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]

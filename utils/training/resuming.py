@@ -1,9 +1,7 @@
-"""Write a training run into a checkpoint, and go on from one."""
+"""Save a training run to a checkpoint, and resume it."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from models.architecture import expect_architecture
 from models.weight_files import load_strictly
@@ -15,7 +13,7 @@ from utils.training.step import Progress, Training
 
 
 def save(training: Training) -> None:
-    """Write a checkpoint of all processes and delete the oldest beyond `keep_last`.
+    """Write a checkpoint of all processes and keep the newest `keep_last`.
 
     Raises:
         InputError: no space left or no permission.
@@ -28,7 +26,7 @@ def save(training: Training) -> None:
     state = TrainingState(
         step=training.progress.step,
         architecture=training.architecture,
-        generator=training.generator.state_dict(),
+        network=training.network.state_dict(),
         teacher=None if teacher is None else teacher.state_dict(),
         optimizer=training.optimizer.state_dict(),
         progress=asdict(training.progress),
@@ -42,7 +40,7 @@ def save(training: Training) -> None:
 
 
 def restore(training: Training) -> None:
-    """Go on from the experiment's checkpoint if it has one; options in force are the present ones.
+    """Resume from the checkpoint of the experiment, if any, with the options of the experiment.
 
     Raises:
         InputError: the checkpoint cannot be read or belongs to another network or objective.
@@ -57,21 +55,21 @@ def restore(training: Training) -> None:
     except InputError as error:
         if elsewhere:
             raise
-        others = sorted(experiment.checkpoints.glob("step_*.pt"))
-        cure = "remove it to go on from the one before" if len(others) > 1 else "--resume never"
+        others = len(list(experiment.checkpoints.glob("step_*.pt"))) - 1
+        cure = "remove it to go on from the one before" if others else "--resume never"
         raise InputError(f"{error}; {cure}") from error
     expect_architecture(state.architecture, training.architecture, path)
     wanted = experiment.options.model_dump(mode="json")
-    _expect_objective(state.options["train"], wanted["train"], path)
-    load_strictly(training.generator, state.generator, path)
-    _restore_teacher(training, state, path)
-    decay = [group["weight_decay"] for group in training.optimizer.param_groups]
+    _expect_objective(training, state, path)
+    load_strictly(training.network, state.network, path)
+    if training.objective.teacher is not None and state.teacher is not None:
+        load_strictly(training.objective.teacher, state.teacher, path)
     training.optimizer.load_state_dict(state.optimizer)
-    for group, weight_decay in zip(training.optimizer.param_groups, decay, strict=True):
-        group["weight_decay"] = weight_decay
+    for group in training.optimizer.param_groups:
+        group["weight_decay"] = experiment.options.train.G_optimizer_wd
     training.progress = Progress(**state.progress | {"skipped_in_a_row": 0})
     if elsewhere or state.options["datasets"]["valid"] != wanted["datasets"]["valid"]:
-        # Those weights are in the other run's folder, or their score is of other captures.
+        # The best weights are in another folder, or their score is of other captures.
         training.progress.best = None
     rank, device = experiment.processes.rank, experiment.processes.device
     if rank < len(state.random):
@@ -81,28 +79,22 @@ def restore(training: Training) -> None:
         experiment.log.info("changed option %s", change)
 
 
-def _expect_objective(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
-    """Refuse a checkpoint whose objective is another; flow training has a single one.
+def _expect_objective(training: Training, state: TrainingState, path: Path) -> None:
+    """Check that a checkpoint has the objective of the run, and a teacher if the run has one.
 
     Raises:
-        InputError: it differs.
+        InputError: they differ.
     """
-    names = [options.get("objective") for options in (found, wanted)]
-    if names[0] != names[1]:
+    cure = "choose another task, and name the weights to start from in path.pretrained_netG"
+    wanted = training.experiment.options.train.objective
+    found = state.options["train"].get("objective", "flow")
+    if found != wanted:
         raise InputError(
-            f"{path}: checkpoint of the objective {names[0]!r} cannot go on as {names[1]!r}; "
-            "choose another task, and name the weights to start from in path.pretrained_netG"
+            f"{path}: checkpoint of the objective {found!r} cannot go on as {wanted!r}; {cure}"
         )
-
-
-def _restore_teacher(training: Training, state: TrainingState, path: Path) -> None:
-    teacher = training.objective.teacher
-    if (teacher is None) != (state.teacher is None):
+    if (training.objective.teacher is None) != (state.teacher is None):
         stages = ("without", "with") if state.teacher is None else ("with", "without")
         raise InputError(
             f"{path}: checkpoint of a stage {stages[0]} a teacher cannot go on as one "
-            f"{stages[1]}; choose another task, and name the weights to start from in "
-            f"path.pretrained_netG"
+            f"{stages[1]}; {cure}"
         )
-    if teacher is not None and state.teacher is not None:
-        load_strictly(teacher, state.teacher, path)

@@ -1,9 +1,9 @@
-"""One optimisation step, agreed among all processes."""
+"""One optimisation step, the same in all processes, and its learning rate."""
 
 import math
 import signal
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
@@ -22,15 +22,15 @@ from utils.training.experiment import Experiment
 
 @dataclass
 class Progress:
-    """How far a run is.
+    """Counters of a run.
 
     Attributes:
-        step: finished steps, the skipped ones included.
+        step: finished steps, including skipped ones.
         skipped: steps whose loss or gradient was not finite.
-        skipped_in_a_row: how many of them were the last ones.
+        skipped_in_a_row: number of skipped steps since the last one that was not.
         best: highest validation score so far.
-        sums: losses by name, summed over the steps since they were last reported.
-        summed: number of those steps.
+        sums: losses by name, summed since they were last reported.
+        summed: number of steps in these sums.
     """
 
     step: int = 0
@@ -41,7 +41,7 @@ class Progress:
     summed: int = 0
 
     def count(self, losses: Mapping[str, float], *, skipped: bool) -> None:
-        """Count a step; the losses of skipped ones are left out of the sums."""
+        """Count a step; skipped ones add nothing to the sums."""
         self.step += 1
         if skipped:
             self.skipped += 1
@@ -53,7 +53,7 @@ class Progress:
             self.sums[name] = self.sums.get(name, 0.0) + value
 
     def take_means(self) -> dict[str, float]:
-        """Mean losses since this was last asked; empty if all steps were skipped."""
+        """Return and reset the mean losses; empty if all steps were skipped."""
         means = {name: value / self.summed for name, value in self.sums.items()}
         self.sums, self.summed = {}, 0
         return means
@@ -61,21 +61,21 @@ class Progress:
 
 @dataclass
 class Training:
-    """What a training run works on.
+    """State of a training run.
 
     Attributes:
-        generator: the network in training, whichever it is.
-        network: the same, averaging its gradients over the processes.
+        network: the network in training.
+        parallel: the same, wrapped to average gradients over the processes.
         objective: (network, batch) -> total loss and named, weighted terms.
-        optimizer: of the generator's parameters.
+        optimizer: of the network's parameters.
         experiment: options, processes, folder and log.
-        stop: whether the run was asked to stop.
-        progress: how far it is.
-        architecture: what weights for it must agree on.
+        stop: the request to stop, if there was one.
+        progress: counters.
+        architecture: description of the network that weights must match.
     """
 
-    generator: nn.Module
     network: nn.Module
+    parallel: nn.Module
     objective: Objective
     optimizer: torch.optim.Optimizer
     experiment: Experiment
@@ -85,14 +85,14 @@ class Training:
 
 
 class StepResult(NamedTuple):
-    """What a step did.
+    """Result of a step.
 
     Attributes:
-        losses: total, weighted terms and norm of the gradient before clipping, by name; means over
-            the processes.
+        losses: total, weighted terms and gradient norm before clipping, by name; means over the
+            processes.
         rate: learning rate.
-        skipped: whether the weights were left alone because a loss or gradient was not finite.
-        stop_signal: number of the signal by which the processes were asked to stop, else 0.
+        skipped: whether a loss or gradient was not finite, so that the weights were kept.
+        stop_signal: number of the signal that asked any process to stop, else 0.
     """
 
     losses: dict[str, float]
@@ -104,8 +104,8 @@ class StepResult(NamedTuple):
 def take_step(training: Training, batch: Sample) -> StepResult:
     """Take a step on this process's share of a batch and count it.
 
-    Where the loss or the gradient of any process is not finite, all processes skip the step: the
-    weights and the optimiser's state stay as they are.
+    If the loss or gradient of any process is not finite, all skip the step: weights and optimiser
+    keep their state.
     """
     options = training.experiment.options.train
     progress, optimizer = training.progress, training.optimizer
@@ -115,25 +115,27 @@ def take_step(training: Training, batch: Sample) -> StepResult:
     optimizer.zero_grad(set_to_none=True)
     losses = _differentiate(training, batch)
     losses["gradient_norm"] = clip_grad_norm_(
-        training.generator.parameters(), options.G_optimizer_clipgrad
+        training.network.parameters(), options.G_optimizer_clipgrad
     )
-    means, asked = _agree(losses, training)
+    means, stop_signal = _average(losses, training)
     skipped = not all(math.isfinite(value) for value in means.values())
     if not skipped:
         optimizer.step()
     progress.count(means, skipped=skipped)
-    return StepResult(means, rate, skipped, asked)
+    return StepResult(means, rate, skipped, stop_signal)
 
 
 def _differentiate(training: Training, batch: Sample) -> dict[str, Tensor]:
-    """Add up the gradient of a batch, part by part; its total loss and terms."""
+    """Accumulate the gradients of a batch over micro-batches; return total loss and terms."""
     options, device = training.experiment.options.train, training.experiment.processes.device
     parts = split_batch(batch, options.accumulation_steps)
     losses: dict[str, Tensor] = {}
     for number, part in enumerate(parts, start=1):
-        with _gradients_kept_apart(training.network, number < len(parts)):
+        # DDP averages gradients over the processes in the last backward pass only.
+        local = isinstance(training.parallel, DistributedDataParallel) and number < len(parts)
+        with cast(DistributedDataParallel, training.parallel).no_sync() if local else nullcontext():
             with torch.autocast(device.type, torch.bfloat16, is_lower(options.precision, device)):
-                total, terms = training.objective(training.network, part)
+                total, terms = training.objective(training.parallel, part)
             (total / len(parts)).backward()
         for name, value in {"total": total.detach(), **terms}.items():
             share = value / len(parts)
@@ -141,34 +143,26 @@ def _differentiate(training: Training, batch: Sample) -> dict[str, Tensor]:
     return losses
 
 
-def _gradients_kept_apart(network: nn.Module, apart: bool) -> AbstractContextManager[None]:
-    """DDP's `no_sync` if gradients are to be kept apart: for all but the last accumulated part."""
-    if apart and isinstance(network, DistributedDataParallel):
-        return cast(AbstractContextManager[None], network.no_sync())
-    return nullcontext()
-
-
-def _agree(losses: Mapping[str, Tensor], training: Training) -> tuple[dict[str, float], int]:
-    """Mean losses over the processes, and the signal if any of them was asked to stop."""
-    asked = training.stop.signal_number
+def _average(losses: Mapping[str, Tensor], training: Training) -> tuple[dict[str, float], int]:
+    """Mean losses over the processes, and the signal that asked any of them to stop, or 0."""
+    received = training.stop.signal_number
     values = [value.float() for value in losses.values()]
-    values.append(torch.full_like(values[0], float(asked > 0)))
-    *means, anyone_asked = training.experiment.processes.mean(torch.stack(values)).tolist()
-    if anyone_asked and not asked:
-        asked = signal.SIGTERM  # another process was asked
-    return dict(zip(losses, means, strict=True)), asked
+    values.append(torch.full_like(values[0], float(received > 0)))
+    *means, share_stopping = training.experiment.processes.mean(torch.stack(values)).tolist()
+    # SIGTERM if only other processes received a signal.
+    stop_signal = received or (signal.SIGTERM if share_stopping else 0)
+    return dict(zip(losses, means, strict=True)), stop_signal
 
 
 def learning_rate(step: int, options: LoopOptions) -> float:
-    """Learning rate of a step: cosine annealing with warm restarts, after a linear warmup.
+    """Learning rate of a step: cosine annealing with warm restarts, times a linear warmup.
 
     Args:
         step: number of finished steps; 0 for the first.
-        options: `G_optimizer_lr` falls to `G_scheduler_eta_min` over `G_scheduler_periods` steps
-            and starts again; during the first `warmup_steps` it also rises in proportion.
+        options: `G_optimizer_lr`, `G_scheduler_eta_min`, `G_scheduler_periods`, `warmup_steps`.
     """
     position = (step % options.G_scheduler_periods) / options.G_scheduler_periods
     highest, lowest = options.G_optimizer_lr, options.G_scheduler_eta_min
     annealed = lowest + (highest - lowest) * (1 + math.cos(math.pi * position)) / 2
-    warmth = min(1.0, (step + 1) / options.warmup_steps) if options.warmup_steps else 1.0
-    return warmth * annealed
+    warmup = min(1.0, (step + 1) / options.warmup_steps) if options.warmup_steps else 1.0
+    return warmup * annealed

@@ -180,7 +180,7 @@ def test_mistyped_key_in_the_file_names_the_nearest(file: Path) -> None:
         ("datasets.train.scene.exposure=2", "scene.exposure': expected 0 to 1, got 2"),
         ("datasets.train.scene.strength=[-1, 2]", "expected 0 to 10, got [-1.0, 2.0]"),
         ("datasets.train.scene.read_noise=[0.2, 0.1]", "expected [low, high], got [0.2, 0.1]"),
-        ("datasets.train.scene.gamma=0.5", "must be greater than or equal to 1, got 0.5"),
+        ("datasets.train.scene.gamma=0.5", "scene.gamma': expected 1 to 10, got 0.5"),
         ("datasets.train.sensor_rows=[0.9, 0.1]", "low < high <= 1, got [0.9, 0.1]"),
         ("train.threads=100000", "'train.threads' must be less than or equal to 1024, got 100000"),
         ("train.G_optimizer_lr=1e300", "must be less than or equal to 1, got 1e+300"),
@@ -252,14 +252,14 @@ def test_wrong_values_name_key_and_cure(file: Path, override: str, message: str)
         ),
         (
             ['datasets.valid={"dataset_type": "rs_gopro", "every": 5, "data_root": null}'],
-            "'datasets.valid.every': only for 'captures', not 'rs_gopro'",
+            "'datasets.valid.every': only for 'captures' data, not 'rs_gopro'",
         ),
         (
             ['datasets.valid={"dataset_type": "captures", "every": 1}'],
             "'datasets.valid.every' must be greater than or equal to 2, got 1",
         ),
         (["train.hidden_share=0.6"], "'train.hidden_share' must be less than or equal to 0.5"),
-        (["train.hidden_share=0.1"], "'train.hidden_share': single pixels have no Perceptual"),
+        (["train.hidden_share=0.1"], "'train.hidden_share': Perceptual needs whole images; remove"),
         (
             ['datasets.valid={"dataset_type": "simulated"}'],
             "'datasets.valid.count': expected how many scenes to simulate, got null",

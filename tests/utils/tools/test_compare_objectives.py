@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from utils.errors import InputError
 from utils.options.files import load_options
 from utils.options.training import TrainingOptions
 from utils.tools.compare_objectives import MEAN, WEIGHTS, Comparison
-from utils.tools.comparison_variants import START, VARIANTS, Variant
+from utils.tools.comparison import START, VARIANTS
 
 FILE = "options/recipes/claim.json"
 SCENE = {"height": 96, "width": 96, "camera_motion": 4, "object_motion": 4, "max_objects": 1}
@@ -25,10 +26,6 @@ TINY = [
 ]
 
 Run = Callable[..., SimpleNamespace]
-
-
-def named(name: str) -> Variant:
-    return next(variant for variant in VARIANTS if variant.name == name)
 
 
 def trainer(calls: list[list[str]], status: int = 0) -> Run:
@@ -55,11 +52,12 @@ def comparison(tmp_path: Path) -> Comparison:
     return found
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_has_valid_options_and_its_share_of_the_steps(
-    variant: Variant, tmp_path: Path
+    name: str, tmp_path: Path
 ) -> None:
-    changes = Comparison(FILE, [f"path.root={tmp_path}"], scenes=1).overrides(variant)
+    changes = Comparison(FILE, [f"path.root={tmp_path}"], scenes=1).overrides(name)
+    variant = VARIANTS[name]
     options = load_options(FILE, changes, TrainingOptions)
     whole = load_options(FILE, [], TrainingOptions)
     assert options.train.iterations == variant.share * whole.train.iterations
@@ -76,7 +74,7 @@ def test_variants_are_trained_once_by_the_projects_scripts(
     calls: list[list[str]] = []
     monkeypatch.setattr(subprocess, "run", trainer(calls))
     for name in ("stage1_half", "stage2", "stage2"):
-        comparison.train(named(name))
+        comparison.train(name)
     assert [words[0] for words in calls] == ["main_train_stage1.py", "main_train_stage2.py"]
     (first, start), *later = comparison.progress("stage2")
     assert first == 0 and 10 < start < 50
@@ -93,6 +91,18 @@ def test_scores_are_kept_and_of_other_scenes_than_validation(comparison: Compari
         comparison.score(START)
 
 
+def test_scores_are_read_as_they_were_written(comparison: Comparison) -> None:
+    written = comparison.score(MEAN)
+    file = comparison.root / MEAN / "scores_unseen_1.json"
+    content = json.loads(file.read_text())
+    assert content == {name: values.tolist() for name, values in written.items()}
+    content["psnr"][0][0] = math.inf
+    file.write_text(json.dumps(content))
+    read = comparison.score(MEAN)
+    assert read["psnr"][0, 0] == math.inf
+    assert (read["psnr"][0, 1:] == written["psnr"][0, 1:]).all()
+
+
 def test_the_start_stays_as_it_was_first_written(comparison: Comparison) -> None:
     written = (comparison.root / START / WEIGHTS).read_bytes()
     comparison.prepare_start()
@@ -105,16 +115,16 @@ def test_failed_training_is_an_error(
 ) -> None:
     monkeypatch.setattr(subprocess, "run", trainer([], status=3))
     with pytest.raises(InputError, match="^stage1: training ended with exit status 3$"):
-        comparison.train(named("stage1"))
+        comparison.train("stage1")
 
 
 def test_results_of_other_options_are_not_mixed_in(
     comparison: Comparison, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subprocess, "run", trainer([]))
-    comparison.train(named("stage1"))
+    comparison.train("stage1")
     changes = [f"path.root={comparison.root}", *TINY, "seed=2"]
     with pytest.raises(InputError, match=r"stage1: was made with other options \(seed\)"):
-        Comparison(FILE, changes, scenes=1).train(named("stage1"))
+        Comparison(FILE, changes, scenes=1).train("stage1")
     with pytest.raises(InputError, match=r"start: was made with other options \(seed\)"):
         Comparison(FILE, changes, scenes=1).prepare_start()

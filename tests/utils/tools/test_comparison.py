@@ -6,12 +6,14 @@ import torch
 
 from data.capture import CapturePair
 from models.inference.correction import Corrected
+from utils.errors import InputError
 from utils.tools.comparison import (
+    START,
+    VARIANTS,
     Scores,
+    choose_variants,
     format_comparison,
-    load_scores,
-    mean_figure,
-    save_scores,
+    mean_over_scenes,
     score,
     write_comparison,
 )
@@ -29,7 +31,7 @@ def scores(*psnr: tuple[float, float], ssim: float = 0.5, band: float = -1.0) ->
 
 
 def compared(**titles: Scores) -> list[dict[str, str]]:
-    text = format_comparison(titles, baseline="mean", start="start", reference="supervised")
+    text = format_comparison(titles, reference="supervised")
     header, _, *rows = (
         [cell.strip() for cell in line[1:-1].split("|")] for line in text.split("\n")
     )
@@ -86,20 +88,36 @@ def test_frames_are_scored_at_the_true_instants_as_8_bit_images() -> None:
     assert found["inner_psnr"][1].tolist() == [0, 0]
     assert found["band_psnr"][0, 0] == np.inf
     assert found["band_psnr"][0, 1] == pytest.approx(10 * np.log10(pixels - inside))
-    assert mean_figure(found["band_psnr"]) == pytest.approx(found["band_psnr"][0, 1])
-
-
-def test_scores_are_read_as_they_were_written(tmp_path: Path) -> None:
-    written = scores((20.125, np.inf))
-    save_scores(tmp_path / "scores.json", written)
-    read = load_scores(tmp_path / "scores.json")
-    assert read.keys() == written.keys()
-    for name, values in read.items():
-        np.testing.assert_array_equal(values, written[name])
+    assert mean_over_scenes(found["band_psnr"]) == pytest.approx(found["band_psnr"][0, 1])
 
 
 def test_the_table_and_the_curves_are_written(tmp_path: Path) -> None:
     found = {"mean": scores((20, 22)), "start": scores((21, 23)), "stage1": scores((22, 24))}
-    write_comparison(tmp_path, found, baseline="mean", start="start", reference=None)
+    write_comparison(tmp_path, found)
     assert "| stage1" in (tmp_path / "comparison.md").read_text()
     assert (tmp_path / "instants.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_chains_of_variants_take_all_the_steps_together() -> None:
+    for variant in VARIANTS.values():
+        if variant.after != START:
+            assert variant.share + VARIANTS[variant.after].share == 1
+
+
+def test_variants_without_their_file_are_left_out_unless_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    available = [name for name, variant in VARIANTS.items() if variant.needs is None]
+    assert choose_variants(None) == available
+    with pytest.raises(InputError, match="--variants pwc: needs pretrained/pwcnet.safetensors"):
+        choose_variants(["pwc"])
+
+
+def test_a_variant_brings_what_it_goes_on_from() -> None:
+    assert choose_variants(["stage2"]) == ["stage1_half", "stage2"]
+
+
+def test_unknown_variants_are_refused() -> None:
+    with pytest.raises(InputError, match="--variants stage3: unknown; expected any of supervised"):
+        choose_variants(["stage3"])

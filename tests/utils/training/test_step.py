@@ -59,14 +59,14 @@ def test_gradients_are_clipped_at_their_total_norm(tmp_path, batch: TrainingSamp
     large = training(tmp_path, Scaled(1e6), G_optimizer_clipgrad=20.0)
     result = take_step(large, batch)
     assert result.losses["gradient_norm"] > 1000
-    assert gradient_norm(large.generator) == pytest.approx(20, rel=1e-4)
+    assert gradient_norm(large.network) == pytest.approx(20, rel=1e-4)
 
 
 def test_small_gradients_are_left_alone(tmp_path, batch: TrainingSample) -> None:
     small = training(tmp_path, Scaled(1.0), G_optimizer_clipgrad=20.0)
     result = take_step(small, batch)
     assert result.losses["gradient_norm"] < 20
-    assert gradient_norm(small.generator) == pytest.approx(result.losses["gradient_norm"])
+    assert gradient_norm(small.network) == pytest.approx(result.losses["gradient_norm"])
 
 
 def test_weight_decay_is_decoupled_from_the_gradient(tmp_path, batch: TrainingSample) -> None:
@@ -74,9 +74,9 @@ def test_weight_decay_is_decoupled_from_the_gradient(tmp_path, batch: TrainingSa
     decaying = training(
         tmp_path, Scaled(0.0), G_optimizer_lr=0.1, G_optimizer_wd=0.5, G_scheduler_eta_min=0.1
     )
-    before = {name: weight.clone() for name, weight in decaying.generator.state_dict().items()}
+    before = {name: weight.clone() for name, weight in decaying.network.state_dict().items()}
     take_step(decaying, batch)
-    for name, weight in decaying.generator.state_dict().items():
+    for name, weight in decaying.network.state_dict().items():
         torch.testing.assert_close(weight, 0.95 * before[name])
 
 

@@ -97,6 +97,6 @@ def test_accumulated_gradients_are_those_of_the_batch(tmp_path) -> None:
     for parts in (1, 2):
         run = training(tmp_path, Mean(), accumulation_steps=parts)
         result = take_step(run, batch)
-        weights.append(torch.cat([weight.grad.flatten() for weight in run.generator.parameters()]))
+        weights.append(torch.cat([weight.grad.flatten() for weight in run.network.parameters()]))
         assert not result.skipped
     torch.testing.assert_close(weights[0], weights[1], rtol=1e-3, atol=1e-6)

@@ -21,8 +21,8 @@ from utils.checkpoint import latest, load_generator, load_training, save_weights
 from utils.errors import InputError
 from utils.options.training import TrainingOptions
 from utils.system.distributed import Processes
+from utils.training.correction_network import build_objective
 from utils.training.experiment import open_experiment
-from utils.training.generator import build_objective
 from utils.training.reporting import read_records
 
 CPU = torch.device("cpu")
@@ -212,12 +212,12 @@ def test_non_finite_steps_are_skipped_logged_and_counted(tmp_path: Path, disturb
         load_training(folder_of(options) / "checkpoints" / f"step_{step:08d}.pt")
         for step in (1, 2, 3)
     ]
-    for name, weight in states[0].generator.items():
-        assert torch.equal(weight, states[1].generator[name])
+    for name, weight in states[0].network.items():
+        assert torch.equal(weight, states[1].network[name])
         assert weight.isfinite().all()
     assert any(
-        not torch.equal(weight, states[2].generator[name])
-        for name, weight in states[1].generator.items()
+        not torch.equal(weight, states[2].network[name])
+        for name, weight in states[1].network.items()
     )
     moments = [state.optimizer["state"][0]["step"].item() for state in states]
     assert moments == [1, 1, 2]
@@ -238,7 +238,7 @@ def test_ten_skips_in_a_row_stop_until_the_cause_is_gone(tmp_path: Path) -> None
     assert newest is not None
     assert newest.name == "step_00000002.pt"  # none of steps without a finite loss
     assert f"start again: from {newest}, the last one before, or" in str(caught.value)
-    assert all(weight.isfinite().all() for weight in load_training(newest).generator.values())
+    assert all(weight.isfinite().all() for weight in load_training(newest).network.values())
     train(tiny_options(tmp_path, iterations=14, checkpoint_save=2, checkpoint_test=30))
     assert (folder_of(options) / "generator.safetensors").exists()  # the cause is gone
 

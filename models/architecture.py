@@ -1,4 +1,4 @@
-"""Which network weights are for, and loading it: from our files, and from released ones."""
+"""The architecture that weights belong to, and loading networks from our and released files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from torch import Tensor
 from models.networks import NETWORKS, network_class
 from models.parts.network import CorrectionNetwork
 from models.parts.settings import Channels
-from models.weight_files import load_strictly, read_architecture, read_state
+from models.weight_files import load_strictly, read_architecture, read_state, stated_choice
 from utils.errors import InputError
 
-_RELEASED_BLOCK = 192  # channels of flow block 0 at width 1
+_RELEASED_CHANNELS = 192  # of flow block 0 at width 1
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Which network weights are for."""
+    """Kind, size and channel order of a correction network."""
 
     n_feats: int
     width: float
@@ -39,9 +39,9 @@ class Architecture:
         )
 
     def build(self) -> CorrectionNetwork:
-        """A network of this architecture with untrained weights, in channels-last layout.
+        """Build a network with untrained weights in channels-last layout.
 
-        In that layout convolutions on a CPU, and in half precision on a GPU, are fastest.
+        That is the fastest layout for convolutions on a CPU, and in half precision on a GPU.
         """
         network = network_class(self.net_type)(
             self.num_frames, self.n_feats, self.width, channels=self.channels
@@ -52,8 +52,8 @@ class Architecture:
 def load_network(path: str | Path, device: torch.device | str = "cpu") -> CorrectionNetwork:
     """Load a correction network from our weights, our training checkpoints, or released files.
 
-    What a file of ours does not say (released ones say nothing) is read off the shapes; files that
-    do not state their channel order expect BGR, as the released ones do.
+    The architecture of files that do not state it, such as the released ones, is inferred from the
+    tensors' shapes, and their channel order is BGR as in the released ones.
 
     Returns:
         The network in evaluation mode on `device`.
@@ -72,11 +72,11 @@ def load_network(path: str | Path, device: torch.device | str = "cpu") -> Correc
 def expect_architecture(
     found: Mapping[str, Any], expected: Mapping[str, Any], path: str | Path
 ) -> None:
-    """Check that weights of `path` fit the network that the options describe.
+    """Check that the weights of `path` fit the network that the options describe.
 
     Args:
-        found: what the file says of its network; files of earlier versions leave `net_type` out.
-        expected: the same of the network in question, as a dictionary of `Architecture`.
+        found: architecture that the file states; files of earlier versions lack `net_type`.
+        expected: architecture that the options describe, as a dictionary of `Architecture`.
         path: the file.
 
     Raises:
@@ -91,32 +91,21 @@ def expect_architecture(
 
 
 def _stated_architecture(path: Path) -> Architecture | None:
-    """What a file of ours says about itself; None for files of others."""
-    stated = read_architecture(path)
+    """The architecture that a file of ours states; None for other files."""
+    stated = {"net_type": "generator"} | read_architecture(path)
+    if "n_feats" not in stated:
+        return None
+    channels: Channels = stated_choice(stated, "channels", ("rgb", "bgr"), path)
+    net_type = stated_choice(stated, "net_type", tuple(NETWORKS), path)
     try:
-        return _parse_architecture(stated) if "n_feats" in stated else None
+        n_feats, num_frames = int(stated["n_feats"]), int(stated["num_frames"])
+        return Architecture(n_feats, float(stated["width"]), num_frames, channels, net_type)
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: damaged description of its generator: {error}") from error
-
-
-def _parse_architecture(stated: Mapping[str, Any]) -> Architecture:
-    channels = stated["channels"]
-    if channels not in ("rgb", "bgr"):
-        raise ValueError(f"channels {channels!r}")
-    net_type = stated.get("net_type", "generator")
-    if net_type not in NETWORKS:
-        raise ValueError(f"net_type {net_type!r}")
-    return Architecture(
-        n_feats=int(stated["n_feats"]),
-        width=float(stated["width"]),
-        num_frames=int(stated["num_frames"]),
-        channels=channels,
-        net_type=net_type,
-    )
+        raise InputError(f"{path}: damaged description of its network: {error}") from error
 
 
 def _inferred_architecture(state: Mapping[str, Tensor], path: str | Path) -> Architecture:
-    """Read a generator's size off the shapes of its first layers."""
+    """Infer a generator's size from the shapes of its first layers."""
     first, context = "flow_net.block0.conv0.0.0.weight", "ife_net.conv0.conv1.0.weight"
     if any(name not in state or state[name].ndim != 4 for name in (first, context)):
         raise InputError(
@@ -124,7 +113,7 @@ def _inferred_architecture(state: Mapping[str, Tensor], path: str | Path) -> Arc
             f"{', '.join(sorted(state)[:3])}, ..."
         )
     block, inputs = state[first].shape[:2]
-    width = block / _RELEASED_BLOCK
+    width = block / _RELEASED_CHANNELS
     n_feats = max(1, round(state[context].shape[0] / width))
     num_frames = max(1, (inputs - 6) // 2)  # two images and an offset map per frame and image
     return Architecture(n_feats, width, num_frames, "bgr")

@@ -1,8 +1,16 @@
-"""Bidirectional distortion warping: both rolling-shutter inputs rebuilt from global-shutter frames.
+"""Bidirectional distortion warping: rebuild both rolling-shutter inputs from three frames.
 
-Paper, section 3.3. A leg joins two frames; a pixel exposed between them is found in both by
-reversing the flow between them to its own leg position. "Whole" uses the leg 0 -> 1; "split" uses
-0 -> t for rows exposed by t and t -> 1 for the others.
+Paper, section 3. A leg joins frame A (position 0) to frame B (position 1). A pixel at position τ
+of the leg is found in both by flows reversed to τ (`models.splatting.reverse_flows`):
+
+    rebuilt = (1 - τ) warp(A, F_τA) + τ warp(B, F_τB)
+
+With s the exposure time of a pixel, y / (H - 1) in t2b and 1 - y / (H - 1) in b2t:
+
+* whole: one leg 0 -> 1 with τ = s;
+* split: legs 0 -> t with τ = s / t and t -> 1 with τ = (s - t) / (1 - t), clamped to [0, 1]. Each
+  leg is reversed and rebuilt over the whole image, pixels exposed outside it included; then pixels
+  with s <= t are taken from the first leg and the others from the second.
 """
 
 from typing import NamedTuple
@@ -20,13 +28,13 @@ _LEG_ENDS = (2, 1, 2)
 
 
 class Rebuilt(NamedTuple):
-    """The two inputs, t2b and b2t, rebuilt in two ways.
+    """Both inputs, t2b and b2t, rebuilt in two ways.
 
     Attributes:
         whole: (B, 2, 3, H, W) from the frames at 0 and 1.
         split: (B, 2, 3, H, W) from those at 0 and t, and at t and 1.
-        whole_valid: (B, 2, 1, H, W), 1 where every pixel that was blended in lies inside its frame,
-            else 0; no gradient.
+        whole_valid: (B, 2, 1, H, W), 1 where both samples lie inside their frames, else 0; no
+            gradient. The released losses do not use it.
         split_valid: the same of `split`.
     """
 
@@ -68,7 +76,7 @@ def rebuild(
 def _rebuild_legs(
     frames: Tensor, flows: Tensor, tau: Tensor, sampling: Sampling
 ) -> tuple[Tensor, Tensor]:
-    """Every leg over the whole image, all as one batch.
+    """Rebuild every leg over the whole image, all as one batch.
 
     Args:
         frames: (B, 3, 3, H, W).
@@ -88,7 +96,7 @@ def _rebuild_legs(
     to_start, to_end = reverse_flows(there, back, position)
     start = backward_warp(_for_both_scans(starts), to_start, sampling)
     end = backward_warp(_for_both_scans(ends), to_end, sampling)
-    # Written so that two equal samples blend to exactly that.
+    # This form reproduces two equal samples exactly.
     blended = start.warped + position * (end.warped - start.warped)
     # At an end of its leg a pixel takes nothing from the other end.
     valid = start.valid.masked_fill(position == 1, 1) * end.valid.masked_fill(position == 0, 1)

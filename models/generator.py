@@ -1,4 +1,4 @@
-"""The correction network: a dual pair and time offsets to global-shutter frames."""
+"""The generator of SelfDRSC: from a dual pair and time offsets to global-shutter frames."""
 
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
@@ -6,22 +6,17 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from models.parts.generator_blocks import (
-    FlowNet,
-    SynthesisNet,
-    WarpedContextNet,
-)
+from models.parts.generator_blocks import FlowNet, SynthesisNet, WarpedContextNet
 from models.parts.generator_layers import resize_flow, scaled, warp_to_frames
 from models.parts.network import CorrectionNetwork, CorrectionOutput, check_inputs
-from models.parts.settings import Channels
 from models.warping import Canvas, prepare_canvas
 
 _BLOCK_CHANNELS = (192, 128, 96, 48)
-_PRELU_SLOPE = 0.25  # PyTorch's initial one
+_PRELU_SLOPE = 0.25  # PyTorch's initial value
 
 
 class EncodedPairs(NamedTuple):
-    """What does not depend on the instants of the frames.
+    """Inputs and features that do not depend on the instants of the frames.
 
     Attributes:
         pair: (B, 2, 3, H, W) in the channel order of the weights.
@@ -37,37 +32,28 @@ class EncodedPairs(NamedTuple):
 class Generator(CorrectionNetwork):
     """Dual reversed rolling-shutter correction network of SelfDRSC (paper, section 3).
 
-    At `width` 1.0 its state-dict names and shapes are the released ones.
+    1. `flow_net` estimates flows from each frame to both inputs, coarse to fine. Its finest flow,
+       at half size, is upsampled by 2, displacements doubled, and warps the inputs.
+    2. `warped_context_net` encodes each input at four scales and warps the features.
+    3. `ife_net` gives a residual r and a mask m for each frame. With m' = sigmoid(m)
+       frame = clamp(m' * warped t2b + (1 - m') * warped b2t + 2 sigmoid(r) - 1, 0, 1).
+
+    The flow blocks have `width` * (192, 128, 96, 48) channels; the other parts `width` * `n_feats`
+    and multiples of it. With 3 frames, 32 features and width 1.0 there are 28,759,160 parameters,
+    with the state-dict names and shapes of the released weights. `channels` "bgr" flips the channel
+    order of inputs and frames, for released weights.
     """
 
     net_type = "generator"
     checkpointed_step_bytes: ClassVar[tuple[float, float] | None] = (1_800, 500)
 
-    def __init__(
-        self,
-        num_frames: int = 3,
-        n_feats: int = 32,
-        width: float = 1.0,
-        *,
-        channels: Channels = "rgb",
-    ) -> None:
-        """Build the network with untrained weights.
-
-        Args:
-            num_frames: frames made in one pass.
-            n_feats: features of the context and synthesis networks before scaling.
-            width: scales `n_feats` and the flow blocks' channels, rounded to multiples of 8.
-            channels: channel order the weights expect.
-
-        Raises:
-            ValueError: an argument is not positive, or `channels` is unknown.
-        """
-        super().__init__(num_frames, n_feats, width, channels=channels)
-        features = scaled(n_feats, width)
-        c0, c1, c2, c3 = (scaled(channels, width) for channels in _BLOCK_CHANNELS)
-        self.flow_net = FlowNet(num_frames, (c0, c1, c2, c3))
-        self.warped_context_net = WarpedContextNet(num_frames, features)
-        self.ife_net = SynthesisNet(num_frames, features)
+    def build_layers(self) -> None:
+        """Build the three networks."""
+        features = scaled(self.n_feats, self.width)
+        block_channels = [scaled(channels, self.width) for channels in _BLOCK_CHANNELS]
+        self.flow_net = FlowNet(self.num_frames, block_channels)
+        self.warped_context_net = WarpedContextNet(self.num_frames, features)
+        self.ife_net = SynthesisNet(self.num_frames, features)
         self.apply(_initialise)
 
     def forward(
@@ -82,7 +68,7 @@ class Generator(CorrectionNetwork):
         return self.decode(self.encode(pair), offsets)
 
     def encode(self, pair: Tensor) -> EncodedPairs:
-        """Extract once what frames at any instants need of pairs (B, 2, 3, H, W)."""
+        """Prepare pairs (B, 2, 3, H, W) for warping and extract their context features."""
         if self.channels == "bgr":
             pair = pair.flip(2)
         levels = self.warped_context_net.encode(pair.flatten(0, 1))
@@ -97,7 +83,7 @@ class Generator(CorrectionNetwork):
     ) -> CorrectionOutput:
         """Make frames of encoded pairs; see `CorrectionNetwork.decode`."""
         chosen = range(self.num_frames) if wanted is None else wanted
-        flows = self.flow_net(encoded.pair, offsets, encoded.canvas).flows
+        flows, _ = self.flow_net(encoded.pair, offsets, encoded.canvas)
         flow = resize_flow(flows[-1], 2)
         warped = warp_to_frames(encoded.canvas, flow)
         context = self._context(encoded.context, flows[-1])
@@ -130,8 +116,8 @@ class Generator(CorrectionNetwork):
 def _initialise(module: nn.Module) -> None:
     """Keep the signal's variance through convolutions and PReLUs.
 
-    PyTorch's default shrinks it by 0.18 per layer: nothing of the images would arrive behind the
-    eight plain layers of a flow block, and training would begin on a long plateau.
+    PyTorch's default scales it by 0.18 per layer: after the eight plain layers of a flow block the
+    signal would vanish, and training would start on a long plateau.
     """
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.kaiming_normal_(module.weight, a=_PRELU_SLOPE)

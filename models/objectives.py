@@ -1,8 +1,8 @@
-"""What training minimises: (generator, batch) -> total loss and its named, weighted terms.
+"""Training objectives: (network, batch) -> total loss and its named, weighted terms.
 
-* `CycleObjective`: stage 1, both inputs rebuilt from the frames (paper, section 3).
-* `DistillationObjective`: stage 2, the same on an inner crop plus a frozen teacher's frames, who
-  saw what lies beyond it (paper, section 3).
+* `CycleObjective`: stage 1, self-supervised by rebuilding the inputs (paper, section 3).
+* `DistillationObjective`: stage 2, adds a frozen teacher that sees a larger crop (paper,
+  section 3).
 * `SupervisedObjective`: true global-shutter frames, for simulated scenes and comparisons.
 """
 
@@ -24,34 +24,40 @@ from models.parts.network import CorrectionOutput
 from models.warping import Sampling
 
 _FLOW_ORDER = ((0, 2), (2, 0), (0, 1), (1, 0), (1, 2), (2, 1))
-"""Frames (0 -> 1, 1 -> 0, 0 -> t, t -> 0, t -> 1, 1 -> t) by their place among (0, t, 1)."""
+"""The flows 0 -> 1, 1 -> 0, 0 -> t, t -> 0, t -> 1, 1 -> t as indices of the frames (0, t, 1)."""
 
 
-def correct_batch(generator: nn.Module, batch: TrainingSample) -> CorrectionOutput:
-    """Frames at 0, t and 1 of every capture in a batch."""
+def correct_batch(network: nn.Module, batch: TrainingSample) -> CorrectionOutput:
+    """Make frames at 0, t and 1 of every capture in a batch."""
     t = batch.t
     times = torch.stack((torch.zeros_like(t), t, torch.ones_like(t)), dim=1)
     offsets = offset_maps(batch.scan_time, times).expand(-1, -1, -1, batch.pair.shape[-1])
     if batch.cues is None:
-        return generator(batch.pair, offsets)
-    return generator(batch.pair, offsets, batch.cues)
+        return network(batch.pair, offsets)
+    return network(batch.pair, offsets, batch.cues)
 
 
 class CorrectionObjective(Objective):
-    """Objective of a correction network; what validation asks of it."""
+    """Objective of a correction network, with the interface that validation uses."""
 
     @property
     def rebuilding(self) -> "CycleObjective | None":
-        """What rebuilds both inputs from frames; None where nothing does."""
+        """The objective that rebuilds the inputs from frames; None if there is none."""
         return None
 
     def student_batch(self, batch: TrainingSample) -> TrainingSample:
-        """The part of a batch that the network in training sees."""
+        """Crop a batch to the part that the trained network sees."""
         return batch
 
 
 class CycleObjective(CorrectionObjective):
-    """Stage 1: rebuild both rolling-shutter inputs from the frames, without any true frame."""
+    """Stage 1: rebuild both rolling-shutter inputs from the frames, without true frames.
+
+    The network makes frames at 0, t and 1; the frozen flow network estimates the six flows between
+    them; `models.distortion` rebuilds t2b and b2t, each whole and split. The released loss is
+    1 Charbonnier + 0.1 Perceptual over the four rebuilt images, summed over them and without a
+    validity mask, plus 0.1 Variation of the network's four flow levels.
+    """
 
     def __init__(
         self,
@@ -68,11 +74,11 @@ class CycleObjective(CorrectionObjective):
         Args:
             weights: factors of terms that "cycle" offers (`models.losses.table`).
             flow: frozen network, (first, second) -> flow.
-            networks: of terms that have one; `Perceptual` needs VGG-19.
-            sampling: rule of the distortion warping.
-            flow_gradients: let gradients reach the frames through `flow`, as released.
-            hidden_share: share of the pixels that the network does not see; if positive, image
-                terms compare only these (`models.losses.hidden_pixels`).
+            networks: networks of terms that need one; `Perceptual` needs VGG-19.
+            sampling: sampling rule of the distortion warping.
+            flow_gradients: whether gradient reaches the frames through `flow`, as released.
+            hidden_share: share of pixels hidden from the network; if positive, image terms compare
+                only these (`models.losses.hidden_pixels`).
 
         Raises:
             ValueError: the network of a weighted term is missing.
@@ -88,13 +94,13 @@ class CycleObjective(CorrectionObjective):
         """This objective."""
         return self
 
-    def forward(self, generator: nn.Module, batch: TrainingSample) -> Loss:
+    def forward(self, network: nn.Module, batch: TrainingSample) -> Loss:
         """Cycle-consistency loss of a batch."""
         seen, hidden = self.hide(batch)
-        return self.judge(correct_batch(generator, seen), batch, hidden)
+        return self.judge(correct_batch(network, seen), batch, hidden)
 
     def hide(self, batch: TrainingSample) -> tuple[TrainingSample, Tensor | None]:
-        """What the generator sees of a batch, and which pixels (B, 2, 1, H, W) it does not."""
+        """Hide pixels of a batch: the batch for the network, and the mask (B, 2, 1, H, W)."""
         if not self.hidden_share:
             return batch, None
         pair, hidden = hide_pixels(batch.pair, self.hidden_share)
@@ -103,10 +109,10 @@ class CycleObjective(CorrectionObjective):
     def judge(
         self, output: CorrectionOutput, batch: TrainingSample, hidden: Tensor | None = None
     ) -> Loss:
-        """Cycle loss of the generator's output; with `hidden`, images count at these pixels only.
+        """Cycle loss of the network's output; with `hidden`, of these pixels only.
 
-        The flows and features of a sample take more memory than its frames took to make, so on a
-        CPU, where large batches are no faster, each sample is differentiated at once.
+        Flows and features take more memory than the network. On a CPU, where batches are no faster,
+        each sample is therefore differentiated on its own (`chunked_sum`).
         """
         frames = output.frames
         terms: dict[str, Tensor] = {}
@@ -128,7 +134,7 @@ class CycleObjective(CorrectionObjective):
     def _cycle_terms(
         self, frames: Tensor, batch: TrainingSample, hidden: Tensor | None
     ) -> dict[str, Tensor]:
-        """Unweighted terms of the inputs rebuilt from frames (B, 3, 3, H, W)."""
+        """Unweighted image terms of the inputs rebuilt from frames (B, 3, 3, H, W)."""
         rebuilt = self.rebuild(frames, batch)
         images = torch.stack((rebuilt.whole, rebuilt.split), dim=1)  # (B, 2, 2, 3, H, W)
         target = batch.pair[:, None]
@@ -136,30 +142,32 @@ class CycleObjective(CorrectionObjective):
             chosen = hidden[:, None].expand_as(images)
             images, target = images[chosen], target.expand_as(images)[chosen]
         terms = self.terms(OF_IMAGES, images, target)
-        # The released loss sums its image terms over the four rebuilt images.
+        # The released loss sums over the four rebuilt images; our terms are means.
         return {name: 4 * value for name, value in terms.items()}
 
     def rebuild(self, frames: Tensor, batch: TrainingSample) -> Rebuilt:
         """Rebuild the batch's inputs from its (B, 3, 3, H, W) frames at 0, t and 1."""
         scan_time = batch.scan_time[:, None, :, None].expand(-1, 1, -1, frames.shape[-1])
-        flows = self._flows(frames)
-        return rebuild(frames, flows, scan_time, batch.t, self.sampling)
-
-    def _flows(self, frames: Tensor) -> Tensor:
-        """The six flows between the frames, (B, 6, 2, H, W), as one batch."""
         with torch.set_grad_enabled(self.flow_gradients and torch.is_grad_enabled()):
-            return flows_between(self.flow, frames, _FLOW_ORDER)
+            flows = flows_between(self.flow, frames, _FLOW_ORDER)
+        return rebuild(frames, flows, scan_time, batch.t, self.sampling)
 
 
 class DistillationObjective(CorrectionObjective):
-    """Stage 2: cycle objective on an inner crop, plus a frozen teacher who sees the whole crop."""
+    """Stage 2: the cycle objective on an inner crop, plus the distance to a frozen teacher.
+
+    The teacher, the stage-1 network, corrects the whole crop and so has seen what lies beyond the
+    student's border. The student corrects the inner crop, on which flows and rebuilding run too.
+    The released loss adds 1 Charbonnier + 0.1 Perceptual between the student's three frames and the
+    teacher's, cut to the inner crop; both are means over the frames.
+    """
 
     def __init__(self, cycle: CycleObjective, teacher: nn.Module, border: int) -> None:
         """Build the objective.
 
         Args:
             cycle: the stage-1 objective, for the inner crop.
-            teacher: the stage-1 generator; frozen here.
+            teacher: the stage-1 network; frozen here.
             border: pixels on each side that only the teacher sees.
 
         Raises:
@@ -173,18 +181,18 @@ class DistillationObjective(CorrectionObjective):
         self.border = border
 
     def train(self, mode: bool = True) -> "DistillationObjective":
-        """Set the training mode of everything but the teacher."""
+        """Set the training mode, but keep the teacher in evaluation mode."""
         super().train(mode)
         self.teacher.eval()
         return self
 
-    def forward(self, generator: nn.Module, batch: TrainingSample) -> Loss:
+    def forward(self, network: nn.Module, batch: TrainingSample) -> Loss:
         """Cycle loss on the inner crop plus the distance to the teacher's frames."""
         with torch.no_grad():
             expected = self._inner(correct_batch(self.teacher, batch).frames)
         inner = self.student_batch(batch)
         seen, hidden = self.cycle.hide(inner)
-        output = correct_batch(generator, seen)
+        output = correct_batch(network, seen)
         loss = self.cycle.judge(output, inner, hidden)
         teacher = weigh(self.weights, self.terms(OF_IMAGES, output.frames, expected))
         terms = {f"Teacher{name}": value for name, value in teacher.terms.items()}
@@ -196,30 +204,30 @@ class DistillationObjective(CorrectionObjective):
         return self.cycle
 
     def student_batch(self, batch: TrainingSample) -> TrainingSample:
-        """The inner crop that the student sees."""
+        """Crop a batch to the inner crop."""
         rows = slice(self.border, batch.scan_time.shape[-1] - self.border)
         cues = None if batch.cues is None else self._inner(batch.cues, CELL)
         inner = TrainingSample(self._inner(batch.pair), batch.scan_time[:, rows], batch.t)
         return inner._replace(cues=cues)
 
     def _inner(self, images: Tensor, cell: int = 1) -> Tensor:
-        """Images, or cells of so many pixels a side, without the border."""
+        """Remove the border of images, or of maps with cells of `cell` x `cell` pixels."""
         border = self.border // cell
         return images[..., border:-border, border:-border]
 
 
 class SupervisedObjective(CorrectionObjective):
-    """True frames at 0, t and 1, and on simulated scenes the exact flows to the inputs."""
+    """Distance to true frames at 0, t and 1, and for simulated scenes to the exact flows."""
 
-    def forward(self, generator: nn.Module, batch: TrainingSample) -> Loss:
-        """Distance of the batch's frames to the truth.
+    def forward(self, network: nn.Module, batch: TrainingSample) -> Loss:
+        """Distance of the network's frames to the truth.
 
         Raises:
             ValueError: the batch has no true frames, or no exact flows though a term needs them.
         """
         if batch.truth is None:
             raise ValueError("the supervised objective needs true frames, the batch has none")
-        output = correct_batch(generator, batch)
+        output = correct_batch(network, batch)
         terms = self.terms(OF_IMAGES, output.frames, batch.truth)
         terms |= self.terms(["flows"], output.flows)
         for name in terms_of("supervised", "true flows"):

@@ -1,39 +1,28 @@
-"""Forward splatting, and flows from an instant between two frames to both of them.
+"""Forward splatting and complementary flow reversal (paper, section 3).
 
-Complementary flow reversal after Sim et al., XVFI (ICCV 2021), as the paper uses it.
+The reversal is that of XVFI (Sim et al., ICCV 2021), with a leg position of its own per pixel.
 """
-
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-
-class Splatted(NamedTuple):
-    """What arrived at each pixel.
-
-    Attributes:
-        total: (B, C, H, W) sum of weighted values.
-        weight: (B, 1, H, W) sum of weights, 0 where nothing arrived.
-    """
-
-    total: Tensor
-    weight: Tensor
+from models.warping import pixel_centres
 
 
-def splat(values: Tensor, flow: Tensor) -> Splatted:
-    """Send each pixel's values along its flow onto the four pixels around where it lands.
+def splat(values: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
+    """Splat each pixel's values along its flow onto the four nearest pixels.
 
     A pixel that lands at p adds to pixel q in {floor(p), floor(p) + 1} per axis with weight
-    exp(-|p - q|^2). These do not add up to one: divide by the summed weight. Targets outside the
-    image are dropped. Gradient reaches the values, and the flow through the weights.
+    exp(-|p - q|^2). The weights do not sum to one: divide by their sum. Targets outside the image
+    are dropped. Gradient reaches the values, and the flow through the weights.
 
     Args:
         values: (B, C, H, W).
         flow: (B, 2, H, W) displacements (dx, dy) in pixels.
 
     Returns:
-        Sums in float32, or float64 if either input is.
+        Sum of weighted values (B, C, H, W) and sum of weights (B, 1, H, W), 0 where nothing lands;
+        in float32, or float64 if either input is.
 
     Raises:
         ValueError: batch or size of `flow` do not fit `values`.
@@ -43,26 +32,31 @@ def splat(values: Tensor, flow: Tensor) -> Splatted:
         expected = (batch, 2, height, width)
         raise ValueError(f"flow must be {expected} for these values, got {tuple(flow.shape)}")
     dtype = torch.promote_types(torch.promote_types(values.dtype, flow.dtype), torch.float32)
-    x, y = _landing_points(flow.to(dtype))
+    flow = flow.to(dtype)
+    x, y = (pixel_centres(flow) + flow).unbind(1)
     left, top = x.detach().floor(), y.detach().floor()
     source = torch.cat((values.to(dtype), values.new_ones((batch, 1, height, width))), dim=1)
     sums = source.new_zeros(source.shape).flatten(2)
     for column, row in ((left, top), (left + 1, top), (left, top + 1), (left + 1, top + 1)):
         inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
         weight = torch.exp(-((x - column) ** 2) - (y - row) ** 2) * inside
-        # Whole numbers before clamping: not-a-number must not become an index out of range.
+        # Integers before clamping: NaN must not become an index out of range.
         target = row.long().clamp(0, height - 1) * width + column.long().clamp(0, width - 1)
         index = target.flatten(1)[:, None].expand_as(sums)
         sums.scatter_add_(2, index, (source * weight[:, None]).flatten(2))
     arrived = sums.reshape(source.shape)
-    return Splatted(total=arrived[:, :-1], weight=arrived[:, -1:])
+    return arrived[:, :-1], arrived[:, -1:]
 
 
 def reverse_flows(flow_01: Tensor, flow_10: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
-    """Flows from position `tau` on the leg between two frames to its two ends.
+    """Flows from position τ on a leg between frames 0 and 1 to both frames.
 
-    Both flows are sent to where their pixel is at its own leg position, then combined as the
-    paper's complementary flow reversal does. Where nothing arrives both results are zero.
+    Splatting τ F01, which carries F01, gives F'01 and weights n0; (1 - τ) F10, which carries F10,
+    gives F'10 and n1. With n = (1 - τ) n0 + τ n1
+
+        F_τ0 = (-(1 - τ) τ F'01 + τ² F'10) / n        F_τ1 = ((1 - τ)² F'01 - τ (1 - τ) F'10) / n
+
+    and both are 0 where n = 0. Gradient flows through values, weights and n.
 
     Args:
         flow_01: (B, 2, H, W) flow in pixels from the leg's first frame to its last.
@@ -90,11 +84,3 @@ def reverse_flows(flow_01: Tensor, flow_10: Tensor, tau: Tensor) -> tuple[Tensor
     flow_t0 = (tau**2 * sum_10 - (1 - tau) * tau * sum_01) * scale
     flow_t1 = ((1 - tau) ** 2 * sum_01 - tau * (1 - tau) * sum_10) * scale
     return flow_t0, flow_t1
-
-
-def _landing_points(flow: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each pixel's flow ends: x and y, each (B, H, W)."""
-    height, width = flow.shape[-2:]
-    columns = torch.arange(width, dtype=flow.dtype, device=flow.device)
-    rows = torch.arange(height, dtype=flow.dtype, device=flow.device)
-    return columns + flow[:, 0], rows[:, None] + flow[:, 1]

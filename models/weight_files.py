@@ -1,4 +1,4 @@
-"""Reading weight files safely, and loading them into modules strictly by name."""
+"""Read weight files without executing code, and load them into modules strictly by name."""
 
 import pickle
 import re
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import redirect_stdout
 from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,13 +19,13 @@ from torch import Tensor, nn
 
 from utils.errors import InputError
 
-if TYPE_CHECKING:  # correcting captures must not wait for torchvision to load
+if TYPE_CHECKING:  # loading torchvision would delay correction
     from torchvision.models import WeightsEnum
 
 NESTED_NAMES = ("generator", "params", "state_dict", "netG", "net", "model")
-"""Where checkpoints that hold more than weights keep them, most specific first."""
+"""Keys of the weights in checkpoints that hold more than weights, most specific first."""
 
-# What the readers raise for files that are cut short or are something else altogether.
+# Exceptions of the readers for truncated files and for files of another kind.
 _UNREADABLE = (
     AssertionError,
     AttributeError,
@@ -39,17 +39,17 @@ _UNREADABLE = (
     ValueError,
     struct.error,
 )
-_FRAME = 149
-"""The operation that opens a pickle of protocol 4 or newer, which torch does not read safely."""
-_SHOWN = 3
+_FRAME_OPCODE = 149  # first of a pickle of protocol 4 or newer, which torch does not read safely
+_MAX_NAMES = 3  # in an error message
+
+Choice = TypeVar("Choice")
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
-    """Read the named tensors of a weight file onto the CPU without executing anything in it.
+    """Read the named tensors of a weight file onto the CPU without executing code.
 
-    A `.safetensors` file is read as such, any other as PyTorch's own format. Weights nested one
-    level deep under one of `NESTED_NAMES` are found there, and the "module." that data-parallel
-    training puts before every name is removed.
+    Files other than `.safetensors` are read in PyTorch's format. Weights may be nested one level
+    deep under one of `NESTED_NAMES`. The prefix "module." of data-parallel training is removed.
 
     Raises:
         InputError: the file is missing, cannot be read, is truncated, holds no named tensors, or
@@ -94,7 +94,9 @@ def find_state(content: Any, path: str | Path) -> dict[str, Tensor]:
         candidates = (*(content.get(name) for name in NESTED_NAMES), content)
         for candidate in candidates:
             if _is_state(candidate):
-                return _strip_data_parallel(dict(candidate))
+                is_parallel = all(name.startswith("module.") for name in candidate)
+                prefix = "module." if is_parallel else ""
+                return {name.removeprefix(prefix): tensor for name, tensor in candidate.items()}
     got = type(content).__name__
     if isinstance(content, Mapping):
         got = f"{got} with {_first_few(content) or 'nothing'}"
@@ -102,9 +104,9 @@ def find_state(content: Any, path: str | Path) -> dict[str, Tensor]:
 
 
 def read_architecture(path: str | Path) -> dict[str, Any]:
-    """What a weight file or training checkpoint of ours says of its network; {} for other files.
+    """Architecture stated in our weight files and checkpoints; {} for other files.
 
-    The file is one that `read_state` has read.
+    `read_state` must have read the file without error.
     """
     path = Path(path)
     if path.suffix == ".safetensors":
@@ -117,24 +119,42 @@ def read_architecture(path: str | Path) -> dict[str, Any]:
     return dict(stated) if isinstance(stated, Mapping) else {}
 
 
-def download_state(weights: "WeightsEnum", *, name: str, otherwise: str = "") -> dict[str, Tensor]:
-    """Weights that torchvision offers, downloaded once into torch's hub folder.
-
-    A download is compared with the hash in its name; one that fails leaves nothing behind.
-
-    Args:
-        weights: which ones, such as `VGG19_Weights.IMAGENET1K_V1`.
-        name: of the network, for the error message.
-        otherwise: what else may be done, for the same.
+def stated_choice(
+    stated: Mapping[str, object], key: str, choices: tuple[Choice, ...], path: str | Path
+) -> Choice:
+    """Value of `key` in the architecture that a file states.
 
     Raises:
-        InputError: the download failed, or what the folder holds cannot be read.
+        InputError: it is missing or none of the choices.
+    """
+    value = stated.get(key)
+    for choice in choices:
+        if value == choice:
+            return choice
+    known = " or ".join(f"'{choice}'" for choice in choices)
+    raise InputError(
+        f"{path}: damaged description of its network: expected {key} {known}, got {value!r}"
+    )
+
+
+def download_state(weights: "WeightsEnum", *, name: str, otherwise: str = "") -> dict[str, Tensor]:
+    """Download torchvision's weights once into torch's hub folder.
+
+    The download is checked against the hash in its name; a failed one leaves no file.
+
+    Args:
+        weights: such as `VGG19_Weights.IMAGENET1K_V1`.
+        name: name of the network, for the error message.
+        otherwise: alternative to a download, for the error message.
+
+    Raises:
+        InputError: the download failed, or the file in the folder cannot be read.
     """
     target = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     if target.exists():
         return read_state(target)
     try:
-        with redirect_stdout(sys.stderr):  # torch announces a download where our results go
+        with redirect_stdout(sys.stderr):  # torch prints a line per download
             return dict(weights.get_state_dict(progress=False, check_hash=True, weights_only=True))
     except (OSError, HTTPException, RuntimeError) as error:
         raise InputError(
@@ -144,12 +164,12 @@ def download_state(weights: "WeightsEnum", *, name: str, otherwise: str = "") ->
 
 
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:
-    """Load `state` into `module` if names and shapes agree exactly; change nothing otherwise.
+    """Load `state` into `module` if names and shapes agree exactly; else change nothing.
 
     Args:
-        module: what the weights are for; tensors are converted to its types and devices.
+        module: the network; tensors are converted to its types and devices.
         state: named tensors, as `read_state` returns them.
-        path: where they came from, for the error message.
+        path: their file, for the error message.
 
     Raises:
         InputError: names are missing or unexpected, or shapes differ; the first few are listed.
@@ -172,9 +192,9 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], path: str | Pa
 
 
 def _explain_refusal(message: str) -> str:
-    """What torch's refusal to unpickle means: code in the file, or bytes that are no weights."""
+    """Tell whether torch refused to unpickle because of code or because of damage."""
     function = re.search(r"GLOBAL (\S+) (?:was not an allowed|whose module)", message)
-    if function is None and f"Unsupported operand {_FRAME}" not in message:
+    if function is None and f"Unsupported operand {_FRAME_OPCODE}" not in message:
         return "truncated or not a weight file"
     what = f" ({function.group(1)})" if function else ""
     return f"refused: loading it could execute code{what}; save a plain state dict instead"
@@ -189,12 +209,6 @@ def _is_state(candidate: object) -> TypeGuard[Mapping[str, Tensor]]:
     )
 
 
-def _strip_data_parallel(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    if all(name.startswith("module.") for name in state):
-        return {name.removeprefix("module."): tensor for name, tensor in state.items()}
-    return state
-
-
 def _first_few(names: Iterable[Any]) -> str:
     listed = [str(name) for name in names]
-    return ", ".join(listed[:_SHOWN]) + (", ..." if len(listed) > _SHOWN else "")
+    return ", ".join(listed[:_MAX_NAMES]) + (", ..." if len(listed) > _MAX_NAMES else "")

@@ -1,6 +1,6 @@
-"""The flow between frames that the options name: OpenCV's DIS, RAFT, or PWC-Net from a file."""
+"""Flow networks that options can name: OpenCV's DIS, RAFT, or PWC-Net from a file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,35 +18,40 @@ _OTHERS = {
     "features.": "VGG-19, which goes to path.perceptual_weights",
     "feature_encoder.": 'RAFT, which is chosen by its name, "raft_small" or "raft_large"',
 }
-"""What files that are mistaken for PWC-Net hold, by the beginning of a tensor's name."""
+"""Other networks by the prefix of their tensors' names, for the error message."""
 
 
 def load_flow(source: str, sampling: Sampling = "aligned") -> nn.Module:
-    """A frozen flow network, (first, second) images (B, 3, H, W) -> flow (B, 2, H, W) in pixels.
+    """Load a frozen flow network: images (B, 3, H, W), twice -> flow (B, 2, H, W) in pixels.
 
     Args:
         source: "dis", "raft_small", "raft_large", or the path of PWC-Net weights.
         sampling: rule of PWC-Net's feature warps.
 
     Raises:
-        InputError: the weights are missing, damaged, of another network, or not to be downloaded.
+        InputError: the weights are missing, damaged, of another network, or cannot be downloaded.
     """
     if source == "dis":
         return DISFlow()
-    for size in RAFT_VARIANTS:
-        if source == size:
-            return load_raft(size)
-    _refuse_others(source, read_state(source))
+    if source in RAFT_VARIANTS:
+        return load_raft(source)
+    state = read_state(source)
+    for prefix, network in _OTHERS.items():
+        if any(name.startswith(prefix) for name in state):
+            raise InputError(
+                f'{source}: expected PWC-Net weights, "dis" or a RAFT\'s name for '
+                f"path.pretrained_rsg, got the weights of {network}"
+            )
     return load_pwc(source, sampling)
 
 
 def flows_between(network: nn.Module, images: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
-    """Flows between several images as one batch.
+    """Estimate flows between several images as one batch.
 
     Args:
-        network: one of `load_flow`'s, or any that is called as these are.
+        network: as returned by `load_flow`.
         images: (B, N, 3, H, W).
-        pairs: P pairs (from, to) of places among the N images.
+        pairs: P pairs (from, to) of indices of the N images.
 
     Returns:
         (B, P, 2, H, W) in pixels.
@@ -57,13 +62,3 @@ def flows_between(network: nn.Module, images: Tensor, pairs: Sequence[tuple[int,
     first, second = (torch.stack([images[:, place] for place in end], dim=1) for end in ends)
     flows = network(first.flatten(0, 1), second.flatten(0, 1))
     return flows.unflatten(0, first.shape[:2])
-
-
-def _refuse_others(source: str, state: Mapping[str, Tensor]) -> None:
-    """Say what a file holds if it is another of the project's networks."""
-    for mark, network in _OTHERS.items():
-        if any(name.startswith(mark) for name in state):
-            raise InputError(
-                f'{source}: expected PWC-Net weights, "dis" or a RAFT\'s name for '
-                f"path.pretrained_rsg, got the weights of {network}"
-            )

@@ -1,4 +1,4 @@
-"""What PWC-Net minimises on frames whose flow is known."""
+"""Losses of PWC-Net on frames with known flow."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -12,101 +12,21 @@ from models.losses.objective import Loss, Objective, weigh
 from models.parts.correlation import RADIUS
 from models.parts.pwc_blocks import FlowLevel
 
-_EPSILON = 0.01  # px by which an endpoint error is rounded off at zero
+_EPSILON = 0.01  # px, smooths the endpoint error at zero
 _SIDE = 2 * RADIUS + 1  # of the cost volumes
-_SHARPNESS = 20.0  # factor from costs to the logarithms of odds
-
-
-class LevelTarget(NamedTuple):
-    """The true flow at the size of a level.
-
-    Attributes:
-        flow: (B, 2, h, w) mean over the pixels of each cell, in pixels of the images.
-        weight: (B, 1, h, w) mean weight of these pixels.
-    """
-
-    flow: Tensor
-    weight: Tensor
-
-
-def shrink_flow(flow: Tensor, weight: Tensor, factor: int) -> LevelTarget:
-    """Weighted means of a flow (B, 2, H, W) over cells of factor x factor pixels.
-
-    A cell whose pixels weigh nothing gets zero flow.
-    """
-    total = F.avg_pool2d(weight, factor)
-    mean = F.avg_pool2d(flow * weight, factor) / total.clamp(min=1e-6)
-    return LevelTarget(mean, total)
-
-
-def multiscale_endpoint(
-    levels: Sequence[FlowLevel],
-    truth: Tensor,
-    weight: Tensor,
-    *,
-    level_weights: Sequence[float],
-    exponent: float = 1.0,
-) -> Tensor:
-    """Endpoint error of all levels, each against the truth averaged to its size.
-
-    Args:
-        levels: coarsest first.
-        truth: (B, 2, H, W) true flow in pixels.
-        weight: (B, 1, H, W) how much each pixel counts.
-        level_weights: factor of each level's mean error; the factors in force are divided by their
-            sum. PWC-Net sums over pixels with 0.32, 0.08, 0.02, 0.01, 0.005 from the 6th level to
-            the 2nd: of means, that is 1, 1, 1, 2, 4.
-        exponent: of the error, (|d|² + 0.01²)^(exponent / 2): 1 for a smooth endpoint error, less
-            for one that large errors dominate less.
-
-    Returns:
-        () the weighted mean.
-    """
-    factors = level_weights[: len(levels)]
-    total = truth.new_zeros(())
-    for level, factor in zip(levels, factors, strict=True):
-        target = shrink_flow(truth, weight, truth.shape[-1] // level.flow.shape[-1])
-        squares = (level.flow - target.flow).square().sum(dim=1, keepdim=True)
-        errors = (squares + _EPSILON**2) ** (exponent / 2)
-        total = total + factor * _weighted_mean(errors, target.weight)
-    return total / sum(factors)
-
-
-def matching(levels: Sequence[FlowLevel], truth: Tensor, visible: Tensor) -> Tensor:
-    """How surprising the true displacements are to the cost volumes, read as odds.
-
-    The cross entropy between the softmax of a level's costs and the displacement that is left to be
-    found there, shared out bilinearly among the four nearest ones. It teaches the features to tell
-    points apart, at every level from the first step on. Cells with hidden pixels, or where more is
-    left than the volume covers, are left out.
-
-    Args:
-        levels: coarsest first.
-        truth: (B, 2, H, W) true flow in pixels.
-        visible: (B, 1, H, W) 1 where a pixel's point is seen in the second image.
-
-    Returns:
-        () the mean over the levels.
-    """
-    total = truth.new_zeros(())
-    for level in levels:
-        cell = truth.shape[-1] // level.flow.shape[-1]
-        target = shrink_flow(truth, visible, cell)
-        left = (target.flow - level.start.detach()) / cell + RADIUS
-        covered = ((left > 0) & (left < _SIDE - 1)).all(dim=1, keepdim=True)
-        known = (covered & (target.weight > 0.99)).float()
-        odds = torch.log_softmax(_SHARPNESS * level.costs.float(), dim=1)
-        total = total - _weighted_mean(_read_bilinearly(odds, left), known)
-    return total / len(levels)
+_SHARPNESS = 20.0  # factor from costs to logits
 
 
 class FlowLossSettings(NamedTuple):
-    """What the terms of the flow network need besides levels and truth.
+    """Settings of the terms of the flow network.
 
     Attributes:
-        level_weights: see `multiscale_endpoint`.
-        exponent: see `multiscale_endpoint`.
-        hidden_weight: how much pixels count whose point is not seen in the second image.
+        level_weights: factor of each level's mean endpoint error, coarsest first; the factors in
+            use are divided by their sum. PWC-Net's 0.32, 0.08, 0.02, 0.01, 0.005 for sums over
+            pixels from the 6th level to the 2nd correspond to 1, 1, 1, 2, 4 for means.
+        exponent: of the error, (|d|² + 0.01²)^(exponent / 2): 1 for a smooth endpoint error; below
+            1 large errors dominate less.
+        hidden_weight: weight of pixels that are not visible in the second image.
     """
 
     level_weights: tuple[float, ...] = (1, 1, 1, 2, 4)
@@ -117,29 +37,54 @@ class FlowLossSettings(NamedTuple):
 DEFAULT_SETTINGS = FlowLossSettings()
 
 
-def endpoint_term(
+def shrink_flow(flow: Tensor, weight: Tensor, factor: int) -> tuple[Tensor, Tensor]:
+    """Average a flow (B, 2, H, W) over cells of factor x factor pixels, with weights (B, 1, H, W).
+
+    Returns:
+        Mean flow (B, 2, h, w), 0 where all weights are 0, and mean weight (B, 1, h, w).
+    """
+    total = F.avg_pool2d(weight, factor)
+    return F.avg_pool2d(flow * weight, factor) / total.clamp(min=1e-6), total
+
+
+def multiscale_endpoint(
     levels: Sequence[FlowLevel], batch: FlowSample, settings: FlowLossSettings
 ) -> Tensor:
-    """`multiscale_endpoint` of a batch, occluded pixels weighted less."""
+    """Weighted mean endpoint error of levels, coarsest first, against the truth at their sizes."""
     weight = settings.hidden_weight + (1 - settings.hidden_weight) * batch.visible
-    return multiscale_endpoint(
-        levels,
-        batch.flow,
-        weight,
-        level_weights=settings.level_weights,
-        exponent=settings.exponent,
-    )
+    factors = settings.level_weights[: len(levels)]
+    total = batch.flow.new_zeros(())
+    for level, factor in zip(levels, factors, strict=True):
+        cell = weight.shape[-1] // level.flow.shape[-1]
+        target, share = shrink_flow(batch.flow, weight, cell)
+        squares = (level.flow - target).square().sum(dim=1, keepdim=True)
+        errors = (squares + _EPSILON**2) ** (settings.exponent / 2)
+        total = total + factor * _weighted_mean(errors, share)
+    return total / sum(factors)
 
 
-def matching_term(
-    levels: Sequence[FlowLevel], batch: FlowSample, settings: FlowLossSettings
-) -> Tensor:
-    """`matching` of a batch."""
-    return matching(levels, batch.flow, batch.visible)
+def matching(levels: Sequence[FlowLevel], batch: FlowSample, _: FlowLossSettings) -> Tensor:
+    """Mean cross entropy between the softmax of the levels' costs and the true displacements.
+
+    A level's target is the displacement that remains from its starting flow, distributed bilinearly
+    over the four nearest displacements of the cost volume. This trains discriminative features at
+    all levels from the first step. Cells with occluded pixels, and cells whose displacement exceeds
+    the volume, are ignored.
+    """
+    total = batch.flow.new_zeros(())
+    for level in levels:
+        cell = batch.flow.shape[-1] // level.flow.shape[-1]
+        target, visible = shrink_flow(batch.flow, batch.visible, cell)
+        position = (target - level.start.detach()) / cell + RADIUS
+        covered = ((position > 0) & (position < _SIDE - 1)).all(dim=1, keepdim=True)
+        known = (covered & (visible > 0.99)).float()
+        logs = torch.log_softmax(_SHARPNESS * level.costs.float(), dim=1)
+        total = total - _weighted_mean(_sample_volume(logs, position), known)
+    return total / len(levels)
 
 
 class FlowObjective(Objective):
-    """Loss of PWC-Net on frames whose flow is known."""
+    """Loss of PWC-Net on frames with known flow."""
 
     def __init__(
         self,
@@ -153,7 +98,7 @@ class FlowObjective(Objective):
         Args:
             weights: factors of terms that "flow" offers (`models.losses.table`).
             down_to: finest level to train, 5 to 2.
-            settings: of the terms.
+            settings: settings of the terms.
         """
         super().__init__(weights)
         self.down_to = down_to
@@ -165,8 +110,8 @@ class FlowObjective(Objective):
         return weigh(self.weights, self.terms(["flow levels"], levels, batch, self.settings))
 
 
-def _read_bilinearly(volume: Tensor, position: Tensor) -> Tensor:
-    """Values (B, 1, h, w) of a volume (B, 81, h, w) at positions (B, 2, h, w), x and y, 0 to 8."""
+def _sample_volume(volume: Tensor, position: Tensor) -> Tensor:
+    """Sample a volume (B, 81, h, w) bilinearly at positions (B, 2, h, w), x and y in [0, 8]."""
     inside = position.clamp(0, _SIDE - 1)
     corner = inside.floor().clamp(max=_SIDE - 2)
     share = inside - corner
@@ -181,9 +126,9 @@ def _read_bilinearly(volume: Tensor, position: Tensor) -> Tensor:
 
 
 def _weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Mean over samples (B, ...) of their means by weights of the same shape; 0 where none weighs.
+    """Mean over samples (B, ...) of their weighted means; 0 for samples without weight.
 
-    Each sample counts alike, so that a batch may be shared by parts and processes.
+    Samples count equally, so that the result does not depend on how a batch is split.
     """
     total, weight = (part.flatten(1).sum(1) for part in (values * weights, weights))
     return (total / weight.clamp(min=1e-6)).mean()

@@ -4,19 +4,19 @@ To add a term, write its function in a file of its own and add a line to `TERMS`
 (docs/EXTENDING.md). This module needs no PyTorch.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from utils.errors import InputError
 
 Kind = Literal["pixels", "images", "flows", "true flows", "flow levels"]
-"""What a term is a function of:
+"""Arguments of a term:
 
-* "pixels": (estimate, target), any pixels of images, each compared by itself; a mean over all.
+* "pixels": (estimate, target), any pixels of images, compared independently; a mean over all.
 * "images": (estimate, target), whole images (..., 3, H, W); a mean over all.
 * "flows": (levels), the network's flows as in `models.parts.network.CorrectionOutput`.
 * "true flows": (levels, truth), with exact flows as in `data.capture.TrainingSample.truth_flows`.
-* "flow levels": (levels, batch, settings) of the flow network, as `models.losses.flow` has them.
+* "flow levels": (levels, batch, settings) of the flow network, as in `models.losses.flow`.
 """
 
 REBUILDING = ("cycle", "distillation")
@@ -29,10 +29,11 @@ class Term(NamedTuple):
     """A loss term.
 
     Attributes:
-        function: "module:name" of what computes it. With `weights_from`, of what loads that.
-        kind: what it is a function of.
-        objectives: which offer it (`models.objectives`, `models.losses.flow`).
-        weights_from: option of the weight file of the term's own network, "" if it has none.
+        function: "module:name" of the function that computes it; with `weights_from`, of the one
+            that loads its network.
+        kind: its arguments.
+        objectives: objectives that offer it (`models.objectives`, `models.losses.flow`).
+        weights_from: option with the weight file of the term's own network, "" if it has none.
     """
 
     function: str
@@ -42,7 +43,7 @@ class Term(NamedTuple):
 
     @property
     def compares_images(self) -> bool:
-        """Whether it compares images; its gradient then reaches every weight of the network."""
+        """Whether it compares images, so that its gradient reaches every weight of the network."""
         return self.kind in ("pixels", "images")
 
 
@@ -54,14 +55,14 @@ TERMS: dict[str, Term] = {
     ),
     "Variation": Term("models.losses.terms:flow_variation", "flows", _ALL),
     "Flow": Term("models.losses.terms:flow_endpoint", "true flows", ("supervised",)),
-    "Endpoint": Term("models.losses.flow:endpoint_term", "flow levels", ("flow",)),
-    "Matching": Term("models.losses.flow:matching_term", "flow levels", ("flow",)),
+    "Endpoint": Term("models.losses.flow:multiscale_endpoint", "flow levels", ("flow",)),
+    "Matching": Term("models.losses.flow:matching", "flow levels", ("flow",)),
 }
-"""Every term by its name. Sums of terms run in this order."""
+"""Every term by its name, in the order of summation."""
 
 
 def terms_of(objective: str, *kinds: Kind) -> Iterator[str]:
-    """Names of the terms that an objective offers, of these kinds or of any."""
+    """Names of the terms that an objective offers, of the given kinds or all."""
     for name, term in TERMS.items():
         if objective in term.objectives and (not kinds or term.kind in kinds):
             yield name
@@ -79,11 +80,11 @@ def parse_loss(text: str, objective: str) -> dict[str, float]:
 
     Args:
         text: terms joined by `|`, each `weight*Name`.
-        objective: whose terms may be named.
+        objective: objective that must offer the terms.
 
     Raises:
-        InputError: a term cannot be read, is unknown, repeated or has a negative weight, or no term
-            compares images where the objective rebuilds them.
+        InputError: a term cannot be parsed, is unknown, repeated or has a negative weight, or no
+            term compares images although the objective rebuilds them.
     """
     weights: dict[str, float] = {}
     known = list(terms_of(objective))
@@ -93,23 +94,19 @@ def parse_loss(text: str, objective: str) -> dict[str, float]:
             raise InputError(f"loss {text!r}: expected terms like '1*Charbonnier', got {term!r}")
         if name not in known:
             raise InputError(
-                f"loss {text!r}: unknown term {name!r}; {objective} knows {', '.join(known)}"
+                f"loss {text!r}: unknown term {name!r}; {objective} offers {', '.join(known)}"
             )
         if name in weights:
             raise InputError(f"loss {text!r}: {name} is given twice; keep one")
-        weights[name] = _non_negative(factor, text)
-    if objective in REBUILDING and not _compares_images(weights):
+        weights[name] = _parse_weight(factor, text)
+    if objective in REBUILDING and not any(TERMS[name].compares_images for name in weights):
         raise InputError(
             f"loss {text!r}: {objective} needs {' or '.join(full_gradient_terms(objective))}"
         )
     return weights
 
 
-def _compares_images(weights: Mapping[str, float]) -> bool:
-    return any(TERMS[name].compares_images for name in weights)
-
-
-def _non_negative(number: str, text: str) -> float:
+def _parse_weight(number: str, text: str) -> float:
     try:
         value = float(number)
     except ValueError:

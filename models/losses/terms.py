@@ -1,7 +1,11 @@
-"""Loss terms as plain functions (paper, section 3)."""
+"""Loss terms as plain functions (paper, section 3).
+
+Stage 1 weights them 1 Charbonnier + 0.1 Perceptual + 0.1 Variation. The image terms are summed over
+the four rebuilt images; no term uses a validity mask, so pixels blacked out by the "released"
+sampling count. Stage 2 adds Charbonnier + 0.1 Perceptual between the frames of student and teacher.
+"""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -12,14 +16,11 @@ from models.parts.memory_saving import chunked_sum
 from models.weight_files import download_state, load_strictly, read_state
 
 CHARBONNIER_EPSILON = 1e-9
-_LEAST_SQUARE = 1e-6  # of errors: 60 dB
+_MIN_SQUARED_ERROR = 1e-6  # 60 dB
 
 _VGG_LAYERS: list[str | int] = [64, 64, "M", 128, 128, "M", 256, 256, 256]
-_VGG_DEPTH = 15
-"""`features[:15]` of VGG-19: up to conv3_3, before its ReLU."""
-
-_PIXELS_TOGETHER = (2**20, 2**17)
-"""Pixels that VGG-19 looks at together on a GPU and on a CPU: 1.2 kB of activations each."""
+_VGG_DEPTH = 15  # `features[:15]` of VGG-19: up to conv3_3, before its ReLU
+_BATCH_PIXELS = (2**20, 2**17)  # per pass of VGG-19 on a GPU and on a CPU, 1.2 kB each
 
 
 def charbonnier(estimate: Tensor, target: Tensor) -> Tensor:
@@ -28,16 +29,16 @@ def charbonnier(estimate: Tensor, target: Tensor) -> Tensor:
 
 
 def decibels(estimate: Tensor, target: Tensor) -> Tensor:
-    """Mean over images (..., 3, H, W) of 10 log10 of the mean squared error: the PSNR, negative.
+    """Mean over images (..., 3, H, W) of 10 log10 of the mean squared error: the negative PSNR.
 
-    Every image counts alike, however large its error is: a slight one is not lost beside others.
+    The logarithm gives images with small errors as much influence as those with large ones.
     """
     squared = (estimate - target).square().mean(dim=(-3, -2, -1))
-    return 10 * torch.log10(squared + _LEAST_SQUARE).mean()
+    return 10 * torch.log10(squared + _MIN_SQUARED_ERROR).mean()
 
 
 def flow_variation(flows: Sequence[Tensor]) -> Tensor:
-    """Mean squared forward differences of flows, summed over x and y and over the levels.
+    """Variation: mean(dx²) + mean(dy²) of forward differences, summed over the flow levels.
 
     Args:
         flows: any number of (B, C, H, W). The last row and column are replicated, so their
@@ -52,17 +53,17 @@ def flow_variation(flows: Sequence[Tensor]) -> Tensor:
 
 
 def flow_endpoint(flows: Sequence[Tensor], truth: Tensor) -> Tensor:
-    """Mean endpoint error of the generator's flow levels, in pixels of their half-size grid.
+    """Mean endpoint error of the network's flow levels, in pixels of their half-size grid.
 
     Args:
-        flows: levels of (B, 4 * T, H/2, W/2) as in `models.generator.CorrectionOutput`.
+        flows: levels of (B, 4 * T, H/2, W/2) as in `models.parts.network.CorrectionOutput`.
         truth: (B, T, 2, 2, H/2, W/2) exact displacements from each frame to t2b and to b2t, in
             pixels of the full-size grid (`data.capture.TrainingSample.truth_flows`).
 
     Returns:
         The mean over levels, frames, inputs and pixels of sqrt(|d|² + 1e-9).
     """
-    target = truth.transpose(1, 2).flatten(1, 3) / 2  # (B, 2 * T * 2, ...): the generator's order
+    target = truth.transpose(1, 2).flatten(1, 3) / 2  # (B, 2 * T * 2, ...): the network's order
     errors = []
     for flow in flows:
         difference = (flow - target).unflatten(1, (-1, 2))
@@ -87,29 +88,30 @@ class Perceptual(nn.Module):
 
         Args:
             estimate: (..., 3, H, W).
-            target: images that broadcast to `estimate`'s shape; each is looked at once.
+            target: images that broadcast to `estimate`'s shape; features are computed once each.
         """
         images = estimate.flatten(0, -4)
-        size = max(1, _PIXELS_TOGETHER[images.device.type == "cpu"] // images[0, 0].numel())
+        size = max(1, _BATCH_PIXELS[images.device.type == "cpu"] // images[0, 0].numel())
         with torch.no_grad():
-            described = [self._describe(part) for part in target.flatten(0, -4).split(size)]
-            features = torch.cat(described).unflatten(0, target.shape[:-3])
+            batches = [self._extract(part) for part in target.flatten(0, -4).split(size)]
+            features = torch.cat(batches).unflatten(0, target.shape[:-3])
             shape = (*estimate.shape[:-3], *features.shape[-3:])
             expected = features.expand(shape).flatten(0, -4)
 
         def distance(part: Tensor, place: slice) -> Tensor:
-            difference = self._describe(part) - expected[place]
+            difference = self._extract(part) - expected[place]
             return difference.to(part.dtype).abs().sum() / expected.numel()
 
         return chunked_sum(images, size, distance)
 
-    def _describe(self, images: Tensor) -> Tensor:
-        # In this layout convolutions need no copies of what they take and give.
+    def _extract(self, images: Tensor) -> Tensor:
+        """Features of images (N, 3, H, W)."""
+        # channels_last avoids layout conversions around convolutions.
         return self.features(images.contiguous(memory_format=torch.channels_last))
 
 
 def load_perceptual(weights: str) -> Perceptual:
-    """VGG-19 of the perceptual loss.
+    """Load the VGG-19 of the perceptual loss.
 
     Args:
         weights: `"imagenet"` for torchvision's (downloaded once to torch's hub folder), or the path
@@ -119,16 +121,11 @@ def load_perceptual(weights: str) -> Perceptual:
         InputError: the file is missing or holds something else, or the download failed.
     """
     network = Perceptual()
-    state = _imagenet_state() if weights == "imagenet" else read_state(Path(weights))
+    if weights == "imagenet":
+        otherwise = ", or set its path in path.perceptual_weights"
+        state = download_state(VGG19_Weights.IMAGENET1K_V1, name="VGG-19", otherwise=otherwise)
+    else:
+        state = read_state(weights)
     wanted = {name: value for name, value in state.items() if name in network.state_dict()}
     load_strictly(network, wanted, weights)
     return network
-
-
-def _imagenet_state() -> dict[str, Tensor]:
-    """ImageNet weights of VGG-19 from torchvision, downloaded once."""
-    return download_state(
-        VGG19_Weights.IMAGENET1K_V1,
-        name="VGG-19",
-        otherwise=", or give its place in path.perceptual_weights",
-    )

@@ -1,12 +1,12 @@
 """The generator's three parts: flow, warped context, and synthesis (paper, section 3).
 
-Their attribute names are those of the released state dict, hence the numbered `conv`s. Channel
-layouts are fixed by the released weights: flows of the t2b image for every frame come before those
-of the b2t image, and so do warped images and features.
+Attribute names are those of the released state dict, hence the numbered `conv`s. So are the channel
+layouts: the T flows (dx, dy) from the frames to t2b come before those to b2t, and likewise warped
+images and features. `conv` is a convolution with PReLU, `deconv` a transposed convolution
+(4, stride 2, padding 1) with PReLU. Image resizes are bilinear with `align_corners=False`.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,27 +22,9 @@ from models.parts.generator_layers import (
     resize_flow,
     warp_to_frames,
 )
-from models.warping import (
-    Canvas,
-    pixel_centres,
-    sampling_places,
-    warp_canvas,
-)
+from models.warping import Canvas, pixel_centres, sampling_places, warp_canvas
 
 BLOCK_SCALES = (8, 4, 2, 1)
-
-
-class FlowPyramid(NamedTuple):
-    """What the flow network found.
-
-    Attributes:
-        flows: four of (B, 4 * T, H/2, W/2), coarse to fine, (dx, dy) in pixels of that grid.
-        velocity: (B, 4 * T, H/2, W/2), the sum of the blocks' outputs before its last product with
-            the offsets.
-    """
-
-    flows: tuple[Tensor, Tensor, Tensor, Tensor]
-    velocity: Tensor
 
 
 class DownConv(nn.Module):
@@ -60,7 +42,11 @@ class DownConv(nn.Module):
 
 
 class FlowBlock(nn.Module):
-    """One scale of the flow network: a residual velocity from images, offsets and flow."""
+    """One scale of the flow network: a residual velocity from images, offsets and flow.
+
+    Two `conv`s of stride 2 to c and 2c channels, six plain 3x3 `conv`s, a transposed convolution
+    without PReLU to 4T channels, and a resize to half the input's size that keeps the values.
+    """
 
     def __init__(self, in_channels: int, channels: int, num_frames: int, scale: int) -> None:
         """Build a block that works at 1 / `scale` of the input's size."""
@@ -81,9 +67,19 @@ class FlowBlock(nn.Module):
 
 
 class FlowNet(nn.Module):
-    """Coarse-to-fine flows from each frame to both inputs, proportional to the time offsets."""
+    """Coarse-to-fine flows from each frame to both inputs, proportional to the time offsets.
 
-    def __init__(self, num_frames: int, channels: tuple[int, int, int, int]) -> None:
+    With e the offsets at half size, b_k the output of block k (at 1/8, 1/4, 1/2 and 1 of the size)
+    and conv_k a 1x1 convolution without PReLU:
+
+        b0' = b0 e,    F_1 = conv0(b0'),    F_(k+1) = conv_k((b0' + b1 + ... + b_k) e), k = 1 to 3
+
+    Each pair (dx, dy) is multiplied by its own offset map. Block 0 sees (t2b, b2t, offsets); block
+    k > 0 sees (t2b warped to T frames, b2t warped to T frames, offsets, F_k), with F_k upsampled by
+    2 and its displacements doubled.
+    """
+
+    def __init__(self, num_frames: int, channels: Sequence[int]) -> None:
         """Build four blocks with `channels`, coarse to fine."""
         super().__init__()
         first_inputs, later_inputs = 6 + 2 * num_frames, 12 * num_frames
@@ -93,18 +89,24 @@ class FlowNet(nn.Module):
             pointwise = nn.Conv2d(4 * num_frames, 4 * num_frames, 1)
             self.add_module(f"conv{level}", nn.Sequential(pointwise))
 
-    def forward(self, pair: Tensor, offsets: Tensor, canvas: Canvas) -> FlowPyramid:
+    def forward(
+        self, pair: Tensor, offsets: Tensor, canvas: Canvas
+    ) -> tuple[tuple[Tensor, Tensor, Tensor, Tensor], Tensor]:
         """Estimate the flows.
 
         Args:
             pair: (B, 2, 3, H, W), or a single capture for all B.
             offsets: (B, 2 * T, H, W) signed times from each frame to the pixels' exposures.
             canvas: of the pair.
+
+        Returns:
+            Four flows (B, 4 * T, H/2, W/2), coarse to fine, in pixels of that grid; and the
+            velocity of the same shape, b0' + b1 + b2 + b3.
         """
         offsets_half = resize(offsets, 0.5).repeat_interleave(2, dim=1)
         images = pair.flatten(1, 2).expand(offsets.shape[0], -1, -1, -1)
-        # The released weights were trained with an in-place product: block 0's output enters
-        # every later sum already multiplied by the offsets.
+        # The released code multiplies in place: block 0's output enters every later sum already
+        # multiplied by the offsets, and the released weights need that.
         small = [resize(part, 1 / BLOCK_SCALES[0]) for part in (images, offsets)]
         velocity = self.get_submodule("block0")(*small) * offsets_half
         flows = [self._flow(0, velocity)]
@@ -114,16 +116,21 @@ class FlowNet(nn.Module):
             warped = warp_to_frames(canvas, flow, scale)
             velocity = velocity + self.get_submodule(f"block{level}")(*warped, *small)
             flows.append(self._flow(level, velocity * offsets_half))
-        return FlowPyramid((flows[0], flows[1], flows[2], flows[3]), velocity)
+        return (flows[0], flows[1], flows[2], flows[3]), velocity
 
     def _flow(self, level: int, scaled_velocity: Tensor) -> Tensor:
-        """Flow of one level, never in half precision, each channel in one piece for the warps."""
+        """Flow of one level, never in half precision, contiguous for the warps."""
         with torch.autocast(scaled_velocity.device.type, enabled=False):
             return self.get_submodule(f"conv{level}")(scaled_velocity).contiguous()
 
 
 class WarpedContextNet(nn.Module):
-    """Features of one input at four scales, warped to every frame and fused."""
+    """Features of one input at four scales, warped to every frame and fused.
+
+    Level k = 1 to 4, at 1/4 to 1/32 of the size: `conv{k}_0` halves the previous features, which
+    are then warped by the input's own T flows, concatenated and fused by the 1x1 `conv{k}_1`. The
+    flow halves with the size, displacements too. Unfused features go on to the next level.
+    """
 
     def __init__(self, num_frames: int, n_feats: int) -> None:
         """Build the four levels, `n_feats` channels at quarter size, doubling at each."""
@@ -139,8 +146,8 @@ class WarpedContextNet(nn.Module):
     def encode(self, images: Tensor) -> list[Tensor]:
         """Features of images (B, 3, H, W) at 1/4, 1/8, 1/16 and 1/32 of the size.
 
-        Of each scale (B, T * C, h, w): what each frame's share of the 1x1 fusion makes of them. It
-        is linear, so it may come before the warps, which differ from instant to instant.
+        Each is (B, T * C, h, w): the features after each frame's part of the 1x1 fusion. As the
+        fusion is linear, it is applied before the warps, which depend on the instants.
         """
         features = self.conv0_0(images)
         shares = []
@@ -152,10 +159,10 @@ class WarpedContextNet(nn.Module):
         return shares
 
     def fuse(self, shares: Sequence[Canvas], flow: Tensor) -> list[Tensor]:
-        """Bring the features of an image to the frames.
+        """Warp the features of an image to the frames and sum them.
 
         Args:
-            shares: of (B, T * C, h, w) at each of the four scales.
+            shares: canvases of `encode`'s (B, T * C, h, w).
             flow: (B, 2 * T, H/2, W/2) from the frames to this image.
 
         Returns:
@@ -175,7 +182,12 @@ class WarpedContextNet(nn.Module):
 
 
 class SynthesisNet(nn.Module):
-    """Blend of the warped inputs and a residual, from images, flows and context (`ife_net`)."""
+    """Encoder and decoder that give residuals and blending masks (`ife_net`).
+
+    The input is (t2b warped to T frames, b2t warped to T frames, full-size flow). `down1` to
+    `down3` and `up0` also see the contexts of t2b and b2t of their input's size; `up1` to `up3` see
+    the encoder's features of theirs. The output has 3T residual channels, then T mask channels.
+    """
 
     def __init__(self, num_frames: int, n_feats: int) -> None:
         """Build the encoder and decoder."""
@@ -203,7 +215,7 @@ class SynthesisNet(nn.Module):
         """Raw residuals (B, K, 3, H, W) and masks (B, K, 1, H, W) of K wanted frames.
 
         Args:
-            warped: 2 * T of (B, 3, H, W), t2b warped to every frame, then b2t.
+            warped: 2 * T images (B, 3, H, W): t2b warped to every frame, then b2t.
             flow: (B, 4 * T, H, W).
             context: t2b and b2t features at 1/4, 1/8, 1/16 and 1/32 of the size.
             wanted: indices of the K frames.
@@ -224,16 +236,16 @@ class SynthesisNet(nn.Module):
         return residual.unflatten(1, (-1, 3)), mask[:, :, None]
 
     def _finish(self, features: Tensor, channels: Sequence[int]) -> Tensor:
-        """Some output channels of the last layer: frames that nobody wants cost nothing here."""
+        """Compute some output channels of the last layer, those of the wanted frames."""
         convolution, activation = self.conv1
         assert isinstance(convolution, nn.ConvTranspose2d) and convolution.bias is not None
         weight, bias = convolution.weight, convolution.bias
         slope: Tensor = activation.get_parameter("weight")
         if len(channels) < convolution.out_channels:
-            # Of slices: a GPU would have to be waited for to be given an index.
+            # Slices, because indexing by a list would synchronise the GPU.
             weight, bias, slope = (
                 torch.cat([values.narrow(dim, channel, 1) for channel in channels], dim)
                 for values, dim in ((weight, 1), (bias, 0), (slope, 0))
             )
-        # Few channels, laid out last, would take an activation many times as long.
+        # PReLU is many times slower on few channels in channels-last layout.
         return F.prelu(F.conv_transpose2d(features, weight, bias, 2, 1).contiguous(), slope)

@@ -1,4 +1,4 @@
-"""What the generator's parts are built of: layers, resizes, and convolutions and warps of parts."""
+"""Building blocks of the generator: layers, resizes, convolutions and warps of several inputs."""
 
 from collections.abc import Sequence
 
@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from models.warping import Canvas, pixel_centres, sampling_places, warp_canvas
 
-_STRIP = 1 << 21
-"""Values of a strip of joined inputs: 8 MB, which a processor's cache holds."""
+_STRIP = 1 << 21  # values in a strip of joined inputs: 8 MB, which fit the CPU's cache
 
 
 def scaled(channels: int, scale: float) -> int:
@@ -33,9 +32,9 @@ def deconv(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 def resize(maps: Tensor, factor: float) -> Tensor:
-    """Bilinear resize by `factor`, pixel areas aligned; values are kept.
+    """Bilinear resize by `factor` with `align_corners=False`; values are kept.
 
-    Maps that are expanded along their rows stay so. To be halved, sides must be even.
+    Maps that are expanded along their rows stay expanded. Halving needs even sides.
     """
     if factor == 1:
         return maps
@@ -50,18 +49,18 @@ def resize(maps: Tensor, factor: float) -> Tensor:
 
 def resize_flow(flow: Tensor, factor: float) -> Tensor:
     """Resize a flow field, and its displacements with it."""
-    # Where there are fewer pixels; powers of two are exact either way.
+    # Scale at the smaller size; for powers of two the order does not change the result.
     return resize(flow * factor, factor) if factor > 1 else resize(flow, factor) * factor
 
 
 def join(parts: Sequence[Tensor]) -> Tensor:
-    """Concatenate channels, laid out channels last: there convolutions run at full speed."""
+    """Concatenate channels in channels-last layout, the fastest for convolutions."""
     rows = [part.permute(0, 2, 3, 1) for part in _as_autocast(parts)]
     return torch.cat(rows, dim=-1).permute(0, 3, 1, 2)
 
 
 def _as_autocast(parts: Sequence[Tensor]) -> Sequence[Tensor]:
-    """In the precision of autocast, if it is on: this saves moving twice as much."""
+    """Convert to autocast's precision, if it is on: half the memory traffic."""
     device = parts[0].device.type
     if not torch.is_autocast_enabled(device):
         return parts
@@ -69,10 +68,10 @@ def _as_autocast(parts: Sequence[Tensor]) -> Sequence[Tensor]:
 
 
 def convolve_parts(layer: nn.Module, parts: Sequence[Tensor]) -> Tensor:
-    """A 3x3 `conv` of stride 2 of joined parts (B, C, H, W), H even.
+    """Apply a 3x3 `conv` of stride 2 to joined parts (B, C, H, W), H even.
 
-    On a CPU large inputs are joined and convolved in strips of rows: memory for them as a whole
-    would take longer to get than to fill.
+    On a CPU large inputs are joined and convolved in strips of rows: allocating the joined tensor
+    costs more than filling it.
     """
     parts = _as_autocast(parts)
     if parts[0].device.type != "cpu" or torch.compiler.is_compiling():
@@ -84,22 +83,22 @@ def convolve_parts(layer: nn.Module, parts: Sequence[Tensor]) -> Tensor:
         return layer(join(parts))
     strips = [layer(join([part[..., :rows, :] for part in parts]))]
     for top in range(rows, height, rows):
-        # Two rows more, and the output row dropped that would have needed a third.
+        # Two more rows above; the first output row would need a third and is dropped.
         above = [part[..., top - 2 : top + rows, :] for part in parts]
         strips.append(layer(join(above))[..., 1:, :])
     return torch.cat(strips, dim=-2)
 
 
 def enlarge_where_read(flow: Tensor, shrink: int) -> Tensor:
-    """`resize_flow(flow, 2)`, but only what a resize of it to 1 / `shrink` reads.
+    """`resize_flow(flow, 2)`, limited to the pixels that a resize to 1 / `shrink` reads.
 
     Args:
         flow: (B, C, H / 2, W / 2), its sides even.
         shrink: 1, 2 or 4.
 
     Returns:
-        (B, C, H, W), or for a shrink of 4 the middle two of every four rows and columns, joined:
-        (B, C, H / 2, W / 2). Halved, that is the flow resized to 1/4.
+        (B, C, H, W); for a shrink of 4 the middle two of every four rows and columns,
+        (B, C, H / 2, W / 2), whose halving is the flow resized to 1/4.
     """
     if shrink <= 2:
         return resize_flow(flow, 2)
@@ -107,12 +106,11 @@ def enlarge_where_read(flow: Tensor, shrink: int) -> Tensor:
 
 
 def warp_to_frames(images: Canvas, flows: Tensor, shrink: int = 1) -> list[Tensor]:
-    """Warp each image by each of its own flows, and make it smaller.
+    """Warp each image by each of its T flows, and resize the result to 1 / `shrink`.
 
     Args:
-        images: of (B, N, C, H, W), or of a single capture for all B.
-        flows: (B, N * T * 2, ...) as `enlarge_where_read` gives them, the T flows of the first
-            image first.
+        images: canvas of (B, N, C, H, W), or of a single capture for all B.
+        flows: (B, N * T * 2, ...) from `enlarge_where_read`, the T flows of the first image first.
         shrink: 1, 2 or 4.
 
     Returns:
@@ -132,14 +130,14 @@ def warp_to_frames(images: Canvas, flows: Tensor, shrink: int = 1) -> list[Tenso
 
 
 def _halve(maps: Tensor) -> Tensor:
-    """Means of 2 x 2 pixels: what a bilinear resize comes to, in less time (PyTorch 2.11)."""
+    """Means of 2x2 pixels: equal to a bilinear resize, and faster (PyTorch 2.11)."""
     upper, lower = maps.unflatten(-2, (-1, 2)).unbind(-2)
     left, right = (upper + lower).unflatten(-1, (-1, 2)).unbind(-1)
     return (left + right) / 4
 
 
 def _quarter_points(maps: Tensor, dim: int) -> Tensor:
-    """Of every two values along a dimension (from the end) those a quarter of the way between."""
+    """Interpolate at 1/4 and 3/4 between the two values of each pair along a negative `dim`."""
     first, second = maps.unflatten(dim, (-1, 2)).unbind(dim)
     between = [torch.lerp(first, second, way) for way in (0.25, 0.75)]
     return torch.stack(between, dim).flatten(dim - 1, dim)

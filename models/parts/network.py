@@ -1,7 +1,8 @@
-"""What every correction network is: its interface to training, inference and tiling.
+"""Base class of correction networks: their interface to training, inference and tiling.
 
-A network that makes frames at 0, t and 1 in a pass only has to define `forward`; `encode` and
-`decode` let it compute once what does not depend on t. One that works otherwise defines `infer`.
+A network that makes frames at 0, t and 1 in a pass must define `build_layers` and `forward`; with
+`encode` and `decode` it computes what does not depend on t once. Any other network also defines
+`infer`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,10 +23,10 @@ _FRAMES_OF_A_PASS = 3
 
 
 class CorrectionOutput(NamedTuple):
-    """Frames, and the flows they were made with.
+    """Frames and the flows used for them.
 
     Attributes:
-        frames: (B, T, 3, H, W) RGB in [0, 1]; only those wanted, of which there are T.
+        frames: (B, T, 3, H, W) RGB in [0, 1]; fewer than T if `decode` was asked for some only.
         flows: four of (B, 4 * T, H/2, W/2), coarse to fine: (dx, dy) from each frame to t2b, then
             from each frame to b2t, in pixels of the half-size grid.
     """
@@ -35,7 +36,7 @@ class CorrectionOutput(NamedTuple):
 
 
 class Inference(NamedTuple):
-    """Frames to be made of one capture.
+    """One capture and the frames wanted.
 
     Attributes:
         pair: (2, 3, H, W) on the network's device.
@@ -43,7 +44,7 @@ class Inference(NamedTuple):
         scan_time: (H,) exposure times of the t2b rows, on the CPU so that a GPU is not
             synchronised.
         tile: pixels that a tile keeps along each side; None: the whole image at once.
-        batch_pixels: most pixels in a batch; a single pass may have more.
+        batch_pixels: largest batch in pixels; a single pass may have more.
     """
 
     pair: Tensor
@@ -59,13 +60,13 @@ class Inference(NamedTuple):
 
 
 class FrameBatch(NamedTuple):
-    """Frames of a tile that were made together.
+    """K frames of a tile from one batch.
 
     Attributes:
-        times: their K instants.
+        times: K instants.
         frames: (K, 3, h, w) RGB in [0, 1].
         flows: (K, 2, 2, h', w') displacements (dx, dy) to t2b and b2t in pixels of the half-size
-            grid, which may reach past the tile.
+            grid, which may extend past the tile.
         tile: the part of the image.
     """
 
@@ -78,36 +79,26 @@ class FrameBatch(NamedTuple):
 class CorrectionNetwork(nn.Module):
     """A network from a pair and time offsets to global-shutter frames.
 
-    Class attributes state what loops and tiling ask of it.
+    Class attributes tell training and tiling what they need to know.
 
     Attributes:
-        net_type: its name in `models.networks.NETWORKS`, in option files and weight files.
-        channel_orders: channel orders that its weights may expect.
+        net_type: name in `models.networks.NETWORKS`, in option files and weight files.
+        channel_orders: channel orders that the weights may expect.
         tile_margin: pixels of context around a tile, a multiple of 32.
         pixel_bytes: memory of a pass, per pixel of a tile with its margin.
-        step_bytes: activations of a training step per pixel of a crop in float32: those of any
-            width, and those that grow with it.
-        checkpointed_step_bytes: the same with gradient checkpointing; None where its blocks cannot
-            be checkpointed.
-        needs_cues: whether training samples carry motion cues for it (`find_cues`).
-        num_frames: frames of a training pass.
-        n_feats: features before scaling.
-        width: scales the channels.
-        channels: channel order that its weights expect.
+        step_bytes: activations of a training step in bytes per pixel of a crop in float32: a
+            constant part, and a part proportional to the width.
+        checkpointed_step_bytes: the same with gradient checkpointing; None if unsupported.
+        needs_cues: whether training samples carry motion cues (`find_cues`).
     """
 
     net_type: ClassVar[str]
     channel_orders: ClassVar[tuple[Channels, ...]] = ("rgb", "bgr")
     tile_margin: ClassVar[int] = 256
-    pixel_bytes: ClassVar[int] = 1100  # with what the allocator cannot give back
+    pixel_bytes: ClassVar[int] = 1100  # including memory that the allocator keeps
     step_bytes: ClassVar[tuple[float, float]] = (2_100, 1_500)
     checkpointed_step_bytes: ClassVar[tuple[float, float] | None] = None
     needs_cues: ClassVar[bool] = False
-
-    num_frames: int
-    n_feats: int
-    width: float
-    channels: Channels
 
     def __init__(
         self,
@@ -117,7 +108,13 @@ class CorrectionNetwork(nn.Module):
         *,
         channels: Channels = "rgb",
     ) -> None:
-        """Record the size; a network builds its layers after that.
+        """Build the network with untrained weights.
+
+        Args:
+            num_frames: frames made in one pass.
+            n_feats: features before scaling.
+            width: scales the channels, rounded to multiples of 8; 1.0 is the reference.
+            channels: channel order that the weights expect.
 
         Raises:
             ValueError: an argument is not positive, or `channels` is none of `channel_orders`.
@@ -133,6 +130,10 @@ class CorrectionNetwork(nn.Module):
         self.n_feats = n_feats
         self.width = width
         self.channels = channels
+        self.build_layers()
+
+    def build_layers(self) -> None:
+        """Build the layers; the constructor's arguments are attributes already."""
 
     def forward(
         self, pair: Tensor, offsets: Tensor, cues: Tensor | None = None
@@ -141,8 +142,8 @@ class CorrectionNetwork(nn.Module):
 
         Args:
             pair: (B, 2, 3, H, W) RGB in [0, 1]: t2b, b2t; H and W multiples of 32.
-            offsets: (B, 2 * T, H, W) time from each frame to the pixel's exposure in [-1, 1] (see
-                `data.time_maps.offset_maps`): T maps of t2b, then T maps of b2t.
+            offsets: (B, 2 * T, H, W) signed time s - t from each frame to the pixel's exposure, in
+                [-1, 1] (`data.time_maps.offset_maps`): T maps of t2b, then T maps of b2t.
             cues: (B, T, C, h, w) from `find_cues`, for networks that have it.
         """
         raise NotImplementedError
@@ -153,7 +154,7 @@ class CorrectionNetwork(nn.Module):
         raise NotImplementedError
 
     def encode(self, pair: Tensor) -> Any:
-        """Compute once what frames at any instants need of pairs (B, 2, 3, H, W)."""
+        """Compute what does not depend on the instants, of pairs (B, 2, 3, H, W)."""
         return pair
 
     def decode(
@@ -162,9 +163,9 @@ class CorrectionNetwork(nn.Module):
         """Make frames of encoded pairs.
 
         Args:
-            encoded: of B pairs, or of one for all B rows of the offsets.
-            offsets: (B, 2 * T, H, W) as `forward` takes them.
-            wanted: indices of the frames to make; all T by default. The flows are of all T.
+            encoded: of B pairs, or of one pair for all B rows of the offsets.
+            offsets: (B, 2 * T, H, W) as in `forward`.
+            wanted: indices of the frames to make; default all T. Flows are returned for all T.
         """
         output = self(encoded.expand(len(offsets), *encoded.shape[1:]), offsets)
         if wanted is None:
@@ -174,16 +175,16 @@ class CorrectionNetwork(nn.Module):
     def infer(self, inference: Inference) -> Iterator[FrameBatch]:
         """Make the frames of a capture in batches, by passes at 0, t and 1.
 
-        There is one pass for each instant strictly between 0 and 1. The frames at 0 and 1 are taken
-        from the pass whose t is nearest to 0.5, where both ends are equally far.
+        There is one pass for each instant strictly between 0 and 1. The frames at 0 and 1 come from
+        the pass whose t is nearest to 0.5.
 
         Raises:
-            InputError: the network makes other than three frames in a pass.
+            InputError: the network does not make three frames in a pass.
         """
         if self.num_frames != _FRAMES_OF_A_PASS:
             raise InputError(
-                f"weights of a generator that makes {self.num_frames} frames in a pass; expected "
-                f"{_FRAMES_OF_A_PASS}, at 0, t and 1"
+                f"the network makes {self.num_frames} frames in a pass; expected "
+                f"{_FRAMES_OF_A_PASS}, at 0, t and 1; use other weights"
             )
         middles = _middle_instants(inference.times)
         first = [index for index, t in enumerate((0.0, middles[0], 1.0)) if t in inference.times]
@@ -212,11 +213,11 @@ class CorrectionNetwork(nn.Module):
     def inference_bytes(
         self, size: tuple[int, int], frames: int, tile: int | None, batch_pixels: int
     ) -> float:
-        """Estimate the memory of `infer`, besides the images and the frames.
+        """Estimate the memory of `infer` in bytes, without the images and the frames.
 
         Args:
             size: (H, W) of the images.
-            frames: how many are made.
+            frames: number of frames.
             tile: as in `Inference`.
             batch_pixels: as in `Inference`.
         """
@@ -248,7 +249,7 @@ def check_inputs(
 
 
 def padded_scan(scan_time: Tensor | None, height: int, rows: int) -> Tensor:
-    """(rows,) exposure times: the scan of the image, continued at its own pace below it."""
+    """Exposure times (rows,): those of the image, extrapolated linearly below it."""
     if scan_time is None:
         return time_maps.scan_time(height, rows=rows)
     check_scan(scan_time, height)
@@ -258,11 +259,11 @@ def padded_scan(scan_time: Tensor | None, height: int, rows: int) -> Tensor:
 
 
 def frames_per_batch(size: tuple[int, int], batch_pixels: int) -> int:
-    """How many frames of (H, W) fit into a batch; at least one."""
+    """Number of frames of (H, W) in a batch; at least one."""
     return max(1, batch_pixels // (size[0] * size[1]))
 
 
 def _middle_instants(times: Sequence[float]) -> list[float]:
-    """Each pass's t, the nearest to 0.5 first; 0.5 alone where only 0 and 1 are wanted."""
+    """Instant t of each pass, nearest to 0.5 first; 0.5 alone if only 0 and 1 are wanted."""
     interior = {instant for instant in times if 0 < instant < 1}
     return sorted(interior or {0.5}, key=lambda instant: (abs(instant - 0.5), instant))

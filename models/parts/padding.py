@@ -1,11 +1,11 @@
-"""Pad images to the sizes that the networks need, and back: right and bottom, by replication."""
+"""Pad images right and bottom by replication to the sizes that the networks need, and back."""
 
 import torch
 from torch import Tensor
 
 
 def round_up(size: int, multiple: int) -> int:
-    """The least multiple of `multiple` that is not below `size`."""
+    """Round `size` up to a multiple of `multiple`."""
     return size + -size % multiple
 
 
@@ -19,8 +19,7 @@ def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
         multiple: at least 1.
 
     Returns:
-        (..., H', W') with H <= H' < H + multiple, likewise W'; `images` itself where nothing is
-        missing.
+        (..., H', W') with H <= H' < H + multiple, likewise W'; `images` itself if both fit.
 
     Raises:
         ValueError: `multiple` is below 1 or an image is empty.
@@ -28,8 +27,8 @@ def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
     height, width = images.shape[-2:]
     if multiple < 1 or min(height, width) < 1:
         raise ValueError(f"cannot pad {height}x{width} to multiples of {multiple}")
-    images = _repeat_last(images, -height % multiple, dim=-2)
-    return _repeat_last(images, -width % multiple, dim=-1)
+    images = repeat_last(images, -height % multiple, dim=-2)
+    return repeat_last(images, -width % multiple, dim=-1)
 
 
 def unpad(images: Tensor, height: int, width: int) -> Tensor:
@@ -44,7 +43,8 @@ def unpad(images: Tensor, height: int, width: int) -> Tensor:
     return images[..., :height, :width]
 
 
-def _repeat_last(images: Tensor, count: int, *, dim: int) -> Tensor:
+def repeat_last(images: Tensor, count: int, *, dim: int) -> Tensor:
+    """Append `count` copies of the last row (`dim` -2) or column (-1)."""
     if count == 0:
         return images
     last = images.narrow(dim, images.shape[dim] - 1, 1)

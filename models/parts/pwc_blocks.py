@@ -1,4 +1,8 @@
-"""The parts of PWC-Net: feature pyramid, decoders of the levels, context network."""
+"""The parts of PWC-Net: feature pyramid, decoders of the levels, context network.
+
+Module names are those of the released weights. Every 3x3 convolution but the last of a decoder and
+of the context network is followed by a leaky ReLU (0.1).
+"""
 
 from typing import Literal, NamedTuple
 
@@ -11,25 +15,25 @@ from models.warping import Sampling, backward_warp
 
 Matching = Literal["product", "cosine"]
 """How two feature vectors are compared: by their mean product as in the paper, or by their cosine,
-which does not depend on contrast and tells matches apart before anything is learned."""
+which is independent of contrast and discriminates even with untrained features."""
 
 FLOW_SCALE = 20.0
-"""The network works on flows in units of this many pixels."""
+"""Unit of the network's flows, in pixels."""
 
 _LEVELS = ("One", "Two", "Thr", "Fou", "Fiv", "Six")
 _PYRAMID_CHANNELS = (16, 32, 64, 96, 128, 196)
 _DENSE_CHANNELS = (128, 128, 96, 64, 32)
-_LEAST_POWER = 1e-6  # of features, below which they count as nothing
+_MIN_POWER = 1e-6  # floor of the features' mean square, for their cosine
 _CONTEXT_CHANNELS = (128, 128, 128, 96, 64, 32)
 _CONTEXT_DILATIONS = (1, 2, 4, 8, 16, 1)
 
 
 class FlowLevel(NamedTuple):
-    """What one level found, as training sees it; (h, w) are the level's own rows and columns.
+    """Result of one level for training; (h, w) is the level's own size.
 
     Attributes:
         flow: (B, 2, h, w) flow from the first image to the second, in pixels of the images.
-        start: (B, 2, h, w) the coarser level's flow, which this one corrects; in the same pixels.
+        start: (B, 2, h, w) the coarser level's flow, which this one refines; in the same pixels.
         costs: (B, 81, h, w) cost volume of the first features and the second ones warped by
             `start`, activated; channels as in `models.parts.correlation`.
     """
@@ -40,10 +44,10 @@ class FlowLevel(NamedTuple):
 
 
 class Extractor(nn.Module):
-    """Feature pyramid of an image, from 1/2 to 1/64 of its size, a multiple of 64."""
+    """Feature pyramid of an image whose sides are multiples of 64, from 1/2 to 1/64 of its size."""
 
     def __init__(self) -> None:
-        """Build six levels of three convolutions each."""
+        """Build six levels of three convolutions each, the first of stride 2."""
         super().__init__()
         inputs = (3, *_PYRAMID_CHANNELS)
         for name, channels_in, channels in zip(_LEVELS, inputs, _PYRAMID_CHANNELS, strict=False):
@@ -63,7 +67,12 @@ class Extractor(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Flow of one level from its features and, but for the coarsest, from the level above.
+    """Flow of one level from its features and, except at the coarsest, the next coarser level.
+
+    Level l upsamples the coarser flow and features by 4x4 transposed convolutions of stride 2 and
+    warps the second features by flow * 20 / 2^l, zero outside the image. The dense layers see (cost
+    volume after leaky ReLU, first features, flow, upsampled features), each layer prepending its
+    output; level 6 sees the cost volume alone.
 
     Args:
         level: 6 (coarsest) to 2.
@@ -72,7 +81,7 @@ class Decoder(nn.Module):
     """
 
     def __init__(self, level: int, sampling: Sampling, matching: Matching = "product") -> None:
-        """Build the layers; the coarsest level has no upsampling ones."""
+        """Build the layers; the coarsest level has no upsampling layers."""
         super().__init__()
         self.sampling = sampling
         self.matching = matching
@@ -122,13 +131,13 @@ class Decoder(nn.Module):
 
 
 class ContextNet(nn.Module):
-    """Dilated convolutions over the finest decoder's features: a correction to its flow.
+    """Dilated convolutions over the finest decoder's features that refine its flow.
 
     The paper's context network; `moduleRefiner` in the released weights.
     """
 
     def __init__(self) -> None:
-        """Build seven layers, the last without activation."""
+        """Build seven layers, dilated by 1, 2, 4, 8, 16, 1, 1."""
         super().__init__()
         layers: list[nn.Module] = []
         channels = decoder_channels(2) + sum(_DENSE_CHANNELS)
@@ -144,16 +153,12 @@ class ContextNet(nn.Module):
 
 
 def decoder_channels(level: int) -> int:
-    """Channels that enter the dense layers of the decoder at `level`.
-
-    The coarsest sees the cost volume alone, the others also the first features, the upsampled flow
-    and two upsampled feature channels.
-    """
+    """Input channels of the dense layers of the decoder at `level`."""
     return COST_CHANNELS if level == 6 else COST_CHANNELS + _PYRAMID_CHANNELS[level - 1] + 4
 
 
-def describe_level(flow: Tensor, features: Tensor) -> FlowLevel:
-    """What a decoder found, in its own units: its result and what that was made of."""
+def collect_level(flow: Tensor, features: Tensor) -> FlowLevel:
+    """Collect a decoder's flow, the flow it started from and its cost volume, in its own units."""
     inputs = features[:, sum(_DENSE_CHANNELS) :]
     costs, others = inputs[:, :COST_CHANNELS], inputs[:, COST_CHANNELS:]
     start = others[:, -4:-2] if others.shape[1] else torch.zeros_like(flow)
@@ -168,6 +173,6 @@ def _convolution(
 
 
 def _normalise(features: Tensor) -> Tensor:
-    """Features of unit mean square at every pixel, but for zeros."""
+    """Scale features to unit mean square at every pixel; zeros stay."""
     power = features.float().square().mean(dim=1, keepdim=True)
-    return features * torch.rsqrt(power + _LEAST_POWER).to(features.dtype)
+    return features * torch.rsqrt(power + _MIN_POWER).to(features.dtype)

@@ -1,11 +1,10 @@
-"""A light correction network that starts from the classical correction and improves on it.
+"""The refiner: a light network that improves on the classical correction. Not in the paper.
 
-Where `models.generator` has to find motion by itself, this network is given what least squares make
-of optical flow (`models.classical.field`), and learns what these cannot know: what is hidden behind
-what, where objects end, how those move that flow lost, what to show where neither input saw it.
-Both inputs are brought to the frame's instant along the motion known so far; cost volumes between
-them at three scales show what does not fit, and where it would. Untrained it is the classical
-correction. `netG.net_type: "refiner"` chooses it.
+Unlike `models.generator` it does not estimate motion from scratch: it starts from the classical
+motion field (`models.classical.field`) and learns what that cannot know: occlusions, object
+borders, motion that optical flow missed, content that neither input shows. Both inputs are warped
+to the frame's instant by the current motion; cost volumes between them at three scales show
+residual motion. Untrained it equals the classical correction. Option `netG.net_type: "refiner"`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,15 +30,7 @@ from models.parts.network import (
 from models.parts.padding import pad_to_multiple, round_up, unpad
 from models.parts.settings import SIZE_MULTIPLE, Channels
 from models.parts.tiles import tiles_of
-from models.refiner.blocks import (
-    SLOPE,
-    Change,
-    FusionNet,
-    MatchingNet,
-    UNet,
-    displace,
-    zeroed,
-)
+from models.refiner.blocks import SLOPE, Change, FusionNet, MatchingNet, UNet, displace, zeroed
 from models.refiner.cues import (
     CUE_CHANNELS,
     MAX_PREFERENCE,
@@ -52,13 +43,11 @@ from models.warping import Corner, backward_warp, bicubic_warp
 
 _BASE_CHANNELS = (96, 128, 192, 192)
 _ENCODED, _HIDDEN, _FUSED, _MATCHED = 48, 48, 48, 48
-_ROUNDS = 2  # of looking where the motion known so far leads, and correcting it
-_VELOCITY_SCALE = 32.0  # px per readout, and px, that count as 1 inside the network
-_MOTION_BYTES, _REFINED_BYTES = (
-    290,
-    290,
-)  # per pixel: the classical motion; each frame's refined one
-_FIRST_LOGIT = -4.0  # of the camera's share in the motion; untrained, 98 % stay as they are
+_ROUNDS = 2  # of correcting the motion
+_VELOCITY_SCALE = 32.0  # px per readout, and px, that are scaled to 1
+_MOTION_BYTES = 290  # per pixel, of the classical motion
+_REFINED_BYTES = 290  # per pixel and frame, of the refined motion
+_FIRST_LOGIT = -4.0  # of the camera's share in the motion: 2 % before training
 _GIVEN_CHANNELS = 2 * 2 * 3 + sum(CUE_CHANNELS)  # both views warped by both motions, and the cues
 _FUSION_CHANNELS = 3 * 12 + 1 + 2  # both halved views, their difference, preference and offsets
 
@@ -66,38 +55,21 @@ _FUSION_CHANNELS = 3 * 12 + 1 + 2  # both halved views, their difference, prefer
 class Refiner(CorrectionNetwork):
     """Classical motion, refined in cells of 4x4 pixels, then frames fused from both inputs.
 
-    `num_frames` counts the frames of a training pass; inference makes any number.
+    `num_frames` counts the frames of a training pass; inference makes any number. `n_feats` and
+    `width` scale all channels together; 32 and 1.0 are the reference. `channels` must be "rgb".
     """
 
     net_type = "refiner"
     channel_orders: ClassVar[tuple[Channels, ...]] = ("rgb",)
-    tile_margin = 32  # the motion is found of the whole image
+    tile_margin = 32  # small, because motion is estimated from the whole image
     pixel_bytes = 90  # of the fusion
     step_bytes = (2_100, 2_000)
     needs_cues = True
     find_cues = staticmethod(find_training_cues)
 
-    def __init__(
-        self,
-        num_frames: int = 3,
-        n_feats: int = 32,
-        width: float = 1.0,
-        *,
-        channels: Channels = "rgb",
-    ) -> None:
-        """Build the network; its frames are the classical ones until it is trained.
-
-        Args:
-            num_frames: frames made in training; a pass can make any number.
-            n_feats: scales all channels together with `width`; 32 is the reference.
-            width: scales the channels, rounded to multiples of 8.
-            channels: must be "rgb".
-
-        Raises:
-            ValueError: an argument is not positive, or `channels` is not "rgb".
-        """
-        super().__init__(num_frames, n_feats, width, channels=channels)
-        scale = width * n_feats / 32
+    def build_layers(self) -> None:
+        """Build the layers; before training the frames are the classical ones."""
+        scale = self.width * self.n_feats / 32
         encoded, hidden, fused, matched = (
             scaled(count, scale) for count in (_ENCODED, _HIDDEN, _FUSED, _MATCHED)
         )
@@ -115,18 +87,16 @@ class Refiner(CorrectionNetwork):
     def forward(
         self, pair: Tensor, offsets: Tensor, cues: Tensor | None = None
     ) -> CorrectionOutput:
-        """Correct a batch of pairs; arguments and result as of `CorrectionNetwork.forward`.
+        """Correct a batch of pairs; see `CorrectionNetwork.forward`.
 
-        T may be any, and any size of two rows or more; flows have half the size, rounded up. Each
-        frame is made by itself: it does not matter which others are asked for. The four flow levels
-        are those of the classical motion, of both rounds of its correction, and of the last
-        refinement.
+        T is arbitrary, and so is the size from two rows on; flows have half the size, rounded up.
+        Frames do not depend on which other frames are made. The four flow levels are those of the
+        classical motion, of both rounds of its correction, and of the fusion's refinement.
 
         Args:
             pair: (B, 2, 3, H, W).
             offsets: (B, 2 * T, H, W).
-            cues: (B, T, C, h, w), for each pair `MotionCues.packed` of its frames; found here by
-                default.
+            cues: (B, T, C, h, w) `MotionCues.packed` of each pair's frames; default: computed here.
         """
         count = max(offsets.shape[1] // 2, 1)
         check_inputs(pair, offsets, count, multiple=1)
@@ -134,7 +104,7 @@ class Refiner(CorrectionNetwork):
         return self.fuse(self.refine_motion(self.encode(pair), known), (0, 0, *pair.shape[-2:]))
 
     def encode(self, pair: Tensor) -> Encoded:
-        """What does not depend on the frame, of pairs (B, 2, 3, H, W)."""
+        """Compute what does not depend on the instants, of pairs (B, 2, 3, H, W)."""
         continued = extrapolate_borders(pair)
         even = continued[..., : continued.shape[-2] // 2 * 2, : continued.shape[-1] // 2 * 2]
         halves = F.pixel_unshuffle(even, 2)
@@ -147,19 +117,19 @@ class Refiner(CorrectionNetwork):
         return Encoded(continued, halves, views.unflatten(0, (-1, 2)))
 
     def refine_motion(self, encoded: Encoded, cues: MotionCues) -> RefinedMotion:
-        """The motion of whole frames of B pairs by cues of B * T frames."""
-        # After the motion's estimate, which rows made up to fill the network's grid would mislead.
+        """Refine the motion of whole frames of B pairs, given cues of B * T frames."""
+        # Pad the cues, not the images: padded rows would bias the motion estimate.
         cues = MotionCues(*(pad_to_multiple(cue, SIZE_MULTIPLE // CELL) for cue in cues))
         count = cues.local.shape[0] // encoded.views.shape[0]
         continued, halves, views = (_repeat(part, count) for part in encoded)
         return RefinedMotion(continued, halves, count, cues, *self._correct(views.unbind(1), cues))
 
     def fuse(self, whole: RefinedMotion, part: tuple[int, int, int, int]) -> CorrectionOutput:
-        """Frames of a part of the image, from all of both inputs.
+        """Make a part of the frames, sampling anywhere in both inputs.
 
         Args:
             whole: motion of whole frames.
-            part: (top, left, bottom, right), a multiple of 32 at the top and left.
+            part: (top, left, bottom, right); top and left are multiples of 32.
         """
         top, left, bottom, right = part
         motion = whole.within(part)
@@ -181,10 +151,7 @@ class Refiner(CorrectionNetwork):
         return CorrectionOutput(frames, (flows[0], flows[1], flows[2], flows[3]))
 
     def infer(self, inference: Inference) -> Iterator[FrameBatch]:
-        """Make the frames of a capture: motion of the whole image, then frames, in tiles if asked.
-
-        The motion is estimated once, in cells of 4x4 pixels.
-        """
+        """Estimate the motion of the whole image once, then make the frames, in tiles if asked."""
         size, pair, times = inference.size, inference.pair[None], inference.times
         maps = time_maps.offset_maps(
             inference.scan_time[None], inference.scan_time.new_tensor([times])
@@ -192,7 +159,7 @@ class Refiner(CorrectionNetwork):
         with torch.autocast(pair.device.type, enabled=False):
             cues = find_motion(pair, maps)
         if inference.tile is not None:
-            release_memory()  # of large images, nearly a gigabyte
+            release_memory()  # nearly a gigabyte for large images
         whole = inference.tile is None
         count = frames_per_batch(size, inference.batch_pixels) if whole else 1
         encoded = self.encode(pair)
@@ -204,7 +171,7 @@ class Refiner(CorrectionNetwork):
             )
 
     def _fuse_tiles(self, inference: Inference, motion: RefinedMotion) -> Iterator[FrameBatch]:
-        """Frames along this motion, tile by tile; a generator of its own frees them in between."""
+        """Make frames tile by tile; a generator of its own, so that locals are freed at its end."""
         for tile in tiles_of(inference.size, inference.tile, self.tile_margin):
             made = self.fuse(motion, tile.seen)
             flows = made.flows[-1][0].unflatten(0, (2, len(inference.times), 2)).transpose(0, 1)
@@ -213,7 +180,7 @@ class Refiner(CorrectionNetwork):
     def inference_bytes(
         self, size: tuple[int, int], frames: int, tile: int | None, batch_pixels: int
     ) -> float:
-        """Estimate the memory of `infer`: motion once, refinement and fusion of frames together."""
+        """Estimate the memory of `infer` in bytes; see `CorrectionNetwork.inference_bytes`."""
         pixels = size[0] * size[1]
         count = min(frames, frames_per_batch(size, batch_pixels)) if tile is None else 1
         fused = count * pixels if tile is None else (tile + 2 * self.tile_margin) ** 2
@@ -222,20 +189,20 @@ class Refiner(CorrectionNetwork):
     def _correct(
         self, views: Sequence[Tensor], cues: MotionCues
     ) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
-        """Correct the displacements of each cell, twice, by the same weights.
+        """Correct the displacements of each cell in two rounds with shared weights.
 
         Returns:
-            Displacements after each round, features, and preference as `RefinedMotion` has them.
+            Displacements after each round, features, and preference, as in `RefinedMotion`.
         """
         by_camera = _warp_views([view[:, :3] for view in views], cues.camera / CELL)
         displacement, found = cues.local, []
         for _ in range(_ROUNDS):
             hidden = self.motion_net(*self._compare(views, by_camera, displacement, cues))
             motion = self.motion_head(hidden).to(displacement.dtype)
-            # Where nothing speaks for an object of its own, the camera's motion is the better one.
+            # Without evidence of an independently moving object the camera's motion is better.
             share = torch.sigmoid(motion[:, :1] + _FIRST_LOGIT)
             displacement = torch.lerp(displacement, cues.camera, share)
-            # A gate of its own: most cells are right already, and want no change at all.
+            # The gate keeps most cells, which are correct already, unchanged.
             change = torch.sigmoid(motion[:, 1:2]) * displace(motion[:, 2:6], cues.offset)
             displacement = displacement + _VELOCITY_SCALE * change
             found.append(displacement)
@@ -244,7 +211,7 @@ class Refiner(CorrectionNetwork):
     def _compare(
         self, views: Sequence[Tensor], by_camera: Tensor, displacement: Tensor, cues: MotionCues
     ) -> tuple[Tensor, list[Tensor]]:
-        """The motion network's inputs: features of all that is known, and costs."""
+        """Inputs of the motion network: features of views, motion and cues; cost volumes."""
         warped = _warp_views(views, displacement / CELL)
         given = (
             warped,
@@ -259,7 +226,7 @@ class Refiner(CorrectionNetwork):
         return self.motion_net.first(join(given)), costs
 
     def _prepare_fusion(self, motion: RefinedMotion, corner: Corner) -> Tensor:
-        """What the fusion network sees at half size, of a part at `corner` (top, left)."""
+        """Inputs of the fusion network at half size, of a part at `corner` (top, left)."""
         start = ((MARGIN + corner[0]) // 2, (MARGIN + corner[1]) // 2)
         warped = _warp_views(
             motion.halves.unbind(1), resize(motion.displacements[-1], 2) / 2, start
@@ -271,7 +238,7 @@ class Refiner(CorrectionNetwork):
         return join((hidden, warped, first - second, preference, offset))
 
     def _blend(self, motion: RefinedMotion, flow: Tensor, change: Change, corner: Corner) -> Tensor:
-        """Frames (N, 3, h, w) from both inputs, sampled along half-size flow in pixels."""
+        """Blend both inputs, sampled along half-size flow in pixels, to frames (N, 3, h, w)."""
         full = resize(flow, 2)
         start = (MARGIN + corner[0], MARGIN + corner[1])
         first, second = (
@@ -285,12 +252,12 @@ class Refiner(CorrectionNetwork):
 
 
 def _repeat(images: Tensor, count: int) -> Tensor:
-    """(B * count, ...) each of (B, ...) so many times; without a copy if B or `count` is 1."""
+    """Repeat each of (B, ...) `count` times: (B * count, ...); no copy if B or `count` is 1."""
     return images.unsqueeze(1).expand(-1, count, *images.shape[1:]).flatten(0, 1)
 
 
 def _warp_views(views: Sequence[Tensor], flow: Tensor, corner: Corner | None = None) -> Tensor:
-    """Both views warped by their half of (N, 4, h, w) flow from `corner` on, t2b's first."""
+    """Warp both views by their halves of a flow (N, 4, h, w) that starts at `corner`; join them."""
     warped = [
         backward_warp(view, part, corner=corner, exact=False).warped
         for view, part in zip(views, flow.chunk(2, dim=1), strict=True)

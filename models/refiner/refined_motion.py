@@ -14,9 +14,9 @@ class Encoded(NamedTuple):
     """Both inputs of B pairs.
 
     Attributes:
-        continued: (B, 2, 3, H', W') colours, continued on each side.
-        halves: (B, 2, 12, H' / 2, W' / 2) the same, of every 2x2 pixels one.
-        views: (B, 2, 3 + C, h, w) colours and features in cells, of multiples of 32 pixels.
+        continued: (B, 2, 3, H', W') colours, extrapolated on each side.
+        halves: (B, 2, 12, H' / 2, W' / 2) the same, every 2x2 pixels in the channels of one.
+        views: (B, 2, 3 + C, h, w) colours and features in cells, padded to multiples of 32 pixels.
     """
 
     continued: Tensor
@@ -25,14 +25,14 @@ class Encoded(NamedTuple):
 
 
 class RefinedMotion(NamedTuple):
-    """Motion of N = B * T frames, from which any part of them can be made.
+    """Inputs and motion of N = B * T frames, for making any part of them.
 
     Attributes:
-        continued: (N, 2, 3, H', W') inputs of each frame, always whole, continued on each side.
-        halves: (N, 2, 12, H' / 2, W' / 2) the same, of every 2x2 pixels one.
+        continued: (N, 2, 3, H', W') whole inputs of each frame, extrapolated on each side.
+        halves: (N, 2, 12, H' / 2, W' / 2) the same, every 2x2 pixels in the channels of one.
         instants: T.
-        cues: in cells, as all that follows.
-        displacements: (N, 4, h, w) to t2b and b2t after each round.
+        cues: per cell, like the fields below.
+        displacements: (N, 4, h, w) to t2b and b2t after each round, in px.
         hidden: (N, C, h, w) features.
         preference: (N, 1, h, w) logit added to the preference for t2b.
     """

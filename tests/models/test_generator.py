@@ -47,7 +47,7 @@ def test_frames_flows_and_velocity_match_the_reference(
     offsets = torch.from_numpy(arrays["encoding"])[..., None].expand(-1, -1, -1, pair.shape[-1])
     with torch.inference_mode():
         frames, flows = released(pair, offsets)
-        velocity = released.flow_net(pair, offsets, prepare_canvas(pair)).velocity
+        _, velocity = released.flow_net(pair, offsets, prepare_canvas(pair))
     np.testing.assert_allclose(frames.flatten(1, 2).numpy(), arrays["frames"], atol=1e-5, rtol=0)
     for level, flow in enumerate(flows, start=1):
         np.testing.assert_allclose(flow.numpy(), arrays[f"flow_{level}"], atol=1e-5, rtol=0)

@@ -113,12 +113,12 @@ def test_at_the_ends_of_a_leg_one_flow_is_zero_and_the_other_whole():
     backward = torch.randn(1, 2, 5, 6, generator=generator)
     zeros, ones = torch.zeros(1, 1, 5, 6), torch.ones(1, 1, 5, 6)
     to_first, to_last = reverse_flows(forward, backward, zeros)
-    at_rest = splat(forward, torch.zeros_like(forward))
+    total, weight = splat(forward, torch.zeros_like(forward))
     assert torch.equal(to_first, torch.zeros_like(forward))
-    torch.testing.assert_close(to_last, at_rest.total / at_rest.weight)
+    torch.testing.assert_close(to_last, total / weight)
     to_first, to_last = reverse_flows(forward, backward, ones)
-    at_rest = splat(backward, torch.zeros_like(backward))
-    torch.testing.assert_close(to_first, at_rest.total / at_rest.weight)
+    total, weight = splat(backward, torch.zeros_like(backward))
+    torch.testing.assert_close(to_first, total / weight)
     assert torch.equal(to_last, torch.zeros_like(forward))
 
 

@@ -214,7 +214,7 @@ def test_damaged_description(tmp_path: Path, generator: Generator, wrong) -> Non
     stated = {"n_feats": "16", "width": "0.5", "num_frames": "3", "channels": "rgb"} | wrong
     stated = {name: value for name, value in stated.items() if value is not None}
     save_file(generator.state_dict(), tmp_path / "g.safetensors", stated)
-    with pytest.raises(InputError, match="damaged description of its generator"):
+    with pytest.raises(InputError, match="damaged description of its network"):
         load_generator(tmp_path / "g.safetensors")
 
 

@@ -66,9 +66,9 @@ def test_low_precision_around_it_changes_nothing() -> None:
 
 
 def test_both_sizes_are_torchvision_s() -> None:
-    built = {name: variant.build for name, variant in RAFT_VARIANTS.items()}
+    built = {name: build for name, (build, _) in RAFT_VARIANTS.items()}
     assert built == {"raft_small": raft_small, "raft_large": raft_large}
-    urls = [variant.weights.url for variant in RAFT_VARIANTS.values()]
+    urls = [weights.url for _, weights in RAFT_VARIANTS.values()]
     assert [url.rpartition("/")[2][:10] for url in urls] == ["raft_small", "raft_large"]
 
 
@@ -87,7 +87,7 @@ def test_offline_the_file_and_its_place_are_named(
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
     with pytest.raises(InputError) as caught:
         load_flow("raft_small")
-    url = RAFT_VARIANTS["raft_small"].weights.url
+    url = RAFT_VARIANTS["raft_small"][1].url
     place = tmp_path / "checkpoints" / url.rpartition("/")[2]
     assert str(caught.value) == (
         "raft_small weights could not be downloaded (no route to host): "

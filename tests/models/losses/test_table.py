@@ -14,7 +14,7 @@ def test_released_string() -> None:
     [
         ("Charbonnier", "expected terms like '1\\*Charbonnier', got 'Charbonnier'"),
         ("", "expected terms like"),
-        ("1*SSIM", "unknown term 'SSIM'; cycle knows Charbonnier, Perceptual, Variation"),
+        ("1*SSIM", "unknown term 'SSIM'; cycle offers Charbonnier, Perceptual, Variation"),
         ("1*Flow", "unknown term 'Flow'"),
         ("1*Decibels", "unknown term 'Decibels'"),
         ("1*Charbonnier|2*Charbonnier", "Charbonnier is given twice"),

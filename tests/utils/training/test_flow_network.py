@@ -195,7 +195,7 @@ def test_the_preview_shows_frames_and_flows() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["train.G_lossfn_type=1*Flow"], "unknown term 'Flow'; flow knows Endpoint, Matching"),
+        (["train.G_lossfn_type=1*Flow"], "unknown term 'Flow'; flow offers Endpoint, Matching"),
         (["datasets.train.patch_sizes=[[96,64]]"], "must be a multiple of 64, got 96"),
         (["datasets.train.patch_sizes=[]"], "'datasets.train.patch_sizes'"),
         (

@@ -17,10 +17,30 @@ from utils.options.flow_training import FlowTrainingOptions
 from utils.pictures.colour import flow_pictures
 from utils.system.distributed import Processes
 from utils.training.data import Captures, load_scene_textures
-from utils.training.experiment import Experiment
 from utils.training.flow_scores import FlowScore, mean_scores, score_pair
-from utils.training.loop import Subject, run_training
+from utils.training.loop import Subject
 from utils.training.validation import Validation, score_all
+
+
+def build_flow_subject(options: FlowTrainingOptions, processes: Processes) -> Subject[FlowSample]:
+    """Network, objective and data of the options.
+
+    Raises:
+        InputError: photos or weights cannot be used.
+    """
+    training_set = build_flow_training_set(options)
+    pairs = build_flow_validation_set(options)
+    network = build_flow_network(options)
+    return Subject(
+        network,
+        build_flow_objective(options),
+        training_set,
+        dict(network.architecture),
+        file="pwcnet.safetensors",
+        write=partial(save_pwc, network=network),
+        preview=partial(preview_flow, network),
+        validate=None if pairs is None else partial(validate_flow, network, pairs, processes),
+    )
 
 
 def build_flow_network(options: FlowTrainingOptions) -> PWCNet:
@@ -83,29 +103,6 @@ def build_flow_validation_set(options: FlowTrainingOptions) -> FlowPairs | None:
     return FlowPairs(
         load_scene_textures(data), data.scene.settings(), count=data.count, seed=data.seed
     )
-
-
-def fit_flow(
-    network: PWCNet,
-    objective: FlowObjective,
-    training_set: FlowTrainingSet,
-    *,
-    validation_set: FlowPairs | None,
-    experiment: Experiment,
-) -> None:
-    """Train PWC-Net and write `pwcnet.safetensors`; see `utils.training.loop.run_training`."""
-    score = None
-    if validation_set is not None:
-        score = partial(validate_flow, network, validation_set, experiment.processes)
-    subject = Subject(
-        network,
-        dict(network.architecture),
-        file="pwcnet.safetensors",
-        write=partial(save_pwc, network=network),
-        preview=partial(preview_flow, network),
-        validate=score,
-    )
-    run_training(subject, objective, training_set, experiment)
 
 
 def save_pwc(path: str | Path, network: PWCNet) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,9 +23,13 @@ from models.losses.objective import Objective
 from models.parts.device import reuse_memory
 from utils.checkpoint import latest
 from utils.errors import InputError
+from utils.options.flow_training import FlowTrainingOptions
+from utils.options.training import TrainingOptions
+from utils.system.distributed import Processes
+from utils.system.random_state import seed_everything
 from utils.system.stopping import StopRequest, stop_requests
 from utils.training.curves import plot_curves
-from utils.training.experiment import Experiment
+from utils.training.experiment import Experiment, open_experiment
 from utils.training.reporting import Reporter, read_records
 from utils.training.resuming import restore, save
 from utils.training.step import Training, take_step
@@ -34,13 +38,17 @@ from utils.training.validation import Validation
 
 MAX_SKIPPED_IN_A_ROW = 10
 
+Options = TypeVar("Options", TrainingOptions, FlowTrainingOptions)
+
 
 @dataclass(frozen=True)
 class Subject(Generic[Sample]):
-    """A network to train, and how to save, preview and score it.
+    """A network to train, and everything that the loop needs for it.
 
     Attributes:
-        network: called by the objective.
+        network: the network.
+        objective: (network, batch) -> total loss and named terms, on the processes' device.
+        training_set: sample n is a function of n.
         architecture: description of the network that weights must match.
         file: name of the weight file of a finished run.
         write: writes the weights to a path.
@@ -50,6 +58,8 @@ class Subject(Generic[Sample]):
     """
 
     network: nn.Module
+    objective: Objective
+    training_set: Dataset[Sample]
     architecture: dict[str, Any]
     file: str
     write: Callable[[Path], None]
@@ -58,23 +68,37 @@ class Subject(Generic[Sample]):
     is_pretrained: bool = False
 
 
-def run_training(
-    subject: Subject[Sample],
-    objective: Objective,
-    training_set: Dataset[Sample],
-    experiment: Experiment,
+def train(
+    options: Options,
+    build: Callable[[Options, Processes], Subject[Sample]],
+    processes: Processes,
+    *,
+    resume: str,
 ) -> None:
+    """Train what the options describe.
+
+    Args:
+        options: of the run.
+        build: creates network, objective and data.
+        processes: that train together; each calls this.
+        resume: "auto", "never" or a checkpoint, as in `open_experiment`.
+
+    Raises:
+        InputError: data, weights or the folder cannot be used, or training failed.
+        SystemExit: the run was asked to stop.
+    """
+    seed_everything(options.seed + processes.rank)
+    subject = build(options, processes)
+    with open_experiment(options, processes, resume=resume) as experiment:
+        run_training(subject, experiment)
+
+
+def run_training(subject: Subject[Sample], experiment: Experiment) -> None:
     """Train to `train.iterations` steps, from the checkpoint of the experiment if there is one.
 
     Saves a checkpoint every `checkpoint_save` steps, at the end, and on SIGTERM or Ctrl-C, which
     exit with status 128 plus the signal's number. Scores the network every `checkpoint_test` steps
     and at the end, and keeps the best weights.
-
-    Args:
-        subject: the network.
-        objective: (network, batch) -> total loss and named terms, on the processes' device.
-        training_set: sample n is a function of n.
-        experiment: options, processes, folder and log.
 
     Raises:
         InputError: the checkpoint does not fit, a sample cannot be read, the folder cannot be
@@ -82,10 +106,10 @@ def run_training(
         SystemExit: the run was asked to stop.
     """
     with stop_requests() as stop:
-        training = _prepare(subject, objective, experiment, stop)
+        training = _prepare(subject, experiment, stop)
         with closing(Reporter(experiment, training.progress)) as reporter:
             try:
-                _run(subject, training, training_set, reporter)
+                _run(subject, training, reporter)
             except RuntimeError as error:
                 if (reason := explain_exhaustion(error)) is None:
                     raise
@@ -97,9 +121,7 @@ def run_training(
         experiment.log.info("finished: weights and curves are in %s", experiment.folder)
 
 
-def _prepare(
-    subject: Subject[Sample], objective: Objective, experiment: Experiment, stop: StopRequest
-) -> Training:
+def _prepare(subject: Subject[Sample], experiment: Experiment, stop: StopRequest) -> Training:
     """Move the network to its device, create its optimiser, and load a checkpoint."""
     options, processes, network = experiment.options.train, experiment.processes, subject.network
     if options.threads is not None:
@@ -115,7 +137,13 @@ def _prepare(
     )
     parallel = processes.wrap(network)
     training = Training(
-        network, parallel, objective, optimizer, experiment, stop, architecture=subject.architecture
+        network,
+        parallel,
+        subject.objective,
+        optimizer,
+        experiment,
+        stop,
+        architecture=subject.architecture,
     )
     restore(training)
     if processes.is_main:
@@ -123,17 +151,12 @@ def _prepare(
     return training
 
 
-def _run(
-    subject: Subject[Sample],
-    training: Training,
-    training_set: Dataset[Sample],
-    reporter: Reporter,
-) -> None:
+def _run(subject: Subject[Sample], training: Training, reporter: Reporter) -> None:
     """Take the remaining steps, validating and saving when due."""
     options, progress = training.experiment.options.train, training.progress
     processes, data = training.experiment.processes, training.experiment.options.datasets.train
     batches = training_loader(
-        training_set,
+        subject.training_set,
         batch_size=data.dataloader_batch_size,
         first_step=progress.step,
         rank=processes.rank,

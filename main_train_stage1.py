@@ -12,10 +12,11 @@ def main() -> None:
     expect_objective(options, "cycle", "supervised")
     # Not sooner: --help and refused options do not wait for PyTorch.
     from utils.system.distributed import process_group
-    from utils.training.correction_network import train
+    from utils.training.correction_network import build_subject
+    from utils.training.loop import train
 
     with process_group(options.device, launched=arguments.dist == "True") as processes:
-        train(options, processes, resume=arguments.resume)
+        train(options, build_subject, processes, resume=arguments.resume)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Load the method that the options of a test script name."""
+"""Loads the method of correction that the options of a test script name."""
 
 import hashlib
 from functools import partial
@@ -23,14 +23,14 @@ from utils.options.methods import METHODS
 
 
 class NamedCorrection(NamedTuple):
-    """A way to make frames, and its name in tables."""
+    """A method of correction and its name in tables."""
 
     name: str
     correct: Correction
 
 
 def load_method(options: MethodOptions, device: torch.device | str) -> NamedCorrection:
-    """The method that the options name, with test-time augmentation if they ask for it.
+    """Load the method of the options, with test-time augmentation if `self_ensemble`.
 
     Raises:
         InputError: its weights cannot be loaded.
@@ -42,9 +42,9 @@ def load_method(options: MethodOptions, device: torch.device | str) -> NamedCorr
 
 
 def load_network_method(options: MethodOptions, device: torch.device | str) -> NamedCorrection:
-    """The network of `path.pretrained_netG`, named after its weight file.
+    """Load the network of `path.pretrained_netG`, named after its weight file.
 
-    A file that is named like a baseline keeps its suffix in the name, so that tables show both.
+    If that is the name of a baseline, the suffix is kept, to tell them apart in tables.
 
     Raises:
         InputError: the weights cannot be loaded.
@@ -62,7 +62,7 @@ def load_classical_method(options: MethodOptions, device: torch.device | str) ->
 
 
 def identify_method(options: MethodOptions) -> dict[str, str]:
-    """What its frames depend on: the kind of method and, for a network, a digest of its weights.
+    """Everything that the frames depend on: method and, for a network, a digest of its weights.
 
     Raises:
         InputError: the weights cannot be read.

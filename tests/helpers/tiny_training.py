@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -13,9 +14,9 @@ from models.generator import Generator
 from utils.options.training import TrainingOptions
 from utils.system.distributed import Processes
 from utils.system.random_state import seed_everything
-from utils.training.correction_network import build_network, build_objective, fit
-from utils.training.data import build_training_set, build_validation_set
+from utils.training.correction_network import build_subject
 from utils.training.experiment import open_experiment
+from utils.training.loop import run_training
 
 SCENE = {"height": 64, "width": 64, "camera_motion": 4, "object_motion": 4, "max_objects": 1}
 
@@ -84,18 +85,15 @@ def train(
     """
     processes = Processes(torch.device("cpu"))
     seed_everything(options.seed)
-    generator = build_network(options)
+    with patch("utils.training.data._FRAMES", 3):
+        subject = build_subject(options, processes)
+    if objective is not None:
+        subject = replace(subject, objective=objective)
     drawing = nullcontext() if curves else undrawn_curves()
-    few_frames = patch("utils.training.data._FRAMES", 3)
-    with drawing, few_frames, open_experiment(options, processes, resume=resume) as experiment:
-        fit(
-            generator,
-            objective or build_objective(options, processes.device),
-            build_training_set(options),
-            validation_set=build_validation_set(options),
-            experiment=experiment,
-        )
-    return generator
+    with drawing, open_experiment(options, processes, resume=resume) as experiment:
+        run_training(subject, experiment)
+    assert isinstance(subject.network, Generator)
+    return subject.network
 
 
 def same_weights(a: nn.Module, b: nn.Module) -> bool:

@@ -1,4 +1,4 @@
-"""Training of a correction network: network, objective, and how the loop reports on them."""
+"""Training of a correction network: network, objective, validation and preview."""
 
 from dataclasses import asdict
 from functools import partial
@@ -6,7 +6,6 @@ from pkgutil import resolve_name
 
 import torch
 from torch import nn
-from torch.utils.data import Dataset
 
 from data.capture import TrainingSample
 from models.architecture import Architecture, expect_architecture, load_network
@@ -23,36 +22,39 @@ from models.parts.network import CorrectionNetwork
 from utils.checkpoint import save_weights
 from utils.options.training import TrainingOptions
 from utils.system.distributed import Processes
-from utils.system.random_state import seed_everything
-from utils.training.data import ValidationCaptures, build_training_set, build_validation_set
-from utils.training.experiment import Experiment, open_experiment
-from utils.training.loop import Subject, run_training
+from utils.training.data import build_training_set, build_validation_set
+from utils.training.loop import Subject
 from utils.training.validation import preview, validate
 
 
-def train(options: TrainingOptions, processes: Processes, *, resume: str) -> None:
-    """Train the network that the options describe: stage 1, stage 2, or on true frames.
-
-    Args:
-        options: of the run.
-        processes: that take part; each calls this.
-        resume: "auto", "never" or a checkpoint, as `open_experiment` takes it.
+def build_subject(options: TrainingOptions, processes: Processes) -> Subject[TrainingSample]:
+    """Network, objective and data of the options, for stage 1, stage 2, or true frames.
 
     Raises:
-        InputError: data, weights or the folder cannot be used, or training failed.
-        SystemExit: the run was asked to stop.
+        InputError: data or weights cannot be used.
     """
-    seed_everything(options.seed + processes.rank)
     training_set = build_training_set(options)
-    validation_set = build_validation_set(options)
+    captures = build_validation_set(options)
     network = build_network(options)
     objective = build_objective(options, processes.device)
-    with open_experiment(options, processes, resume=resume) as experiment:
-        fit(network, objective, training_set, validation_set=validation_set, experiment=experiment)
+    score = None
+    if captures is not None:
+        score = partial(validate, network, objective, captures, processes)
+    return Subject(
+        network,
+        objective,
+        training_set,
+        asdict(Architecture.of(network)),
+        file="generator.safetensors",
+        write=partial(save_weights, network=network),
+        preview=partial(preview, network, objective),
+        validate=score,
+        is_pretrained=options.path.pretrained_netG is not None,
+    )
 
 
 def build_network(options: TrainingOptions) -> CorrectionNetwork:
-    """The network that the options describe, with `path.pretrained_netG`'s weights if named.
+    """The network of the options, with the weights of `path.pretrained_netG` if named.
 
     Raises:
         InputError: the weights are missing, damaged or of another network.
@@ -71,7 +73,7 @@ def build_network(options: TrainingOptions) -> CorrectionNetwork:
 
 
 def build_objective(options: TrainingOptions, device: torch.device) -> CorrectionObjective:
-    """The objective that the options describe, its frozen networks loaded, on `device`.
+    """The objective of the options with its frozen networks, on `device`.
 
     Raises:
         InputError: a file with weights is missing or holds something else.
@@ -96,42 +98,3 @@ def build_objective(options: TrainingOptions, device: torch.device) -> Correctio
         return cycle.to(device)
     teacher = load_network(str(path.pretrained_netG))
     return DistillationObjective(cycle, teacher, step.border).to(device)
-
-
-def fit(
-    network: CorrectionNetwork,
-    objective: CorrectionObjective,
-    training_set: Dataset[TrainingSample],
-    *,
-    validation_set: ValidationCaptures | None,
-    experiment: Experiment,
-) -> None:
-    """Train a network as `utils.training.loop.run_training` does.
-
-    Args:
-        network: to train.
-        objective: on the processes' device.
-        training_set: sample n is a function of n.
-        validation_set: scored every `checkpoint_test` steps, pretrained weights before the first,
-            too; the best weights are kept.
-        experiment: options, processes, folder and log.
-
-    Raises:
-        InputError: see `run_training`.
-        SystemExit: the run was asked to stop.
-    """
-    score = None
-    if validation_set is not None:
-        score = partial(validate, network, objective, validation_set, experiment.processes)
-    options = experiment.options
-    subject = Subject(
-        network,
-        asdict(Architecture.of(network)),
-        file="generator.safetensors",
-        write=partial(save_weights, network=network),
-        preview=partial(preview, network, objective),
-        validate=score,
-        is_pretrained=isinstance(options, TrainingOptions)
-        and options.path.pretrained_netG is not None,
-    )
-    run_training(subject, objective, training_set, experiment)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,17 +21,19 @@ from utils.errors import InputError
 from utils.options.data import DataOptions
 from utils.options.training import TrainingOptions
 
+T_co = TypeVar("T_co", covariant=True)
+
 _FRAMES = 9  # true frames of a simulated capture, as in RS-GOPRO
 
 
-class ValidationCaptures(Protocol):
-    """Captures to validate on."""
+class Captures(Protocol[T_co]):
+    """Captures to validate on, with their truth if there is any."""
 
     def __len__(self) -> int:
         """Number of captures."""
 
-    def __getitem__(self, index: int) -> CapturePair:
-        """A capture, with its true frames if there are any."""
+    def __getitem__(self, index: int, /) -> T_co:
+        """One capture."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def build_training_set(options: TrainingOptions) -> Dataset[TrainingSample]:
     return samples if count is None else KeptSamples(samples, count)
 
 
-def build_validation_set(options: TrainingOptions) -> ValidationCaptures | None:
+def build_validation_set(options: TrainingOptions) -> Captures[CapturePair] | None:
     """The validation captures of the options, or None.
 
     Raises:

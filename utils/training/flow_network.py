@@ -1,4 +1,4 @@
-"""Training of PWC-Net: network, data, and how the loop reports on it."""
+"""Training of PWC-Net: network, objective, data, validation and preview."""
 
 from functools import partial
 from pathlib import Path
@@ -15,17 +15,38 @@ from models.losses.flow import FlowLossSettings, FlowObjective
 from utils.checkpoint import write_state
 from utils.options.flow_training import FlowTrainingOptions
 from utils.pictures.colour import flow_pictures
-from utils.training.data import load_scene_textures
-from utils.training.experiment import Experiment
-from utils.training.flow_scores import mean_scores, score_pair
-from utils.training.loop import Subject, run_training
-from utils.training.validation import Validation
+from utils.system.distributed import Processes
+from utils.training.data import Captures, load_scene_textures
+from utils.training.flow_scores import FlowScore, mean_scores, score_pair
+from utils.training.loop import Subject
+from utils.training.validation import Validation, score_all
+
+
+def build_flow_subject(options: FlowTrainingOptions, processes: Processes) -> Subject[FlowSample]:
+    """Network, objective and data of the options.
+
+    Raises:
+        InputError: photos or weights cannot be used.
+    """
+    training_set = build_flow_training_set(options)
+    pairs = build_flow_validation_set(options)
+    network = build_flow_network(options)
+    return Subject(
+        network,
+        build_flow_objective(options),
+        training_set,
+        dict(network.architecture),
+        file="pwcnet.safetensors",
+        write=partial(save_pwc, network=network),
+        preview=partial(preview_flow, network),
+        validate=None if pairs is None else partial(validate_flow, network, pairs, processes),
+    )
 
 
 def build_flow_network(options: FlowTrainingOptions) -> PWCNet:
     """PWC-Net with initial weights, or with those of `path.pretrained_rsg` if named.
 
-    The levels that are not to be trained are frozen.
+    Levels finer than `train.finest_level` are frozen.
 
     Raises:
         InputError: the weights are missing, damaged or of another network.
@@ -45,14 +66,14 @@ def build_flow_network(options: FlowTrainingOptions) -> PWCNet:
 
 
 def build_flow_objective(options: FlowTrainingOptions) -> FlowObjective:
-    """The objective that the options describe."""
+    """The objective of the options."""
     step = options.train
     settings = FlowLossSettings(tuple(step.level_weights), step.error_exponent, step.hidden_weight)
     return FlowObjective(step.loss_weights, down_to=step.finest_level, settings=settings)
 
 
 def build_flow_training_set(options: FlowTrainingOptions) -> FlowTrainingSet:
-    """The endless crops that the options describe.
+    """The endless training samples of the options.
 
     Raises:
         InputError: the folder of photos is missing or empty.
@@ -71,7 +92,7 @@ def build_flow_training_set(options: FlowTrainingOptions) -> FlowTrainingSet:
 
 
 def build_flow_validation_set(options: FlowTrainingOptions) -> FlowPairs | None:
-    """The pairs to validate on, if the options name any.
+    """The validation pairs of the options, or None.
 
     Raises:
         InputError: the folder of photos is missing or empty.
@@ -79,43 +100,9 @@ def build_flow_validation_set(options: FlowTrainingOptions) -> FlowPairs | None:
     data = options.datasets.valid
     if data is None:
         return None
-    textures = load_scene_textures(data)
-    return FlowPairs(textures, data.scene.settings(), count=data.count, seed=data.seed)
-
-
-def fit_flow(
-    network: PWCNet,
-    objective: FlowObjective,
-    training_set: FlowTrainingSet,
-    *,
-    validation_set: FlowPairs | None,
-    experiment: Experiment,
-) -> None:
-    """Train PWC-Net as `utils.training.loop.run_training` does; leaves `pwcnet.safetensors`.
-
-    Args:
-        network: what to train.
-        objective: (network, batch) -> total loss and named terms, on the processes' device.
-        training_set: sample n is a function of n.
-        validation_set: scored every `checkpoint_test` steps; the best weights are kept.
-        experiment: options, processes, folder and log.
-
-    Raises:
-        InputError: see `run_training`.
-        SystemExit: the run was asked to stop.
-    """
-    score = None
-    if validation_set is not None:
-        score = partial(validate_flow, network, validation_set, experiment)
-    subject = Subject(
-        network,
-        dict(network.architecture),
-        file="pwcnet.safetensors",
-        write=partial(save_pwc, network=network),
-        preview=partial(preview_flow, network),
-        validate=score,
+    return FlowPairs(
+        load_scene_textures(data), data.scene.settings(), count=data.count, seed=data.seed
     )
-    run_training(subject, objective, training_set, experiment)
 
 
 def save_pwc(path: str | Path, network: PWCNet) -> None:
@@ -129,38 +116,33 @@ def save_pwc(path: str | Path, network: PWCNet) -> None:
 
 
 @torch.no_grad()
-def validate_flow(network: PWCNet, pairs: FlowPairs, experiment: Experiment) -> Validation:
-    """Score PWC-Net on pairs, shared among the processes, beside OpenCV's DIS flow on the same.
+def validate_flow(network: PWCNet, pairs: Captures[FlowSample], processes: Processes) -> Validation:
+    """Score PWC-Net and, for comparison, OpenCV's DIS flow on pairs.
 
     Returns:
-        `valid_error` and `valid_visible_error`: mean endpoint errors in pixels of all pixels and of
-        those seen in both frames; `valid_dis_error`: the same of DIS; `valid_motion`: the mean
-        length of the true flow, which is the error of answering zero. The score is the negative
-        error.
+        `valid_error` and `valid_visible_error`: mean endpoint errors in pixels, over all pixels and
+        over those visible in both frames; `valid_dis_error`: that of DIS; `valid_motion`: mean
+        length of the true flow, which is the error of zero flow. The score is the negative error.
     """
-    processes = experiment.processes
-    dis, training = DISFlow(), network.training
-    network.eval()
-    found = []
-    for index in range(processes.rank, len(pairs), processes.world_size):
-        pair = pairs[index]
-        mine, theirs = (score_pair(flow, pair, processes.device) for flow in (network, dis))
-        found.append((mine, theirs))
-    network.train(training)
-    everyone = [scores for part in processes.gather(found) for scores in part]
-    mine, theirs = (mean_scores(scores) for scores in zip(*everyone, strict=True))
+    dis = DISFlow()
+
+    def score(pair: FlowSample) -> tuple[FlowScore, FlowScore]:
+        return score_pair(network, pair, processes.device), score_pair(dis, pair, processes.device)
+
+    scores = score_all(network, pairs, score, processes)
+    found, of_dis = (mean_scores(column) for column in zip(*scores, strict=True))
     values = {
-        "valid_error": mine.error,
-        "valid_visible_error": mine.visible_error,
-        "valid_dis_error": theirs.error,
-        "valid_motion": mine.motion,
+        "valid_error": found.error,
+        "valid_visible_error": found.visible_error,
+        "valid_dis_error": of_dis.error,
+        "valid_motion": found.motion,
     }
-    return Validation(values, -mine.error)
+    return Validation(values, -found.error)
 
 
 @torch.no_grad()
 def preview_flow(network: PWCNet, batch: FlowSample) -> Tensor:
-    """Strip of a batch's first sample: both frames, the flow that is found, the true flow.
+    """Image strip of a batch's first sample: both frames, estimated flow, true flow.
 
     Returns:
         (3, H, 4 * W) on the CPU.
@@ -168,8 +150,7 @@ def preview_flow(network: PWCNet, batch: FlowSample) -> Tensor:
     flow: Tensor = network(batch.first[:1], batch.second[:1])
     longest = float(batch.flow[0].norm(dim=0).max())
     images = [batch.first[0].cpu(), batch.second[0].cpu()]
-    pictures = flow_pictures(
-        torch.stack((flow[0].float().nan_to_num(), batch.flow[0])), max(longest, 1e-6)
-    )
+    flows = torch.stack((flow[0].float().nan_to_num(), batch.flow[0]))
+    pictures = flow_pictures(flows, max(longest, 1e-6))
     images += [torch.from_numpy(picture).permute(2, 0, 1) / 255 for picture in pictures]
     return torch.cat(images, dim=-1).float()

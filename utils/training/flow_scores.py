@@ -1,4 +1,4 @@
-"""How close a flow network comes to known flow."""
+"""Endpoint errors of a flow network against known flow."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,11 +10,11 @@ from data.training.flow_pairs import FlowSample
 
 
 class FlowScore(NamedTuple):
-    """Mean lengths in pixels, over the pixels of a pair whose flow is known, or over pairs.
+    """Means in pixels, over the pixels of a pair whose flow is known, or over pairs.
 
     Attributes:
-        error: endpoint error, the length of the difference to the true flow.
-        visible_error: the same of those pixels alone whose point is seen in both frames.
+        error: endpoint error.
+        visible_error: endpoint error of the pixels that are visible in both frames.
         motion: length of the true flow.
     """
 
@@ -29,7 +29,7 @@ def score_pair(flow: nn.Module, pair: FlowSample, device: torch.device) -> FlowS
 
     Args:
         flow: (first, second) images (B, 3, H, W) -> flow (B, 2, H, W).
-        pair: without a batch axis; pixels whose true flow is not finite count nowhere.
+        pair: without a batch axis; pixels whose true flow is not finite are left out.
         device: where to compute.
     """
     found = flow(pair.first[None].to(device), pair.second[None].to(device))[0].float().cpu()
@@ -37,7 +37,7 @@ def score_pair(flow: nn.Module, pair: FlowSample, device: torch.device) -> FlowS
 
 
 def score_flow(found: Tensor, truth: Tensor, visible: Tensor) -> FlowScore:
-    """Score a flow (2, H, W) against the truth (2, H, W), seen where `visible` (1, H, W) is 1."""
+    """Score a flow (2, H, W) against `truth` (2, H, W); `visible` (1, H, W) is 1 or 0."""
     known = truth.isfinite().all(dim=0)
     errors, motion = (found - truth).norm(dim=0), truth.norm(dim=0)
     seen = known & (visible[0] > 0.5)
@@ -45,6 +45,6 @@ def score_flow(found: Tensor, truth: Tensor, visible: Tensor) -> FlowScore:
 
 
 def mean_scores(scores: Sequence[FlowScore]) -> FlowScore:
-    """Means over pairs; a pair without a value is left out of its mean."""
+    """Means over pairs, without the pairs that lack a value (NaN)."""
     columns = torch.tensor(scores, dtype=torch.float64)
     return FlowScore(*columns.nanmean(dim=0).tolist())

@@ -1,8 +1,8 @@
 """The training loop that all stages share, whichever network they train.
 
-A step is a function of the weights, the optimiser's state and the step's number: the number picks
-the samples and the learning rate. So a run that goes on from a checkpoint equals one that was never
-stopped, bit for bit where the device computes reproducibly.
+A step depends only on the weights, the optimiser's state and the step's number, which decides
+samples and learning rate. So a resumed run equals an uninterrupted one, bit for bit if the device
+is deterministic.
 """
 
 import signal
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,33 +23,43 @@ from models.losses.objective import Objective
 from models.parts.device import reuse_memory
 from utils.checkpoint import latest
 from utils.errors import InputError
+from utils.options.flow_training import FlowTrainingOptions
+from utils.options.training import TrainingOptions
+from utils.system.distributed import Processes
+from utils.system.random_state import seed_everything
 from utils.system.stopping import StopRequest, stop_requests
 from utils.training.curves import plot_curves
-from utils.training.experiment import Experiment
+from utils.training.experiment import Experiment, open_experiment
 from utils.training.reporting import Reporter, read_records
 from utils.training.resuming import restore, save
 from utils.training.step import Training, take_step
 from utils.training.step_memory import announce_step, explain_exhaustion
 from utils.training.validation import Validation
 
-MOST_SKIPPED_IN_A_ROW = 10
+MAX_SKIPPED_IN_A_ROW = 10
+
+Options = TypeVar("Options", TrainingOptions, FlowTrainingOptions)
 
 
 @dataclass(frozen=True)
 class Subject(Generic[Sample]):
-    """A network to train, and what the loop cannot know of it.
+    """A network to train, and everything that the loop needs for it.
 
     Attributes:
-        network: called by the objective.
-        architecture: what weights for it must agree on.
-        file: name of the weight file that a finished run leaves in its folder.
-        write: writes its weights to a path.
-        preview: (batch) -> (3, H, W) strip of images.
-        validate: scores it, together with all processes; None where there is nothing to score on.
-        is_pretrained: whether its weights are worth keeping as they are: they are scored, too.
+        network: the network.
+        objective: (network, batch) -> total loss and named terms, on the processes' device.
+        training_set: sample n is a function of n.
+        architecture: description of the network that weights must match.
+        file: name of the weight file of a finished run.
+        write: writes the weights to a path.
+        preview: (batch) -> (3, H, W) image strip.
+        validate: scores the network together with all processes; None without validation.
+        is_pretrained: whether to score the weights before the first step, too.
     """
 
     network: nn.Module
+    objective: Objective
+    training_set: Dataset[Sample]
     architecture: dict[str, Any]
     file: str
     write: Callable[[Path], None]
@@ -58,34 +68,48 @@ class Subject(Generic[Sample]):
     is_pretrained: bool = False
 
 
-def run_training(
-    subject: Subject[Sample],
-    objective: Objective,
-    training_set: Dataset[Sample],
-    experiment: Experiment,
+def train(
+    options: Options,
+    build: Callable[[Options, Processes], Subject[Sample]],
+    processes: Processes,
+    *,
+    resume: str,
 ) -> None:
-    """Train to `train.iterations` steps, from the experiment's checkpoint if it has one.
-
-    Every `checkpoint_save` steps, at the end and on SIGTERM or Ctrl-C a checkpoint is written; the
-    two latter end with an exit status of 128 plus the signal's number, as shells have it. Every
-    `checkpoint_test` steps and at the end the network is scored, and the best weights are kept.
+    """Train what the options describe.
 
     Args:
-        subject: what to train.
-        objective: (network, batch) -> total loss and named terms, on the processes' device.
-        training_set: sample n is a function of n.
-        experiment: options, processes, folder and log.
+        options: of the run.
+        build: creates network, objective and data.
+        processes: that train together; each calls this.
+        resume: "auto", "never" or a checkpoint, as in `open_experiment`.
+
+    Raises:
+        InputError: data, weights or the folder cannot be used, or training failed.
+        SystemExit: the run was asked to stop.
+    """
+    seed_everything(options.seed + processes.rank)
+    subject = build(options, processes)
+    with open_experiment(options, processes, resume=resume) as experiment:
+        run_training(subject, experiment)
+
+
+def run_training(subject: Subject[Sample], experiment: Experiment) -> None:
+    """Train to `train.iterations` steps, from the checkpoint of the experiment if there is one.
+
+    Saves a checkpoint every `checkpoint_save` steps, at the end, and on SIGTERM or Ctrl-C, which
+    exit with status 128 plus the signal's number. Scores the network every `checkpoint_test` steps
+    and at the end, and keeps the best weights.
 
     Raises:
         InputError: the checkpoint does not fit, a sample cannot be read, the folder cannot be
-            written, memory does not suffice, or too many steps in a row had no finite loss.
+            written, memory is short, or too many steps in a row had no finite loss.
         SystemExit: the run was asked to stop.
     """
     with stop_requests() as stop:
-        training = _prepare(subject, objective, experiment, stop)
+        training = _prepare(subject, experiment, stop)
         with closing(Reporter(experiment, training.progress)) as reporter:
             try:
-                _run(subject, training, training_set, reporter)
+                _run(subject, training, reporter)
             except RuntimeError as error:
                 if (reason := explain_exhaustion(error)) is None:
                     raise
@@ -97,25 +121,29 @@ def run_training(
         experiment.log.info("finished: weights and curves are in %s", experiment.folder)
 
 
-def _prepare(
-    subject: Subject[Sample], objective: Objective, experiment: Experiment, stop: StopRequest
-) -> Training:
-    """Move the network to its device, make its optimiser, and go on from a checkpoint."""
+def _prepare(subject: Subject[Sample], experiment: Experiment, stop: StopRequest) -> Training:
+    """Move the network to its device, create its optimiser, and load a checkpoint."""
     options, processes, network = experiment.options.train, experiment.processes, subject.network
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     if processes.device.type == "cpu":
         reuse_memory()
-    # Convolutions are fastest so; and always, because results differ in their last bits and scoring
-    # would turn the weights in the middle of a run.
+    # channels_last is fastest. Set before the first step: scoring would set it later, and results
+    # would change in their last bits mid-run.
     network.to(processes.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     announce_step(network, experiment)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=options.G_optimizer_lr, weight_decay=options.G_optimizer_wd
     )
-    wrapped = processes.wrap(network)
+    parallel = processes.wrap(network)
     training = Training(
-        network, wrapped, objective, optimizer, experiment, stop, architecture=subject.architecture
+        network,
+        parallel,
+        subject.objective,
+        optimizer,
+        experiment,
+        stop,
+        architecture=subject.architecture,
     )
     restore(training)
     if processes.is_main:
@@ -123,29 +151,33 @@ def _prepare(
     return training
 
 
-def _run(
-    subject: Subject[Sample],
-    training: Training,
-    training_set: Dataset[Sample],
-    reporter: Reporter,
-) -> None:
-    """Take the steps that are left, validating and saving when due."""
+def _run(subject: Subject[Sample], training: Training, reporter: Reporter) -> None:
+    """Take the remaining steps, validating and saving when due."""
     options, progress = training.experiment.options.train, training.progress
-    batches = _batches(training, training_set)
+    processes, data = training.experiment.processes, training.experiment.options.datasets.train
+    batches = training_loader(
+        subject.training_set,
+        batch_size=data.dataloader_batch_size,
+        first_step=progress.step,
+        rank=processes.rank,
+        world_size=processes.world_size,
+        num_workers=data.dataloader_num_workers,
+        device=processes.device,
+    )
     if subject.is_pretrained and progress.step == 0:
         _validate(subject, training, reporter)
     while progress.step < options.iterations:
-        batch = to_device(_next_batch(batches, training), training.experiment.processes.device)
+        batch = to_device(_next_batch(batches, training), processes.device)
         result = take_step(training, batch)
         reporter.step(progress, result)
         finished = progress.step == options.iterations
-        # Weights without a finite loss may be ruined: they are not to be kept, nor gone on from.
+        # Weights without a finite loss may be damaged: neither keep them nor resume from them.
         sound = not progress.skipped_in_a_row
-        # A last sample may be at fault; two in a row are not.
-        if progress.skipped_in_a_row >= (2 if finished else MOST_SKIPPED_IN_A_ROW):
+        # One skipped step at the end may be due to its sample; two are not.
+        if progress.skipped_in_a_row >= (2 if finished else MAX_SKIPPED_IN_A_ROW):
             raise InputError(_explain_skips(training))
         if (sound and progress.step % options.checkpoint_test == 0) or finished:
-            if training.experiment.processes.is_main:
+            if processes.is_main:
                 reporter.image(progress.step, subject.preview(batch))
             _validate(subject, training, reporter)
         due = finished or result.stop_signal or progress.step % options.checkpoint_save == 0
@@ -155,24 +187,10 @@ def _run(
             _stop(training, result.stop_signal)
 
 
-def _batches(training: Training, training_set: Dataset[Sample]) -> Iterator[Sample]:
-    """This process's share of the batches from the present step on."""
-    options, processes = training.experiment.options.datasets.train, training.experiment.processes
-    return training_loader(
-        training_set,
-        batch_size=options.dataloader_batch_size,
-        first_step=training.progress.step,
-        rank=processes.rank,
-        world_size=processes.world_size,
-        num_workers=options.dataloader_num_workers,
-        device=processes.device,
-    )
-
-
 def _next_batch(batches: Iterator[Sample], training: Training) -> Sample:
-    """The next batch; where it cannot be read, what was learned so far is saved first.
+    """The next batch; if it cannot be read, save a checkpoint first.
 
-    Of several processes the others are in the midst of a step: they cannot save with this one.
+    Not with several processes: the others are in the middle of a step and cannot save together.
 
     Raises:
         InputError: a sample cannot be read.
@@ -201,7 +219,7 @@ def _validate(subject: Subject[Sample], training: Training, reporter: Reporter) 
 
 
 def _stop(training: Training, number: int) -> None:
-    """Say how to go on, and exit."""
+    """Log how to resume, and exit."""
     how = "the same command with --resume auto goes on from there"
     if training.progress.skipped_in_a_row:
         checkpoint = latest(training.experiment.checkpoints)

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -128,17 +128,17 @@ def take_step(training: Training, batch: Sample) -> StepResult:
 def _differentiate(training: Training, batch: Sample) -> dict[str, Tensor]:
     """Accumulate the gradients of a batch over micro-batches; return total loss and terms."""
     options, device = training.experiment.options.train, training.experiment.processes.device
-    parts = split_batch(batch, options.accumulation_steps)
+    parallel, count = training.parallel, options.accumulation_steps
+    wrapped = parallel if isinstance(parallel, DistributedDataParallel) else None
     losses: dict[str, Tensor] = {}
-    for number, part in enumerate(parts, start=1):
-        # DDP averages gradients over the processes in the last backward pass only.
-        local = isinstance(training.parallel, DistributedDataParallel) and number < len(parts)
-        with cast(DistributedDataParallel, training.parallel).no_sync() if local else nullcontext():
+    for number, part in enumerate(split_batch(batch, count), start=1):
+        # Gradients are averaged over the processes in the last backward pass only.
+        with wrapped.no_sync() if wrapped and number < count else nullcontext():
             with torch.autocast(device.type, torch.bfloat16, is_lower(options.precision, device)):
-                total, terms = training.objective(training.parallel, part)
-            (total / len(parts)).backward()
+                total, terms = training.objective(parallel, part)
+            (total / count).backward()
         for name, value in {"total": total.detach(), **terms}.items():
-            share = value / len(parts)
+            share = value / count
             losses[name] = losses[name] + share if name in losses else share
     return losses
 

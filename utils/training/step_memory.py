@@ -1,4 +1,4 @@
-"""How much memory a training step needs, said before training starts."""
+"""Memory that a training step needs: estimated before training starts."""
 
 import os
 
@@ -13,9 +13,9 @@ from utils.options.training import TrainingOptions
 from utils.training.experiment import Experiment
 
 _GIGABYTE = 1e9
-_OPTIMISED = 12  # bytes beside each weight: its gradient and AdamW's two moments
-_JUDGED_PIXEL = 17_000  # flows by PWC-Net or RAFT, rebuilt inputs, features of VGG-19
-_LOWER_PRECISION = 0.75  # of that in bfloat16
+_WEIGHT_BYTES = 12  # besides each weight: its gradient and AdamW's two moments
+_OBJECTIVE_BYTES = 17_000  # per pixel: flow by PWC-Net or RAFT, rebuilt inputs, VGG-19 features
+_LOWER_PRECISION = 0.75  # factor on activations in bfloat16
 
 _CURES = (
     "lower datasets.train.patch_size or dataloader_batch_size, set train.precision to 'bfloat16' "
@@ -24,10 +24,10 @@ _CURES = (
 
 
 def announce_step(network: nn.Module, experiment: Experiment) -> None:
-    """Log about how much memory a step needs, and how much is free; not of the flow network.
+    """Log the memory that a step needs and the memory that is free; not for flow training.
 
     Raises:
-        InputError: it needs more than that.
+        InputError: it needs more than is free.
     """
     options, device = experiment.options, experiment.processes.device
     if isinstance(options, FlowTrainingOptions):
@@ -47,11 +47,11 @@ def announce_step(network: nn.Module, experiment: Experiment) -> None:
 
 
 def estimate_step(options: TrainingOptions, network: nn.Module, *, world_size: int = 1) -> float:
-    """About how many bytes one process needs beyond what it holds already.
+    """Estimate the bytes that a step needs in one process, in addition to those in use.
 
     Args:
         options: of the run.
-        network: in training.
+        network: the network in training.
         world_size: number of processes that share a batch.
     """
     data, step = options.datasets.train, options.train
@@ -61,21 +61,19 @@ def estimate_step(options: TrainingOptions, network: nn.Module, *, world_size: i
         rows, columns = rows - 2 * step.border, columns - 2 * step.border
     samples = max(1, data.dataloader_batch_size // (world_size * step.accumulation_steps))
     kind = network_class(options.netG.net_type)
-    sizes = kind.step_bytes
-    if options.train.gradient_checkpointing and kind.checkpointed_step_bytes is not None:
-        sizes = kind.checkpointed_step_bytes
-    fixed, growing = sizes
-    made, judged = (fixed + growing * options.netG.width) * samples, 0
+    checkpointed = kind.checkpointed_step_bytes if step.gradient_checkpointing else None
+    fixed, per_width = checkpointed or kind.step_bytes
+    pixel_bytes = (fixed + per_width * options.netG.width) * samples
     if step.objective != "supervised" and options.path.pretrained_rsg != "dis":
-        judged = _JUDGED_PIXEL * (1 if device.type == "cpu" else samples)
-    share = _LOWER_PRECISION if is_lower(step.precision, device) else 1.0
-    activations = share * (made + judged) * rows * columns
-    weights = _OPTIMISED * sum(weight.numel() for weight in network.parameters())
-    return weights + activations
+        pixel_bytes += _OBJECTIVE_BYTES * (1 if device.type == "cpu" else samples)
+    if is_lower(step.precision, device):
+        pixel_bytes *= _LOWER_PRECISION
+    weights = sum(weight.numel() for weight in network.parameters())
+    return _WEIGHT_BYTES * weights + pixel_bytes * rows * columns
 
 
 def explain_exhaustion(error: RuntimeError) -> str | None:
-    """One line for an error that says that memory ran out; None for other errors."""
+    """One line for an out-of-memory error; None for other errors."""
     if says_memory_ran_out(error):
         return f"out of memory in a training step: {_CURES}"
     if "DataLoader worker" in str(error):

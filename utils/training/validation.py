@@ -1,10 +1,12 @@
-"""Score a network during training, and show what it makes."""
+"""Score a network during training, and preview its frames."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from data.capture import CapturePair, TrainingSample, to_device
 from data.files.images import to_uint8
@@ -17,54 +19,75 @@ from models.parts.settings import SIZE_MULTIPLE
 from utils.errors import InputError
 from utils.metrics import mean_psnr, psnr
 from utils.system.distributed import Processes
-from utils.training.data import ValidationCaptures
+from utils.training.data import Captures
 
-_BRIGHTENING = 4.0  # of the map of disagreement
+_BRIGHTENING = 4.0  # factor on the disagreement in previews
 _HIDING_SEED = 0
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 class Validation(NamedTuple):
-    """What validation found.
+    """Result of a validation.
 
     Attributes:
-        values: named means over the captures. With true frames `valid_psnr` in dB. Without,
-            `valid_cycle_psnr`, in dB, of the inputs rebuilt from the frames against the inputs, and
-            `valid_disagreement`, the mean absolute difference, of 255, of both inputs brought to
-            the same instant (`models.losses.disagreement`).
-        score: the higher, the better: the PSNR; without truth the sum of the cycle's error (root
-            mean square) and of the disagreement, in dB. Neither can make up for the other: blank
-            frames agree, and frames that copy the inputs rebuild them.
+        values: named means over the captures. With true frames: `valid_psnr` in dB. Without:
+            `valid_cycle_psnr`, in dB, of the inputs rebuilt from the frames; `valid_disagreement`,
+            the mean absolute difference, out of 255, between both inputs warped to the same instant
+            (`models.losses.disagreement`).
+        score: higher is better: the PSNR; without truth, the sum of the RMS cycle error and the
+            disagreement, in dB. Either alone could be fooled: blank frames agree, and copies of the
+            inputs rebuild them.
     """
 
     values: dict[str, float]
     score: float
 
 
+def score_all(
+    network: nn.Module,
+    captures: Captures[T],
+    score: Callable[[T], S],
+    processes: Processes,
+) -> list[S]:
+    """Score all captures with the network in evaluation mode, shared among the processes.
+
+    Args:
+        network: left in the mode it was in.
+        captures: each process scores every `world_size`-th.
+        score: of one capture.
+        processes: that take part.
+
+    Returns:
+        All scores, the same in every process.
+    """
+    was_training = network.training
+    network.eval()
+    mine = range(processes.rank, len(captures), processes.world_size)
+    scores = [score(captures[index]) for index in mine]
+    network.train(was_training)
+    return [found for part in processes.gather(scores) for found in part]
+
+
 @torch.no_grad()
 def validate(
     network: CorrectionNetwork,
     objective: CorrectionObjective,
-    captures: ValidationCaptures,
+    captures: Captures[CapturePair],
     processes: Processes,
 ) -> Validation:
     """Score a network on captures, shared among the processes.
 
     Args:
         network: left in the mode it was in.
-        objective: what it is trained with; rebuilds captures without truth, as a whole. If pixels
-            are hidden in training, only hidden ones count, the same in every validation.
+        objective: that it is trained with; rebuilds whole captures without truth. If training hides
+            pixels, only hidden ones count, the same ones in every validation.
         captures: at least one; all with truth, or none.
-        processes: each scores every `world_size`-th capture.
+        processes: that share the captures.
     """
-    mine = range(processes.rank, len(captures), processes.world_size)
-    was_training = network.training
-    network.eval()
-    scores = [_score(network, objective, captures[index]) for index in mine]
-    network.train(was_training)
-    everyone = [score for scores in processes.gather(scores) for score in scores]
-    values = {
-        f"valid_{name}": _mean(name, [score[name] for score in everyone]) for name in everyone[0]
-    }
+    scores = score_all(network, captures, partial(_score, network, objective), processes)
+    values = {f"valid_{name}": _mean(name, [score[name] for score in scores]) for name in scores[0]}
     if "valid_psnr" in values:
         return Validation(values, values["valid_psnr"])
     error = 10 ** (-values["valid_cycle_psnr"] / 20) + values["valid_disagreement"] / 255
@@ -75,9 +98,9 @@ def validate(
 def preview(
     network: CorrectionNetwork, objective: CorrectionObjective, batch: TrainingSample
 ) -> Tensor:
-    """Strip of a batch's first sample: both inputs, three frames, then truth or rebuilt inputs.
+    """Image strip of a batch's first sample: inputs, frames, then truth or rebuilt inputs.
 
-    Without truth the last image is the disagreement of the inputs in the middle frame, brightened.
+    Without truth, the last image is the disagreement of the inputs at t, brightened.
 
     Returns:
         (3, H, N * W) on the CPU.
@@ -134,19 +157,18 @@ def _score_cycle(
 
 
 def _whole(capture: CapturePair) -> TrainingSample:
-    """A batch of one: the capture at t = 0.5, cut at right and bottom to the network's grid.
+    """A batch of one at t = 0.5, cropped right and bottom to a multiple of `SIZE_MULTIPLE`.
 
     Raises:
-        InputError: it is smaller than that grid.
+        InputError: the capture is smaller than `SIZE_MULTIPLE`.
     """
     if min(capture.height, capture.width) < SIZE_MULTIPLE:
         raise InputError(
             f"{capture.name}: {capture.height}x{capture.width} (rows x columns) is too small to "
             f"validate on; expected at least {SIZE_MULTIPLE} of either"
         )
-    height, width = (
-        size // SIZE_MULTIPLE * SIZE_MULTIPLE for size in (capture.height, capture.width)
-    )
+    height = capture.height // SIZE_MULTIPLE * SIZE_MULTIPLE
+    width = capture.width // SIZE_MULTIPLE * SIZE_MULTIPLE
     cut = crop(capture, top=0, left=0, height=height, width=width)
     return TrainingSample(cut.pair[None], cut.scan_time[None], torch.tensor([0.5]))
 

@@ -1,6 +1,7 @@
 """Flow training: what a run leaves behind, resuming, options."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,12 @@ from utils.training.experiment import open_experiment
 from utils.training.flow_network import (
     build_flow_network,
     build_flow_objective,
+    build_flow_subject,
     build_flow_training_set,
-    build_flow_validation_set,
-    fit_flow,
     preview_flow,
     save_pwc,
 )
+from utils.training.loop import run_training
 from utils.training.reporting import read_records
 
 ROOT = Path(__file__).parents[3]
@@ -67,16 +68,13 @@ def train(chosen: FlowTrainingOptions, objective: nn.Module | None = None) -> PW
     """Run a training as the script does, in this process; return the trained network."""
     processes = Processes(torch.device("cpu"))
     seed_everything(chosen.seed)
-    network = build_flow_network(chosen)
+    subject = build_flow_subject(chosen, processes)
+    if objective is not None:
+        subject = replace(subject, objective=objective)
     with undrawn_curves(), open_experiment(chosen, processes, resume="auto") as experiment:
-        fit_flow(
-            network,
-            objective or build_flow_objective(chosen),
-            build_flow_training_set(chosen),
-            validation_set=build_flow_validation_set(chosen),
-            experiment=experiment,
-        )
-    return network
+        run_training(subject, experiment)
+    assert isinstance(subject.network, PWCNet)
+    return subject.network
 
 
 class Interrupted(Exception):

@@ -11,7 +11,7 @@ from torch import Tensor
 from models.networks import NETWORKS, network_class
 from models.parts.network import CorrectionNetwork
 from models.parts.settings import Channels
-from models.weight_files import stated_choice, load_strictly, read_architecture, read_state
+from models.weight_files import load_strictly, read_architecture, read_state, stated_choice
 from utils.errors import InputError
 
 _RELEASED_CHANNELS = 192  # of flow block 0 at width 1

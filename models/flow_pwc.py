@@ -26,7 +26,7 @@ from models.parts.pwc_blocks import (
 )
 from models.parts.settings import FLOW_SIZE_MULTIPLE, Channels
 from models.warping import Sampling
-from models.weight_files import stated_choice, load_strictly, read_architecture, read_state
+from models.weight_files import load_strictly, read_architecture, read_state, stated_choice
 
 
 class PWCNet(nn.Module):

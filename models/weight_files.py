@@ -133,7 +133,7 @@ def stated_choice(
             return choice
     known = " or ".join(f"'{choice}'" for choice in choices)
     raise InputError(
-        f"{path}: damaged description of its network: expected {key} {known}, got {value!r}"
+        f"{path}: damaged description of its network: {key}: expected {known}, got {value!r}"
     )
 
 

@@ -85,12 +85,12 @@ def train(
     """
     processes = Processes(torch.device("cpu"))
     seed_everything(options.seed)
-    with patch("utils.training.data._FRAMES", 3):
-        subject = build_subject(options, processes)
+    subject = build_subject(options, processes)
     if objective is not None:
         subject = replace(subject, objective=objective)
     drawing = nullcontext() if curves else undrawn_curves()
-    with drawing, open_experiment(options, processes, resume=resume) as experiment:
+    few_frames = patch("utils.training.data._FRAMES", 3)
+    with drawing, few_frames, open_experiment(options, processes, resume=resume) as experiment:
         run_training(subject, experiment)
     assert isinstance(subject.network, Generator)
     return subject.network

@@ -2,7 +2,6 @@
 
 import pickle
 import re
-import struct
 import sys
 import warnings
 import zipfile
@@ -10,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from contextlib import redirect_stdout
 from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -25,20 +24,6 @@ if TYPE_CHECKING:  # loading torchvision would delay correction
 NESTED_NAMES = ("generator", "params", "state_dict", "netG", "net", "model")
 """Keys of the weights in checkpoints that hold more than weights, most specific first."""
 
-# Exceptions of the readers for truncated files and for files of another kind.
-_UNREADABLE = (
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    OverflowError,
-    RuntimeError,
-    SafetensorError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
 _FRAME_OPCODE = 149  # first of a pickle of protocol 4 or newer, which torch does not read safely
 _MAX_NAMES = 3  # in an error message
 
@@ -166,7 +151,9 @@ def _read_content(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(f"{path}: {_explain_refusal(str(error))}") from error
-    except _UNREADABLE as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # for damaged files the readers raise almost any
         raise InputError(f"{path}: truncated or not a weight file") from error
 
 
@@ -182,20 +169,12 @@ def _explain_refusal(message: str) -> str:
 def _find_state(content: Any, path: Path) -> dict[str, Tensor]:
     got = type(content).__name__
     if isinstance(content, Mapping):
-        for candidate in (*(content.get(name) for name in NESTED_NAMES), content):
-            if _is_state(candidate):
-                return dict(candidate)
+        for found in (*(content.get(name) for name in NESTED_NAMES), content):
+            items = found.items() if isinstance(found, Mapping) else ()
+            if items and all(isinstance(n, str) and isinstance(v, Tensor) for n, v in items):
+                return dict(items)
         got = f"{got} with {_first_few(content) or 'nothing'}"
     raise InputError(f"{path}: expected named tensors, got a {got}")
-
-
-def _is_state(candidate: object) -> TypeGuard[Mapping[str, Tensor]]:
-    return (
-        isinstance(candidate, Mapping)
-        and len(candidate) > 0
-        and all(isinstance(name, str) for name in candidate)
-        and all(isinstance(value, Tensor) for value in candidate.values())
-    )
 
 
 def _first_few(names: Iterable[Any]) -> str:

@@ -15,7 +15,7 @@ from data.simulator.drawing import draw_scene
 from data.simulator.settings import SceneSettings
 from data.simulator.textures import load_textures
 from data.training.crops import FolderTrainingSet, SimulatedTrainingSet, TrainingSetSettings
-from data.training.loader import KeptSamples
+from data.training.loader import CachedSamples
 from models.networks import network_class
 from utils.errors import InputError
 from utils.options.data import DataOptions
@@ -68,7 +68,7 @@ def build_training_set(options: TrainingOptions) -> Dataset[TrainingSample]:
         InputError: a folder is missing or empty, or what the objective needs is not there.
     """
     drawn, count = _draw_training_set(options), options.datasets.train.distinct_samples
-    return drawn if count is None else KeptSamples(drawn, count)
+    return drawn if count is None else CachedSamples(drawn, count)
 
 
 def _draw_training_set(options: TrainingOptions) -> Dataset[TrainingSample]:

@@ -1,4 +1,4 @@
-"""Captures, checked once where data enters, and batches of training samples."""
+"""Captures, which check their tensors, and batches of training samples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class CapturePair:
-    """One capture: two images of the same moment, read out in opposite directions.
+    """One capture: two images of the same moment, read in opposite directions.
 
     Attributes:
         t2b: (3, H, W) RGB float32 in [0, 1], read top to bottom.
@@ -19,9 +19,8 @@ class CapturePair:
         name: "sequence/frame", unique within a dataset.
         truth: (T, 3, H, W) global-shutter frames, if known.
         truth_times: (T,) instants of `truth` in [0, 1].
-        truth_flows: (T, 2, 2, H / k, W / k), if known: for the centre of each k x k block of each
-            true frame, the displacement (dx, dy) in pixels to where the same point is exposed in
-            t2b and in b2t.
+        truth_flows: (T, 2, 2, H / k, W / k), if known: displacement (dx, dy) in pixels from the
+            centre of each k x k block of each true frame to the same point in t2b and in b2t.
     """
 
     t2b: Tensor

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from data.files.images import read_image
 from data.real_pairs import natural_key
-from data.rs_gopro import GS_FILE, RS_FILE, matching_files
+from data.rs_gopro import GS_FILE, RS_FILE, group_files
 from utils.errors import InputError
 from utils.options.command_line import run
 
@@ -75,13 +75,11 @@ def _check_split(folder: Path, *, quick: bool) -> int:
 
 def read_sequence(folder: Path) -> Sequence:
     """List the files of a sequence."""
-    views: dict[int, dict[str, Path]] = {}
-    for path, match in matching_files(folder / "RS", RS_FILE):
-        views.setdefault(int(match["index"]), {})[match["direction"]] = path
-    frames: dict[int, dict[int, Path]] = {}
-    for path, match in matching_files(folder / "GS", GS_FILE):
-        frames.setdefault(int(match["index"]), {})[int(match["frame"])] = path
-    return Sequence(folder, views, frames)
+    frames = {
+        index: {int(number): path for number, path in files.items()}
+        for index, files in group_files(folder / "GS", GS_FILE).items()
+    }
+    return Sequence(folder, group_files(folder / "RS", RS_FILE), frames)
 
 
 def sequence_problems(sequence: Sequence, *, quick: bool = False) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The layouts of captures on disk that options can name; needs no PyTorch.
+"""Layouts of captures on disk that options can name; needs no PyTorch.
 
 To add one, write a class in a file of its own and add a line to `LAYOUTS` (docs/EXTENDING.md).
 """
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from data.capture import CapturePair
 
 SIMULATED = "simulated"
-"""What options say in place of a layout where no captures are read: scenes are simulated."""
+"""Option value in place of a layout: scenes are simulated, no captures are read."""
 
 
 class Layout(NamedTuple):
     """A layout of captures on disk.
 
     Attributes:
-        opens: "module:name" of the class that reads it, a `CaptureFolder`. Called with (root), or
-            with (root, split, with_truth=...) if it has splits.
-        has_splits: whether the root holds a folder for each of train, valid and test.
-        has_truth: whether it may hold true frames.
+        opens: "module:name" of its class, a `CaptureFolder`; called with (root), or with
+            (root, split, with_truth=...) if it has splits.
+        has_splits: whether the root has folders train, valid and test.
+        has_truth: whether there may be true frames.
     """
 
     opens: str
@@ -34,7 +34,7 @@ LAYOUTS: dict[str, Layout] = {
     "rs_gopro": Layout("data.rs_gopro:RSGOPRO", has_splits=True, has_truth=True),
     "captures": Layout("data.real_pairs:RealPairs", has_splits=False, has_truth=False),
 }
-"""Every layout by the name that `dataset_type` gives it."""
+"""Every layout by its name in `dataset_type`."""
 
 
 class CaptureFolder(Protocol):
@@ -54,13 +54,13 @@ class CaptureFolder(Protocol):
         """Number of true frames of a capture, equally spaced from t = 0 to 1; 0 without truth."""
 
     def load(self, index: int, frames: Sequence[int] = ()) -> "CapturePair":
-        """Read a capture with only these of its true frames."""
+        """Read a capture with the true frames of these indices."""
 
 
 def open_captures(
     layout: str, root: str | Path, split: str, *, with_truth: bool = True
 ) -> CaptureFolder:
-    """List the captures of a folder; images are read when asked for.
+    """List the captures of a folder; images are read on access.
 
     Args:
         layout: a key of `LAYOUTS`.
@@ -69,7 +69,7 @@ def open_captures(
         with_truth: whether to look for true frames.
 
     Raises:
-        InputError: the folder is missing, empty, or not laid out like that.
+        InputError: the folder is missing, empty, or of another layout.
     """
     known = LAYOUTS[layout]
     reader = resolve_name(known.opens)

@@ -1,10 +1,11 @@
-"""Captures from real cameras: two image files per capture, without truth, of any size."""
+"""Captures of real cameras: two image files of any size per capture, without truth."""
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from data.capture import CapturePair
@@ -22,11 +23,11 @@ class RealPairs(Dataset[CapturePair]):
     """
 
     def __init__(self, root: str | Path) -> None:
-        """List the captures; images are read when asked for.
+        """List the captures; images are read on access.
 
         Raises:
             InputError: the folder is missing or holds no capture, an image lacks its partner, or
-                two images claim the same place.
+                two files are the same image of a capture.
         """
         self.root = Path(root)
         self._files = _paired_files(self.root)
@@ -51,11 +52,11 @@ class RealPairs(Dataset[CapturePair]):
         return {path.resolve() for files in self._files.values() for path in files.values()}
 
     def frame_count(self, index: int) -> int:
-        """Number of true frames of a capture: none."""
+        """Number of true frames of a capture: 0."""
         return 0
 
     def load(self, index: int, frames: Sequence[int] = ()) -> CapturePair:
-        """Read a capture; the counterpart of `RSGOPRO.load` where there is no truth.
+        """Read a capture; see `data.layouts.CaptureFolder.load`.
 
         Raises:
             ValueError: `frames` asks for true frames.
@@ -80,15 +81,39 @@ def read_pair(
         InputError: an image cannot be read (see `data.files.images.read_image`), the sizes differ,
             or there are fewer than 2 rows.
     """
-    t2b, b2t = read_image(t2b_path), read_image(b2t_path)
-    height, width = t2b.shape[-2:]
-    if b2t.shape != t2b.shape:
-        got = f"{b2t.shape[-2]}x{b2t.shape[-1]}"
-        raise InputError(f"{b2t_path}: expected {height}x{width} pixels like {t2b_path}, got {got}")
+    t2b = read_image(t2b_path)
+    b2t = read_image_like(t2b, t2b_path, b2t_path)
+    height = t2b.shape[-2]
     if height < 2:
         raise InputError(f"{t2b_path}: a rolling shutter needs at least 2 rows, got {height}")
     given = name or Path(t2b_path).stem.removesuffix("_t2b")
     return CapturePair(t2b=t2b, b2t=b2t, scan_time=scan_time(height), name=given)
+
+
+def read_image_like(image: Tensor, image_path: str | Path, path: str | Path) -> Tensor:
+    """Read an image that must have the size of another one, `image` from `image_path`.
+
+    Raises:
+        InputError: it cannot be read or has another size.
+    """
+    found = read_image(path)
+    if found.shape != image.shape:
+        expected, got = (f"{size[-2]}x{size[-1]}" for size in (image.shape, found.shape))
+        raise InputError(f"{path}: expected {expected} pixels like {image_path}, got {got}")
+    return found
+
+
+def check_partners(captures: Iterable[Mapping[str, Path]]) -> None:
+    """Check that captures, image files by direction, have both images.
+
+    Raises:
+        InputError: one lacks an image.
+    """
+    for files in captures:
+        for present, absent in (("t2b", "b2t"), ("b2t", "t2b")):
+            if absent not in files:
+                partner = files[present].name.replace(f"_{present}.", f"_{absent}.")
+                raise InputError(f"{files[present]}: expected its partner {partner} beside it")
 
 
 def natural_key(text: str) -> list[tuple[int, str]]:
@@ -97,22 +122,18 @@ def natural_key(text: str) -> list[tuple[int, str]]:
 
 
 def _paired_files(root: Path) -> dict[str, dict[str, Path]]:
-    """Files by capture name and direction."""
+    """Image files by capture name and direction."""
     if not root.is_dir():
         raise InputError(f"{root}: no such folder of captures")
     found: dict[str, dict[str, Path]] = {}
     for path, name, direction in _captured_images(root):
         files = found.setdefault(name, {})
         if direction in files:
-            raise InputError(f"{path}: {files[direction].name} already is that image; remove one")
+            raise InputError(f"{path}: same image as {files[direction].name}; remove one")
         files[direction] = path
     if not found:
         raise InputError(f"{root}: no captures; expected pairs of NAME_t2b.png and NAME_b2t.png")
-    for files in found.values():
-        for present, absent in (("t2b", "b2t"), ("b2t", "t2b")):
-            if absent not in files:
-                partner = files[present].name.replace(f"_{present}.", f"_{absent}.")
-                raise InputError(f"{files[present]}: expected its partner {partner} beside it")
+    check_partners(found.values())
     return found
 
 
@@ -126,7 +147,7 @@ def _captured_images(root: Path) -> Iterable[tuple[Path, str, str]]:
 
 
 def _visible_files(root: Path) -> Iterator[Path]:
-    """Files at any depth, also behind links; not hidden ones, nor those of hidden folders.
+    """Files at any depth, following links; neither hidden files nor those in hidden folders.
 
     Raises:
         InputError: a folder cannot be read.
@@ -139,7 +160,7 @@ def _visible_files(root: Path) -> Iterator[Path]:
     for folder, folders, files in os.walk(root, followlinks=True, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
         real = os.path.realpath(folder)
-        if real in seen:  # by a link that leads up
+        if real in seen:  # a link to a parent folder
             folders.clear()
             continue
         seen.add(real)

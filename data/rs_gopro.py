@@ -1,4 +1,4 @@
-"""The RS-GOPRO benchmark and anything laid out like it."""
+"""The RS-GOPRO benchmark and other datasets of its layout."""
 
 import re
 from collections.abc import Sequence
@@ -6,28 +6,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from data.capture import CapturePair
-from data.files.images import read_image
-from data.real_pairs import natural_key, read_pair
+from data.real_pairs import check_partners, natural_key, read_image_like, read_pair
 from utils.errors import InputError
 
-RS_FILE = re.compile(r"(?P<index>\d+)_rs_(?P<direction>t2b|b2t)\.png")
-GS_FILE = re.compile(r"(?P<index>\d+)_gs_(?P<frame>\d{3,})\.png")
+# Groups: index of the capture; direction of the image, or number of the true frame.
+RS_FILE = re.compile(r"(\d+)_rs_(t2b|b2t)\.png")
+GS_FILE = re.compile(r"(\d+)_gs_(\d{3,})\.png")
 
 
 @dataclass(frozen=True)
 class PairFiles:
-    """Where one capture lies.
+    """Files of one capture.
 
     Attributes:
-        sequence: folder below the split.
+        sequence: name of the folder below the split.
         index: number of the capture within its sequence.
-        t2b: path of the image read top to bottom.
-        b2t: path of the image read bottom to top.
-        frames: paths of the true frames, equally spaced from t = 0 to 1, or empty.
+        t2b: image read top to bottom.
+        b2t: image read bottom to top.
+        frames: true frames, equally spaced from t = 0 to 1; empty without truth.
     """
 
     sequence: str
@@ -45,12 +44,12 @@ class PairFiles:
 class RSGOPRO(Dataset[CapturePair]):
     """Captures in `ROOT/SPLIT/SEQ/RS/%08d_rs_{t2b,b2t}.png`, truth in `SEQ/GS/%08d_gs_%03d.png`.
 
-    Frames may have any size, and captures any number of true frames from 2 on, the same for all. A
+    Images may have any size, and captures any number of true frames from 2 on, the same for all. A
     split without `GS` folders has no truth.
 
     Attributes:
         pairs: files of each capture, by sequence (natural order) and index.
-        names: of the captures, in that order.
+        names: names of the captures in that order.
     """
 
     def __init__(
@@ -61,7 +60,7 @@ class RSGOPRO(Dataset[CapturePair]):
         sequences: Sequence[str] | None = None,
         with_truth: bool = True,
     ) -> None:
-        """List the captures; images are read when asked for.
+        """List the captures; images are read on access.
 
         Args:
             root: folder that holds the splits.
@@ -91,15 +90,15 @@ class RSGOPRO(Dataset[CapturePair]):
         return self.load(index, range(self.frame_count(index)))
 
     def frame_count(self, index: int) -> int:
-        """Number of true frames of a capture, 0 where there is no truth."""
+        """Number of true frames of a capture; 0 without truth."""
         return len(self.pairs[index].frames)
 
     def load(self, index: int, frames: Sequence[int] = ()) -> CapturePair:
-        """Read a capture with only some of its true frames, without any by default.
+        """Read a capture with some of its true frames, by default none.
 
         Args:
-            index: of the capture in `pairs`.
-            frames: which of its `frame_count(index)` true frames.
+            index: index of the capture in `pairs`.
+            frames: indices of its true frames, below `frame_count(index)`.
 
         Raises:
             InputError: an image is unreadable or has another size than the t2b image.
@@ -108,9 +107,9 @@ class RSGOPRO(Dataset[CapturePair]):
         capture = read_pair(files.t2b, files.b2t, name=files.name)
         if not frames:
             return capture
-        truth = torch.stack([_read_like(capture.t2b, files.frames[frame]) for frame in frames])
+        truth = [read_image_like(capture.t2b, files.t2b, files.frames[frame]) for frame in frames]
         times = torch.tensor(frames, dtype=torch.float64) / (len(files.frames) - 1)
-        return replace(capture, truth=truth, truth_times=times.float())
+        return replace(capture, truth=torch.stack(truth), truth_times=times.float())
 
 
 def _sequence_folders(folder: Path, wanted: Sequence[str] | None) -> list[Path]:
@@ -132,50 +131,36 @@ def _sequence_folders(folder: Path, wanted: Sequence[str] | None) -> list[Path]:
 
 def _list_pairs(folder: Path, *, with_truth: bool) -> list[PairFiles]:
     """Captures of one sequence by index."""
-    images = {
-        (int(match["index"]), match["direction"]): path
-        for path, match in matching_files(folder / "RS", RS_FILE)
-    }
+    images = group_files(folder / "RS", RS_FILE)
     if not images:
         raise InputError(f"{folder / 'RS'}: no captures; expected 00000000_rs_t2b.png and so on")
-    for (index, direction), path in images.items():
-        other = "b2t" if direction == "t2b" else "t2b"
-        if (index, other) not in images:
-            partner = path.name.replace(direction, other)
-            raise InputError(f"{path}: expected its partner {partner} beside it")
+    check_partners(images.values())
     frames = _list_frames(folder / "GS") if with_truth else {}
     return [
-        PairFiles(
-            sequence=folder.name,
-            index=index,
-            t2b=images[index, "t2b"],
-            b2t=images[index, "b2t"],
-            frames=tuple(frames.get(index, ())),
-        )
-        for index in sorted({index for index, _ in images})
+        PairFiles(folder.name, index, files["t2b"], files["b2t"], frames.get(index, ()))
+        for index, files in sorted(images.items())
     ]
 
 
-def _list_frames(folder: Path) -> dict[int, list[Path]]:
+def _list_frames(folder: Path) -> dict[int, tuple[Path, ...]]:
     """True frames of each capture index in order of time."""
-    numbered: dict[int, dict[int, Path]] = {}
-    for path, match in matching_files(folder, GS_FILE):
-        numbered.setdefault(int(match["index"]), {})[int(match["frame"])] = path
-    for index, frames in numbered.items():
-        missing = sorted(set(range(max(frames) + 1)) - set(frames))
+    frames = {}
+    for index, files in group_files(folder, GS_FILE).items():
+        numbered = {int(number): path for number, path in files.items()}
+        missing = sorted(set(range(max(numbered) + 1)) - set(numbered))
         if missing:
             raise InputError(f"{folder}: true frame {index:08d}_gs_{missing[0]:03d}.png is missing")
-    return {
-        index: [frames[number] for number in sorted(frames)] for index, frames in numbered.items()
-    }
+        frames[index] = tuple(path for _, path in sorted(numbered.items()))
+    return frames
 
 
-def matching_files(folder: Path, pattern: re.Pattern[str]) -> list[tuple[Path, re.Match[str]]]:
-    """Files of a folder whose whole name matches, in order of names; none without a folder."""
-    if not folder.is_dir():
-        return []
-    candidates = ((path, pattern.fullmatch(path.name)) for path in sorted(folder.iterdir()))
-    return [(path, match) for path, match in candidates if match]
+def group_files(folder: Path, pattern: re.Pattern[str]) -> dict[int, dict[str, Path]]:
+    """Files that match a pattern, by its two groups; none if there is no such folder."""
+    groups: dict[int, dict[str, Path]] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if match := pattern.fullmatch(path.name):
+            groups.setdefault(int(match[1]), {})[match[2]] = path
+    return groups
 
 
 def _check_frame_counts(pairs: Sequence[PairFiles]) -> None:
@@ -189,11 +174,3 @@ def _check_frame_counts(pairs: Sequence[PairFiles]) -> None:
                 f"{pair.name}: expected {expected} true frames like {first.name}, "
                 f"got {len(pair.frames)}"
             )
-
-
-def _read_like(image: Tensor, path: Path) -> Tensor:
-    frame = read_image(path)
-    if frame.shape != image.shape:
-        expected, got = (f"{size[-2]}x{size[-1]}" for size in (image.shape, frame.shape))
-        raise InputError(f"{path}: expected {expected} pixels like its capture, got {got}")
-    return frame

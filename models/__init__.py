@@ -1,6 +1,6 @@
 """Networks, warps and objectives of dual reversed rolling-shutter correction.
 
-`from models import load_correction` gives what corrects NumPy arrays.
+`from models import load_correction` gives a correction of NumPy arrays.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ __all__ = ["ArrayCorrection", "load_correction"]
 
 
 def __getattr__(name: str) -> Any:
-    # On demand: options read this package's tables without waiting for PyTorch.
+    # Imported on demand: options read this package's tables without loading PyTorch.
     if name not in __all__:
         raise AttributeError(f"module 'models' has no attribute {name!r}")
     from models.inference import arrays

@@ -81,10 +81,7 @@ class PWCNet(nn.Module):
             ValueError: the images are not of one shape (B, 3, H, W).
         """
         check_frames(first, second)
-        pyramid = []
-        for features in self._features(torch.cat((first, second))):
-            of_first, of_second = features.chunk(2)
-            pyramid.append((of_first, of_second))
+        pyramid = [features.chunk(2) for features in self._features(torch.cat((first, second)))]
         found = self._estimate(pyramid, down_to or 2)
         if down_to is not None:
             scale = _pixels_per_unit(found[-1].flow, first)
@@ -104,9 +101,8 @@ class PWCNet(nn.Module):
         pyramid = []
         for features in self._features(images.transpose(0, 1).flatten(0, 1)):
             of_image = features.chunk(images.shape[1])
-            ends = zip(*((of_image[a], of_image[b]) for a, b in pairs), strict=True)
-            first, second = (torch.cat(end) for end in ends)
-            pyramid.append((first, second))
+            ends = zip(*pairs, strict=True)
+            pyramid.append([torch.cat([of_image[index] for index in end]) for end in ends])
         flow = _flow_of(self._estimate(pyramid, 2), images)
         return flow.unflatten(0, (len(pairs), -1)).transpose(0, 1)
 
@@ -124,7 +120,7 @@ class PWCNet(nn.Module):
         resized = _resize(images, rows, columns).contiguous(memory_format=torch.channels_last)
         return self.moduleExtractor(resized)
 
-    def _estimate(self, pyramid: Sequence[tuple[Tensor, Tensor]], down_to: int) -> list[FlowLevel]:
+    def _estimate(self, pyramid: Sequence[Sequence[Tensor]], down_to: int) -> list[FlowLevel]:
         """Flows from first to second features, in `FLOW_SCALE` units, coarsest first."""
         flow, features = self.moduleSix(*pyramid[5], None)
         found = [collect_level(flow, features)]

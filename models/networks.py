@@ -1,4 +1,4 @@
-"""The correction networks that option files and weight files can name; needs no PyTorch.
+"""Correction networks by the names in option files and weight files; needs no PyTorch.
 
 To add one, write a `models.parts.network.CorrectionNetwork` in a file of its own and add a line to
 `NETWORKS` (docs/EXTENDING.md).
@@ -18,7 +18,7 @@ NETWORKS: dict[str, str] = {
 
 
 def network_class(net_type: str) -> "type[CorrectionNetwork]":
-    """The class of a network.
+    """Import the class of a network.
 
     Raises:
         KeyError: there is no such network.

@@ -2,7 +2,6 @@
 
 import pickle
 import re
-import struct
 import sys
 import warnings
 import zipfile
@@ -10,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from contextlib import redirect_stdout
 from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -25,20 +24,6 @@ if TYPE_CHECKING:  # loading torchvision would delay correction
 NESTED_NAMES = ("generator", "params", "state_dict", "netG", "net", "model")
 """Keys of the weights in checkpoints that hold more than weights, most specific first."""
 
-# Exceptions of the readers for truncated files and for files of another kind.
-_UNREADABLE = (
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    OverflowError,
-    RuntimeError,
-    SafetensorError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
 _FRAME_OPCODE = 149  # first of a pickle of protocol 4 or newer, which torch does not read safely
 _MAX_NAMES = 3  # in an error message
 
@@ -80,7 +65,9 @@ def read_content(path: str | Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(f"{path}: {_explain_refusal(str(error))}") from error
-    except _UNREADABLE as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # for damaged files the readers raise almost any
         raise InputError(f"{path}: truncated or not a weight file") from error
 
 

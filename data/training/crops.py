@@ -1,7 +1,7 @@
 """Random crops to train on, from folders or simulated on the fly.
 
-Sample number n is a pure function of (seed, n), whatever the number of workers or ranks and
-whatever was drawn before: whoever resumes only needs to know the number.
+Sample number n is a pure function of (seed, n). It does not depend on workers, ranks or earlier
+samples, so resuming only needs the number.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,14 +19,15 @@ from data.simulator.drawing import draw_scene
 from data.simulator.layers import Window
 from data.simulator.scene import Scene
 from data.simulator.settings import SceneSettings
+from data.training.latest import Latest
 from data.transforms import crop, flip_horizontal, flip_vertical, reverse_time
 from utils.errors import InputError
 
 Times = Literal["released", "continuous"]
 
 _RELEASED_INTERVALS = 8
-_FLOW_STRIDE = 2  # the generator's flows have half the size of the images
-# The last word of a seed keeps the draws for different purposes apart.
+_FLOW_STRIDE = 2  # the networks' flows have half the size of the images
+# Last word of the seeds: draws for different purposes are independent.
 _SAMPLE_DRAWS, _EPOCH_ORDER, _SCENE = 1, 2, 3
 
 
@@ -38,13 +39,14 @@ class TrainingSetSettings:
         patch_size: (rows, columns) of the crops, at random places; one number for square ones.
         times: "released" draws t from {1..7}/8, "continuous" uniformly from [0, 1]. With truth from
             a folder t is the instant of one of the frames between the first and the last.
-        augment: whether to flip either way and to reverse time, each with probability 1/2.
-        seed: not negative; decides every draw.
-        with_truth: whether samples carry the true frames at 0, t, 1.
-        with_flows: whether samples carry exact displacements; only for simulated scenes.
-        find_cues: (capture, t) -> motion cues (3, C, h, w) of the frames at 0, t and 1, if samples
-            carry them.
-        crops_per_scene: how many consecutive samples show the same scene or capture.
+        augment: whether to flip horizontally and vertically and to reverse time, each with
+            probability 1/2.
+        seed: seed of all draws, not negative.
+        with_truth: whether samples have the true frames at 0, t, 1.
+        with_flows: whether samples have exact displacements; only for simulated scenes.
+        find_cues: (capture, t) -> motion cues (3, C, h, w) of the frames at 0, t and 1; None for
+            samples without cues.
+        crops_per_scene: number of consecutive samples of one scene or capture.
         sensor_rows: (low, high) share of a simulated sensor's rows that crops are taken from; in
             the upper half the motion between the inputs has one sign and is learned sooner.
     """
@@ -68,13 +70,14 @@ class TrainingSetSettings:
 
 
 class FolderTrainingSet(Dataset[TrainingSample]):
-    """Crops of captures on disk; every epoch takes each capture in turn, in an order of its own."""
+    """Crops of captures on disk; each epoch takes every capture once, in a new random order."""
 
     def __init__(self, captures: CaptureFolder, settings: TrainingSetSettings) -> None:
-        """Check that the captures have what the settings ask for.
+        """Check that the captures fit the settings.
 
         Raises:
-            InputError: they lack flows, or truth of at least 3 frames.
+            InputError: the settings ask for flows, or for truth and a capture has less than 3
+                frames.
         """
         if settings.with_flows:
             raise InputError("flows: exact ones exist for simulated scenes only; set it to false")
@@ -87,36 +90,30 @@ class FolderTrainingSet(Dataset[TrainingSample]):
                 )
         self.captures = captures
         self.settings = settings
-        self._latest: tuple[tuple[int, tuple[int, ...]], CapturePair] | None = None
+        self._load = Latest(captures.load)
 
     def __getitem__(self, number: int) -> TrainingSample:
-        """Sample `number`, any number from 0 on.
+        """Sample `number`, from 0 without end.
 
         Raises:
             InputError: an image cannot be read or is smaller than the crop.
         """
         index = self._capture_index(number // self.settings.crops_per_scene)
-        rng = _random(self.settings, number, _SAMPLE_DRAWS)
-        t, frames = self._draw_instant(rng, index)
+        rng = np.random.default_rng((self.settings.seed, number, _SAMPLE_DRAWS))
+        t, frames = self._draw_frames(rng, index)
         capture = self._load(index, frames)
         patch = self.settings.patch
-        top, left = _draw_corner(rng, patch, (capture.height, capture.width), name=capture.name)
+        top, left = draw_corner(rng, patch, (capture.height, capture.width), name=capture.name)
         capture = crop(capture, top=top, left=left, height=patch[0], width=patch[1])
-        return _sample(capture, t, rng, self.settings)
-
-    def _load(self, index: int, frames: tuple[int, ...]) -> CapturePair:
-        """Read a capture; the latest one is kept for its further crops."""
-        if self._latest is None or self._latest[0] != (index, frames):
-            self._latest = (index, frames), self.captures.load(index, frames)
-        return self._latest[1]
+        return _make_sample(capture, t, rng, self.settings)
 
     def _capture_index(self, turn: int) -> int:
         epoch, position = divmod(turn, len(self.captures))
-        order = _random(self.settings, epoch, _EPOCH_ORDER).permutation(len(self.captures))
-        return int(order[position])
+        rng = np.random.default_rng((self.settings.seed, epoch, _EPOCH_ORDER))
+        return int(rng.permutation(len(self.captures))[position])
 
-    def _draw_instant(self, rng: np.random.Generator, index: int) -> tuple[float, tuple[int, ...]]:
-        """Draw t, and which true frames to read for it."""
+    def _draw_frames(self, rng: np.random.Generator, index: int) -> tuple[float, tuple[int, ...]]:
+        """Draw t, and the indices of the true frames to read for it."""
         if not self.settings.with_truth:
             return _draw_instant(rng, self.settings.times), ()
         last = self.captures.frame_count(index) - 1
@@ -130,44 +127,36 @@ class SimulatedTrainingSet(Dataset[TrainingSample]):
     def __init__(
         self, textures: Sequence[Tensor], scene: SceneSettings, settings: TrainingSetSettings
     ) -> None:
-        """Take the photos that scenes are made of (`data.simulator.textures.load_textures`).
+        """Set the textures of the scenes (`data.simulator.textures.load_textures`).
 
         Raises:
             InputError: the crop is larger than the scenes.
         """
         self._first_row, last_row = (round(share * scene.height) for share in settings.sensor_rows)
         self._size = (last_row - self._first_row, scene.width)
-        _check_crop(settings.patch, self._size, name="simulated scenes")
+        check_crop(settings.patch, self._size, name="simulated scenes")
         self.textures = textures
         self.scene = scene
         self.settings = settings
-        self._latest: tuple[int, Scene] | None = None
+        self._scene = Latest(self._draw_scene)
 
     def __getitem__(self, number: int) -> TrainingSample:
-        """Sample `number`, any number from 0 on."""
-        rng = _random(self.settings, number, _SAMPLE_DRAWS)
+        """Sample `number`, from 0 without end."""
+        rng = np.random.default_rng((self.settings.seed, number, _SAMPLE_DRAWS))
         t = _draw_instant(rng, self.settings.times)
         (rows, width), name = self.settings.patch, f"simulated/{number:08d}"
-        top, left = _draw_corner(rng, (rows, width), self._size, name=name)
-        capture = self._draw_scene(number // self.settings.crops_per_scene).capture(
+        top, left = draw_corner(rng, (rows, width), self._size, name=name)
+        capture = self._scene(number // self.settings.crops_per_scene).capture(
             (0.0, t, 1.0) if self.settings.with_truth or self.settings.with_flows else (),
             Window(self._first_row + top, left, rows, width),
             with_flows=self.settings.with_flows,
             flow_stride=_FLOW_STRIDE,
             name=name,
         )
-        return _sample(capture, t, rng, self.settings)
+        return _make_sample(capture, t, rng, self.settings)
 
     def _draw_scene(self, number: int) -> Scene:
-        """Scene `number`; the latest one is kept for its further crops."""
-        if self._latest is None or self._latest[0] != number:
-            seed = (self.settings.seed, number, _SCENE)
-            self._latest = number, draw_scene(self.textures, self.scene, seed)
-        return self._latest[1]
-
-
-def _random(settings: TrainingSetSettings, number: int, purpose: int) -> np.random.Generator:
-    return np.random.default_rng((settings.seed, number, purpose))
+        return draw_scene(self.textures, self.scene, (self.settings.seed, number, _SCENE))
 
 
 def _draw_instant(rng: np.random.Generator, times: Times) -> float:
@@ -176,16 +165,25 @@ def _draw_instant(rng: np.random.Generator, times: Times) -> float:
     return int(rng.integers(1, _RELEASED_INTERVALS)) / _RELEASED_INTERVALS
 
 
-def _draw_corner(
+def draw_corner(
     rng: np.random.Generator, patch: tuple[int, int], size: tuple[int, int], *, name: str
 ) -> tuple[int, int]:
-    """Row and column of a crop's top left corner."""
-    _check_crop(patch, size, name=name)
+    """Draw the row and column of a crop's top left pixel.
+
+    Raises:
+        InputError: the crop is larger than the image, which the message calls `name`.
+    """
+    check_crop(patch, size, name=name)
     top, left = rng.integers(0, (size[0] - patch[0] + 1, size[1] - patch[1] + 1))
     return int(top), int(left)
 
 
-def _check_crop(patch: tuple[int, int], size: tuple[int, int], *, name: str) -> None:
+def check_crop(patch: tuple[int, int], size: tuple[int, int], *, name: str) -> None:
+    """Check that a crop (rows, columns) fits into images of a size.
+
+    Raises:
+        InputError: it does not.
+    """
     if patch[0] > size[0] or patch[1] > size[1]:
         raise InputError(
             f"{name}: patch_size {patch[0]}x{patch[1]} is larger than the image, "
@@ -193,10 +191,10 @@ def _check_crop(patch: tuple[int, int], size: tuple[int, int], *, name: str) -> 
         )
 
 
-def _sample(
+def _make_sample(
     capture: CapturePair, t: float, rng: np.random.Generator, settings: TrainingSetSettings
 ) -> TrainingSample:
-    """Apply random symmetries, and keep what training needs."""
+    """Apply random symmetries to a crop, and pack it for training."""
     mirrored, upside_down, backwards = (rng.random(3) < 0.5) & settings.augment
     if mirrored:
         capture = flip_horizontal(capture)

@@ -16,7 +16,8 @@ from data.simulator.drawing import draw_scene
 from data.simulator.layers import Window
 from data.simulator.scene import Scene
 from data.simulator.settings import SceneSettings
-from utils.errors import InputError
+from data.training.crops import check_crop, draw_corner
+from data.training.latest import Latest
 
 # Last word of the seeds: draws for different purposes are independent.
 _SAMPLE_DRAWS, _SCENE, _SIZE = 1, 2, 3
@@ -77,30 +78,23 @@ class FlowTrainingSet(Dataset[FlowSample]):
         Raises:
             InputError: a crop is larger than the scenes.
         """
-        for rows, width in settings.patch_sizes:
-            if rows > scene.height or width > scene.width:
-                raise InputError(
-                    f"patch_sizes: {rows}x{width} is larger than the scenes, "
-                    f"{scene.height}x{scene.width}; choose a smaller patch"
-                )
+        self._frame_size = scene.height, scene.width
+        for patch in settings.patch_sizes:
+            check_crop(patch, self._frame_size, name="simulated scenes")
         self.textures = textures
         self.scene = scene
         self.settings = settings
-        self._latest: tuple[int, Scene] | None = None
+        self._scene = Latest(self._draw_scene)
 
     def __getitem__(self, number: int) -> FlowSample:
         """Sample `number`, from 0 without end."""
         settings = self.settings
-        rows, width = self._size_of(number // settings.batch)
+        patch = self._size_of(number // settings.batch)
         rng = np.random.default_rng((settings.seed, number, _SAMPLE_DRAWS))
-        room = (self.scene.height - rows + 1, self.scene.width - width + 1)
-        top, left = (int(value) for value in rng.integers(0, room))
+        top, left = draw_corner(rng, patch, self._frame_size, name="simulated scenes")
         start, end = rng.uniform(0, 1, size=2)
-        sample = image_pair(
-            self._draw_scene(number // settings.crops_per_scene),
-            (float(start), float(end)),
-            Window(top, left, rows, width),
-        )
+        scene = self._scene(number // settings.crops_per_scene)
+        sample = image_pair(scene, (float(start), float(end)), Window(top, left, *patch))
         return _augment(sample, rng) if settings.augment else sample
 
     def _size_of(self, batch: int) -> tuple[int, int]:
@@ -109,19 +103,13 @@ class FlowTrainingSet(Dataset[FlowSample]):
         return self.settings.patch_sizes[rng.integers(len(self.settings.patch_sizes))]
 
     def _draw_scene(self, number: int) -> Scene:
-        """Scene `number`; the latest one is cached."""
-        if self._latest is None or self._latest[0] != number:
-            seed = (self.settings.seed, number, _SCENE)
-            self._latest = number, draw_scene(self.textures, self._settings_of(number), seed)
-        return self._latest[1]
-
-    def _settings_of(self, number: int) -> SceneSettings:
-        """Settings of scene `number`: its motion grows along the ramp."""
+        """Draw scene `number`; its motion grows along the ramp."""
         progress = number * self.settings.crops_per_scene / max(self.settings.ramp, 1)
         first = self.settings.first_strength
         share = min(1.0, first + (1 - first) * progress)
         low, high = self.scene.range_of("strength")
-        return replace(self.scene, strength=(share * low, share * high))
+        settings = replace(self.scene, strength=(share * low, share * high))
+        return draw_scene(self.textures, settings, (self.settings.seed, number, _SCENE))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The endless stream of batches that feeds training, the same for any number of workers."""
+"""Endless training batches, which do not depend on the number of workers."""
 
 import itertools
 import os
@@ -27,20 +27,20 @@ def training_loader(
 ) -> Iterator[Sample]:
     """Endless batches from step `first_step` on.
 
-    Step k is made of samples `k * batch_size` to `(k + 1) * batch_size - 1`, each rank's share of
-    them consecutive. The global random state is left alone.
+    Step k has samples `k * batch_size` to `(k + 1) * batch_size - 1`, in consecutive shares of the
+    ranks. The global random state is not used.
 
     Args:
-        dataset: sample n is a function of n.
-        batch_size: over all ranks.
-        first_step: how many steps were taken before.
-        rank: of this process among `world_size`.
+        dataset: endless; sample n is a function of n.
+        batch_size: samples per step over all ranks.
+        first_step: number of the first step.
+        rank: rank of this process.
         world_size: number of processes that train together.
-        num_workers: processes that prepare batches; 0 prepares them here.
-        device: where batches will go; for CUDA they are in pinned memory.
+        num_workers: processes that prepare batches; 0: this one.
+        device: device that batches will be moved to; for CUDA they are in pinned memory.
 
     Raises:
-        InputError: `batch_size` is no multiple of `world_size`, or a capture cannot be read.
+        InputError: `batch_size` is not a multiple of `world_size`, or a capture cannot be read.
     """
     share, remainder = divmod(batch_size, world_size)
     if remainder or share < 1:
@@ -74,22 +74,22 @@ class _Batches(Dataset[Sample | InputError], Generic[Sample]):
         try:
             return collate([self.dataset[number] for number in range(start, start + self.share)])
         except InputError as error:
-            # Raised here, a worker's error would reach the user wrapped in a traceback.
+            # Returned, because a worker's exception would reach the user with a traceback.
             return error
 
 
 def _raise_errors(batches: Iterator[Sample | InputError]) -> Iterator[Sample]:
     for batch in batches:
         if isinstance(batch, InputError):
-            del batches  # else the traceback keeps the workers waiting for more
+            del batches  # the exception's traceback would keep the workers alive
             raise batch
         yield batch
 
 
 def _init_worker(_: int) -> None:
-    """Use one thread, and leave it to the main process to answer Ctrl-C and SIGTERM.
+    """Use one thread, and leave Ctrl-C and SIGTERM to the main process.
 
-    Both usually go to the whole process group; a worker in its own one lives until the main
+    Both usually go to the whole process group; a worker in its own group lives until the main
     process has saved its work.
     """
     cv2.setNumThreads(0)
@@ -97,34 +97,34 @@ def _init_worker(_: int) -> None:
     os.setpgrp()
 
 
-class KeptSamples(Dataset[TrainingSample]):
-    """So many samples of another set, over and over: images in 8 bit, flows in half precision.
+class CachedSamples(Dataset[TrainingSample]):
+    """Caches the first `count` samples (8-bit images, float16 flows) and cycles through them.
 
-    Each loader worker keeps those it made, and makes the same ones again if their number is a
-    multiple of the workers' number times the batch size.
+    Each loader worker has its own cache. It sees the same samples in every cycle if `count` is a
+    multiple of the number of workers times the batch size.
     """
 
     def __init__(self, dataset: Dataset[TrainingSample], count: int) -> None:
-        """Take the first `count` samples of `dataset`."""
+        """Cache the first `count` samples of `dataset`."""
         self.dataset = dataset
         self.count = count
-        self._kept: dict[int, TrainingSample] = {}
+        self._cache: dict[int, TrainingSample] = {}
 
     def __getitem__(self, number: int) -> TrainingSample:
-        """Sample `number`, any number from 0 on: that of its remainder by `count`."""
+        """Sample `number % count`."""
         index = number % self.count
-        if index not in self._kept:
+        if index not in self._cache:
             sample = self.dataset[index]
-            self._kept[index] = sample._replace(
+            self._cache[index] = sample._replace(
                 pair=_to_bytes(sample.pair),
                 truth=None if sample.truth is None else _to_bytes(sample.truth),
                 truth_flows=None if sample.truth_flows is None else sample.truth_flows.half(),
             )
-        kept = self._kept[index]
-        return kept._replace(
-            pair=kept.pair / 255,
-            truth=None if kept.truth is None else kept.truth / 255,
-            truth_flows=None if kept.truth_flows is None else kept.truth_flows.float(),
+        cached = self._cache[index]
+        return cached._replace(
+            pair=cached.pair / 255,
+            truth=None if cached.truth is None else cached.truth / 255,
+            truth_flows=None if cached.truth_flows is None else cached.truth_flows.float(),
         )
 
 

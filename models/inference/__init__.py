@@ -1,1 +1,1 @@
-"""From a pair of any size to frames at any instants."""
+"""Correction of a pair of any size to frames at any instants."""

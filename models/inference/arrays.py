@@ -1,4 +1,4 @@
-"""Correction of NumPy arrays, for use as a library: no files but the weights."""
+"""Correction of NumPy arrays, for use as a library."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -12,28 +12,21 @@ from torch import Tensor
 
 from data.camera_timing import CameraTiming
 from models.architecture import load_network
-from models.inference.correction import (
-    Correction,
-    correct,
-    correct_classically,
-)
-from models.inference.correction import (
-    self_ensemble as with_self_ensemble,
-)
+from models.inference import correction
 from models.parts.device import choose_device
 from utils.errors import InputError
 
 BUNDLED_WEIGHTS = Path(__file__).parents[2] / "pretrained" / "drsc_light.safetensors"
 
 Images = npt.NDArray[Any]
-_LARGEST = {"uint8": 255, "uint16": 65535, "float32": 1, "float64": 1}
+_MAX_VALUES = {"uint8": 255, "uint16": 65535, "float32": 1, "float64": 1}
 
 
 class ArrayCorrection:
-    """Makes global-shutter frames of pairs of images."""
+    """Correction of pairs of NumPy images to global-shutter frames."""
 
-    def __init__(self, method: Correction) -> None:
-        """Take what makes the frames."""
+    def __init__(self, method: correction.Correction) -> None:
+        """Wrap a correction of tensors."""
         self._method = method
 
     def __call__(
@@ -44,19 +37,19 @@ class ArrayCorrection:
         *,
         timing: CameraTiming | None = None,
     ) -> Images:
-        """Frames (T, H, W, 3) of one capture, of the inputs' type.
+        """Make frames (T, H, W, 3) of one capture, in the inputs' dtype.
 
         Args:
             first: (H, W, 3) RGB; uint8, uint16, or float32 or float64 in [0, 1]; read top to
                 bottom unless `timing` says otherwise.
             second: likewise, of the same moment, read bottom to top.
-            times: T instants in [0, 1]; 0 is when the first row of the first image was exposed, 1
-                when its last was (`timing` may change that).
-            timing: of the two sensors.
+            times: T instants in [0, 1]; by default 0 and 1 are the exposures of the first and the
+                last row of the first image (see `timing`).
+            timing: timing of the two sensors.
 
         Raises:
-            InputError: the arrays are no two such images of one size and type, or have fewer than 2
-                rows.
+            InputError: the arrays are not two images of equal shape and supported dtype, or have
+                fewer than 2 rows.
             ValueError: no instants, or one outside [0, 1].
         """
         timing = timing or CameraTiming()
@@ -68,7 +61,9 @@ class ArrayCorrection:
             )
         scan = timing.scan_time(views[0].shape[-2])
         frames = timing.restore(self._method(torch.stack(views), times, scan_time=scan).frames)
-        values = frames.permute(0, 2, 3, 1).cpu().numpy() * np.float32(_LARGEST[first.dtype.name])
+        values = frames.permute(0, 2, 3, 1).cpu().numpy() * np.float32(
+            _MAX_VALUES[first.dtype.name]
+        )
         if np.issubdtype(first.dtype, np.integer):
             values = np.round(values)
         return values.astype(first.dtype)
@@ -77,33 +72,32 @@ class ArrayCorrection:
 def load_correction(
     weights: str | Path = BUNDLED_WEIGHTS, *, device: str = "auto", self_ensemble: bool = False
 ) -> ArrayCorrection:
-    """Load a correction that takes and gives NumPy images.
+    """Load a correction of NumPy images.
 
     Args:
-        weights: a weight file, ours or a released one; "classical" for the correction that needs
-            none.
+        weights: a weight file, ours or a released one; "classical" needs none.
         device: "auto", "cpu", "cuda" or "mps".
-        self_ensemble: whether to average both ways through time: better, in twice the time.
+        self_ensemble: whether to use test-time augmentation: better, in twice the time.
 
     Raises:
-        InputError: the weights cannot be loaded, or there is no such device.
+        InputError: the weights cannot be loaded, or the device is not available.
     """
-    method: Correction = correct_classically
+    method: correction.Correction = correction.correct_classically
     if weights != "classical":
-        method = partial(correct, load_network(weights, choose_device(device)))
-    return ArrayCorrection(with_self_ensemble(method) if self_ensemble else method)
+        method = partial(correction.correct, load_network(weights, choose_device(device)))
+    return ArrayCorrection(correction.self_ensemble(method) if self_ensemble else method)
 
 
 def _to_tensor(name: str, image: Images) -> Tensor:
-    """(3, H, W) float32 in [0, 1]."""
+    """Convert an image to (3, H, W) float32 in [0, 1]."""
     if not isinstance(image, np.ndarray):
         raise InputError(f"{name} image: expected a NumPy array, got {type(image).__name__}")
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype.name not in _LARGEST:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype.name not in _MAX_VALUES:
         raise InputError(
-            f"{name} image: expected (H, W, 3) RGB of {', '.join(_LARGEST)}, "
+            f"{name} image: expected (H, W, 3) RGB of {', '.join(_MAX_VALUES)}, "
             f"got {image.shape} {image.dtype}"
         )
-    values = image / np.float32(_LARGEST[image.dtype.name])
+    values = image / np.float32(_MAX_VALUES[image.dtype.name])
     if values.size and not (values.min() >= 0 and values.max() <= 1):
         raise InputError(
             f"{name} image: expected values in [0, 1], got {values.min():.9g} to {values.max():.9g}"

@@ -1,14 +1,13 @@
-"""From a capture of any size to global-shutter frames at any instants; and the baselines.
+"""Correction of a capture of any size to global-shutter frames at any instants; baselines.
 
-Every way to make frames has the shape of a `Correction`, so that tables and videos do not depend on
-which one they show: `functools.partial(correct, network)` is one, each entry of `BASELINES`
-another.
+Every method is a `Correction`: `functools.partial(correct, network)`, and each of `BASELINES`.
 """
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,17 +17,20 @@ from torch import Tensor
 from models.classical.correction import correct_with_field
 from models.classical.field import MotionField, cell_centres, enlarge_cells, sample_frame
 from models.flow.dis import single_threaded_opencv
-from models.inference.passes import expect_finite, run_network
+from models.inference.tiling import BATCH_PIXELS, FALLBACK_TILE, plan_tiles
+from models.parts.checks import check_size, check_times
 from models.parts.generator_layers import resize_flow
-from models.parts.network import CorrectionNetwork, FrameBatch
+from models.parts.network import CorrectionNetwork, FrameBatch, Inference, padded_scan
+from models.parts.precision import autocast
 from models.parts.settings import InferenceSettings
+from utils.errors import InputError
 
 DEFAULT_SETTINGS = InferenceSettings()
-"""float32, so that results compare with published ones; tiles only where memory is short."""
+"""float32, for comparison with published results; tiles only if memory is short."""
 
 
 class Corrected(NamedTuple):
-    """Frames, and where each of their pixels comes from.
+    """Frames and their flows to the inputs.
 
     Attributes:
         frames: (T, 3, H, W) RGB float32 in [0, 1].
@@ -41,7 +43,7 @@ class Corrected(NamedTuple):
 
 
 class Correction(Protocol):
-    """A way to make the frames of a capture."""
+    """A method that makes the frames of a capture."""
 
     def __call__(
         self,
@@ -51,12 +53,12 @@ class Correction(Protocol):
         scan_time: Tensor | None = None,
         with_flows: bool = False,
     ) -> Corrected:
-        """Frames at T instants in [0, 1] of a pair (2, 3, H, W) RGB in [0, 1].
+        """Make frames at T instants of one capture.
 
         Args:
-            pair: t2b, b2t.
-            times: the instants.
-            scan_time: (H,) exposure time of each t2b row; a readout of all rows by default.
+            pair: (2, 3, H, W) RGB in [0, 1]: t2b, b2t.
+            times: T instants in [0, 1].
+            scan_time: (H,) exposure time of each t2b row; default: rows 0 to H - 1 in [0, 1].
             with_flows: whether to return the flows, too.
         """
         ...
@@ -71,13 +73,15 @@ def correct(
     with_flows: bool = False,
     settings: InferenceSettings = DEFAULT_SETTINGS,
 ) -> Corrected:
-    """Global-shutter frames of one capture, in as few passes as possible.
+    """Make global-shutter frames of one capture with a network, in as few passes as possible.
+
+    If a GPU runs out of memory, all frames are made again in tiles.
 
     Args:
-        network: makes the frames, on its own device; weights in channels-last layout are fastest.
+        network: runs on its own device; channels-last layout is fastest.
         pair: (2, 3, H, W) RGB in [0, 1]: t2b, b2t; any H >= 2, any W >= 1.
         times: instants in [0, 1], in any order.
-        scan_time: (H,) exposure time of each t2b row; a readout of exactly these H rows by default.
+        scan_time: (H,) exposure time of each t2b row; default: rows 0 to H - 1 in [0, 1].
         with_flows: whether to return the network's finest flows, too.
         settings: precision and tiles.
 
@@ -85,12 +89,21 @@ def correct(
         Frames and flows on the network's device.
 
     Raises:
-        InputError: the images have a single row, or the network produced NaN.
+        InputError: the images have a single row, the network does not make three frames in a pass,
+            or it produced NaN.
         ValueError: no instants, an instant outside [0, 1], or another shape than stated.
     """
-    device = next(network.parameters()).device
-    frames = torch.empty((len(times), *pair.shape[1:]), device=device)
-    flows = torch.empty((len(times), 2, 2, *pair.shape[2:]), device=device) if with_flows else None
+    height, width = check_size(pair)
+    check_times(times)
+    weight = next(network.parameters())
+    scan = padded_scan(scan_time, height, height).to("cpu", weight.dtype)
+    tile, note = plan_tiles(network, (height, width), len(times), settings.tile)
+    if note:
+        sys.stderr.write(f"{note}\n")
+    batch_pixels = BATCH_PIXELS[weight.device.type == "cpu"]
+    inference = Inference(pair.to(weight), tuple(map(float, times)), scan, tile, batch_pixels)
+    frames = weight.new_empty((len(times), 3, height, width), dtype=torch.float32)
+    flows = frames.new_empty((len(times), 2, 2, height, width)) if with_flows else None
 
     def collect(batch: FrameBatch) -> None:
         for frame, flow, t in zip(batch.frames, batch.flows, batch.times, strict=True):
@@ -101,9 +114,45 @@ def correct(
                     full = full[..., : frame.shape[-2], : frame.shape[-1]]
                     batch.tile.paste(flows[index], full)
 
-    run_network(network, pair, times, scan_time=scan_time, settings=settings, collect=collect)
+    with torch.inference_mode(), autocast(settings.precision, weight.device):
+        _infer(network, inference, collect, may_tile=settings.tile is not None)
     expect_finite(frames)
     return Corrected(frames, flows)
+
+
+def expect_finite(frames: Tensor) -> None:
+    """Refuse frames that are not pictures.
+
+    Raises:
+        InputError: some values are NaN.
+    """
+    if frames.isnan().any():
+        raise InputError(
+            "the network produced NaN: its weights are damaged or their training diverged; use "
+            "other weights"
+        )
+
+
+def _infer(
+    network: CorrectionNetwork,
+    inference: Inference,
+    collect: Callable[[FrameBatch], None],
+    *,
+    may_tile: bool,
+) -> None:
+    """Pass every batch to `collect`; if a GPU runs out of memory, all again in tiles."""
+    try:
+        for batch in network.infer(inference):
+            collect(batch)
+        return
+    except torch.OutOfMemoryError:
+        if inference.tile is not None or not may_tile:
+            raise
+    # Outside the handler, which would keep the failed pass in memory.
+    height, width = inference.size
+    sys.stderr.write(f"{width}x{height}: out of memory, again in tiles of {FALLBACK_TILE}\n")
+    for batch in network.infer(inference._replace(tile=FALLBACK_TILE, batch_pixels=0)):
+        collect(batch)
 
 
 def correct_classically(
@@ -113,7 +162,7 @@ def correct_classically(
     scan_time: Tensor | None = None,
     with_flows: bool = False,
 ) -> Corrected:
-    """The classical correction: frames sampled from both inputs along the estimated motion.
+    """Make frames by sampling both inputs along motion estimated without learned weights.
 
     Raises:
         InputError: the images have a single row.
@@ -128,7 +177,7 @@ def correct_classically(
 
 
 def _classical_flow(field: MotionField, t: float, size: Sequence[int]) -> npt.NDArray[np.float32]:
-    """(2, 2, H, W) displacements from the frame at instant t to t2b and b2t."""
+    """Displacements (2, 2, H, W) from the frame at instant t to t2b and b2t."""
     rows, columns = field.velocity.shape[:2]
     x, y = cell_centres(rows, columns)
     views = sample_frame(field, t, field.velocity, with_mismatch=False)
@@ -138,15 +187,9 @@ def _classical_flow(field: MotionField, t: float, size: Sequence[int]) -> npt.ND
 
 
 def _repeat(choose: Callable[[Tensor], Tensor]) -> Correction:
-    """One image (1, 3, H, W) of a pair as the frame at every instant; it has no flows."""
+    """Use one image (1, 3, H, W) of a pair as the frame at every instant, without flows."""
 
-    def correct(
-        pair: Tensor,
-        times: Sequence[float],
-        *,
-        scan_time: Tensor | None = None,
-        with_flows: bool = False,
-    ) -> Corrected:
+    def correct(pair: Tensor, times: Sequence[float], **_: object) -> Corrected:
         return Corrected(choose(pair).repeat(len(times), 1, 1, 1))
 
     return correct
@@ -158,32 +201,25 @@ BASELINES: Mapping[str, Correction] = {
     "b2t as it is": _repeat(lambda pair: pair[1:]),
     "mean of both": _repeat(lambda pair: pair.mean(dim=0, keepdim=True)),
 }
-"""What needs no network, by its name in tables."""
+"""Methods without a network, by their names in tables."""
 
 
 def self_ensemble(method: Correction) -> Correction:
     """Test-time augmentation: the mean over a capture and its mirrored, time-reversed version.
 
-    Mirrored left to right and running backwards, a capture is another one that two sensors could
-    have taken (`data.transforms`). A method makes the same frames of it, with other errors.
+    The mirrored capture running backwards is another possible capture (`data.transforms`), of which
+    a method makes the same frames with different errors.
     """
 
-    def correct(
-        pair: Tensor,
-        times: Sequence[float],
-        *,
-        scan_time: Tensor | None = None,
-        with_flows: bool = False,
-    ) -> Corrected:
-        here = method(pair, times, scan_time=scan_time, with_flows=with_flows)
-        backwards = [1 - t for t in times]
-        there = method(pair.flip(0, -1), backwards, scan_time=scan_time, with_flows=with_flows)
-        for frame, other in zip(here.frames, there.frames, strict=True):  # a third set is large
+    def correct(pair: Tensor, times: Sequence[float], **options: Any) -> Corrected:
+        plain = method(pair, times, **options)
+        mirrored = method(pair.flip(0, -1), [1 - t for t in times], **options)
+        for frame, other in zip(plain.frames, mirrored.frames, strict=True):  # in place: memory
             frame.add_(other.flip(-1)).div_(2)
-        if here.flows is None or there.flows is None:
-            return here
-        signs = there.flows.new_tensor((-1, 1))[:, None, None]  # mirroring negates dx
-        flows = there.flows.flip(1, -1) * signs
-        return Corrected(here.frames, (here.flows + flows) / 2)
+        if plain.flows is None or mirrored.flows is None:
+            return plain
+        signs = mirrored.flows.new_tensor((-1, 1))[:, None, None]  # mirroring negates dx
+        flows = mirrored.flows.flip(1, -1) * signs
+        return Corrected(plain.frames, (plain.flows + flows) / 2)
 
     return correct

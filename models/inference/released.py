@@ -12,8 +12,7 @@ from torch import Tensor
 
 from data.time_maps import offset_maps
 from data.time_maps import scan_time as whole_scan
-from models.inference.correction import Corrected
-from models.inference.passes import expect_finite
+from models.inference.correction import Corrected, expect_finite
 from models.parts.checks import check_scan, check_size, check_times
 from models.parts.generator_layers import resize_flow
 from models.parts.network import CorrectionNetwork

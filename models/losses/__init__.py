@@ -1,1 +1,1 @@
-"""Every term of every objective."""
+"""Loss terms of all objectives."""

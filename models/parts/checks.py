@@ -1,4 +1,4 @@
-"""What every way to correct a capture, or to find flow, expects of its inputs."""
+"""Checks of the inputs of corrections and flow networks."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from utils.errors import InputError
 
 
 def check_size(pair: Tensor) -> tuple[int, int]:
-    """Height and width of a pair (2, 3, H, W).
+    """Check a pair (2, 3, H, W) and return its height and width.
 
     Raises:
         InputError: the images have a single row.
@@ -26,7 +26,7 @@ def check_size(pair: Tensor) -> tuple[int, int]:
 
 
 def check_times(times: Sequence[float]) -> None:
-    """Make sure that there are instants, all in [0, 1].
+    """Check that there are instants, all in [0, 1].
 
     Raises:
         ValueError: there are none, or one lies outside.
@@ -36,21 +36,21 @@ def check_times(times: Sequence[float]) -> None:
 
 
 def check_scan(scan_time: Tensor, height: int) -> None:
-    """Make sure that there is one exposure time per row, and that rows are read in turn.
+    """Check that there is one exposure time per row, and that rows are read one after the other.
 
     Raises:
-        ValueError: another shape than (height,), a time that is no number, or no time between the
+        ValueError: another shape than (height,), a time that is not finite, or equal times of the
             first row and the last.
     """
     if scan_time.shape != (height,):
         raise ValueError(f"scan_time must be ({height},), got {tuple(scan_time.shape)}")
     if not scan_time.isfinite().all() or scan_time[0] == scan_time[-1]:
         ends = f"{float(scan_time[0]):g} to {float(scan_time[-1]):g}"
-        raise ValueError(f"scan_time must be times of rows that are read in turn, got {ends}")
+        raise ValueError(f"scan_time must be finite and differ between the ends, got {ends}")
 
 
 def check_frames(first: Tensor, second: Tensor) -> None:
-    """Make sure that flow can be asked for.
+    """Check the images of a flow network.
 
     Raises:
         ValueError: the images are not of one shape (B, 3, H, W).

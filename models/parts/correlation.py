@@ -1,4 +1,4 @@
-"""Local cost volume: how well each pixel of one feature map matches its surroundings in another."""
+"""Local cost volume: correlation of each pixel with its neighbourhood in another feature map."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 _STRIPS = (128, 16)
-"""Columns that are compared with all columns within reach at once, by one matrix product, on a GPU
-and on a CPU: narrow strips compare less in vain, wide ones take fewer products."""
+"""Columns per matrix product on a GPU and on a CPU: narrow strips compute fewer unused products,
+wide ones need fewer calls."""
 
 RADIUS = 4
-"""Pixels that the networks' cost volumes reach to each side."""
+"""Largest displacement in the networks' cost volumes, in pixels."""
 
 COST_CHANNELS = (2 * RADIUS + 1) ** 2
 
@@ -43,10 +43,10 @@ def correlation(first: Tensor, second: Tensor, radius: int = RADIUS) -> Tensor:
 
 
 class _CostVolume(torch.autograd.Function):
-    """Cost volume by products of matrices, strip by strip, with a backward pass of its own.
+    """Cost volume by matrix products, strip by strip, with its own backward pass.
 
-    Each product gives the costs of a strip's pixels with more columns than are within reach; the
-    band that is wanted is taken from it. Only the features are kept for the backward pass.
+    Each product correlates a strip's pixels with all columns in reach of any of them; the band
+    within reach of each pixel is kept. Only the features are saved for the backward pass.
     """
 
     @staticmethod
@@ -89,7 +89,7 @@ class _CostVolume(torch.autograd.Function):
 
 
 def _pixels(features: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, H, W, C), each pixel's features side by side in memory."""
+    """(B, C, H, W) -> contiguous (B, H, W, C)."""
     return features.permute(0, 2, 3, 1).contiguous()
 
 

@@ -1,4 +1,4 @@
-"""The device to compute on, and its memory: how much is free, kept or given back."""
+"""The device to compute on, and its memory."""
 
 import ctypes
 import sys
@@ -10,33 +10,34 @@ import torch
 from utils.errors import InputError
 
 _PROC, _CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
-_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # names of glibc's settings
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD
 
 
 def choose_device(name: str = "auto", *, local_rank: int = 0) -> torch.device:
-    """The device to use.
+    """Choose the device.
 
     Args:
         name: "auto" (CUDA, else MPS, else the CPU), "cuda", "mps" or "cpu".
-        local_rank: which of the machine's processes this is; process r takes GPU r.
+        local_rank: index of this process on the machine; process r takes GPU r.
 
     Raises:
-        InputError: the device asked for is not there, or there are fewer GPUs than processes.
+        InputError: the device is not available, or there are fewer GPUs than processes.
     """
+    has_mps = torch.backends.mps.is_available()
     if name == "auto":
-        name = _best_available()
+        name = "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
     if name == "cuda":
-        return _gpu(local_rank)
-    if name == "mps" and not torch.backends.mps.is_available():
+        return _choose_gpu(local_rank)
+    if name == "mps" and not has_mps:
         raise InputError("device: 'mps' asked for, but this machine has none; use 'auto' or 'cpu'")
     return torch.device(name)
 
 
 def reuse_memory() -> None:
-    """Keep what tensors on the CPU free for the next ones, where the C library is glibc.
+    """Let glibc keep freed memory for the next tensors on the CPU; other C libraries: no effect.
 
-    Training takes and frees the same large blocks over and over; by default each is given back to
-    the system and cleared anew, a tenth of a step's time.
+    Training allocates and frees the same large blocks again and again. By default each is returned
+    to the system and cleared anew, which takes a tenth of a step.
     """
     library = _glibc()
     if library is not None:
@@ -45,9 +46,9 @@ def reuse_memory() -> None:
 
 
 def release_memory() -> None:
-    """Give the system back what is free on the CPU, where the C library is glibc.
+    """Let glibc return freed CPU memory to the system; other C libraries: no effect.
 
-    By default it keeps much of what several threads have freed, which others then cannot use.
+    By default it keeps much of what other threads have freed, and does not reuse it.
     """
     library = _glibc()
     if library is not None:
@@ -55,23 +56,21 @@ def release_memory() -> None:
 
 
 def free_memory(device: torch.device) -> float | None:
-    """Bytes that are free: on a CPU of the machine's memory and of what a container may take.
+    """Free memory in bytes; on a CPU limited by the machine and by its container.
 
     Returns:
-        None where nobody knows.
+        None if it is unknown.
     """
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
-    if device.type != "cpu":
-        return None
-    return free_on_linux(_PROC, _CGROUPS)
+    return free_on_linux(_PROC, _CGROUPS) if device.type == "cpu" else None
 
 
 def free_on_linux(proc: Path, cgroups: Path) -> float | None:
-    """Bytes that are free, as Linux tells in /proc and by its control groups.
+    """Free memory in bytes, from /proc and the control groups of Linux.
 
     Returns:
-        None where there is no such system.
+        None on other systems.
     """
     try:
         machine = _read_table(proc / "meminfo")["MemAvailable:"] * 1024
@@ -87,13 +86,7 @@ def _glibc() -> ctypes.CDLL | None:
     return library if hasattr(library, "gnu_get_libc_version") else None
 
 
-def _best_available() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _gpu(local_rank: int) -> torch.device:
+def _choose_gpu(local_rank: int) -> torch.device:
     if not torch.cuda.is_available():
         raise InputError(
             "device: 'cuda' asked for, but PyTorch finds no CUDA GPU; use 'auto' or 'cpu'"
@@ -108,7 +101,7 @@ def _gpu(local_rank: int) -> torch.device:
 
 
 def _left_in_groups(proc: Path, cgroups: Path) -> Iterator[int]:
-    """Bytes left in each of the control groups with a limit that the process is in."""
+    """Free bytes of each control group with a limit that the process belongs to."""
     try:
         memberships = (proc / "self" / "cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -122,7 +115,7 @@ def _left_in_groups(proc: Path, cgroups: Path) -> Iterator[int]:
             root = cgroups / "memory"
         else:
             continue
-        # A container may see its own group as the root, whatever its path is outside.
+        # A container may see its own group as the root, although its path outside is longer.
         group = root / path.lstrip("/")
         for folder in (group, *group.parents):
             if folder.is_relative_to(root) and (left := _left_in(folder, *names)) is not None:
@@ -130,18 +123,18 @@ def _left_in_groups(proc: Path, cgroups: Path) -> Iterator[int]:
 
 
 def _left_in(group: Path, limit: str, usage: str, reclaimable: str) -> int | None:
-    """Bytes left in a group, cached files not counted; None where it has no limit."""
+    """Free bytes of a group, including cached files; None without a limit."""
     try:
-        most = (group / limit).read_text(encoding="ascii").strip()
-        if most == "max":
+        maximum = (group / limit).read_text(encoding="ascii").strip()
+        if maximum == "max":
             return None
         used = int((group / usage).read_text(encoding="ascii"))
-        return int(most) - used + _read_table(group / "memory.stat").get(reclaimable, 0)
+        return int(maximum) - used + _read_table(group / "memory.stat").get(reclaimable, 0)
     except OSError:
         return None
 
 
 def _read_table(file: Path) -> dict[str, int]:
-    """The numbers of a file whose lines are a name, a number, and perhaps a unit."""
+    """Parse a file whose lines are a name, a number, and perhaps a unit."""
     lines = (line.split() for line in file.read_text(encoding="ascii").splitlines())
     return {words[0]: int(words[1]) for words in lines}

@@ -1,9 +1,10 @@
 """The generator's three parts: flow, warped context, and synthesis (paper, section 3).
 
-Attribute names are those of the released state dict, hence the numbered `conv`s. So are the channel
-layouts: the T flows (dx, dy) from the frames to t2b come before those to b2t, and likewise warped
-images and features. `conv` is a convolution with PReLU, `deconv` a transposed convolution
-(4, stride 2, padding 1) with PReLU. Image resizes are bilinear with `align_corners=False`.
+Attribute names are those of the released state dict, hence the numbered `conv`s. The released
+weights also fix the channel layouts: the T flows (dx, dy) from the frames to t2b come before those
+to b2t, and likewise warped images and features. `conv` is a convolution with PReLU, `deconv` a
+transposed convolution (4x4, stride 2, padding 1) with PReLU. Image resizes are bilinear with
+`align_corners=False`.
 """
 
 from collections.abc import Sequence

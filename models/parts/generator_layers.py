@@ -55,16 +55,10 @@ def resize_flow(flow: Tensor, factor: float) -> Tensor:
 
 def join(parts: Sequence[Tensor]) -> Tensor:
     """Concatenate channels in channels-last layout, the fastest for convolutions."""
-    rows = [part.permute(0, 2, 3, 1) for part in _as_autocast(parts)]
-    return torch.cat(rows, dim=-1).permute(0, 3, 1, 2)
-
-
-def _as_autocast(parts: Sequence[Tensor]) -> Sequence[Tensor]:
-    """Convert to autocast's precision, if it is on: half the memory traffic."""
     device = parts[0].device.type
-    if not torch.is_autocast_enabled(device):
-        return parts
-    return [part.to(torch.get_autocast_dtype(device)) for part in parts]
+    if torch.is_autocast_enabled(device):  # half the memory traffic
+        parts = [part.to(torch.get_autocast_dtype(device)) for part in parts]
+    return torch.cat([part.permute(0, 2, 3, 1) for part in parts], dim=-1).permute(0, 3, 1, 2)
 
 
 def convolve_parts(layer: nn.Module, parts: Sequence[Tensor]) -> Tensor:
@@ -73,7 +67,6 @@ def convolve_parts(layer: nn.Module, parts: Sequence[Tensor]) -> Tensor:
     On a CPU large inputs are joined and convolved in strips of rows: allocating the joined tensor
     costs more than filling it.
     """
-    parts = _as_autocast(parts)
     if parts[0].device.type != "cpu" or torch.compiler.is_compiling():
         return layer(join(parts))
     batch, _, height, width = parts[0].shape

@@ -1,8 +1,7 @@
 """Training in less memory: chunked backward passes, and gradient checkpointing.
 
-A mean over a batch is a sum over its chunks. Where only its gradient is wanted, each chunk can be
-differentiated as soon as it is computed: the activations of the whole batch are never in memory
-together, and nothing is computed twice.
+A mean over a batch is a sum over its chunks. Each chunk is differentiated as soon as its term is
+computed, so that activations of one chunk only are in memory, and nothing is computed twice.
 """
 
 from collections.abc import Callable
@@ -16,12 +15,12 @@ from torch.utils.checkpoint import checkpoint
 
 
 def chunked_sum(batch: Tensor, size: int, term: Callable[[Tensor, slice], Tensor]) -> Tensor:
-    """Sum of a batch's terms, each differentiated at once with respect to its part.
+    """Sum a term over the chunks of a batch, differentiating each chunk right away.
 
     Args:
         batch: (B, ...).
-        size: how many of the B make a part.
-        term: (part, its place in the batch) -> (); its gradient must reach the part only.
+        size: samples per chunk.
+        term: (chunk, its slice of the batch) -> (); its gradient must reach the chunk only.
 
     Returns:
         (), to be differentiated once.
@@ -37,31 +36,31 @@ def chunked_sum(batch: Tensor, size: int, term: Callable[[Tensor, slice], Tensor
             with torch.autocast(batch.device.type, enabled=False):
                 (gradient[place],) = torch.autograd.grad(value, part)
         total = total + value.detach()
-    return total if gradient is None else _Known.apply(batch, total, gradient)
+    return total if gradient is None else _KnownGradient.apply(batch, total, gradient)
 
 
-class _Known(torch.autograd.Function):
-    """A value of `batch` whose gradient is known."""
+class _KnownGradient(torch.autograd.Function):
+    """A function of `batch` with precomputed value and gradient."""
 
     @staticmethod
     def forward(ctx: Any, batch: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
-        """The value."""
+        """Return the value."""
         ctx.save_for_backward(gradient)
         return value.clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None]:
-        """The known gradient times that of the value."""
+        """Scale the gradient."""
         (gradient,) = ctx.saved_tensors
         return gradient * outer, None, None
 
 
 def checkpoint_blocks(network: nn.Module) -> None:
-    """Gradient checkpointing: store only each block's input, recompute its activations backwards.
+    """Gradient checkpointing: store each block's input only, recompute activations in backward.
 
     Args:
-        network: changed in place; its weights and names stay.
+        network: changed in place; weights and their names stay.
     """
     for part in network.children():
         for block in part.children():

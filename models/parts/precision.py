@@ -1,4 +1,4 @@
-"""In which precision a network's convolutions run."""
+"""Precision of a network's convolutions."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +10,9 @@ from models.parts.settings import Precision
 
 @contextmanager
 def autocast(precision: Precision, device: torch.device) -> Iterator[None]:
-    """What a network runs in; warps, flows and blending stay in float32 inside.
+    """Context for running a network; warps, flows and blending stay in float32.
 
-    PyTorch lets a GPU round what float32 convolutions take to 10 bits (TF32); here it must not, so
-    that float32 means the same on every device.
+    TF32 is disabled, so that float32 means the same on every device.
     """
     allowed = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
@@ -25,12 +24,12 @@ def autocast(precision: Precision, device: torch.device) -> Iterator[None]:
 
 
 def is_lower(precision: Precision, device: torch.device) -> bool:
-    """Whether a precision means bfloat16 on this device."""
+    """Whether the precision selects bfloat16 on this device."""
     return precision == "bfloat16" or (precision == "auto" and computes_bfloat16(device))
 
 
 def computes_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 matrices itself, faster than float32 ones."""
+    """Whether the device has bfloat16 matrix products in hardware."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":

@@ -1,4 +1,4 @@
-"""What inference can be set to, and the sizes that options and networks share; needs no PyTorch."""
+"""Inference settings and constants shared by options and networks; needs no PyTorch."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,22 +10,22 @@ FLOW_SIZE_MULTIPLE = 64
 """Image sides inside PWC-Net are multiples of this: six halvings."""
 
 Channels = Literal["rgb", "bgr"]
-"""Channel order that a network's weights expect; inputs and outputs are RGB in any case."""
+"""Channel order that a network's weights expect; inputs and outputs are always RGB."""
 
 Precision = Literal["float32", "bfloat16", "auto"]
-"""\"auto\" takes bfloat16 where the hardware computes with it."""
+"""\"auto\" selects bfloat16 if the hardware supports it."""
 
 TileSize = Literal["auto"] | int | None
-"""Pixels that a tile keeps along each side; "auto" tiles only what does not fit; None never."""
+"""Pixels that a tile keeps along each side; "auto": tiles only if memory is short; None: never."""
 
 
 @dataclass(frozen=True)
 class InferenceSettings:
-    """How a network runs.
+    """Settings of a network at inference.
 
     Attributes:
-        precision: of its convolutions.
-        tile: whether it works in tiles.
+        precision: precision of the convolutions.
+        tile: tile size.
     """
 
     precision: Precision = "float32"
@@ -33,7 +33,7 @@ class InferenceSettings:
 
 
 def frame_instants(count: int) -> tuple[float, ...]:
-    """`count` instants evenly spaced over the readout, from 0 to 1.
+    """`count` evenly spaced instants from 0 to 1.
 
     Raises:
         ValueError: `count` is below 2.

@@ -1,7 +1,7 @@
 """Overlapping tiles of an image.
 
-A tile is a part of the image with a margin of context around it that is computed and thrown away.
-Tiles begin at multiples of 32, as the networks' grids do, and keep the scan times of their rows.
+A tile is processed with a margin of context that is then discarded. Tiles begin at multiples of 32,
+like the networks' grids.
 """
 
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from models.parts.settings import SIZE_MULTIPLE
 
 
 class Tile(NamedTuple):
-    """One part of an image, (top, left, bottom, right) each.
+    """One part of an image.
 
     Attributes:
-        kept: what the result takes from this tile.
-        seen: the same with its margin: what the network is given.
+        kept: (top, left, bottom, right) that the result takes from this tile.
+        seen: the same with its margin, the network's input.
     """
 
     kept: tuple[int, int, int, int]
@@ -26,12 +26,12 @@ class Tile(NamedTuple):
 
     @property
     def seen_slices(self) -> tuple[slice, slice]:
-        """Rows and columns of the image that the network is given."""
+        """Rows and columns of the network's input."""
         top, left, bottom, right = self.seen
         return slice(top, bottom), slice(left, right)
 
     def paste(self, image: Tensor, seen: Tensor) -> None:
-        """Put what is kept of a result (..., h, w) into that of the whole image (..., H, W)."""
+        """Copy the kept part of a tile's result (..., h, w) to the image's (..., H, W)."""
         top, left, bottom, right = self.kept
         above, before = top - self.seen[0], left - self.seen[1]
         image[..., top:bottom, left:right] = seen[
@@ -40,15 +40,15 @@ class Tile(NamedTuple):
 
 
 def tiles_of(size: tuple[int, int], tile: int | None, margin: int) -> Iterator[Tile]:
-    """Tiles that keep every pixel of an image (H, W) exactly once, row by row.
+    """Tiles that keep every pixel of an image exactly once, row by row.
 
     Args:
         size: (H, W) of the image.
-        tile: pixels kept along each side, a multiple of 32; None for all in one tile.
-        margin: pixels of context on each side that is not the image's border, a multiple of 32.
+        tile: pixels kept along each side, a multiple of 32; None: one tile for the whole image.
+        margin: pixels of context on each side inside the image, a multiple of 32.
 
     Raises:
-        ValueError: `tile` or `margin` is no such multiple.
+        ValueError: `tile` or `margin` is not such a multiple.
     """
     tile = round_up(max(size), SIZE_MULTIPLE) if tile is None else tile
     if tile < SIZE_MULTIPLE or tile % SIZE_MULTIPLE or margin < 0 or margin % SIZE_MULTIPLE:

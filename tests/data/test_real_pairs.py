@@ -98,7 +98,7 @@ def test_missing_partner(tmp_path, lost, kept):
 def test_same_image_twice(tmp_path):
     write_captures(tmp_path, "0")
     write_pixels(tmp_path / "0_t2b.jpg", SIZE)
-    with pytest.raises(InputError, match="0_t2b.png: 0_t2b.jpg already is that image"):
+    with pytest.raises(InputError, match="0_t2b.png: same image as 0_t2b.jpg; remove one"):
         RealPairs(tmp_path)
 
 

@@ -80,9 +80,11 @@ def test_only_the_frames_asked_for_are_read(tmp_path, monkeypatch):
     write_rs_gopro(tmp_path, frames=9)
     captures = RSGOPRO(tmp_path, "train")
     read = []
-    original = rs_gopro.read_image
+    original = rs_gopro.read_image_like
     monkeypatch.setattr(
-        rs_gopro, "read_image", lambda path: read.append(path.name) or original(path)
+        rs_gopro,
+        "read_image_like",
+        lambda image, of, path: read.append(path.name) or original(image, of, path),
     )
     assert captures.load(0).truth is None
     assert read == []

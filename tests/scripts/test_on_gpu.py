@@ -14,7 +14,7 @@ from data.capture import to_device
 from data.real_pairs import RealPairs
 from models.flow_pwc import PWCNet
 from models.generator import Generator
-from models.inference import passes
+from models.inference import correction
 from models.losses.terms import Perceptual
 from models.objectives import CycleObjective
 from models.parts.settings import InferenceSettings, frame_instants
@@ -102,7 +102,7 @@ def test_out_of_memory_falls_back_to_tiles(
     light: Generator, pair: Tensor, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
     light.to(GPU)
-    monkeypatch.setattr(passes, "FALLBACK_TILE", 64)
+    monkeypatch.setattr(correction, "FALLBACK_TILE", 64)
     whole = light.decode
 
     def short(encoded, offsets, wanted=None):

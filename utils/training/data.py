@@ -15,7 +15,7 @@ from data.simulator.drawing import draw_scene
 from data.simulator.settings import SceneSettings
 from data.simulator.textures import load_textures
 from data.training.crops import FolderTrainingSet, SimulatedTrainingSet, TrainingSetSettings
-from data.training.loader import KeptSamples
+from data.training.loader import CachedSamples
 from models.networks import network_class
 from utils.errors import InputError
 from utils.options.data import DataOptions
@@ -82,7 +82,7 @@ def build_training_set(options: TrainingOptions) -> Dataset[TrainingSample]:
         samples = FolderTrainingSet(_open_training_captures(options), settings)
         samples[0]  # fails now, not in a worker, if captures are too small or unreadable
     count = data.distinct_samples
-    return samples if count is None else KeptSamples(samples, count)
+    return samples if count is None else CachedSamples(samples, count)
 
 
 def build_validation_set(options: TrainingOptions) -> Captures[CapturePair] | None:

@@ -334,10 +334,10 @@ def test_crops_of_one_scene_come_in_a_row_whatever_was_drawn_before():
     for first, second in zip(forwards, backwards, strict=True):
         assert torch.equal(first.pair, second.pair)
     seeds = []
-    dataset._latest = None
+    dataset._scene._latest = None
     for number in range(6):
         _ = dataset[number]
-        seeds.append(dataset._latest[0])
+        seeds += dataset._scene._latest[0]
     assert seeds == [0, 0, 0, 1, 1, 1]
 
 

@@ -121,7 +121,9 @@ def test_motion_grows_over_the_ramp() -> None:
 
 
 def test_patches_must_fit() -> None:
-    with pytest.raises(InputError, match="patch_sizes: 73x64 is larger than the scenes, 72x96"):
+    with pytest.raises(
+        InputError, match="simulated scenes: patch_size 73x64 is larger than the image, 72x96"
+    ):
         training_set(patch_sizes=((64, 64), (73, 64)))
 
 

@@ -212,5 +212,5 @@ def test_impossible_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match=r"scan_time must be \(8,\), got \(9,\)"):
         classical_frames(pair, [0.5], scan_time=scan_time(9))
     for scan in (torch.full((8,), 0.5), torch.full((8,), torch.nan)):
-        with pytest.raises(ValueError, match=r"rows that are read in turn, got (0.5|nan) to"):
+        with pytest.raises(ValueError, match=r"differ between the ends, got (0.5|nan) to"):
             classical_frames(pair, [0.5], scan_time=scan)

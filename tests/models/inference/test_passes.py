@@ -6,7 +6,7 @@ from torch import Tensor
 
 from data.real_pairs import RealPairs
 from models.generator import EncodedPairs, Generator
-from models.inference import passes
+from models.inference import correction
 from models.parts.network import CorrectionOutput
 from models.parts.settings import InferenceSettings, frame_instants
 from models.reference.formula_weights import fill_by_formula
@@ -59,7 +59,7 @@ def test_a_batch_of_passes_makes_the_same_frames(
 ) -> None:
     part, times = pair[..., :64, :96], frame_instants(6)
     alone = network_frames(light, part, times, settings=WHOLE)
-    monkeypatch.setattr(passes, "BATCH_PIXELS", (0, 2 * 64 * 96))
+    monkeypatch.setattr(correction, "BATCH_PIXELS", (0, 2 * 64 * 96))
     torch.testing.assert_close(
         network_frames(light, part, times, settings=WHOLE), alone, rtol=0, atol=1e-5
     )
@@ -71,7 +71,7 @@ def test_a_batch_of_a_refiners_frames_likewise(
     refiner = load_generator("pretrained/drsc_light.safetensors")
     part, times = pair[..., :64, :96], (0.0, 0.25, 1.0)
     alone = network_frames(refiner, part, times, settings=WHOLE)
-    monkeypatch.setattr(passes, "BATCH_PIXELS", (0, 2 * 64 * 96))
+    monkeypatch.setattr(correction, "BATCH_PIXELS", (0, 2 * 64 * 96))
     torch.testing.assert_close(
         network_frames(refiner, part, times, settings=WHOLE), alone, rtol=0, atol=1e-5
     )
@@ -106,7 +106,7 @@ class ShortOfMemory(Generator):
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[Generator]:
-    monkeypatch.setattr(passes, "FALLBACK_TILE", 64)
+    monkeypatch.setattr(correction, "FALLBACK_TILE", 64)
     yield ShortOfMemory(n_feats=8, width=0.05).eval()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import redirect_stdout
 from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 import torch
 from safetensors import safe_open

@@ -15,8 +15,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from data.files.folders import replacing
-from models.architecture import Architecture
-from models.architecture import load_network as load_generator
+from models.architecture import Architecture, load_network
 from models.parts.network import CorrectionNetwork
 from models.weight_files import (
     find_state,
@@ -28,16 +27,8 @@ _KIND = "dual-reversed-rs training"
 _FORMAT = 1
 _KEYS = {"network": "generator"}  # in files, where they differ from the fields
 
-__all__ = [
-    "TrainingState",
-    "latest",
-    "load_generator",
-    "load_training",
-    "prune",
-    "save_training",
-    "save_weights",
-    "write_state",
-]
+load_generator = load_network
+"""Load a correction network, whichever it is, from a file of weights or a training checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +86,9 @@ def write_state(
     tensors = {
         name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in state.items()
     }
-    _write(Path(path), to_safetensors(tensors, {**metadata, "format": str(_FORMAT)}))
+    content = to_safetensors(tensors, {**metadata, "format": str(_FORMAT)})
+    with replacing(Path(path)) as temporary:
+        temporary.write_bytes(content)
 
 
 def save_training(folder: Path, state: TrainingState) -> Path:
@@ -109,7 +102,8 @@ def save_training(folder: Path, state: TrainingState) -> Path:
     content |= {"kind": _KIND, "format": _FORMAT}
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    _write(path, buffer.getbuffer())
+    with replacing(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
     return path
 
 
@@ -150,8 +144,3 @@ def _numbered(folder: Path) -> list[Path]:
     """Training checkpoints in ascending order of their step."""
     found = [path for path in folder.glob("step_*.pt") if path.stem[5:].isdecimal()]
     return sorted(found, key=lambda path: int(path.stem[5:]))
-
-
-def _write(path: Path, content: bytes | memoryview) -> None:
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        file.write(content)

@@ -1,4 +1,4 @@
-"""Loads the method of correction that the options of a test script name."""
+"""Load the method of correction that the options of a test script name."""
 
 import hashlib
 from functools import partial
@@ -69,16 +69,12 @@ def identify_method(options: MethodOptions) -> dict[str, str]:
     """
     about = {"method": options.method}
     if options.method == "network":
-        about["weights"] = _digest(str(options.path.pretrained_netG))
+        path = Path(str(options.path.pretrained_netG))
+        try:
+            about["weights"] = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from error
         about["precision"] = options.precision
     if options.self_ensemble:
         about["self_ensemble"] = "yes"
     return about
-
-
-def _digest(path: str) -> str:
-    """SHA-256 of a file's content."""
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error

@@ -1,1 +1,1 @@
-"""The room of main_test.py."""
+"""Evaluation: used by main_test.py."""

@@ -99,8 +99,8 @@ def format_tables(scores: Sequence[FrameScore], strengths: Mapping[str, str]) ->
                 _group_table("strength", methods, _strength_of(strengths)),
             ]
         sections += [
-            f"By place, PSNR (the band along the border is {BAND} px wide, measured from the crop; "
-            "in small images a quarter of the shorter side):",
+            f"By place, PSNR (the border is a band of {BAND} px inside the crop, in small images a "
+            "quarter of the shorter side):",
             _place_table(means),
         ]
         sections += [

@@ -1,1 +1,1 @@
-"""What can be set, checked when it is read."""
+"""Options of the scripts, validated when they are read."""

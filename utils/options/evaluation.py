@@ -1,4 +1,4 @@
-"""Options of `main_test.py`, and what `main_test_real.py` shares with it."""
+"""Options of `main_test.py`, and those it shares with `main_test_real.py`."""
 
 import argparse
 from typing import Annotated, Literal

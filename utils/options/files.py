@@ -48,14 +48,14 @@ def load_options(
         InputError: the file cannot be read, or a key or value is wrong: one line per problem.
     """
     file = Path(path)
-    options = _read(file)
-    overridden = [_override(options, text) for text in overrides]
+    options = _read_json(file)
+    overridden = [_apply_override(options, text) for text in overrides]
     try:
         return model.model_validate_json(json.dumps(options))
     except ValidationError as error:
-        problems = _by_key(error.errors(include_url=False), options)
-        described = (_describe(found, model, key) for key, found in problems.items())
-        lines = [f"{_source(key, overridden, file)}: {message}" for key, message in described]
+        problems = _group_by_key(error.errors(include_url=False), options)
+        described = (_format_problem(found, model, key) for key, found in problems.items())
+        lines = [f"{_find_source(key, overridden, file)}: {message}" for key, message in described]
         raise InputError("\n".join(lines)) from None
 
 
@@ -89,7 +89,7 @@ def _flat(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield prefix + name, value
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read_json(file: Path) -> dict[str, Any]:
     moved = file.parent / "recipes" / file.name
     if not file.exists() and moved.exists():
         raise InputError(f"{file}: no such option file; it moved to {moved}")
@@ -108,7 +108,7 @@ def _read(file: Path) -> dict[str, Any]:
     return options
 
 
-def _override(options: dict[str, Any], text: str) -> str:
+def _apply_override(options: dict[str, Any], text: str) -> str:
     """Apply "key.path=value" to nested `options` in place and return the key."""
     key, separator, value = text.partition("=")
     names = key.split(".")
@@ -133,14 +133,14 @@ def _parse_value(text: str) -> Any:  # noqa: ANN401
         return text
 
 
-def _source(key: str, overridden: Sequence[str], file: Path) -> str:
+def _find_source(key: str, overridden: Sequence[str], file: Path) -> str:
     """The source of the value of `key` or of a part of it: "--set" or the file's name."""
     group = f"{key}."
     given = any(group.startswith(f"{name}.") or name.startswith(group) for name in overridden)
     return "--set" if given else file.name
 
 
-def _by_key(
+def _group_by_key(
     problems: Sequence[ErrorDetails], options: Mapping[str, Any]
 ) -> dict[str, list[ErrorDetails]]:
     """Group the problems that pydantic found by key.
@@ -169,7 +169,7 @@ def _by_key(
     }
 
 
-def _describe(
+def _format_problem(
     problems: Sequence[ErrorDetails], model: type[OptionGroup], key: str
 ) -> tuple[str, str]:
     """(key, one-line message) for the problems of a value."""

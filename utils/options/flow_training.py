@@ -1,4 +1,4 @@
-"""Options of flow training: `options/recipes/train_flow.json` shows them filled in."""
+"""Options of flow training; `options/recipes/train_flow.json` is an example."""
 
 from typing import Annotated, Literal
 

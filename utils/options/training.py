@@ -1,4 +1,4 @@
-"""Training options: what can be set and what each value may be; keys as in the released files."""
+"""Options of both training stages; keys as in the released option files."""
 
 from typing import Annotated, Literal
 

@@ -1,1 +1,1 @@
-"""The room of main_train_stage1.py and main_train_stage2.py."""
+"""Training: used by main_train_stage1.py, main_train_stage2.py and the training of PWC-Net."""

@@ -1,4 +1,4 @@
-"""Build the training and validation data that the options describe."""
+"""Build training and validation data from the options."""
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass

@@ -134,7 +134,7 @@ def _choose_checkpoint(folder: Path, resume: str) -> Path | None:
 
 
 def _move_aside(folder: Path) -> Path | None:
-    """Rename a folder that holds anything to the first free NAME.1, NAME.2, ...
+    """Rename a folder, unless it is empty, to the first free NAME.1, NAME.2, ...
 
     Raises:
         InputError: it is in use by another run, or cannot be renamed.

@@ -1,4 +1,4 @@
-"""The training loop that all stages share, whichever network they train.
+"""The training loop of all stages and networks.
 
 A step depends only on the weights, the optimiser's state and the step's number, which decides
 samples and learning rate. So a resumed run equals an uninterrupted one, bit for bit if the device
@@ -43,7 +43,7 @@ Options = TypeVar("Options", TrainingOptions, FlowTrainingOptions)
 
 @dataclass(frozen=True)
 class Subject(Generic[Sample]):
-    """A network to train, and everything that the loop needs for it.
+    """A network to train with its objective, data and output files.
 
     Attributes:
         network: the network.
@@ -75,7 +75,7 @@ def train(
     *,
     resume: str,
 ) -> None:
-    """Train what the options describe.
+    """Run a training from options to weights.
 
     Args:
         options: of the run.
@@ -220,11 +220,11 @@ def _validate(subject: Subject[Sample], training: Training, reporter: Reporter) 
 
 def _stop(training: Training, number: int) -> None:
     """Log how to resume, and exit."""
-    how = "the same command with --resume auto goes on from there"
+    how = "the same command with --resume auto resumes from there"
     if training.progress.skipped_in_a_row:
         checkpoint = latest(training.experiment.checkpoints)
         how = "this step had no finite loss and was not saved"
-        how += f"; --resume auto goes on from {checkpoint}" if checkpoint is not None else ""
+        how += f"; --resume auto resumes from {checkpoint}" if checkpoint is not None else ""
     training.experiment.log.warning(
         "stopped by %s after step %d; %s", signal.Signals(number).name, training.progress.step, how
     )

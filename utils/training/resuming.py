@@ -56,7 +56,7 @@ def restore(training: Training) -> None:
         if elsewhere:
             raise
         others = len(list(experiment.checkpoints.glob("step_*.pt"))) - 1
-        cure = "remove it to go on from the one before" if others else "--resume never"
+        cure = "remove it to resume from the one before" if others else "--resume never"
         raise InputError(f"{error}; {cure}") from error
     expect_architecture(state.architecture, training.architecture, path)
     wanted = experiment.options.model_dump(mode="json")
@@ -90,11 +90,11 @@ def _expect_objective(training: Training, state: TrainingState, path: Path) -> N
     found = state.options["train"].get("objective", "flow")
     if found != wanted:
         raise InputError(
-            f"{path}: checkpoint of the objective {found!r} cannot go on as {wanted!r}; {cure}"
+            f"{path}: checkpoint of the objective {found!r} cannot be resumed as {wanted!r}; {cure}"
         )
     if (training.objective.teacher is None) != (state.teacher is None):
         stages = ("without", "with") if state.teacher is None else ("with", "without")
         raise InputError(
-            f"{path}: checkpoint of a stage {stages[0]} a teacher cannot go on as one "
+            f"{path}: checkpoint of a stage {stages[0]} a teacher cannot be resumed as one "
             f"{stages[1]}; {cure}"
         )

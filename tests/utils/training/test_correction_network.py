@@ -261,7 +261,7 @@ def test_a_stop_saves_no_step_without_a_finite_loss(
         train(options, objective=Disturbed(options, nan_loss={2, 3}, terminate={3}))
     newest = latest(folder_of(options) / "checkpoints")
     assert newest is not None and newest.name == "step_00000002.pt"
-    said = f"this step had no finite loss and was not saved; --resume auto goes on from {newest}"
+    said = f"this step had no finite loss and was not saved; --resume auto resumes from {newest}"
     assert said in capsys.readouterr().err
 
 
@@ -331,7 +331,7 @@ def test_the_best_score_is_forgotten_where_it_is_of_other_captures(tmp_path: Pat
 def test_checkpoint_of_another_objective_is_refused(tmp_path: Path, unbroken) -> None:
     options = tiny_options(tmp_path, objective="cycle")
     source = folder_of(unbroken[0]) / "checkpoints" / "step_00000004.pt"
-    with pytest.raises(InputError, match="objective 'supervised' cannot go on as 'cycle'"):
+    with pytest.raises(InputError, match="objective 'supervised' cannot be resumed as 'cycle'"):
         train(options, resume=str(source))
 
 
@@ -352,7 +352,7 @@ def test_a_damaged_checkpoint_is_named_with_the_cure(tmp_path: Path) -> None:
     newest = latest(folder_of(options) / "checkpoints")
     assert newest is not None
     newest.write_bytes(newest.read_bytes()[:1000])
-    with pytest.raises(InputError, match=r"step_00000002.pt.*; remove it to go on from the one"):
+    with pytest.raises(InputError, match=r"step_00000002.pt.*; remove it to resume from the one"):
         train(options)
     newest.unlink()
     train(options)

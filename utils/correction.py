@@ -16,6 +16,7 @@ from models.inference.correction import (
     correct_classically,
     self_ensemble,
 )
+from models.inference.released import correct_released
 from models.parts.settings import InferenceSettings
 from utils.errors import InputError
 from utils.options.evaluation import MethodOptions
@@ -53,6 +54,14 @@ def load_network_method(options: MethodOptions, device: torch.device | str) -> N
     network = load_network(file, device)
     settings = InferenceSettings(options.precision, options.tile)
     name = file.name if file.stem in BASELINES else file.stem
+    if options.inference != "ours":
+        composed = partial(
+            correct_released,
+            network,
+            composition=options.inference,
+            precision=options.precision,
+        )
+        return NamedCorrection(f"{name}, {options.inference}", composed)
     return NamedCorrection(name, partial(correct, network, settings=settings))
 
 
@@ -68,6 +77,8 @@ def identify_method(options: MethodOptions) -> dict[str, str]:
         InputError: the weights cannot be read.
     """
     about = {"method": options.method}
+    if options.inference != "ours":
+        about["inference"] = options.inference
     if options.method == "network":
         path = Path(str(options.path.pretrained_netG))
         try:

@@ -47,6 +47,19 @@ def test_benchmark_is_scored_and_reported(
     assert scores["ifed"]["mean of both"]["overall"]["pairs"] == 1
 
 
+def test_tables_name_the_released_composition(scripts: Scripts) -> None:
+    write_rs_gopro(scripts.benchmark, split="test", pairs=1, frames=3, size=(20, 24))
+    changes = ("baselines=false", 'protocols=["full"]')
+    found = {}
+    for inference in ("ours", "released_stage1", "released_stage2"):
+        folder = scripts.test(*changes, f"inference={inference}")
+        scores = json.loads((folder / "scores.json").read_text())["protocols"]["full"]
+        [(name, values)] = scores.items()
+        found[name] = values["overall"]["psnr"]
+    assert list(found) == ["tiny", "tiny, released_stage1", "tiny, released_stage2"]
+    assert len(set(found.values())) == 3
+
+
 def test_benchmark_of_the_classical_method_needs_no_weights(
     scripts: Scripts, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -31,6 +31,8 @@ def _on_the_grid(tile: int) -> int:
     return tile
 
 
+InferenceName = Literal["ours", "released_stage1", "released_stage2"]
+
 TileOption = Literal["auto"] | Annotated[int, AfterValidator(_on_the_grid)] | None
 
 Protocols = Annotated[
@@ -55,6 +57,8 @@ class MethodOptions(OptionGroup):
         The default is float32, for scores that compare with published ones.
     `tile`: side of the network's tiles in pixels; "auto" uses tiles only if memory is short, null
         never.
+    `inference`: how passes of a network become frames: "ours", or "released_stage1" and
+        "released_stage2" as the authors' test scripts compose them (docs/DIFFERENCES.md).
     `self_ensemble`: test-time augmentation with the mirrored, time-reversed capture: better, twice
         the time.
     """
@@ -64,6 +68,7 @@ class MethodOptions(OptionGroup):
     method: Annotated[str, one_of(METHODS)] = "network"
     precision: Precision = "float32"
     tile: TileOption = "auto"
+    inference: InferenceName = "ours"
     self_ensemble: bool = False
     path: WeightPathOptions
 
@@ -74,7 +79,19 @@ class MethodOptions(OptionGroup):
                 "path.pretrained_netG: 'network' needs a weight file, got null; name one, or set "
                 "method=classical"
             )
+        if self.inference != "ours":
+            self._check_released()
         return self
+
+    def _check_released(self) -> None:
+        """The authors' tests know neither the classical correction, nor tiles or augmentation."""
+        for key, value, fits in (
+            ("method", self.method, self.method == "network"),
+            ("tile", self.tile, not isinstance(self.tile, int)),
+            ("self_ensemble", self.self_ensemble, not self.self_ensemble),
+        ):
+            if not fits:
+                raise ValueError(f"{key}: not with inference '{self.inference}', got {value!r}")
 
 
 class BenchmarkOptions(OptionGroup):

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from data.files.folders import plain_name
 from utils.errors import InputError
+from utils.options.released import explain_released
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -54,6 +55,9 @@ def load_options(
         return model.model_validate_json(json.dumps(options))
     except ValidationError as error:
         problems = _group_by_key(error.errors(include_url=False), options)
+        unknown = [key for key, own in problems.items() if own[0]["type"] == "extra_forbidden"]
+        if explanation := explain_released(file.name, unknown):
+            raise InputError(explanation) from None
         described = (_format_problem(found, model, key) for key, found in problems.items())
         lines = [f"{_find_source(key, overridden, file)}: {message}" for key, message in described]
         raise InputError("\n".join(lines)) from None

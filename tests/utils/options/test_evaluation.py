@@ -44,3 +44,13 @@ def test_impossible_evaluations_are_refused(change: str, message: str) -> None:
         load_options(OPTIONS / "test.json", (change,), EvaluationOptions)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [("method=classical", "method"), ("tile=64", "tile"), ("self_ensemble=true", "self_ensemble")],
+)
+def test_what_the_released_tests_do_not_know_is_refused(change: str, key: str) -> None:
+    changes = ("inference=released_stage2", change)
+    with pytest.raises(InputError, match=f"'{key}': not with inference 'released_stage2', got"):
+        load_options(OPTIONS / "test.json", changes, EvaluationOptions)

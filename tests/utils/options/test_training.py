@@ -323,3 +323,27 @@ def test_every_option_is_explained_where_it_is_defined() -> None:
     for group in groups:
         for name in set(group.__annotations__) & set(group.model_fields):
             assert f"`{name}`" in str(group.__doc__), f"{group.__name__}: {name}"
+
+
+def test_an_option_file_of_the_released_code_gets_one_answer(tmp_path: Path) -> None:
+    file = tmp_path / "released.json"
+    released = {
+        "task": "stage1",
+        "model": "plain",
+        "gpu_ids": [0, 1],
+        "total_iter": 300000,
+        "path": {"root": "experiments", "pretrained_netE": None},
+        "datasets": {"train": {"data_root": "data", "H_size": 256}},
+        "train": {"E_decay": 0, "G_optimizer_type": "adam", "mystery": 1},
+    }
+    file.write_text(json.dumps(released))
+    said = problem(file)
+    assert "\n" not in said
+    assert said.startswith("released.json: an option file of the released code; start from")
+    for part in (
+        "'total_iter' is train.iterations",
+        "'datasets.train.H_size' is datasets.train.patch_size",
+        "leave out 'path.pretrained_netE', 'train.E_decay', 'model'",
+        "1 more keys are unknown",
+    ):
+        assert part in said, said

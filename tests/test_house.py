@@ -1,6 +1,7 @@
 """Imports run one way, rooms stay small: what docs/ARCHITECTURE.md promises."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,3 +98,21 @@ def test_rooms_and_files_are_small() -> None:
     assert sorted(path.name for path in ROOT.glob("*.py")) == [
         *("main_test.py", "main_test_real.py", "main_train_stage1.py", "main_train_stage2.py")
     ]
+
+
+def test_every_module_is_on_the_page_and_every_named_file_exists() -> None:
+    page = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    _, *sections = re.split(r"### `(.+/)`\n", page)
+    listed = {
+        room + name
+        for room, text in zip(sections[::2], sections[1::2], strict=True)
+        for name in re.findall(r"^\| `(\w+\.py)` \|", text, re.MULTILINE)
+    }
+    there = {
+        str(path.relative_to(ROOT))
+        for name, path in modules()
+        if path.parent != ROOT and path.name != "__init__.py"
+    }
+    assert listed == there
+    named = re.findall(r"`((?:data|models|utils|docs|options)/[\w/]+\.(?:py|md|json))", page)
+    assert named and all((ROOT / name).exists() for name in named)

@@ -99,7 +99,7 @@ def measure(*, quick: bool = False) -> list[Row]:
     """Steps at full width, their memory, two processes against one, and the loader.
 
     A plain pass and each kind of step take turns in processes of their own, because training keeps
-    its memory (`utils.system.device.reuse_memory`) and the reference does not.
+    its memory (`models.parts.device.reuse_memory`) and the reference does not.
     """
     with ExitStack() as stack:
         processes = {

@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -12,8 +13,13 @@ _PACKAGES = ("torchvision", "numpy", "opencv-python", "pydantic", "safetensors")
 
 
 def find_versions() -> dict[str, str]:
-    """Versions of Python, the packages that matter, and the code's git commit if it has one."""
-    found = {"command": " ".join(sys.argv), "python": platform.python_version()}
+    """The command, versions of Python and of packages, and the code's git commit if it has one."""
+    return {"command": " ".join(sys.argv)} | _find_installed()
+
+
+@cache
+def _find_installed() -> dict[str, str]:
+    found = {"python": platform.python_version()}
     found["torch"] = str(torch.__version__)  # with its build, such as +cu130
     for package in _PACKAGES:
         try:

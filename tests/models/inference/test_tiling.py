@@ -9,7 +9,7 @@ from models.inference import tiling
 from models.inference.tiling import estimate_memory, plan_tiles, tiles_of
 from models.networks import Corrector
 from models.refiner.network import Refiner
-from utils.benchmarks.correction import PeakMethod, measure_peak
+from utils.benchmarks.peak_memory import PeakMethod, measure_peak
 
 
 def test_tiles_keep_every_pixel_once_and_see_their_margin() -> None:

@@ -1,8 +1,9 @@
-"""Versions of Python, packages and the code."""
+"""What ran: versions of Python, of packages and of the code."""
 
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -13,8 +14,13 @@ _PACKAGES = ("torchvision", "numpy", "opencv-python", "pydantic", "safetensors")
 
 def find_versions() -> dict[str, str]:
     """Versions of Python and the main packages, the command, and the git commit if there is one."""
-    found = {"command": " ".join(sys.argv), "python": platform.python_version()}
-    found["torch"] = str(torch.__version__)  # with the build, such as +cu130
+    return {"command": " ".join(sys.argv)} | _find_installed()
+
+
+@cache
+def _find_installed() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    found["torch"] = str(torch.__version__)  # with its build, such as +cu130
     for package in _PACKAGES:
         try:
             found[package] = version(package)

@@ -4,17 +4,15 @@ import copy
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
-import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from data.time_maps import offset_maps, scan_time
 from models.generator import Generator
-from models.inference.arrays import BUNDLED_WEIGHTS
-from models.inference.correction import correct, correct_classically
+from models.inference.correction import correct
 from models.parts.precision import autocast, computes_bfloat16
 from models.parts.settings import InferenceSettings, Precision, frame_instants
 from models.reference.formula_weights import fill_by_formula
@@ -22,17 +20,13 @@ from models.reference.generator import plain_correct, plain_forward
 from models.refiner.cues import find_motion
 from models.refiner.network import Refiner
 from utils.benchmarks import measuring
-from utils.benchmarks.measuring import Row, Work
-from utils.checkpoint import load_generator
-
-PeakMethod = Literal["generator", "bundled", "classical"]
-"""A generator of full width, the bundled network, or the classical correction."""
+from utils.benchmarks.measuring import Row, Work, smooth_pair
+from utils.benchmarks.peak_memory import PeakMethod, measure_peak
 
 SCALING_PLOT = "benchmark_scaling.png"
 _SIZE = (540, 960)
 _NINE = frame_instants(9)
 _PLAIN_PASSES = 7  # of the reference for nine frames
-_SHIFT = 24  # px between the views whose correction takes memory
 
 
 def measure(*, quick: bool = False) -> list[Row]:
@@ -117,22 +111,9 @@ def _format_peak(method: PeakMethod, size: tuple[int, int], tile: int | None) ->
     return f"{measure_peak(method, size, tile) / 1e9:.2f} GB"
 
 
-def measure_peak(method: PeakMethod, size: tuple[int, int], tile: int | None) -> int:
-    """Peak bytes of a process that makes nine frames of (H, W), in tiles of `tile` px or whole."""
-    with measuring.start_process() as process:
-        return process.submit(_find_peak, method, size, tile).result()
-
-
 def plain_pass() -> Work:
     """One pass of the reference, at full width on a smooth 960x544 pair."""
     return torch.no_grad()(partial(plain_forward, full_generator(), *_inputs(544, 960)))
-
-
-def smooth_pair(size: tuple[int, int]) -> Tensor:
-    """A random pair (2, 3, H, W) with detail of about 16 pixels."""
-    source = torch.Generator().manual_seed(0)
-    coarse = torch.rand(2, 3, size[0] // 16 + 1, size[1] // 16 + 1, generator=source)
-    return F.interpolate(coarse, size=size, mode="bicubic").clamp(0, 1)
 
 
 def full_generator() -> Generator:
@@ -162,23 +143,6 @@ def _compare(plain: Callable[[], Tensor], *ours: Callable[[], Tensor]) -> tuple[
     expected, exact, rounded = plain(), *(work() for work in ours)
     psnr = -10 * float(torch.log10((rounded - expected).square().mean()))
     return f"{float((exact - expected).abs().max()):.1e}", f"{psnr:.1f} dB"
-
-
-def _find_peak(method: PeakMethod, size: tuple[int, int], tile: int | None) -> int:
-    """Peak bytes of correcting two views that differ by a shift, with one corner inverted.
-
-    The classical method searches the corner for other motion, which takes additional memory. The
-    nine frames take the memory of nine instants in a single pass of a generator.
-    """
-    pair, times = smooth_pair(size), (0.0, 0.5, 1.0) * 3
-    pair[1] = pair[0].roll(-_SHIFT, dims=-1)
-    pair[1, :, : size[0] // 4, : size[1] // 4] = 1 - pair[0, :, : size[0] // 4, : size[1] // 4]
-    if method == "classical":
-        correct_classically(pair, times)
-    else:
-        network = load_generator(BUNDLED_WEIGHTS) if method == "bundled" else full_generator()
-        correct(network, pair, times, settings=InferenceSettings(tile=tile))
-    return measuring.own_memory("VmHWM")
 
 
 def _one_pass(generator: Generator, side: int, batch: int = 1) -> Work:

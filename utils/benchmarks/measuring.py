@@ -12,8 +12,9 @@ from timeit import repeat, timeit
 from typing import Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 from torch.backends import cpu, cudnn
-from torch.utils.flop_counter import FlopCounterMode
 
 Work = Callable[[], object]
 
@@ -65,6 +66,9 @@ def measure_gpu(work: Work, **flags: bool) -> GpuCost:
 
 def count_operations(work: Work) -> float:
     """Floating-point operations of matrix products and convolutions, forward and backward."""
+    # Here, because it takes 60 MB, which would count as those of a correction.
+    from torch.utils.flop_counter import FlopCounterMode
+
     with FlopCounterMode(display=False) as counter:
         work()
     return float(counter.get_total_flops())
@@ -98,3 +102,10 @@ def describe_machine() -> str:
     clock = "CPU time of one thread" if threads == 1 else f"{threads} threads, wall-clock time"
     processor = names[0] if names else "unknown processor"
     return f"{processor}, {os.cpu_count()} cores, {cpu.get_cpu_capability()}; {clock}"
+
+
+def smooth_pair(size: tuple[int, int]) -> Tensor:
+    """A random pair (2, 3, H, W) with detail of about 16 pixels."""
+    source = torch.Generator().manual_seed(0)
+    coarse = torch.rand(2, 3, size[0] // 16 + 1, size[1] // 16 + 1, generator=source)
+    return F.interpolate(coarse, size=size, mode="bicubic").clamp(0, 1)

@@ -28,8 +28,8 @@ from models.parts.device import reuse_memory
 from models.reference.formula_weights import fill_by_formula
 from models.reference.step import plain_cycle
 from utils.benchmarks import measuring
-from utils.benchmarks.correction import plain_pass, smooth_pair
-from utils.benchmarks.measuring import Row, Work
+from utils.benchmarks.correction import plain_pass
+from utils.benchmarks.measuring import Row, Work, smooth_pair
 from utils.system.distributed import Processes
 
 Kind = Literal["stage1", "stage1_bfloat16", "stage2"]

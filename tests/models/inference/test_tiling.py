@@ -9,7 +9,7 @@ from models.inference.tiling import estimate_memory, plan_tiles
 from models.networks import NETWORKS, network_class
 from models.parts.network import CorrectionNetwork
 from models.refiner.network import Refiner
-from utils.benchmarks.correction import PeakMethod, measure_peak
+from utils.benchmarks.peak_memory import PeakMethod, measure_peak
 
 
 def test_tiles_are_taken_only_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from utils.benchmarks.__main__ import format_report
 from utils.benchmarks.measuring import Row, count_operations, least_times
+from utils.benchmarks.report import format_report
 
 
 def test_least_times_takes_turns() -> None:

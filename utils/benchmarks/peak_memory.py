@@ -1,0 +1,38 @@
+"""Peak memory of a correction, in a process of its own that imports little else."""
+
+from typing import Literal
+
+from models.generator import Generator
+from models.inference.arrays import BUNDLED_WEIGHTS
+from models.inference.correction import correct, correct_classically
+from models.parts.settings import InferenceSettings
+from utils.benchmarks.measuring import own_memory, smooth_pair, start_process
+from utils.checkpoint import load_generator
+
+PeakMethod = Literal["generator", "bundled", "classical"]
+"""A generator of full width, the bundled network, or the classical correction."""
+
+_SHIFT = 24  # px between the views
+
+
+def measure_peak(method: PeakMethod, size: tuple[int, int], tile: int | None) -> int:
+    """Peak bytes of a process that makes nine frames of (H, W), in tiles of `tile` px or whole."""
+    with start_process() as process:
+        return process.submit(_find_peak, method, size, tile).result()
+
+
+def _find_peak(method: PeakMethod, size: tuple[int, int], tile: int | None) -> int:
+    """Peak bytes of correcting two views that differ by a shift, with one corner inverted.
+
+    The classical method searches the corner for other motion, which takes additional memory. The
+    nine frames take the memory of nine instants in a single pass of a generator.
+    """
+    pair, times = smooth_pair(size), (0.0, 0.5, 1.0) * 3
+    pair[1] = pair[0].roll(-_SHIFT, dims=-1)
+    pair[1, :, : size[0] // 4, : size[1] // 4] = 1 - pair[0, :, : size[0] // 4, : size[1] // 4]
+    if method == "classical":
+        correct_classically(pair, times)
+    else:
+        network = load_generator(BUNDLED_WEIGHTS) if method == "bundled" else Generator().eval()
+        correct(network, pair, times, settings=InferenceSettings(tile=tile))
+    return own_memory("VmHWM")

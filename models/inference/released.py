@@ -80,22 +80,24 @@ def correct_released(
     padded = pair.to(weight)[..., rows, :][..., columns]
     scan = scan.to(weight)[rows]
     frames = torch.empty((len(times), *pair.shape[1:]), device=weight.device)
-    flows = torch.empty((len(times), 2, 2, height, width), device=weight.device)
+    flows = frames.new_empty((len(times), 2, 2, height, width)) if with_flows else None
     with torch.inference_mode(), autocast(precision, weight.device):
         encoded = network.encode(padded[None])
         for t in inner:
+            ends = {0: (0.0, t == inner[0]), 2: (1.0, t == inner[-1])}
+            chosen = {index: end for index, (end, here) in ends.items() if here and end in times}
+            chosen[1] = t
             maps = offset_maps(scan[None], scan.new_tensor([(0, t, 1)]))
-            made = network.decode(encoded, maps.expand(-1, -1, -1, padded.shape[-1]))
-            by_view = resize_flow(made.flows[-1].float(), 2).unflatten(1, (2, 3, 2))[0]
-            for instant, index in ((0.0, 0), (t, 1), (1.0, 2)):
-                wanted = instant == t or (instant == 0 and t == inner[0])
-                wanted = wanted or (instant == 1 and t == inner[-1])
-                if wanted and instant in times:
-                    place = list(times).index(instant)
-                    frames[place] = made.frames[0, index, :, :height, :width]
-                    flows[place] = by_view[:, index, :, :height, :width]
+            maps = maps.expand(-1, -1, -1, padded.shape[-1])
+            made = network.decode(encoded, maps, list(chosen))
+            for frame, (index, instant) in zip(made.frames[0], chosen.items(), strict=True):
+                place = times.index(instant)
+                frames[place] = frame[:, :height, :width]
+                if flows is not None:
+                    by_view = made.flows[-1][0].float().unflatten(0, (2, 3, 2))[:, index]
+                    flows[place] = resize_flow(by_view, 2)[..., :height, :width]
     expect_finite(frames)
-    return Corrected(frames, flows if with_flows else None)
+    return Corrected(frames, flows)
 
 
 def _padded_index(side: int, composition: Composition) -> Tensor:

@@ -381,7 +381,8 @@ def test_an_option_file_of_the_released_code_gets_one_answer(tmp_path: Path) -> 
         "gpu_ids": [0, 1],
         "total_iter": 300000,
         "path": {"root": "experiments", "pretrained_netE": None},
-        "datasets": {"train": {"data_root": "data", "H_size": 256}},
+        "datasets": {"train": {"data_root": "data", "H_size": 256}, "test": {"name": "test"}},
+        "netG": {"net_type": "generator", "init_type": "orthogonal"},
         "train": {"E_decay": 0, "G_optimizer_type": "adam", "mystery": 1},
     }
     file.write_text(json.dumps(released))
@@ -392,6 +393,16 @@ def test_an_option_file_of_the_released_code_gets_one_answer(tmp_path: Path) -> 
         "'total_iter' is train.iterations",
         "'datasets.train.H_size' is datasets.train.patch_size",
         "leave out 'path.pretrained_netE', 'train.E_decay', 'model'",
-        "1 more keys are unknown",
+        "1 more keys are unknown: 'train.mystery'",
+        "train_stage2.json, which are its recipe (weight decay 0.01 was in force",
+        "'datasets.test' is datasets.valid in training",
+        "'netG.init_type' is netG.init, \"pytorch\" as released",
     ):
         assert part in said, said
+    with pytest.raises(InputError) as caught:
+        load_options(file, (), EvaluationOptions)
+    said = str(caught.value)
+    assert "\n" not in said
+    assert "start from options/test.json or test_real.json, where" in said
+    assert "'netG' is read from the weights" in said
+    assert "'train' is for training only" in said

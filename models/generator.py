@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from models.parts.generator_blocks import FlowNet, SynthesisNet, WarpedContextNet
 from models.parts.generator_layers import resize_flow, scaled, warp_to_frames
 from models.parts.network import CorrectionNetwork, CorrectionOutput, check_inputs
+from models.parts.settings import InitialWeights
 from models.warping import Canvas, prepare_canvas
 
 _BLOCK_CHANNELS = (192, 128, 96, 48)
@@ -45,6 +46,7 @@ class Generator(CorrectionNetwork):
     """
 
     net_type = "generator"
+    initial_weights: ClassVar[tuple[InitialWeights, ...]] = ("kaiming", "pytorch")
     checkpointed_step_bytes: ClassVar[tuple[float, float] | None] = (1_800, 500)
 
     def build_layers(self) -> None:

@@ -1,6 +1,7 @@
 """The command line of `data.create_rs_dataset`."""
 
 import argparse
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -25,9 +26,13 @@ _SIMULATED_DEFAULTS = {
     "difficulty": "mixed",
     "strengths": None,
     "size": "540x960",
+    "motion": "scaled",
     "parallax": (0.0, 0.0),
 }
 _RECORDED_DEFAULTS = {"span": 9, "step": None, "flow": "dis", "device": "auto"}
+_MOTION = ("camera_motion", "object_motion", "acceleration")
+"""Settings in pixels of a 540x960 frame."""
+
 _MINIMA = {"count": 1, "frames": 2, "seed": 0, "procedural": 0, "span": 2, "step": 1}
 _RANGES = {
     "exposure": "share of the readout, 0 to 1",
@@ -79,9 +84,14 @@ def scene_settings(arguments: argparse.Namespace) -> list[SceneSettings]:
     size = re.fullmatch(r"(\d+)x(\d+)", arguments.size)
     if not size:
         raise InputError(f"--size {arguments.size}: expected rows x columns such as 540x960")
+    height, width = int(size[1]), int(size[2])
     cameras = camera_settings(arguments)
+    if arguments.motion == "scaled":
+        scale = math.sqrt(height * width / (cameras.height * cameras.width))
+        motion = {name: scale * getattr(cameras, name) for name in _MOTION}
+        cameras = replace(cameras, **motion)
     return [
-        replace(cameras, height=int(size[1]), width=int(size[2]), strength=strength)
+        replace(cameras, height=height, width=width, strength=strength)
         for strength in arguments.strengths or DIFFICULTIES[arguments.difficulty]
     ]
 
@@ -117,6 +127,12 @@ def _parser() -> argparse.ArgumentParser:
         "--strengths", metavar="X", type=float, nargs="+", help="amounts of motion, in turn"
     )
     scenes.add_argument("--size", metavar="HxW", help="rows and columns (540x960)")
+    scenes.add_argument(
+        "--motion",
+        choices=("scaled", "unscaled"),
+        help="with the frame's size, by the square root of its area (the default), or in pixels as "
+        "at 540x960",
+    )
     scenes.add_argument(
         "--parallax", metavar=("X", "Y"), type=float, nargs=2, help="of b2t relative to t2b, px"
     )

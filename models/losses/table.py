@@ -34,12 +34,14 @@ class Term(NamedTuple):
         kind: its arguments.
         objectives: objectives that offer it (`models.objectives`, `models.losses.flow`).
         weights_from: option with the weight file of the term's own network, "" if it has none.
+        settings: options of `train` that the function that loads the network takes by name.
     """
 
     function: str
     kind: Kind
     objectives: tuple[str, ...]
     weights_from: str = ""
+    settings: tuple[str, ...] = ()
 
     @property
     def compares_images(self) -> bool:
@@ -51,7 +53,11 @@ TERMS: dict[str, Term] = {
     "Charbonnier": Term("models.losses.terms:charbonnier", "pixels", _ALL),
     "Decibels": Term("models.losses.terms:decibels", "images", ("supervised",)),
     "Perceptual": Term(
-        "models.losses.terms:load_perceptual", "images", _ALL, "path.perceptual_weights"
+        "models.losses.terms:load_perceptual",
+        "images",
+        _ALL,
+        "path.perceptual_weights",
+        ("perceptual_channels",),
     ),
     "Variation": Term("models.losses.terms:flow_variation", "flows", _ALL),
     "Flow": Term("models.losses.terms:flow_endpoint", "true flows", ("supervised",)),

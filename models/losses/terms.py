@@ -13,6 +13,7 @@ from torchvision.models import VGG19_Weights
 from torchvision.models.vgg import make_layers
 
 from models.parts.memory_saving import chunked_sum
+from models.parts.settings import Channels
 from models.weight_files import download_state, load_strictly, read_state
 
 CHARBONNIER_EPSILON = 1e-9
@@ -110,12 +111,14 @@ class Perceptual(nn.Module):
         return self.features(images.contiguous(memory_format=torch.channels_last))
 
 
-def load_perceptual(weights: str) -> Perceptual:
-    """Load the VGG-19 of the perceptual loss.
+def load_perceptual(weights: str, perceptual_channels: Channels = "rgb") -> Perceptual:
+    """Load the VGG-19 of the perceptual loss, for RGB images.
 
     Args:
         weights: `"imagenet"` for torchvision's (downloaded once to torch's hub folder), or the path
             of a file with torchvision's VGG-19 names (`features.0.weight`, ...).
+        perceptual_channels: order in which the weights, trained on RGB, see the channels: "rgb", or
+            "bgr" as released.
 
     Raises:
         InputError: the file is missing or holds something else, or the download failed.
@@ -128,4 +131,8 @@ def load_perceptual(weights: str) -> Perceptual:
         state = read_state(weights)
     wanted = {name: value for name, value in state.items() if name in network.state_dict()}
     load_strictly(network, wanted, weights)
+    if perceptual_channels == "bgr":
+        first = network.get_parameter("features.0.weight")
+        with torch.no_grad():  # equal to reversing every image's channels
+            first.copy_(first.flip(1))
     return network

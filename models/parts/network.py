@@ -15,7 +15,7 @@ from data import time_maps
 from data.capture import CapturePair
 from models.parts.checks import check_scan
 from models.parts.padding import pad_to_multiple, unpad
-from models.parts.settings import SIZE_MULTIPLE, Channels
+from models.parts.settings import SIZE_MULTIPLE, Channels, InitialWeights
 from models.parts.tiles import Tile, tiles_of
 from utils.errors import InputError
 
@@ -84,6 +84,8 @@ class CorrectionNetwork(nn.Module):
     Attributes:
         net_type: name in `models.networks.NETWORKS`, in option files and weight files.
         channel_orders: channel orders that the weights may expect.
+        initial_weights: initial weights that options may choose, the constructor's first; empty if
+            the network has its own only.
         tile_margin: pixels of context around a tile, a multiple of 32.
         pixel_bytes: memory of a pass, per pixel of a tile with its margin.
         step_bytes: activations of a training step in bytes per pixel of a crop in float32: a
@@ -94,6 +96,7 @@ class CorrectionNetwork(nn.Module):
 
     net_type: ClassVar[str]
     channel_orders: ClassVar[tuple[Channels, ...]] = ("rgb", "bgr")
+    initial_weights: ClassVar[tuple[InitialWeights, ...]] = ()
     tile_margin: ClassVar[int] = 256
     pixel_bytes: ClassVar[int] = 1100  # including memory that the allocator keeps
     step_bytes: ClassVar[tuple[float, float]] = (2_100, 1_500)
@@ -134,6 +137,12 @@ class CorrectionNetwork(nn.Module):
 
     def build_layers(self) -> None:
         """Build the layers; the constructor's arguments are attributes already."""
+
+    def draw_pytorch_weights(self) -> None:
+        """Draw new weights from the default distributions of PyTorch's layers."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.PReLU):
+                module.reset_parameters()
 
     def forward(
         self, pair: Tensor, offsets: Tensor, cues: Tensor | None = None

@@ -12,6 +12,9 @@ FLOW_SIZE_MULTIPLE = 64
 Channels = Literal["rgb", "bgr"]
 """Channel order that a network's weights expect; inputs and outputs are always RGB."""
 
+InitialWeights = Literal["kaiming", "pytorch"]
+"""Distribution of a network's initial weights."""
+
 Precision = Literal["float32", "bfloat16", "auto"]
 """\"auto\" selects bfloat16 if the hardware supports it."""
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import json5
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError, to_jsonable_python
 
 from data.files.folders import plain_name
 from utils.errors import InputError
@@ -83,6 +83,19 @@ def changed_options(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterat
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key):
             yield f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
+
+
+def with_defaults(recorded: Mapping[str, Any], model: type[OptionGroup]) -> dict[str, Any]:
+    """Recorded options, completed by the defaults of options that did not exist then."""
+    completed = dict(recorded)
+    for name, field in model.model_fields.items():
+        if name not in recorded and not field.is_required():
+            default = field.get_default(call_default_factory=True)
+            completed[name] = to_jsonable_python(default)
+        elif isinstance(recorded.get(name), Mapping):
+            for group in _groups(field.annotation):
+                completed[name] = with_defaults(recorded[name], group)
+    return completed
 
 
 def _flat(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

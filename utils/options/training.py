@@ -15,7 +15,7 @@ from typing_extensions import Self
 from data.layouts import LAYOUTS
 from models.losses.table import TERMS, parse_loss
 from models.networks import NETWORKS, network_class
-from models.parts.settings import SIZE_MULTIPLE, Channels, Precision
+from models.parts.settings import SIZE_MULTIPLE, Channels, InitialWeights, Precision
 from utils.errors import InputError
 from utils.options.data import TrainingDataOptions, ValidationDataOptions
 from utils.options.files import DeviceName, FolderName, OptionGroup, one_of
@@ -53,23 +53,33 @@ class GeneratorOptions(OptionGroup):
 
     `net_type`: "generator" is the paper's network; "refiner" refines the classical correction.
     `n_feats`, `width`: number of channels; 32 and 1.0 are the released network's.
-    `channels`: channel order inside the network, "rgb", or "bgr" as in released weights.
+    `channels`: channel order inside the network, "rgb", or "bgr" as in released weights; null takes
+    the order of `path.pretrained_netG`, without a file "rgb".
+    `init` (only "generator"): initial weights: "kaiming" keeps the signal's variance through the
+    layers, "pytorch" takes PyTorch's default, as released; null takes the network's own, for
+    "generator" "kaiming". Of no effect with `path.pretrained_netG`.
     """
 
     net_type: Annotated[str, one_of(NETWORKS)] = "generator"
     n_feats: Annotated[int, Field(ge=1, le=1024)] = 32
     width: Annotated[float, Field(gt=0, le=8)] = 1.0
-    channels: Channels = "rgb"
+    channels: Channels | None = None
+    init: InitialWeights | None = None
 
     @model_validator(mode="after")
     def _fits_the_type(self) -> Self:
-        # The default fits every network; looking a class up would import PyTorch.
-        if self.channels != "rgb":
+        # The defaults fit every network; looking a class up would import PyTorch.
+        if self.channels not in (None, "rgb"):
             orders = network_class(self.net_type).channel_orders
             if self.channels not in orders:
                 raise ValueError(
                     f"channels: '{self.net_type}' works on '{orders[0]}', got '{self.channels}'"
                 )
+        if self.init and self.init not in network_class(self.net_type).initial_weights:
+            raise ValueError(
+                f"init: '{self.net_type}' has initial weights of its own, got '{self.init}'; "
+                "leave it out"
+            )
         return self
 
 
@@ -136,7 +146,10 @@ class StepOptions(LoopOptions):
     `objective`: "cycle" is stage 1, "distillation" stage 2, "supervised" trains on true frames.
     `sampling` (not "supervised"): sampling rule of the distortion: "aligned", or "released" with
     the half-pixel shift of the released code.
-    `flow_gradients` (not "supervised"): let gradients reach the frames through the flow, too.
+    `perceptual_channels`: channel order in which the VGG-19 of `Perceptual` sees the images: "rgb"
+    as it was trained, or "bgr" as released.
+    `flow_gradients` (not "supervised"): let gradients reach the frames through the flow, too; "dis"
+    passes none.
     `border` (stage 2): rows and columns on each side of the student's crop that only the teacher
     sees.
     `hidden_share`: share of the pixels to hide from the network, which has to rebuild them. 0 is
@@ -148,6 +161,7 @@ class StepOptions(LoopOptions):
 
     objective: Literal["cycle", "distillation", "supervised"]
     sampling: Literal["aligned", "released"] = "aligned"
+    perceptual_channels: Channels = "rgb"
     flow_gradients: bool = True
     border: NonNegativeInt = 32
     hidden_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0

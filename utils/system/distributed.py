@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar, cast
 
 import torch
@@ -61,6 +62,7 @@ class Processes:
         """`network`, with gradients averaged over the processes."""
         if self.world_size == 1:
             return network
+        _align_gradients(network)
         device_ids = [self.device] if self.device.type == "cuda" else None
         return DistributedDataParallel(
             network, device_ids=device_ids, broadcast_buffers=False, gradient_as_bucket_view=True
@@ -107,3 +109,23 @@ def process_group(device: str, *, launched: bool = False) -> Iterator[Processes]
         raise InputError("stopped because another process failed: see its message") from error
     finally:
         dist.destroy_process_group()
+
+
+def _align_gradients(network: nn.Module) -> None:
+    """Give the gradients of weights that have sides of length 1 the strides of these weights.
+
+    The strides of such sides mean nothing, but differ: a 1x1 kernel in channels-last layout has
+    (C, 1, C, C), its gradient (C, 1, 1, 1) where the network reshapes the kernel, as the generator
+    does to fuse features. DistributedDataParallel takes that for another layout and warns.
+    """
+    for weight in network.parameters():
+        if weight.requires_grad and 1 in weight.shape:
+            weight.register_hook(partial(_restrided, strides=weight.stride()))
+
+
+def _restrided(gradient: Tensor, *, strides: tuple[int, ...]) -> Tensor:
+    """A view of the gradient with other strides, if these address the same memory."""
+    sides = zip(gradient.shape, gradient.stride(), strides, strict=True)
+    if any(own != wanted for length, own, wanted in sides if length != 1):
+        return gradient
+    return gradient.as_strided(gradient.shape, strides)

@@ -1,5 +1,6 @@
 """Training of a correction network: network, objective, validation and preview."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pkgutil import resolve_name
@@ -11,6 +12,7 @@ from data.capture import TrainingSample
 from models.architecture import Architecture, expect_architecture, load_network
 from models.flow.networks import load_flow
 from models.losses.table import TERMS
+from models.networks import network_class
 from models.objectives import (
     CorrectionObjective,
     CycleObjective,
@@ -47,6 +49,7 @@ def build_subject(options: TrainingOptions, processes: Processes) -> Subject[Tra
         asdict(Architecture.of(network)),
         file="generator.safetensors",
         write=partial(save_weights, network=network),
+        notes=tuple(_notes(options)),
         preview=partial(preview, network, objective),
         validate=score,
         is_pretrained=options.path.pretrained_netG is not None,
@@ -56,17 +59,24 @@ def build_subject(options: TrainingOptions, processes: Processes) -> Subject[Tra
 def build_network(options: TrainingOptions) -> CorrectionNetwork:
     """The network of the options, with the weights of `path.pretrained_netG` if named.
 
+    Without `netG.channels` it works in the channel order of these weights.
+
     Raises:
         InputError: the weights are missing, damaged or of another network.
     """
-    size = options.netG
-    architecture = Architecture(size.n_feats, size.width, 3, size.channels, size.net_type)
-    network = architecture.build()
-    if options.path.pretrained_netG is not None:
-        pretrained = load_network(options.path.pretrained_netG)
+    size, file = options.netG, options.path.pretrained_netG
+    pretrained = None if file is None else load_network(file)
+    orders = network_class(size.net_type).channel_orders
+    channels = size.channels or orders[0]
+    if size.channels is None and pretrained is not None and pretrained.channels in orders:
+        channels = pretrained.channels
+    network = Architecture(size.n_feats, size.width, 3, channels, size.net_type).build()
+    if pretrained is not None:
         found, expected = (asdict(Architecture.of(each)) for each in (pretrained, network))
-        expect_architecture(found, expected, options.path.pretrained_netG)
+        expect_architecture(found, expected, str(file))
         network.load_state_dict(pretrained.state_dict())
+    elif size.init == "pytorch":
+        network.draw_pytorch_weights()
     if options.train.gradient_checkpointing:
         checkpoint_blocks(network)
     return network
@@ -79,17 +89,13 @@ def build_objective(options: TrainingOptions, device: torch.device) -> Correctio
         InputError: a file with weights is missing or holds something else.
     """
     step, path = options.train, options.path
-    networks: dict[str, nn.Module] = {
-        name: resolve_name(TERMS[name].function)(options.weight_file(TERMS[name].weights_from))
-        for name in step.loss_weights
-        if TERMS[name].weights_from
-    }
     if step.objective == "supervised":
-        return SupervisedObjective(step.loss_weights, networks).to(device)
+        return SupervisedObjective(step.loss_weights, _load_networks(options)).to(device)
+    flow = load_flow(str(path.pretrained_rsg), step.sampling)  # before VGG-19 is downloaded
     cycle = CycleObjective(
         step.loss_weights,
-        flow=load_flow(str(path.pretrained_rsg), step.sampling),
-        networks=networks,
+        flow=flow,
+        networks=_load_networks(options),
         sampling=step.sampling,
         flow_gradients=step.flow_gradients,
         hidden_share=step.hidden_share,
@@ -98,3 +104,26 @@ def build_objective(options: TrainingOptions, device: torch.device) -> Correctio
         return cycle.to(device)
     teacher = load_network(str(path.pretrained_netG))
     return DistillationObjective(cycle, teacher, step.border).to(device)
+
+
+def _load_networks(options: TrainingOptions) -> dict[str, nn.Module]:
+    """The frozen networks of the loss terms that need one, by the term's name."""
+    terms = {name: TERMS[name] for name in options.train.loss_weights}
+    return {
+        name: resolve_name(term.function)(
+            options.weight_file(term.weights_from),
+            **{key: getattr(options.train, key) for key in term.settings},
+        )
+        for name, term in terms.items()
+        if term.weights_from
+    }
+
+
+def _notes(options: TrainingOptions) -> Iterator[str]:
+    """What the log says of the options before the first step."""
+    rebuilds = options.train.objective != "supervised"
+    if rebuilds and options.path.pretrained_rsg == "dis" and options.train.flow_gradients:
+        yield (
+            'train.flow_gradients is true, but the flow "dis" passes no gradient to the frames: '
+            "take PWC-Net or RAFT (path.pretrained_rsg), or set it to false"
+        )

@@ -55,6 +55,7 @@ class Subject(Generic[Sample]):
         preview: (batch) -> (3, H, W) image strip.
         validate: scores the network together with all processes; None without validation.
         is_pretrained: whether to score the weights before the first step, too.
+        notes: lines for the log, before the first step.
     """
 
     network: nn.Module
@@ -66,6 +67,7 @@ class Subject(Generic[Sample]):
     preview: Callable[[Sample], Tensor]
     validate: Callable[[], Validation] | None
     is_pretrained: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def train(
@@ -105,6 +107,8 @@ def run_training(subject: Subject[Sample], experiment: Experiment) -> None:
             written, memory is short, or too many steps in a row had no finite loss.
         SystemExit: the run was asked to stop.
     """
+    for note in subject.notes:
+        experiment.log.info(note)
     with stop_requests() as stop:
         training = _prepare(subject, experiment, stop)
         with closing(Reporter(experiment, training.progress)) as reporter:

@@ -7,7 +7,7 @@ from models.architecture import expect_architecture
 from models.weight_files import load_strictly
 from utils.checkpoint import TrainingState, load_training, prune, save_training
 from utils.errors import InputError
-from utils.options.files import changed_options
+from utils.options.files import changed_options, with_defaults
 from utils.system.random_state import random_state, restore_random_state
 from utils.training.step import Progress, Training
 
@@ -60,6 +60,7 @@ def restore(training: Training) -> None:
         raise InputError(f"{error}; {cure}") from error
     expect_architecture(state.architecture, training.architecture, path)
     wanted = experiment.options.model_dump(mode="json")
+    recorded = with_defaults(state.options, type(experiment.options))
     _expect_objective(training, state, path)
     load_strictly(training.network, state.network, path)
     if training.objective.teacher is not None and state.teacher is not None:
@@ -68,14 +69,14 @@ def restore(training: Training) -> None:
     for group in training.optimizer.param_groups:
         group["weight_decay"] = experiment.options.train.G_optimizer_wd
     training.progress = Progress(**state.progress | {"skipped_in_a_row": 0})
-    if elsewhere or state.options["datasets"]["valid"] != wanted["datasets"]["valid"]:
+    if elsewhere or recorded["datasets"]["valid"] != wanted["datasets"]["valid"]:
         # The best weights are in another folder, or their score is of other captures.
         training.progress.best = None
     rank, device = experiment.processes.rank, experiment.processes.device
     if rank < len(state.random):
         restore_random_state(state.random[rank], device)
     experiment.log.info("resuming at step %d from %s", state.step, path)
-    for change in changed_options(state.options, wanted):
+    for change in changed_options(recorded, wanted):
         experiment.log.info("changed option %s", change)
 
 

@@ -21,8 +21,8 @@ def test_defaults_are_the_evaluation_sets():
 
 def test_difficulty_size_and_cameras():
     arguments = parse(
-        "--difficulty easy --size 64x96 --exposure 0.1 0.3 --gamma 2 --shot-noise 0.01 "
-        "--read-noise 0.02 --view-difference 0.1 --parallax 4 -1"
+        "--difficulty easy --size 64x96 --motion unscaled --exposure 0.1 0.3 --gamma 2 "
+        "--shot-noise 0.01 --read-noise 0.02 --view-difference 0.1 --parallax 4 -1"
     )
     first, second = scene_settings(arguments)
     assert (first.strength, second.strength) == (0.25, 0.5)
@@ -37,6 +37,17 @@ def test_difficulty_size_and_cameras():
         view_difference=0.1,
         parallax=(4.0, -1.0),
     )
+
+
+def test_motion_scales_with_the_size():
+    (quarter,) = scene_settings(parse("--size 270x480 --strengths 0.5"))
+    assert quarter == SceneSettings(
+        270, 480, camera_motion=30.0, object_motion=45.0, acceleration=6.0, strength=0.5
+    )
+    (upright,) = scene_settings(parse("--size 960x540 --strengths 1"))
+    assert upright == SceneSettings(960, 540)
+    (unscaled,) = scene_settings(parse("--size 270x480 --strengths 0.5 --motion unscaled"))
+    assert unscaled == SceneSettings(270, 480, strength=0.5)
 
 
 def test_arguments_of_recordings():
@@ -65,6 +76,7 @@ def test_arguments_of_recordings():
         ("--video a.mp4 --step 0", "--step 0: expected at least 1"),
         ("--span 9", "--span: not for simulated scenes; leave it out"),
         ("--video a.mp4 --size 4x4", "--size: not for a video or frames; leave it out"),
+        ("--video a.mp4 --motion scaled", "--motion: not for a video or frames; leave it out"),
         ("--frames-folder d --parallax 1 0", "--parallax: not for a video or frames"),
     ],
 )

@@ -73,6 +73,17 @@ def test_perceptual_is_conv3_3_of_torchvision_vgg19(tmp_path: Path) -> None:
     assert not any(parameter.requires_grad for parameter in ours.parameters())
 
 
+def test_perceptual_may_see_bgr_as_released(tmp_path: Path) -> None:
+    network = Perceptual()
+    file = tmp_path / "vgg19.pth"
+    torch.save(network.state_dict(), file)
+    a, b = torch.rand(2, 3, 16, 16), torch.rand(2, 3, 16, 16)
+    expected = network(a.flip(1), b.flip(1))
+    assert abs(expected - network(a, b)) > 1e-4 * expected  # the order matters
+    torch.testing.assert_close(load_perceptual(str(file), "bgr")(a, b), expected)
+    assert torch.equal(load_perceptual(str(file), "rgb")(a, b), network(a, b))
+
+
 def test_perceptual_gradient_reaches_the_estimate() -> None:
     network = Perceptual()
     estimate = torch.rand(1, 3, 16, 16, requires_grad=True)

@@ -12,10 +12,11 @@ from data.simulator.settings import SceneSettings
 from utils.errors import InputError
 from utils.options.data import SceneOptions
 from utils.options.evaluation import EvaluationOptions
-from utils.options.files import OptionGroup, load_options
+from utils.options.files import OptionGroup, changed_options, load_options, with_defaults
 from utils.options.flow_training import FlowTrainingOptions
 from utils.options.real import RealOptions
 from utils.options.training import TrainingOptions
+from utils.training.step import learning_rate
 
 OPTIONS = Path(__file__).parents[3] / "options"
 RECIPES = OPTIONS / "recipes"
@@ -75,6 +76,18 @@ def test_stage_1_is_the_released_recipe() -> None:
     assert (train.G_optimizer_wd, train.G_optimizer_clipgrad) == (0.01, 20)
     assert (train.G_scheduler_periods, train.iterations) == (300_000, 205_000)
     assert train.loss_weights == {"Charbonnier": 1, "Perceptual": 0.1, "Variation": 0.1}
+    assert (data.augment, options.netG.init) == (False, "pytorch")
+    assert (train.perceptual_channels, train.sampling, train.flow_gradients) == (
+        *("bgr", "released"),
+        True,
+    )
+
+
+def test_stage_1_ends_within_the_first_period_of_its_schedule() -> None:
+    train = load(OPTIONS / "train_stage1.json").train
+    assert learning_rate(0, train) == 1e-4
+    assert learning_rate(150_000, train) == pytest.approx((1e-4 + 1e-7) / 2)
+    assert learning_rate(train.iterations - 1, train) == pytest.approx(2.2846e-5, rel=1e-4)
 
 
 def test_stage_2_is_the_released_recipe() -> None:
@@ -83,6 +96,35 @@ def test_stage_2_is_the_released_recipe() -> None:
     assert (data.dataloader_batch_size, data.patch_size, train.border) == (32, 320, 32)
     assert (train.G_optimizer_lr, train.G_scheduler_eta_min) == (5e-5, 1e-6)
     assert train.iterations == 110_000
+    assert (data.augment, train.perceptual_channels, train.sampling) == (False, "bgr", "released")
+    assert options.netG.channels is None  # of the stage-1 file: BGR in the authors'
+
+
+@pytest.mark.parametrize("stage", ["train_stage1", "train_stage2"])
+def test_the_augmented_recipe_differs_from_the_released_one_in_these_keys(stage: str) -> None:
+    released, ours = (
+        load(OPTIONS / f"{stage}{kind}.json").model_dump(mode="json") for kind in ("", "_augmented")
+    )
+    differing = {line.partition(":")[0] for line in changed_options(released, ours)}
+    own = {"netG.init"} if stage == "train_stage1" else {"path.pretrained_netG"}
+    assert differing == own | {
+        *("task", "datasets.train.augment", "train.perceptual_channels", "train.sampling")
+    }
+
+
+def test_options_of_earlier_versions_mean_what_they_meant() -> None:
+    """Recorded before these options existed: flips, Kaiming's weights, VGG-19 on RGB."""
+    options = load(OPTIONS / "smoke.json")
+    recorded = options.model_dump(mode="json")
+    recorded["netG"] |= {"channels": "rgb"}
+    del recorded["netG"]["init"], recorded["train"]["perceptual_channels"]
+    del recorded["datasets"]["train"]["sensor_rows"], recorded["datasets"]["valid"]["scene"]
+    then = TrainingOptions.model_validate_json(json.dumps(recorded))
+    assert (then.netG.channels, then.netG.init) == ("rgb", None)
+    assert (then.train.perceptual_channels, then.datasets.train.augment) == ("rgb", True)
+    completed = with_defaults(recorded, TrainingOptions)
+    assert list(changed_options(completed, then.model_dump(mode="json"))) == []
+    assert completed == then.model_dump(mode="json")
 
 
 def test_comments_go_and_urls_stay(file: Path) -> None:
@@ -228,6 +270,12 @@ def test_wrong_values_name_key_and_cure(file: Path, override: str, message: str)
         (["datasets.valid.seed=4"], "seed': only for 'simulated' data, not 'rs_gopro'"),
         (["datasets.train.split=../x"], "expected a folder name without separators, got '../x'"),
         (["netG.net_type=refiner", "netG.channels=bgr"], "'refiner' works on 'rgb', got 'bgr'"),
+        (
+            ["netG.net_type=refiner", "netG.init=pytorch"],
+            "'netG.init': 'refiner' has initial weights of its own, got 'pytorch'; leave it out",
+        ),
+        (["netG.init=xavier"], "'netG.init' must be 'kaiming' or 'pytorch', got \"xavier\""),
+        (["train.perceptual_channels=grey"], "'train.perceptual_channels' must be 'rgb' or 'bgr'"),
         (["train.G_lossfn_type=1*Variation"], "distillation needs Charbonnier or Perceptual"),
         (
             ["train.G_lossfn_type=1*Charbonnier", "train.hidden_share=0.001"],
@@ -333,7 +381,8 @@ def test_an_option_file_of_the_released_code_gets_one_answer(tmp_path: Path) -> 
         "gpu_ids": [0, 1],
         "total_iter": 300000,
         "path": {"root": "experiments", "pretrained_netE": None},
-        "datasets": {"train": {"data_root": "data", "H_size": 256}},
+        "datasets": {"train": {"data_root": "data", "H_size": 256}, "test": {"name": "test"}},
+        "netG": {"net_type": "generator", "init_type": "orthogonal"},
         "train": {"E_decay": 0, "G_optimizer_type": "adam", "mystery": 1},
     }
     file.write_text(json.dumps(released))
@@ -344,6 +393,16 @@ def test_an_option_file_of_the_released_code_gets_one_answer(tmp_path: Path) -> 
         "'total_iter' is train.iterations",
         "'datasets.train.H_size' is datasets.train.patch_size",
         "leave out 'path.pretrained_netE', 'train.E_decay', 'model'",
-        "1 more keys are unknown",
+        "1 more keys are unknown: 'train.mystery'",
+        "train_stage2.json, which are its recipe (weight decay 0.01 was in force",
+        "'datasets.test' is datasets.valid in training",
+        "'netG.init_type' is netG.init, \"pytorch\" as released",
     ):
         assert part in said, said
+    with pytest.raises(InputError) as caught:
+        load_options(file, (), EvaluationOptions)
+    said = str(caught.value)
+    assert "\n" not in said
+    assert "start from options/test.json or test_real.json, where" in said
+    assert "'netG' is read from the weights" in said
+    assert "'train' is for training only" in said

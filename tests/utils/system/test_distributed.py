@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import warnings
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from utils.errors import InputError
 from utils.system.distributed import Processes, process_group
 
 ROOT = Path(__file__).parents[3]
+SECOND = timedelta(seconds=1)
 
 # What each of two processes asserts.
 TWO = """
@@ -74,6 +77,44 @@ def test_two_processes_agree(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     subprocess.run([*command, "--nproc_per_node=2", str(script)], env=environment, check=True)
+
+
+class Reshaping(torch.nn.Module):
+    """A 1x1 convolution that reshapes its kernel, as `WarpedContextNet` does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Conv2d(6, 4, 1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        kernel = self.layer.weight.unflatten(1, (2, 3)).transpose(0, 1).flatten(0, 1)
+        return torch.nn.functional.conv2d(images, kernel) + self.layer.bias.sum()
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_gradients_of_1x1_kernels_fit_the_buckets(
+    layout: torch.memory_format, tmp_path: Path
+) -> None:
+    """PyTorch warns where a gradient's strides differ from the weight's, in every process."""
+    torch.manual_seed(0)
+    network = Reshaping()
+    network.to(memory_format=layout)  # type: ignore[call-overload]
+    images = torch.rand(2, 3, 6, 6).to(memory_format=layout)
+    expected = torch.autograd.grad(network(images).square().sum(), list(network.parameters()))
+    torch.distributed.init_process_group("gloo", f"file://{tmp_path / 'group'}", 60 * SECOND, 1, 0)
+    warned_always = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    try:
+        parallel = Processes(torch.device("cpu"), 0, 2).wrap(network)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            parallel(images).square().sum().backward()
+    finally:
+        torch.set_warn_always(warned_always)
+        torch.distributed.destroy_process_group()
+    for weight, gradient in zip(network.parameters(), expected, strict=True):
+        assert torch.equal(weight.grad, gradient)
+        assert weight.grad.stride() == weight.stride()
 
 
 def test_cuda_that_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,14 +14,17 @@ from torch import nn
 
 from data.capture import TrainingSample
 from data.training.loader import training_loader
+from models.generator import Generator
 from models.losses.objective import Loss
+from models.losses.terms import Perceptual
 from models.objectives import CorrectionObjective, CycleObjective
 from tests.helpers.tiny_training import same_weights, tiny_options, train
 from utils.checkpoint import latest, load_generator, load_training, save_weights
 from utils.errors import InputError
+from utils.options.files import load_options
 from utils.options.training import TrainingOptions
 from utils.system.distributed import Processes
-from utils.training.correction_network import build_objective
+from utils.training.correction_network import build_network, build_objective
 from utils.training.experiment import open_experiment
 from utils.training.reporting import read_records
 
@@ -409,6 +412,115 @@ def test_training_starts_from_pretrained_weights(tmp_path: Path, unbroken) -> No
     trained = train(tiny_options(tmp_path, pretrained=weights, **still))
     for name, weight in trained.state_dict().items():
         torch.testing.assert_close(weight, unbroken[1].state_dict()[name], rtol=1e-6, atol=1e-6)
+
+
+def test_an_experiment_recorded_before_these_options_resumes_unchanged(
+    tmp_path: Path, unbroken
+) -> None:
+    options = tiny_options(tmp_path)
+    with pytest.raises(SystemExit):
+        train(options, objective=Disturbed(options, terminate={1}))
+    folder = folder_of(options)
+    recorded = json.loads((folder / "options.json").read_text())
+    recorded["netG"]["channels"] = "rgb"
+    del recorded["netG"]["init"], recorded["train"]["perceptual_channels"]
+    (newest,) = (folder / "checkpoints").glob("step_*.pt")
+    content = torch.load(newest, weights_only=True)
+    assert "perceptual_channels" in content["options"]["train"]
+    torch.save(content | {"options": recorded}, newest)
+    again = tmp_path / "earlier.json"
+    again.write_text(json.dumps(recorded))
+    resumed = train(load_options(again, (), TrainingOptions))
+    assert same_weights(resumed, unbroken[1])
+    assert "changed option" not in (folder / "train.log").read_text()
+
+
+@pytest.mark.parametrize("objective", ["cycle", "distillation"])
+def test_the_channel_order_is_that_of_released_weights(tmp_path: Path, objective: str) -> None:
+    torch.manual_seed(0)
+    released = Generator(3, 192, 1 / 24, channels="bgr")  # 8 channels in each layer
+    file = tmp_path / "205000_G.pth"
+    torch.save(released.state_dict(), file)
+    options = tiny_options(tmp_path, pretrained=file, width=1 / 24, objective=objective, border=16)
+    content = options.model_dump(mode="json")
+    content["netG"]["n_feats"] = 192
+    network = build_network(TrainingOptions.model_validate_json(json.dumps(content)))
+    assert network.channels == "bgr"
+    assert same_weights(network, released)
+    content["netG"]["channels"] = "rgb"
+    other = TrainingOptions.model_validate_json(json.dumps(content))
+    with pytest.raises(InputError, match="expected channels rgb, got bgr; choose other weights"):
+        build_network(other)
+    content["netG"] |= {"channels": None, "net_type": "refiner"}
+    other = TrainingOptions.model_validate_json(json.dumps(content))
+    with pytest.raises(InputError, match="weights of another network: expected net_type refiner"):
+        build_network(other)
+
+
+def test_initial_weights(tmp_path: Path) -> None:
+    content = tiny_options(tmp_path).model_dump(mode="json")
+    networks = {}
+    for init in (None, "kaiming", "pytorch"):
+        content["netG"]["init"] = init
+        torch.manual_seed(0)
+        networks[init] = build_network(TrainingOptions.model_validate_json(json.dumps(content)))
+        assert networks[init].channels == "rgb"
+    assert same_weights(networks[None], networks["kaiming"])
+    for module in networks["pytorch"].modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            bound = module.weight[0].numel() ** -0.5  # PyTorch's: 1 / sqrt(fan in)
+            assert 0.5 * bound < module.weight.abs().max() <= bound
+            assert 0 < module.bias.abs().max() <= bound
+        if isinstance(module, nn.PReLU):
+            assert bool((module.weight == 0.25).all())
+    assert not any(
+        module.bias.any() for module in networks[None].modules() if isinstance(module, nn.Conv2d)
+    )
+
+
+def test_a_missing_flow_network_is_noticed_before_a_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("VGG-19 was downloaded")
+
+    monkeypatch.setattr("models.losses.terms.download_state", refuse)
+    loss = {"objective": "cycle", "G_lossfn_type": "1*Charbonnier|0.1*Perceptual"}
+    content = tiny_options(tmp_path).model_dump(mode="json")
+    content["train"] |= loss
+    missing = str(tmp_path / "network-default.pytorch")
+    content["path"] |= {"perceptual_weights": "imagenet", "pretrained_rsg": missing}
+    options = TrainingOptions.model_validate_json(json.dumps(content))
+    with pytest.raises(InputError, match=f"{missing}: expected a weight file, got no such file"):
+        build_objective(options, CPU)
+
+
+def test_vgg19_sees_the_channels_that_the_options_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = Perceptual().state_dict()
+    monkeypatch.setattr("models.losses.terms.download_state", lambda *_, **__: given)
+    content = tiny_options(tmp_path).model_dump(mode="json")
+    content["train"] |= {"G_lossfn_type": "1*Charbonnier|0.1*Perceptual", "objective": "cycle"}
+    content["path"]["perceptual_weights"] = "imagenet"
+    first = {}
+    for channels in ("rgb", "bgr"):
+        content["train"]["perceptual_channels"] = channels
+        options = TrainingOptions.model_validate_json(json.dumps(content))
+        objective = build_objective(options, CPU)
+        first[channels] = objective.get_parameter("networks.Perceptual.features.0.weight")
+    assert torch.equal(first["rgb"], given["features.0.weight"])
+    assert torch.equal(first["bgr"], first["rgb"].flip(1))
+
+
+@pytest.mark.parametrize(("gradients", "said"), [(True, 1), (False, 0)])
+def test_dis_says_that_it_passes_no_gradient(tmp_path: Path, gradients: bool, said: int) -> None:
+    step = {"objective": "cycle", "iterations": 1, "flow_gradients": gradients}
+    options = tiny_options(tmp_path, **step)
+    train(options)
+    log = (folder_of(options) / "train.log").read_text()
+    line = 'train.flow_gradients is true, but the flow "dis" passes no gradient to the frames: '
+    assert log.count(line) == said
 
 
 def test_parts_must_share_the_batch(tmp_path: Path) -> None:

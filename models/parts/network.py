@@ -146,7 +146,7 @@ class CorrectionNetwork(nn.Module):
         others = [t for t in times if self.instants is not None and t not in self.instants]
         if self.instants is not None and others:
             raise InputError(
-                f"the network '{self.net_type}' of {self.num_frames} frames makes only t = "
+                f"network '{self.net_type}', num_frames {self.num_frames}, makes only t = "
                 f"{list_instants(self.instants)}, got t = {list_instants(others)}; ask for these "
                 "instants or use other weights"
             )

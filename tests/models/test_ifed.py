@@ -130,7 +130,7 @@ def test_tiles_and_the_self_ensemble_make_the_same_instants() -> None:
 @pytest.mark.parametrize("asked", [(0.0, 0.125, 1.0), (0.3,)])
 def test_other_instants_are_refused(asked: tuple[float, ...]) -> None:
     wrong = "0.125" if 0.125 in asked else "0.3"
-    expected = rf"'ifed' of 5 frames makes only t = 0, 0.25, 0.5, 0.75, 1, got t = {wrong};"
+    expected = rf"'ifed', num_frames 5, makes only t = 0, 0.25, 0.5, 0.75, 1, got t = {wrong};"
     with pytest.raises(InputError, match=expected):
         correct(tiny(), smooth_pair(), asked)
 

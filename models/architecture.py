@@ -98,12 +98,19 @@ def expect_architecture(
     Raises:
         InputError: they differ in kind, size or channel order.
     """
-    for name, got in ({"net_type": "generator"} | dict(found)).items():
-        if got != expected.get(name):
-            raise InputError(
-                f"{path}: weights of another network: expected {name} {expected.get(name)}, got "
-                f"{got}; choose other weights or change the options of the network"
-            )
+    stated = {"net_type": "generator"} | dict(found)
+    others = {name: got for name, got in stated.items() if got != expected.get(name)}
+    if not others:
+        return
+    name, got = next(iter(others.items()))
+    cure = "choose other weights or change the options of the network"
+    if stated["net_type"] in NETWORKS and expected.get("net_type") in NETWORKS:
+        settings = " ".join(f"netG.{name}={got}" for name, got in others.items())
+        cure = f"choose other weights, or --set {settings}"
+    raise InputError(
+        f"{path}: weights of another network: expected {name} {expected.get(name)}, got {got}; "
+        f"{cure}"
+    )
 
 
 def _stated_architecture(path: Path) -> Architecture | None:

@@ -49,7 +49,6 @@ class Term(NamedTuple):
 
 TERMS: dict[str, Term] = {
     "Charbonnier": Term("models.losses.terms:charbonnier", "pixels", _ALL),
-    "CharbonnierIFED": Term("models.losses.terms:charbonnier_ifed", "pixels", ("supervised",)),
     "Decibels": Term("models.losses.terms:decibels", "images", ("supervised",)),
     "Perceptual": Term(
         "models.losses.terms:load_perceptual", "images", _ALL, "path.perceptual_weights"

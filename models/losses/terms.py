@@ -16,7 +16,6 @@ from models.parts.memory_saving import chunked_sum
 from models.weight_files import download_state, load_strictly, read_state
 
 CHARBONNIER_EPSILON = 1e-9
-_IFED_EPSILON = 1e-6
 _MIN_SQUARED_ERROR = 1e-6  # 60 dB
 
 _VGG_LAYERS: list[str | int] = [64, 64, "M", 128, 128, "M", 256, 256, 256]
@@ -24,14 +23,9 @@ _VGG_DEPTH = 15  # `features[:15]` of VGG-19: up to conv3_3, before its ReLU
 _BATCH_PIXELS = (2**20, 2**17)  # per pass of VGG-19 on a GPU and on a CPU, 1.2 kB each
 
 
-def charbonnier(estimate: Tensor, target: Tensor) -> Tensor:
-    """Mean of sqrt(d² + 1e-9) over all elements of the difference d, a smooth L1."""
-    return torch.sqrt((estimate - target).square() + CHARBONNIER_EPSILON).mean()
-
-
-def charbonnier_ifed(estimate: Tensor, target: Tensor) -> Tensor:
-    """Mean of sqrt(d² + 1e-6), the loss of IFED."""
-    return torch.sqrt((estimate - target).square() + _IFED_EPSILON).mean()
+def charbonnier(estimate: Tensor, target: Tensor, epsilon: float = CHARBONNIER_EPSILON) -> Tensor:
+    """Mean of sqrt(d² + epsilon) over all elements of the difference d, a smooth L1."""
+    return torch.sqrt((estimate - target).square() + epsilon).mean()
 
 
 def decibels(estimate: Tensor, target: Tensor) -> Tensor:

@@ -19,7 +19,6 @@ COUNTERPARTS: Mapping[str, str] = {
     "datasets.test.dataroot_H": "datasets.test.data_root",
     "path.log": "always path.root/task",
     "path.models": "always path.root/task/checkpoints",
-    "netG.num_frames": "read from the weights; training makes 3",
 }
 """Our name, or what takes its place, by the released key."""
 

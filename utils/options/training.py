@@ -14,11 +14,11 @@ from typing_extensions import Self
 
 from data.layouts import LAYOUTS
 from models.losses.table import TERMS, parse_loss
-from models.networks import NETWORKS, network_class
+from models.networks import FIXED_INSTANTS, NETWORKS, fixed_instants, network_class
 from models.parts.settings import SIZE_MULTIPLE, Channels, Precision
 from utils.errors import InputError
 from utils.options.data import TrainingDataOptions, ValidationDataOptions
-from utils.options.files import DeviceName, FolderName, OptionGroup, one_of
+from utils.options.files import DeviceName, FolderName, OptionGroup, changed, one_of
 
 Seed = Annotated[int, Field(ge=0, lt=2**62)]
 """Each process adds its rank, and PyTorch takes signed 64-bit numbers."""
@@ -51,8 +51,11 @@ class PathOptions(OptionGroup):
 class GeneratorOptions(OptionGroup):
     """Type and size of the network.
 
-    `net_type`: "generator" is the paper's network; "refiner" refines the classical correction.
+    `net_type`: "generator" is the paper's network; "refiner" refines the classical correction;
+    "ifed" is the supervised predecessor, trained on true frames only.
     `n_feats`, `width`: number of channels; 32 and 1.0 are the released network's.
+    `num_frames`: frames of a pass; "ifed" makes 1, 3, 5 or 9, at fixed instants from 0 to 1 (one
+    frame is at 0.5). The others make 3, at 0, t and 1.
     `channels`: channel order inside the network, "rgb", or "bgr" as in released weights.
     """
 
@@ -60,9 +63,20 @@ class GeneratorOptions(OptionGroup):
     n_feats: Annotated[int, Field(ge=1, le=1024)] = 32
     width: Annotated[float, Field(gt=0, le=8)] = 1.0
     channels: Channels = "rgb"
+    num_frames: Literal[1, 3, 5, 9] = 3
+
+    @property
+    def instants(self) -> tuple[float, ...] | None:
+        """Instants of a network of fixed ones; None for others."""
+        return fixed_instants(self.num_frames) if self.net_type in FIXED_INSTANTS else None
 
     @model_validator(mode="after")
     def _fits_the_type(self) -> Self:
+        if self.instants is None and self.num_frames != 3:
+            raise ValueError(
+                f"num_frames: '{self.net_type}' makes 3, at 0, t and 1, got {self.num_frames}; set "
+                "netG.net_type=ifed for fixed instants"
+            )
         # The default fits every network; looking a class up would import PyTorch.
         if self.channels != "rgb":
             orders = network_class(self.net_type).channel_orders
@@ -79,6 +93,8 @@ class LoopOptions(OptionGroup):
     `objective`: what to minimise; it decides which loss terms there are.
     `G_lossfn_type`: weighted loss terms such as "1*Charbonnier|0.1*Perceptual|0.1*Variation".
     `iterations`: total number of steps, including those before a checkpoint.
+    `epoch_steps`: counts `iterations` and `G_scheduler_periods` in epochs of so many steps, over
+    which the learning rate is constant; "auto" is one pass over the captures of a folder.
     `G_optimizer_lr`, `G_optimizer_wd`: learning rate and weight decay of AdamW.
     `G_optimizer_clipgrad`: maximum total norm of the gradients.
     `G_scheduler_periods`, `G_scheduler_eta_min`: cosine annealing with warm restarts: period in
@@ -97,6 +113,7 @@ class LoopOptions(OptionGroup):
     objective: str
     G_lossfn_type: str
     iterations: PositiveInt
+    epoch_steps: PositiveInt | Literal["auto"] = 1
     G_optimizer_lr: Annotated[float, Field(gt=0, le=1)] = 1e-4
     G_optimizer_wd: NonNegativeFloat = 0.01
     G_optimizer_clipgrad: PositiveFloat = 20.0
@@ -110,6 +127,11 @@ class LoopOptions(OptionGroup):
     keep_last: PositiveInt = 3
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     accumulation_steps: PositiveInt = 1
+
+    @property
+    def steps(self) -> int:
+        """Total number of steps; a training run has replaced `epoch_steps` "auto" by a number."""
+        return self.iterations * int(self.epoch_steps)
 
     @property
     def loss_weights(self) -> dict[str, float]:
@@ -137,6 +159,7 @@ class StepOptions(LoopOptions):
     `sampling` (not "supervised"): sampling rule of the distortion: "aligned", or "released" with
     the half-pixel shift of the released code.
     `flow_gradients` (not "supervised"): let gradients reach the frames through the flow, too.
+    `charbonnier_epsilon` ("supervised"): inside the root of Charbonnier; IFED has 1e-6.
     `border` (stage 2): rows and columns on each side of the student's crop that only the teacher
     sees.
     `hidden_share`: share of the pixels to hide from the network, which has to rebuild them. 0 is
@@ -149,12 +172,15 @@ class StepOptions(LoopOptions):
     objective: Literal["cycle", "distillation", "supervised"]
     sampling: Literal["aligned", "released"] = "aligned"
     flow_gradients: bool = True
+    charbonnier_epsilon: PositiveFloat = 1e-9
     border: NonNegativeInt = 32
     hidden_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     gradient_checkpointing: bool = False
 
     @model_validator(mode="after")
-    def _can_hide_pixels(self) -> Self:
+    def _fits_the_objective(self) -> Self:
+        if changed(self, "charbonnier_epsilon") and self.objective != "supervised":
+            raise ValueError(f"charbonnier_epsilon: only for 'supervised', not '{self.objective}'")
         if not self.hidden_share:
             return self
         if self.objective == "supervised":
@@ -226,6 +252,13 @@ class TrainingOptions(OptionGroup):
     @model_validator(mode="after")
     def _fits_the_data(self) -> Self:
         train, valid = self.datasets.train, self.datasets.valid
+        if self.netG.instants is not None and self.train.objective != "supervised":
+            raise ValueError(
+                f"train.objective: '{self.netG.net_type}' is trained on true frames, by "
+                f"'supervised', got '{self.train.objective}'"
+            )
+        if self.train.epoch_steps == "auto" and train.has_splits is None:
+            raise ValueError("train.epoch_steps: simulated scenes have no epochs; give a number")
         has_truth = train.has_splits is None or LAYOUTS[train.dataset_type].has_truth
         if self.train.objective == "supervised" and not has_truth:
             raise ValueError(

@@ -6,8 +6,10 @@ from pkgutil import resolve_name
 
 import torch
 from torch import nn
+from torch.utils.data import Dataset
 
 from data.capture import TrainingSample
+from data.training.crops import FolderTrainingSet
 from models.architecture import Architecture, expect_architecture, load_network
 from models.flow.networks import load_flow
 from models.losses.table import TERMS
@@ -50,7 +52,15 @@ def build_subject(options: TrainingOptions, processes: Processes) -> Subject[Tra
         preview=partial(preview, network, objective),
         validate=score,
         is_pretrained=options.path.pretrained_netG is not None,
+        epoch_steps=_steps_per_epoch(training_set, options.datasets.train.dataloader_batch_size),
     )
+
+
+def _steps_per_epoch(samples: Dataset[TrainingSample], batch_size: int) -> int | None:
+    """Steps that take every capture of a folder once, the last batch filled up."""
+    if not isinstance(samples, FolderTrainingSet):
+        return None
+    return -(-samples.epoch_samples // batch_size)
 
 
 def build_network(options: TrainingOptions) -> CorrectionNetwork:
@@ -60,7 +70,8 @@ def build_network(options: TrainingOptions) -> CorrectionNetwork:
         InputError: the weights are missing, damaged or of another network.
     """
     size = options.netG
-    architecture = Architecture(size.n_feats, size.width, 3, size.channels, size.net_type)
+    frames = size.num_frames
+    architecture = Architecture(size.n_feats, size.width, frames, size.channels, size.net_type)
     network = architecture.build()
     if options.path.pretrained_netG is not None:
         pretrained = load_network(options.path.pretrained_netG)
@@ -85,7 +96,12 @@ def build_objective(options: TrainingOptions, device: torch.device) -> Correctio
         if TERMS[name].weights_from
     }
     if step.objective == "supervised":
-        return SupervisedObjective(step.loss_weights, networks).to(device)
+        return SupervisedObjective(
+            step.loss_weights,
+            networks,
+            instants=options.netG.instants,
+            charbonnier_epsilon=step.charbonnier_epsilon,
+        ).to(device)
     cycle = CycleObjective(
         step.loss_weights,
         flow=load_flow(str(path.pretrained_rsg), step.sampling),

@@ -6,7 +6,7 @@ import torch
 
 from data.time_maps import offset_maps
 from models.generator import Generator
-from models.networks import fixed_instants
+from models.networks import fixed_instants, memory_factor
 from models.parts.network import FrameBatch, Inference
 from models.parts.padding import pad_to_multiple, repeat_last, unpad
 from models.parts.settings import SIZE_MULTIPLE
@@ -57,5 +57,4 @@ class IFED(Generator):
         self, size: tuple[int, int], frames: int, tile: int | None, batch_pixels: int
     ) -> float:
         """Estimate the memory of `infer`; see `CorrectionNetwork.inference_bytes`."""
-        whole = super().inference_bytes(size, 1, tile, 0)
-        return whole * max(1, self.num_frames / 3)
+        return super().inference_bytes(size, 1, tile, 0) * memory_factor(self.num_frames)

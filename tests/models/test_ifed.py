@@ -99,6 +99,12 @@ def test_flows_losses_and_gradients_match_the_reference(case: Case) -> None:
     np.testing.assert_allclose(norms, arrays["grad_norms"], rtol=1e-2, atol=1e-5)
 
 
+def test_more_frames_need_more_memory() -> None:
+    one, three, nine = (tiny(count).inference_bytes((540, 960), 9, None, 0) for count in (1, 3, 9))
+    assert one == pytest.approx(three, rel=0.01)
+    assert nine == pytest.approx(2.3 * three, rel=0.01)
+
+
 def test_rows_below_the_image_have_the_time_of_its_last_row() -> None:
     network, pair = tiny(3), smooth_pair()
     scan = torch.cat((scan_time(44), torch.ones(20)))

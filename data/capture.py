@@ -81,7 +81,8 @@ class TrainingSample(NamedTuple):
         pair: (2, 3, H, W) RGB in [0, 1]: t2b, b2t.
         scan_time: (H,) exposure time of the crop's t2b rows.
         t: () the intermediate instant in [0, 1].
-        truth: (3, 3, H, W) true frames at 0, t, 1, or None.
+        truth: (3, 3, H, W) true frames at 0, t, 1, or None; (T, 3, H, W) for a network of T fixed
+            instants, likewise below.
         truth_flows: (3, 2, 2, H/2, W/2) exact displacements (see `CapturePair`), or None.
         cues: (3, 15, H/4, W/4) classical motion estimates of these frames
             (`models.refiner.cues.MotionCues.packed`), or None.

@@ -15,6 +15,9 @@ SIMULATED = "simulated"
 """Option value in place of a layout: scenes are simulated, no captures are read."""
 
 
+_INSTANT_TOLERANCE = 1e-4  # frame intervals
+
+
 class Layout(NamedTuple):
     """A layout of captures on disk.
 
@@ -77,3 +80,17 @@ def open_captures(
         reader(root, split, with_truth=with_truth) if known.has_splits else reader(root)
     )
     return captures
+
+
+def frame_at(t: float, count: int) -> int | None:
+    """Index of the true frame at an instant, of `count` from t = 0 to 1; None if there is none."""
+    index = round(t * (count - 1))
+    return index if count > 1 and abs(index - t * (count - 1)) < _INSTANT_TOLERANCE else None
+
+
+def ends_of_sequences(captures: CaptureFolder) -> set[str]:
+    """Names of the first and last pair of each sequence."""
+    names: dict[str, list[str]] = {}
+    for name in captures.names:
+        names.setdefault(name.rpartition("/")[0], []).append(name)
+    return {end for sequence in names.values() for end in (sequence[0], sequence[-1])}

@@ -11,10 +11,18 @@ from torch import Tensor
 from models.networks import NETWORKS, network_class
 from models.parts.network import CorrectionNetwork
 from models.parts.settings import Channels
-from models.weight_files import load_strictly, read_architecture, read_state, stated_choice
+from models.weight_files import (
+    find_state,
+    load_strictly,
+    read_architecture,
+    read_content,
+    stated_choice,
+)
 from utils.errors import InputError
 
 _RELEASED_CHANNELS = 192  # of flow block 0 at width 1
+_IFED_MODEL = "IFED"  # at the key "model" of IFED's files
+_IFED_PREFIX = "model."  # of every name in the files of IFED, after "module."
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,8 @@ def load_network(path: str | Path, device: torch.device | str = "cpu") -> Correc
     """Load a correction network from our weights, our training checkpoints, or released files.
 
     The architecture of files that do not state it, such as the released ones, is inferred from the
-    tensors' shapes, and their channel order is BGR as in the released ones.
+    tensors' names and shapes, and their channel order is BGR as in the released ones. A file is
+    IFED's if it says so, if all names start with "model.", or if T is not three.
 
     Returns:
         The network in evaluation mode on `device`.
@@ -62,8 +71,15 @@ def load_network(path: str | Path, device: torch.device | str = "cpu") -> Correc
         InputError: the file is missing, truncated, of another network or size, or would execute
             code.
     """
-    state = read_state(path)
-    architecture = _stated_architecture(Path(path)) or _inferred_architecture(state, path)
+    content = read_content(path)
+    state = find_state(content, path)
+    architecture = _stated_architecture(Path(path))
+    if architecture is None:
+        wrapped = all(name.startswith(_IFED_PREFIX) for name in state)
+        if wrapped:
+            state = {name.removeprefix(_IFED_PREFIX): value for name, value in state.items()}
+        says_so = content.get("model") == _IFED_MODEL
+        architecture = _inferred_architecture(state, path, is_ifed=wrapped or says_so)
     network = architecture.build()
     load_strictly(network, state, path)
     return network.to(device).eval()
@@ -82,12 +98,19 @@ def expect_architecture(
     Raises:
         InputError: they differ in kind, size or channel order.
     """
-    for name, got in ({"net_type": "generator"} | dict(found)).items():
-        if got != expected.get(name):
-            raise InputError(
-                f"{path}: weights of another network: expected {name} {expected.get(name)}, got "
-                f"{got}; choose other weights or change the options of the network"
-            )
+    stated = {"net_type": "generator"} | dict(found)
+    others = {name: got for name, got in stated.items() if got != expected.get(name)}
+    if not others:
+        return
+    name, got = next(iter(others.items()))
+    cure = "choose other weights or change the options of the network"
+    if stated["net_type"] in NETWORKS and expected.get("net_type") in NETWORKS:
+        settings = " ".join(f"netG.{name}={got}" for name, got in others.items())
+        cure = f"choose other weights, or --set {settings}"
+    raise InputError(
+        f"{path}: weights of another network: expected {name} {expected.get(name)}, got {got}; "
+        f"{cure}"
+    )
 
 
 def _stated_architecture(path: Path) -> Architecture | None:
@@ -104,16 +127,19 @@ def _stated_architecture(path: Path) -> Architecture | None:
         raise InputError(f"{path}: damaged description of its network: {error}") from error
 
 
-def _inferred_architecture(state: Mapping[str, Tensor], path: str | Path) -> Architecture:
-    """Infer a generator's size from the shapes of its first layers."""
+def _inferred_architecture(
+    state: Mapping[str, Tensor], path: str | Path, *, is_ifed: bool
+) -> Architecture:
+    """Infer the size of a generator or IFED from the shapes of its first layers."""
     first, context = "flow_net.block0.conv0.0.0.weight", "ife_net.conv0.conv1.0.weight"
-    if any(name not in state or state[name].ndim != 4 for name in (first, context)):
+    flows = "flow_net.conv0.0.weight"
+    if any(name not in state or state[name].ndim != 4 for name in (first, context, flows)):
         raise InputError(
             f"{path}: not a generator of this method: expected tensors such as '{first}', got "
             f"{', '.join(sorted(state)[:3])}, ..."
         )
-    block, inputs = state[first].shape[:2]
-    width = block / _RELEASED_CHANNELS
+    width = state[first].shape[0] / _RELEASED_CHANNELS
     n_feats = max(1, round(state[context].shape[0] / width))
-    num_frames = max(1, (inputs - 6) // 2)  # two images and an offset map per frame and image
-    return Architecture(n_feats, width, num_frames, "bgr")
+    num_frames = max(1, state[flows].shape[0] // 4)  # (dx, dy) for each frame and image
+    net_type = "ifed" if is_ifed or num_frames != 3 else "generator"
+    return Architecture(n_feats, width, num_frames, "bgr", net_type)

@@ -6,7 +6,8 @@
 * `SupervisedObjective`: true global-shutter frames, for simulated scenes and comparisons.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from models.flow.networks import flows_between
 from models.losses.hidden_pixels import hide_pixels
 from models.losses.objective import OF_IMAGES, Loss, Objective, add, weigh
 from models.losses.table import terms_of
+from models.losses.terms import CHARBONNIER_EPSILON, charbonnier
 from models.parts.memory_saving import chunked_sum
 from models.parts.network import CorrectionOutput
 from models.warping import Sampling
@@ -27,10 +29,15 @@ _FLOW_ORDER = ((0, 2), (2, 0), (0, 1), (1, 0), (1, 2), (2, 1))
 """The flows 0 -> 1, 1 -> 0, 0 -> t, t -> 0, t -> 1, 1 -> t as indices of the frames (0, t, 1)."""
 
 
-def correct_batch(network: nn.Module, batch: TrainingSample) -> CorrectionOutput:
-    """Make frames at 0, t and 1 of every capture in a batch."""
+def correct_batch(
+    network: nn.Module, batch: TrainingSample, instants: Sequence[float] | None = None
+) -> CorrectionOutput:
+    """Make frames of every capture in a batch at 0, t and 1, or at the same `instants` of all."""
     t = batch.t
-    times = torch.stack((torch.zeros_like(t), t, torch.ones_like(t)), dim=1)
+    if instants is None:
+        times = torch.stack((torch.zeros_like(t), t, torch.ones_like(t)), dim=1)
+    else:
+        times = t.new_tensor(instants).expand(len(t), -1)
     offsets = offset_maps(batch.scan_time, times).expand(-1, -1, -1, batch.pair.shape[-1])
     if batch.cues is None:
         return network(batch.pair, offsets)
@@ -219,6 +226,30 @@ class DistillationObjective(CorrectionObjective):
 class SupervisedObjective(CorrectionObjective):
     """Distance to true frames at 0, t and 1, and for simulated scenes to the exact flows."""
 
+    def __init__(
+        self,
+        weights: Mapping[str, float],
+        networks: Mapping[str, nn.Module] | None = None,
+        *,
+        instants: Sequence[float] | None = None,
+        charbonnier_epsilon: float = CHARBONNIER_EPSILON,
+    ) -> None:
+        """Build the objective.
+
+        Args:
+            weights: factors of terms that "supervised" offers (`models.losses.table`).
+            networks: networks of terms that need one.
+            instants: of the true frames of a network of fixed instants; None: 0, t and 1.
+            charbonnier_epsilon: inside the root of `Charbonnier`.
+
+        Raises:
+            ValueError: the network of a weighted term is missing.
+        """
+        super().__init__(weights, networks)
+        self.instants = instants
+        if "Charbonnier" in self._functions:
+            self._functions["Charbonnier"] = partial(charbonnier, epsilon=charbonnier_epsilon)
+
     def forward(self, network: nn.Module, batch: TrainingSample) -> Loss:
         """Distance of the network's frames to the truth.
 
@@ -227,7 +258,7 @@ class SupervisedObjective(CorrectionObjective):
         """
         if batch.truth is None:
             raise ValueError("the supervised objective needs true frames, the batch has none")
-        output = correct_batch(network, batch)
+        output = correct_batch(network, batch, self.instants)
         terms = self.terms(OF_IMAGES, output.frames, batch.truth)
         terms |= self.terms(["flows"], output.flows)
         for name in terms_of("supervised", "true flows"):

@@ -27,7 +27,7 @@ MODEL_ROOMS = (
     {"losses", "flow", "flow_pwc", "distortion", "generator"},
     {"measurement"},
     {"camera", "rig", "classical"},
-    {"refiner", "objectives", "architecture"},
+    {"refiner", "ifed", "objectives", "architecture"},
     {"inference"},
     {"reference"},
 )

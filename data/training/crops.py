@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from data.capture import CapturePair, TrainingSample
-from data.layouts import CaptureFolder
+from data.layouts import CaptureFolder, frame_at
 from data.simulator.drawing import draw_scene
 from data.simulator.layers import Window
 from data.simulator.scene import Scene
@@ -26,6 +26,7 @@ from utils.errors import InputError
 Times = Literal["released", "continuous"]
 
 _RELEASED_INTERVALS = 8
+_MIDDLE = 0.5
 _FLOW_STRIDE = 2  # the networks' flows have half the size of the images
 # Last word of the seeds: draws for different purposes are independent.
 _SAMPLE_DRAWS, _EPOCH_ORDER, _SCENE = 1, 2, 3
@@ -42,7 +43,8 @@ class TrainingSetSettings:
         augment: whether to flip horizontally and vertically and to reverse time, each with
             probability 1/2.
         seed: seed of all draws, not negative.
-        with_truth: whether samples have the true frames at 0, t, 1.
+        with_truth: whether samples have the true frames at 0, t, 1, or at `instants`.
+        instants: fixed instants of the true frames; None: 0, t and 1. They are symmetric in time.
         with_flows: whether samples have exact displacements; only for simulated scenes.
         find_cues: (capture, t) -> motion cues (3, C, h, w) of the frames at 0, t and 1; None for
             samples without cues.
@@ -56,6 +58,7 @@ class TrainingSetSettings:
     augment: bool = True
     seed: int = 0
     with_truth: bool = False
+    instants: tuple[float, ...] | None = None
     with_flows: bool = False
     find_cues: Callable[[CapturePair, float], Tensor] | None = None
     crops_per_scene: int = 1
@@ -77,11 +80,14 @@ class FolderTrainingSet(Dataset[TrainingSample]):
 
         Raises:
             InputError: the settings ask for flows, or for truth and a capture has less than 3
-                frames.
+                frames or none at an instant.
         """
         if settings.with_flows:
             raise InputError("flows: exact ones exist for simulated scenes only; set it to false")
-        if settings.with_truth:
+        if settings.with_truth and settings.instants is not None:
+            for index in range(len(captures)):
+                find_frames(settings.instants, captures, index)
+        elif settings.with_truth:
             fewest = min(captures.frame_count(index) for index in range(len(captures)))
             if fewest < 3:
                 raise InputError(
@@ -107,6 +113,11 @@ class FolderTrainingSet(Dataset[TrainingSample]):
         capture = crop(capture, top=top, left=left, height=patch[0], width=patch[1])
         return _make_sample(capture, t, rng, self.settings)
 
+    @property
+    def epoch_samples(self) -> int:
+        """Samples of one pass over all captures."""
+        return len(self.captures) * self.settings.crops_per_scene
+
     def _capture_index(self, turn: int) -> int:
         epoch, position = divmod(turn, len(self.captures))
         rng = np.random.default_rng((self.settings.seed, epoch, _EPOCH_ORDER))
@@ -116,6 +127,8 @@ class FolderTrainingSet(Dataset[TrainingSample]):
         """Draw t, and the indices of the true frames to read for it."""
         if not self.settings.with_truth:
             return _draw_instant(rng, self.settings.times), ()
+        if self.settings.instants is not None:
+            return _MIDDLE, find_frames(self.settings.instants, self.captures, index)
         last = self.captures.frame_count(index) - 1
         middle = int(rng.integers(1, last))
         return middle / last, (0, middle, last)
@@ -146,8 +159,9 @@ class SimulatedTrainingSet(Dataset[TrainingSample]):
         t = _draw_instant(rng, self.settings.times)
         (rows, width), name = self.settings.patch, f"simulated/{number:08d}"
         top, left = draw_corner(rng, (rows, width), self._size, name=name)
+        times = self.settings.instants or (0.0, t, 1.0)
         capture = self._scene(number // self.settings.crops_per_scene).capture(
-            (0.0, t, 1.0) if self.settings.with_truth or self.settings.with_flows else (),
+            times if self.settings.with_truth or self.settings.with_flows else (),
             Window(self._first_row + top, left, rows, width),
             with_flows=self.settings.with_flows,
             flow_stride=_FLOW_STRIDE,
@@ -157,6 +171,24 @@ class SimulatedTrainingSet(Dataset[TrainingSample]):
 
     def _draw_scene(self, number: int) -> Scene:
         return draw_scene(self.textures, self.scene, (self.settings.seed, number, _SCENE))
+
+
+def find_frames(instants: Sequence[float], captures: CaptureFolder, index: int) -> tuple[int, ...]:
+    """Indices of a capture's true frames at some instants.
+
+    Raises:
+        InputError: there is no frame at one of them.
+    """
+    count = captures.frame_count(index)
+    found = [frame_at(t, count) for t in instants]
+    frames = tuple(frame for frame in found if frame is not None)
+    if len(frames) < len(found):
+        wanted = ", ".join(f"{t:g}" for t in instants)
+        raise InputError(
+            f"{captures.names[index]}: expected true frames at t = {wanted}, got {count} from 0 to "
+            "1; choose another netG.num_frames or other data"
+        )
+    return frames
 
 
 def _draw_instant(rng: np.random.Generator, times: Times) -> float:

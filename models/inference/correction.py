@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -89,8 +90,8 @@ def correct(
         Frames and flows on the network's device.
 
     Raises:
-        InputError: the images have a single row, the network does not make three frames in a pass,
-            or it produced NaN.
+        InputError: the images have a single row, the network does not make three frames in a pass
+            or none at these instants, or it produced NaN.
         ValueError: no instants, an instant outside [0, 1], or another shape than stated.
     """
     height, width = check_size(pair)
@@ -210,16 +211,32 @@ def self_ensemble(method: Correction) -> Correction:
     The mirrored capture running backwards is another possible capture (`data.transforms`), of which
     a method makes the same frames with different errors.
     """
+    return partial(_correct_both_ways, method)
 
-    def correct(pair: Tensor, times: Sequence[float], **options: Any) -> Corrected:
-        plain = method(pair, times, **options)
-        mirrored = method(pair.flip(0, -1), [1 - t for t in times], **options)
-        for frame, other in zip(plain.frames, mirrored.frames, strict=True):  # in place: memory
-            frame.add_(other.flip(-1)).div_(2)
-        if plain.flows is None or mirrored.flows is None:
-            return plain
-        signs = mirrored.flows.new_tensor((-1, 1))[:, None, None]  # mirroring negates dx
-        flows = mirrored.flows.flip(1, -1) * signs
-        return Corrected(plain.frames, (plain.flows + flows) / 2)
 
-    return correct
+def _correct_both_ways(
+    method: Correction, pair: Tensor, times: Sequence[float], **options: Any
+) -> Corrected:
+    plain = method(pair, times, **options)
+    mirrored = method(pair.flip(0, -1), [1 - t for t in times], **options)
+    for frame, other in zip(plain.frames, mirrored.frames, strict=True):  # in place: memory
+        frame.add_(other.flip(-1)).div_(2)
+    if plain.flows is None or mirrored.flows is None:
+        return plain
+    signs = mirrored.flows.new_tensor((-1, 1))[:, None, None]  # mirroring negates dx
+    flows = mirrored.flows.flip(1, -1) * signs
+    return Corrected(plain.frames, (plain.flows + flows) / 2)
+
+
+def instants_of(method: Correction) -> tuple[float, ...] | None:
+    """The only instants at which a method makes frames; None: any in [0, 1].
+
+    Those of its network, which is the first argument of a `functools.partial`, even of a partial of
+    a partial, as of `self_ensemble`.
+    """
+    while isinstance(method, partial) and method.args:
+        first = method.args[0]
+        if isinstance(first, CorrectionNetwork):
+            return first.instants
+        method = first
+    return None

@@ -24,9 +24,9 @@ _VGG_DEPTH = 15  # `features[:15]` of VGG-19: up to conv3_3, before its ReLU
 _BATCH_PIXELS = (2**20, 2**17)  # per pass of VGG-19 on a GPU and on a CPU, 1.2 kB each
 
 
-def charbonnier(estimate: Tensor, target: Tensor) -> Tensor:
-    """Mean of sqrt(d² + 1e-9) over all elements of the difference d, a smooth L1."""
-    return torch.sqrt((estimate - target).square() + CHARBONNIER_EPSILON).mean()
+def charbonnier(estimate: Tensor, target: Tensor, epsilon: float = CHARBONNIER_EPSILON) -> Tensor:
+    """Mean of sqrt(d² + epsilon) over all elements of the difference d, a smooth L1."""
+    return torch.sqrt((estimate - target).square() + epsilon).mean()
 
 
 def decibels(estimate: Tensor, target: Tensor) -> Tensor:

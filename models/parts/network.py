@@ -15,7 +15,7 @@ from data import time_maps
 from data.capture import CapturePair
 from models.parts.checks import check_scan
 from models.parts.padding import pad_to_multiple, unpad
-from models.parts.settings import SIZE_MULTIPLE, Channels, InitialWeights
+from models.parts.settings import SIZE_MULTIPLE, Channels, InitialWeights, list_instants
 from models.parts.tiles import Tile, tiles_of
 from utils.errors import InputError
 
@@ -134,6 +134,25 @@ class CorrectionNetwork(nn.Module):
         self.width = width
         self.channels = channels
         self.build_layers()
+
+    @property
+    def instants(self) -> tuple[float, ...] | None:
+        """The only instants that the network makes frames at; None: any in [0, 1]."""
+        return None
+
+    def expect_instants(self, times: Sequence[float]) -> None:
+        """Check that the network can make frames at these instants.
+
+        Raises:
+            InputError: some are not among `instants`.
+        """
+        others = [t for t in times if self.instants is not None and t not in self.instants]
+        if self.instants is not None and others:
+            raise InputError(
+                f"network '{self.net_type}', num_frames {self.num_frames}, makes only t = "
+                f"{list_instants(self.instants)}, got t = {list_instants(others)}; ask for these "
+                "instants or use other weights"
+            )
 
     def build_layers(self) -> None:
         """Build the layers; the constructor's arguments are attributes already."""

@@ -1,5 +1,6 @@
 """Inference settings and constants shared by options and networks; needs no PyTorch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +21,9 @@ Precision = Literal["float32", "bfloat16", "auto"]
 
 TileSize = Literal["auto"] | int | None
 """Pixels that a tile keeps along each side; "auto": tiles only if memory is short; None: never."""
+
+
+_MAX_LISTED = 9
 
 
 @dataclass(frozen=True)
@@ -44,3 +48,9 @@ def frame_instants(count: int) -> tuple[float, ...]:
     if count < 2:
         raise ValueError(f"expected at least 2 frames, got {count}")
     return tuple(index / (count - 1) for index in range(count))
+
+
+def list_instants(times: Sequence[float]) -> str:
+    """Instants for a message: "0, 0.125, 1"; of many the first ones."""
+    shown = ", ".join(f"{t:.6g}" for t in times[:_MAX_LISTED])
+    return shown + (", ..." if len(times) > _MAX_LISTED else "")

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from data.capture import TrainingSample
-from data.time_maps import scan_time
+from data.time_maps import offset_maps, scan_time
 from models.flow_pwc import PWCNet
 from models.generator import Generator
+from models.ifed import IFED
 from models.losses.terms import Perceptual
 from models.objectives import (
     CycleObjective,
@@ -280,6 +281,18 @@ def test_supervised_measures_distance_to_the_truth() -> None:
     expected = torch.sqrt((frames - batch.truth).square() + 1e-9).mean()
     torch.testing.assert_close(total, expected)
     assert list(terms) == ["Charbonnier"]
+
+
+def test_supervised_at_fixed_instants() -> None:
+    network, batch = IFED(5, n_feats=8, width=0.05), random_batch()
+    maps = offset_maps(batch.scan_time, torch.tensor([[0.0, 0.25, 0.5, 0.75, 1.0]] * len(batch.t)))
+    frames = network(batch.pair, maps.expand(-1, -1, -1, batch.pair.shape[-1])).frames
+    batch = batch._replace(truth=torch.rand_like(frames))
+    objective = SupervisedObjective(
+        {"Charbonnier": 1.0}, instants=network.instants, charbonnier_epsilon=1e-6
+    )
+    expected = torch.sqrt((frames - batch.truth).square() + 1e-6).mean()
+    torch.testing.assert_close(objective(network, batch).total, expected)
 
 
 def test_missing_ingredients_are_named() -> None:

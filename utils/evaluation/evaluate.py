@@ -14,9 +14,9 @@ from tqdm import tqdm
 from data.capture import CapturePair
 from data.files.folders import prepare_output_folder
 from data.files.images import Image, to_uint8
-from data.layouts import CaptureFolder
+from data.layouts import CaptureFolder, ends_of_sequences, frame_at
 from models.inference.correction import BASELINES, Correction
-from models.parts.settings import frame_instants
+from models.parts.settings import frame_instants, list_instants
 from utils.errors import InputError
 from utils.evaluation.scores import BandScore, FrameScore, score_frame
 from utils.metrics import PROTOCOLS, Protocol, Rounding
@@ -39,12 +39,28 @@ class EvaluationPlan:
         protocols: keys of `PROTOCOLS` to score under; empty without truth.
         baselines: whether to score `BASELINES`, too.
         folder: where to save the frames of the method under test; None saves none.
+        truth_frames: indices of the true frames at `times`; None: all of them.
     """
 
     times: tuple[float, ...]
     protocols: tuple[str, ...]
     baselines: bool
     folder: Path | None
+    truth_frames: tuple[int, ...] | None = None
+
+    def load(self, captures: CaptureFolder, index: int) -> CapturePair:
+        """Read a capture with its true frames at `times`."""
+        if self.truth_frames is None:
+            return captures[index]
+        return captures.load(index, self.truth_frames)
+
+    @property
+    def remark(self) -> str:
+        """Which instants are scored, if they are not all those with true frames."""
+        if self.truth_frames is None:
+            return ""
+        listed = list_instants(self.times)
+        return f"Scored at t = {listed} only, where the network makes frames and truth exists."
 
     @property
     def roundings(self) -> tuple[Rounding, ...]:
@@ -54,21 +70,31 @@ class EvaluationPlan:
 
 
 def plan_evaluation(
-    captures: CaptureFolder, options: EvaluationOptions, folder: Path
+    captures: CaptureFolder,
+    options: EvaluationOptions,
+    folder: Path,
+    instants: tuple[float, ...] | None = None,
 ) -> EvaluationPlan:
     """Plan frames at the instants of the truth or, without truth, at equally spaced instants.
+
+    If the method under test makes certain instants only, all methods are scored at those of them
+    that have true frames.
 
     Args:
         captures: the benchmark; all its captures have the same number of true frames.
         options: protocols, number of frames, and whether to save them.
         folder: the folder of the test.
+        instants: the only instants of the method under test; None: any.
 
     Raises:
-        InputError: the number of true frames differs from the option, a protocol leaves out all
-            pairs, or frames would be neither scored nor saved.
+        InputError: the number of true frames, or of the method's instants, differs from the option;
+            there is no true frame at these instants; a protocol leaves out all pairs; or frames
+            would be neither scored nor saved.
     """
     truth = captures.frame_count(0)
-    if truth and options.frames not in (None, truth):
+    if instants is not None:
+        _expect_count(instants, options)
+    elif truth and options.frames not in (None, truth):
         raise InputError(
             f"{captures.names[0]}: {truth} true frames, but the options ask for "
             f"{options.frames}; set frames={truth} or frames=null"
@@ -80,17 +106,47 @@ def plan_evaluation(
         )
     protocols = options.protocols if truth else ()
     dropping = [name for name in protocols if PROTOCOLS[name].drops_ends]
-    if dropping and len(_ends_of_sequences(captures)) == len(captures):
+    if dropping and len(ends_of_sequences(captures)) == len(captures):
         raise InputError(
             f"protocol '{dropping[0]}' leaves out the first and last pair of each sequence, and no "
             "sequence has more than these; choose another protocol"
         )
+    times = frame_instants(truth or options.frames or DEFAULT_FRAMES)
+    truth_frames = None
+    if instants is not None and instants != times:
+        times, truth_frames = _with_truth(captures, instants) if truth else (instants, None)
     return EvaluationPlan(
-        times=frame_instants(truth or options.frames or DEFAULT_FRAMES),
+        times=times,
         protocols=protocols,
         baselines=options.baselines and truth > 0,
         folder=folder if options.save_images else None,
+        truth_frames=truth_frames,
     )
+
+
+def _expect_count(instants: tuple[float, ...], options: EvaluationOptions) -> None:
+    """Check that as many frames are asked for as the network makes."""
+    if options.frames not in (None, len(instants)):
+        raise InputError(
+            f"{options.path.pretrained_netG}: its network makes {len(instants)} "
+            f"frame{'s'[: len(instants) > 1]}, at t = {list_instants(instants)}, but the options "
+            f"ask for {options.frames}; set frames=null or use other weights"
+        )
+
+
+def _with_truth(
+    captures: CaptureFolder, instants: tuple[float, ...]
+) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """The instants that have true frames, and the indices of these frames."""
+    truth = captures.frame_count(0)
+    found = {t: frame_at(t, truth) for t in instants}
+    numbers = {t: number for t, number in found.items() if number is not None}
+    if not numbers:
+        raise InputError(
+            f"{captures.names[0]}: {truth} true frames, none of them at t = "
+            f"{list_instants(instants)}, which is all that the network makes; use other weights"
+        )
+    return tuple(numbers), tuple(numbers.values())
 
 
 def choose_methods(name: str, method: Correction, plan: EvaluationPlan) -> dict[str, Correction]:
@@ -115,11 +171,12 @@ def evaluate(
     Raises:
         InputError: an image cannot be read, is too small to score, or cannot be saved.
     """
-    ends, tested = _ends_of_sequences(captures), next(iter(methods))
+    ends, tested = ends_of_sequences(captures), next(iter(methods))
     share = range(processes.rank, len(captures), processes.world_size)
+    numbers = plan.truth_frames or range(len(plan.times))
     scores: list[FrameScore] = []
     for index in tqdm(share, desc="captures", unit="pair", disable=not processes.is_main):
-        capture = captures[index]
+        capture = plan.load(captures, index)
         for method, correct in methods.items():
             frames = correct(capture.pair, plan.times, scan_time=capture.scan_time).frames
             # Scored before they are saved: images that are too small leave no frames behind.
@@ -127,7 +184,7 @@ def evaluate(
                 found = zip(plan.times, score_frames(frames, capture, PROTOCOLS[name]), strict=True)
                 scores += [
                     FrameScore(name, method, capture.name, number, time, *values)
-                    for number, (time, values) in enumerate(found)
+                    for number, (time, values) in zip(numbers, found, strict=True)
                     if not (PROTOCOLS[name].drops_ends and capture.name in ends)
                 ]
             if method == tested and plan.folder is not None:
@@ -167,11 +224,3 @@ def _save(name: str, frames: Tensor, plan: EvaluationPlan, folder: Path) -> None
         images = [to_8bit(frame, rounding) for frame in frames]
         target = prepare_output_folder(folder / FRAME_FOLDERS[rounding] / name)
         write_frames(target, images, plan.times)
-
-
-def _ends_of_sequences(captures: CaptureFolder) -> set[str]:
-    """Names of the first and last pair of each sequence."""
-    names: dict[str, list[str]] = {}
-    for name in captures.names:
-        names.setdefault(name.rpartition("/")[0], []).append(name)
-    return {end for sequence in names.values() for end in (sequence[0], sequence[-1])}

@@ -31,7 +31,7 @@ def write_example(
     """
     if plan.folder is None:
         return {}
-    capture = captures[0]
+    capture = plan.load(captures, 0)
     frames = read_frames(plan.folder / FRAME_FOLDERS[plan.roundings[0]] / capture.name, plan.times)
     inputs = to_uint8(capture.t2b), to_uint8(capture.b2t)
     write_image(folder / EXAMPLE, draw_contact_sheet(*inputs, frames, plan.times))

@@ -27,6 +27,7 @@ def write_report(
     *,
     strengths: Mapping[str, str],
     pictures: Mapping[str, str] | None = None,
+    remark: str = "",
 ) -> None:
     """Write `report.md`, `scores.csv` (every frame) and `scores.json` (means and options).
 
@@ -37,6 +38,7 @@ def write_report(
         strengths: of the motion in each sequence, where that is known.
         pictures: files in the folder by their titles; images are shown below the tables, HTML pages
             are linked.
+        remark: on the scores, such as the instants they are of.
 
     Raises:
         InputError: no space left or no permission.
@@ -44,7 +46,7 @@ def write_report(
     data = options.datasets.test
     weights = f"Weights `{options.path.pretrained_netG}`"
     method = "Classical correction" if options.method == "classical" else weights
-    about = f"{method}, data `{data.data_root}/{data.split}`."
+    about = f"{method}, data `{data.data_root}/{data.split}`. {remark}".rstrip()
     sections = ["# Scores", about, format_tables(scores, strengths)]
     for title, file in (pictures or {}).items():
         link = f"[{title}]({file})"

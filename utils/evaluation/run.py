@@ -7,6 +7,7 @@ from pathlib import Path
 from data.dataset_writer.folder import read_strengths
 from data.files.folders import prepare_output_folder
 from data.layouts import open_captures
+from models.inference.correction import instants_of
 from utils.correction import load_method
 from utils.evaluation.evaluate import choose_methods, evaluate, plan_evaluation
 from utils.evaluation.example import EXAMPLE, write_example
@@ -24,8 +25,8 @@ def test(options: EvaluationOptions, processes: Processes) -> None:
     captures = open_captures(data.dataset_type, data.data_root, data.split)
     strengths = read_strengths(data.data_root, data.split)
     folder = prepare_output_folder(Path(options.path.root) / options.task)
-    plan = plan_evaluation(captures, options, folder)
     method = load_method(options, processes.device)
+    plan = plan_evaluation(captures, options, folder, instants_of(method.correct))
     methods = choose_methods(method.name, method.correct, plan)
     scores = evaluate(captures, methods, plan, processes)
     if not processes.is_main:
@@ -34,7 +35,10 @@ def test(options: EvaluationOptions, processes: Processes) -> None:
     if scores:
         pictures = plot_scores(folder, scores)
         pictures |= write_example(folder, captures, method=method, plan=plan)
-        write_report(folder, scores, options, strengths=strengths, pictures=pictures)
+        write_report(
+            folder, scores, options, strengths=strengths, pictures=pictures, remark=plan.remark
+        )
+    sys.stdout.write(f"{plan.remark}\n\n" if scores and plan.remark else "")
     sys.stdout.write(_format_result(scores, strengths, options, folder))
 
 

@@ -30,11 +30,12 @@ _ONLY_FOR = {
     "sensor_rows": SIMULATED,
     "seed": SIMULATED,
     "split": _WITH_SPLITS,
+    "drop_ends": _WITH_SPLITS,
     "every": _WITHOUT_SPLITS,
 }
 """Options of one kind of data, and the name of that kind."""
 
-_MAY_BE_DEFAULT = ("seed", "split", "every")
+_MAY_BE_DEFAULT = ("seed", "split", "every", "drop_ends")
 """Those of them that other data may state too, if they keep their default."""
 
 
@@ -114,12 +115,14 @@ class DataOptions(OptionGroup):
     NAME_t2b.png and NAME_b2t.png without true frames; "simulated" renders scenes.
     `data_root`: folder of the captures; for simulated scenes, the folder of photos to use as
     textures, or null for those of scikit-image.
+    `drop_ends` (only "rs_gopro"): leave out the first and last pair of each sequence, as IFED does.
     `procedural_textures` (only "simulated"): number of generated textures in addition to photos.
     `scene` (only "simulated"): how scenes look and move.
     """
 
     dataset_type: Annotated[str, one_of(LAYOUTS, (SIMULATED,))]
     data_root: str | None = None
+    drop_ends: bool = False
     procedural_textures: NonNegativeInt = 0
     scene: SceneOptions = SceneOptions()
 
@@ -146,7 +149,8 @@ class TrainingDataOptions(DataOptions):
     `split`: folder of "rs_gopro" data.
     `augment`: flip crops and reverse time at random.
     `times`: instants of the frames: "released" draws from the paper's seven, "continuous" from
-    [0, 1]. Training on true frames of captures uses the instants of those frames instead.
+    [0, 1]. Training on true frames of captures uses the instants of those frames instead, and the
+    network "ifed" its own.
     `patch_size`: one number for square crops, or [rows, columns].
     `dataloader_batch_size`: samples per step, over all processes.
     `dataloader_num_workers`: loader processes per training process.

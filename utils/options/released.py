@@ -25,7 +25,6 @@ COUNTERPARTS: Mapping[str, str] = {
     "netG": "read from the weights",
     "datasets.train": "for training only",
     "path.pretrained_rsg": "for training only",
-    "netG.num_frames": "read from the weights; training makes 3",
 }
 """Our name, or what takes its place, by the released key."""
 

@@ -14,11 +14,12 @@ from typing_extensions import Self
 
 from data.layouts import LAYOUTS
 from models.losses.table import TERMS, parse_loss
-from models.networks import NETWORKS, network_class
-from models.parts.settings import SIZE_MULTIPLE, Channels, InitialWeights, Precision
+from models.networks import network_class
+from models.parts.settings import SIZE_MULTIPLE, Channels, Precision
 from utils.errors import InputError
 from utils.options.data import TrainingDataOptions, ValidationDataOptions
-from utils.options.files import DeviceName, FolderName, OptionGroup, one_of
+from utils.options.files import DeviceName, FolderName, OptionGroup, changed
+from utils.options.network import GeneratorOptions
 
 Seed = Annotated[int, Field(ge=0, lt=2**62)]
 """Each process adds its rank, and PyTorch takes signed 64-bit numbers."""
@@ -48,47 +49,14 @@ class PathOptions(OptionGroup):
     perceptual_weights: str | None = None
 
 
-class GeneratorOptions(OptionGroup):
-    """Type and size of the network.
-
-    `net_type`: "generator" is the paper's network; "refiner" refines the classical correction.
-    `n_feats`, `width`: number of channels; 32 and 1.0 are the released network's.
-    `channels`: channel order inside the network, "rgb", or "bgr" as in released weights; null takes
-    the order of `path.pretrained_netG`, without a file "rgb".
-    `init` (only "generator"): initial weights: "kaiming" keeps the signal's variance through the
-    layers, "pytorch" takes PyTorch's default, as released; null takes the network's own, for
-    "generator" "kaiming". Of no effect with `path.pretrained_netG`.
-    """
-
-    net_type: Annotated[str, one_of(NETWORKS)] = "generator"
-    n_feats: Annotated[int, Field(ge=1, le=1024)] = 32
-    width: Annotated[float, Field(gt=0, le=8)] = 1.0
-    channels: Channels | None = None
-    init: InitialWeights | None = None
-
-    @model_validator(mode="after")
-    def _fits_the_type(self) -> Self:
-        # The defaults fit every network; looking a class up would import PyTorch.
-        if self.channels not in (None, "rgb"):
-            orders = network_class(self.net_type).channel_orders
-            if self.channels not in orders:
-                raise ValueError(
-                    f"channels: '{self.net_type}' works on '{orders[0]}', got '{self.channels}'"
-                )
-        if self.init and self.init not in network_class(self.net_type).initial_weights:
-            raise ValueError(
-                f"init: '{self.net_type}' has initial weights of its own, got '{self.init}'; "
-                "leave it out"
-            )
-        return self
-
-
 class LoopOptions(OptionGroup):
     """Loss, optimiser, schedule, and how often to log, save and validate.
 
     `objective`: what to minimise; it decides which loss terms there are.
     `G_lossfn_type`: weighted loss terms such as "1*Charbonnier|0.1*Perceptual|0.1*Variation".
     `iterations`: total number of steps, including those before a checkpoint.
+    `epoch_steps`: counts `iterations` and `G_scheduler_periods` in epochs of so many steps, over
+    which the learning rate is constant; "auto" is one pass over the captures of a folder.
     `G_optimizer_lr`, `G_optimizer_wd`: learning rate and weight decay of AdamW.
     `G_optimizer_clipgrad`: maximum total norm of the gradients.
     `G_scheduler_periods`, `G_scheduler_eta_min`: cosine annealing with warm restarts: period in
@@ -107,6 +75,7 @@ class LoopOptions(OptionGroup):
     objective: str
     G_lossfn_type: str
     iterations: PositiveInt
+    epoch_steps: PositiveInt | Literal["auto"] = 1
     G_optimizer_lr: Annotated[float, Field(gt=0, le=1)] = 1e-4
     G_optimizer_wd: NonNegativeFloat = 0.01
     G_optimizer_clipgrad: PositiveFloat = 20.0
@@ -120,6 +89,11 @@ class LoopOptions(OptionGroup):
     keep_last: PositiveInt = 3
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     accumulation_steps: PositiveInt = 1
+
+    @property
+    def steps(self) -> int:
+        """Total number of steps; a training run has replaced `epoch_steps` "auto" by a number."""
+        return self.iterations * int(self.epoch_steps)
 
     @property
     def loss_weights(self) -> dict[str, float]:
@@ -150,6 +124,7 @@ class StepOptions(LoopOptions):
     as it was trained, or "bgr" as released.
     `flow_gradients` (not "supervised"): let gradients reach the frames through the flow, too; "dis"
     passes none.
+    `charbonnier_epsilon` ("supervised"): inside the root of Charbonnier; IFED has 1e-6.
     `border` (stage 2): rows and columns on each side of the student's crop that only the teacher
     sees.
     `hidden_share`: share of the pixels to hide from the network, which has to rebuild them. 0 is
@@ -163,12 +138,15 @@ class StepOptions(LoopOptions):
     sampling: Literal["aligned", "released"] = "aligned"
     perceptual_channels: Channels = "rgb"
     flow_gradients: bool = True
+    charbonnier_epsilon: PositiveFloat = 1e-9
     border: NonNegativeInt = 32
     hidden_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     gradient_checkpointing: bool = False
 
     @model_validator(mode="after")
-    def _can_hide_pixels(self) -> Self:
+    def _fits_the_objective(self) -> Self:
+        if changed(self, "charbonnier_epsilon") and self.objective != "supervised":
+            raise ValueError(f"charbonnier_epsilon: only for 'supervised', not '{self.objective}'")
         if not self.hidden_share:
             return self
         if self.objective == "supervised":
@@ -240,6 +218,13 @@ class TrainingOptions(OptionGroup):
     @model_validator(mode="after")
     def _fits_the_data(self) -> Self:
         train, valid = self.datasets.train, self.datasets.valid
+        if self.netG.instants is not None and self.train.objective != "supervised":
+            raise ValueError(
+                f"train.objective: '{self.netG.net_type}' is trained on true frames, by "
+                f"'supervised', got '{self.train.objective}'"
+            )
+        if self.train.epoch_steps == "auto" and train.has_splits is None:
+            raise ValueError("train.epoch_steps: simulated scenes have no epochs; give a number")
         has_truth = train.has_splits is None or LAYOUTS[train.dataset_type].has_truth
         if self.train.objective == "supervised" and not has_truth:
             raise ValueError(

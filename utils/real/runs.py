@@ -13,7 +13,9 @@ from data.real_pairs import RealPairs
 from data.video.inputs import ChosenInput, open_clip, read_capture
 from data.video.streams import apply_timing
 from models.flow.dis import remembered_flows
-from utils.correction import identify_method, load_method
+from models.inference.correction import instants_of
+from models.parts.settings import list_instants
+from utils.correction import NamedCorrection, identify_method, load_method
 from utils.errors import InputError
 from utils.options.real import DEFAULT_FPS, RealOptions
 from utils.pictures.viewer import VIEWER
@@ -59,6 +61,7 @@ def correct_captures(
         )
     folder = prepare_output_folder(options.folder)
     method = load_method(options, processes.device)
+    _expect_instants(method, options)
 
     def correct_one(index: int) -> None:
         capture = apply_timing(captures[index], timing)
@@ -104,6 +107,7 @@ def correct_clip(chosen: ChosenInput, options: RealOptions, processes: Processes
     _expect_apart(place, {file.resolve() for source in stream.sources for file in source.files})
     plan = replace(plan, preparation=preparation)
     method = load_method(options, processes.device)
+    _expect_instants(method, options)
     prepare_output_folder(place)
     unfinished = UnfinishedClip(place / HIDDEN, plan.part_count)
     with lock_folder(place) if processes.is_main else nullcontext():
@@ -116,6 +120,26 @@ def correct_clip(chosen: ChosenInput, options: RealOptions, processes: Processes
         sys.stdout.write(
             f"{stream.name}: {plan.frame_count} frames of {stream.count} pairs at "
             f"{plan.video_fps:.5g} per second in {place / VIDEO}{_say_viewer(place, options)}\n"
+        )
+
+
+def _expect_instants(method: NamedCorrection, options: RealOptions) -> None:
+    """Check that the method makes the frames that the options ask for, before any is made.
+
+    Raises:
+        InputError: its network makes other instants, or another number of frames than `frames`.
+    """
+    instants = instants_of(method.correct)
+    if instants is None:
+        return
+    counted = options.times is None and len(options.instants) != len(instants)
+    if counted or not set(options.instants) <= set(instants):
+        asked = f"{options.frames} frames" if counted else f"t = {list_instants(options.instants)}"
+        cure = f"--frames {len(instants)}" if len(instants) > 1 else "--times 0.5"
+        raise InputError(
+            f"{method.name}: its network makes {len(instants)} "
+            f"frame{'s'[: len(instants) > 1]}, at t = {list_instants(instants)}, but {asked} are "
+            f"asked for; give {cure}, or use other weights"
         )
 
 

@@ -27,7 +27,7 @@ from data.time_maps import scan_time as scan_of_rows
 from models.architecture import load_network
 from models.generator import Generator
 from models.parts.padding import round_up
-from models.parts.settings import SIZE_MULTIPLE
+from models.parts.settings import SIZE_MULTIPLE, list_instants
 from utils.errors import InputError
 from utils.options.command_line import run
 
@@ -205,13 +205,18 @@ def describe(generator: Generator, size: Size | None) -> dict[str, str]:
     height, width = size or ("H", "W")
     multiples = "" if size else f"; H, W multiples of {SIZE_MULTIPLE} from {2 * SIZE_MULTIPLE} on"
     image = f"(1, 3, {height}, {width}) float32 RGB in [0, 1]"
-    count = generator.num_frames
+    count, fixed = generator.num_frames, generator.instants
+    instants = f"({count},) float32 in [0, 1]" + (", such as 0, t, 1" if count == 3 else "")
+    below = "continued past 1"
+    if fixed is not None:
+        instants = f"({count},) float32: {list_instants(fixed)}; no others were learned"
+        below = "its last value repeated"
     return {
         "t2b": f"{image}, padded right and bottom by repeating the last column and row{multiples}",
         "b2t": "the same of the view read bottom to top, stored upright",
-        "scan_time": f"({height},) float32, row / (rows without padding - 1) of t2b, continued "
-        "past 1 over the padding",
-        "instants": f"({count},) float32 in [0, 1]" + (", such as 0, t, 1" if count == 3 else ""),
+        "scan_time": f"({height},) float32, row / (rows without padding - 1) of t2b, "
+        f"{below} over the padding",
+        "instants": instants,
         "frames": f"({count}, 3, {height}, {width}) float32 RGB in [0, 1], cut the padding off",
     }
 

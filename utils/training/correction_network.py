@@ -7,8 +7,10 @@ from pkgutil import resolve_name
 
 import torch
 from torch import nn
+from torch.utils.data import Dataset
 
 from data.capture import TrainingSample
+from data.training.crops import FolderTrainingSet
 from models.architecture import Architecture, expect_architecture, load_network
 from models.flow.networks import load_flow
 from models.losses.table import TERMS
@@ -53,7 +55,15 @@ def build_subject(options: TrainingOptions, processes: Processes) -> Subject[Tra
         preview=partial(preview, network, objective),
         validate=score,
         is_pretrained=options.path.pretrained_netG is not None,
+        epoch_steps=_steps_per_epoch(training_set, options.datasets.train.dataloader_batch_size),
     )
+
+
+def _steps_per_epoch(samples: Dataset[TrainingSample], batch_size: int) -> int | None:
+    """Steps that take every capture of a folder once, the last batch filled up."""
+    if not isinstance(samples, FolderTrainingSet):
+        return None
+    return -(-samples.epoch_samples // batch_size)
 
 
 def build_network(options: TrainingOptions) -> CorrectionNetwork:
@@ -70,7 +80,8 @@ def build_network(options: TrainingOptions) -> CorrectionNetwork:
     channels = size.channels or orders[0]
     if size.channels is None and pretrained is not None and pretrained.channels in orders:
         channels = pretrained.channels
-    network = Architecture(size.n_feats, size.width, 3, channels, size.net_type).build()
+    frames = size.num_frames
+    network = Architecture(size.n_feats, size.width, frames, channels, size.net_type).build()
     if pretrained is not None:
         found, expected = (asdict(Architecture.of(each)) for each in (pretrained, network))
         expect_architecture(found, expected, str(file))
@@ -90,7 +101,12 @@ def build_objective(options: TrainingOptions, device: torch.device) -> Correctio
     """
     step, path = options.train, options.path
     if step.objective == "supervised":
-        return SupervisedObjective(step.loss_weights, _load_networks(options)).to(device)
+        return SupervisedObjective(
+            step.loss_weights,
+            _load_networks(options),
+            instants=options.netG.instants,
+            charbonnier_epsilon=step.charbonnier_epsilon,
+        ).to(device)
     flow = load_flow(str(path.pretrained_rsg), step.sampling)  # before VGG-19 is downloaded
     cycle = CycleObjective(
         step.loss_weights,

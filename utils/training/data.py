@@ -9,12 +9,17 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from data.capture import CapturePair, TrainingSample
-from data.layouts import SIMULATED, CaptureFolder, open_captures
+from data.layouts import SIMULATED, CaptureFolder, ends_of_sequences, open_captures
 from data.real_pairs import RealPairs
 from data.simulator.drawing import draw_scene
 from data.simulator.settings import SceneSettings
 from data.simulator.textures import load_textures
-from data.training.crops import FolderTrainingSet, SimulatedTrainingSet, TrainingSetSettings
+from data.training.crops import (
+    FolderTrainingSet,
+    SimulatedTrainingSet,
+    TrainingSetSettings,
+    find_frames,
+)
 from data.training.loader import CachedSamples
 from models.networks import network_class
 from utils.errors import InputError
@@ -70,6 +75,7 @@ def build_training_set(options: TrainingOptions) -> Dataset[TrainingSample]:
         augment=data.augment,
         seed=options.seed,
         with_truth=options.train.objective == "supervised",
+        instants=options.netG.instants,
         with_flows=data.flows,
         find_cues=network.find_cues if network.needs_cues else None,
         crops_per_scene=data.crops_per_scene,
@@ -105,6 +111,10 @@ def build_validation_set(options: TrainingOptions) -> Captures[CapturePair] | No
     else:
         found = open_captures(data.dataset_type, root, data.split)
         _expect_others(found, options)
+    if data.drop_ends:
+        found = _without_ends(found, root)
+    if options.netG.instants is not None:
+        find_frames(options.netG.instants, found, 0)
     if options.train.objective == "supervised" and found.frame_count(0) == 0:
         raise InputError(f"{root}: validating 'supervised' needs true frames, there are none")
     return _Subset(found, range(len(found))[: data.count])
@@ -131,6 +141,22 @@ class _Subset:
         return self.captures.load(self.indices[index], frames)
 
 
+def _without_ends(captures: CaptureFolder, root: str) -> _Subset:
+    """The captures but the first and last of each sequence.
+
+    Raises:
+        InputError: none are left.
+    """
+    ends = ends_of_sequences(captures)
+    middle = [index for index, name in enumerate(captures.names) if name not in ends]
+    if not middle:
+        raise InputError(
+            f"{root}: drop_ends leaves out the first and last pair of each sequence, and no "
+            "sequence has more than these; set it to false"
+        )
+    return _Subset(captures, middle)
+
+
 def _open_training_captures(options: TrainingOptions, *, held_out: bool = False) -> _Subset:
     """The captures to train on, or those that `datasets.valid.every` holds out.
 
@@ -140,6 +166,8 @@ def _open_training_captures(options: TrainingOptions, *, held_out: bool = False)
     data, valid = options.datasets.train, options.datasets.valid
     root, with_truth = str(data.data_root), options.train.objective == "supervised"
     captures = open_captures(data.dataset_type, root, data.split, with_truth=with_truth)
+    if data.drop_ends:
+        captures = _without_ends(captures, root)
     every = None if valid is None else valid.every
     if every is None:
         return _Subset(captures, range(len(captures)))

@@ -56,6 +56,7 @@ class Subject(Generic[Sample]):
         validate: scores the network together with all processes; None without validation.
         is_pretrained: whether to score the weights before the first step, too.
         notes: lines for the log, before the first step.
+        epoch_steps: steps of one pass over the training captures; None if there is no such pass.
     """
 
     network: nn.Module
@@ -68,6 +69,7 @@ class Subject(Generic[Sample]):
     validate: Callable[[], Validation] | None
     is_pretrained: bool = False
     notes: tuple[str, ...] = ()
+    epoch_steps: int | None = None
 
 
 def train(
@@ -91,12 +93,30 @@ def train(
     """
     seed_everything(options.seed + processes.rank)
     subject = build(options, processes)
+    options = with_epochs(options, subject.epoch_steps)
     with open_experiment(options, processes, resume=resume) as experiment:
         run_training(subject, experiment)
 
 
+def with_epochs(options: Options, epoch_steps: int | None) -> Options:
+    """Replace `train.epoch_steps` "auto" by the steps of an epoch.
+
+    Raises:
+        InputError: there are no epochs.
+    """
+    if options.train.epoch_steps != "auto":
+        return options
+    if epoch_steps is None:
+        raise InputError(
+            "train.epoch_steps: 'auto' needs captures in a folder, without distinct_samples; give "
+            "a number of steps"
+        )
+    train = options.train.model_copy(update={"epoch_steps": epoch_steps})
+    return options.model_copy(update={"train": train})
+
+
 def run_training(subject: Subject[Sample], experiment: Experiment) -> None:
-    """Train to `train.iterations` steps, from the checkpoint of the experiment if there is one.
+    """Train to `train.steps` steps, from the checkpoint of the experiment if there is one.
 
     Saves a checkpoint every `checkpoint_save` steps, at the end, and on SIGTERM or Ctrl-C, which
     exit with status 128 plus the signal's number. Scores the network every `checkpoint_test` steps
@@ -170,11 +190,11 @@ def _run(subject: Subject[Sample], training: Training, reporter: Reporter) -> No
     )
     if subject.is_pretrained and progress.step == 0:
         _validate(subject, training, reporter)
-    while progress.step < options.iterations:
+    while progress.step < options.steps:
         batch = to_device(_next_batch(batches, training), processes.device)
         result = take_step(training, batch)
         reporter.step(progress, result)
-        finished = progress.step == options.iterations
+        finished = progress.step == options.steps
         # Weights without a finite loss may be damaged: neither keep them nor resume from them.
         sound = not progress.skipped_in_a_row
         # One skipped step at the end may be due to its sample; two are not.

@@ -30,7 +30,7 @@ class Reporter:
         main = experiment.processes.is_main
         self._recorder = Recorder(experiment.folder, progress.step) if main else None
         self._bar = tqdm(
-            total=experiment.options.train.iterations,
+            total=experiment.options.train.steps,
             initial=progress.step,
             unit="step",
             dynamic_ncols=True,

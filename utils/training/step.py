@@ -159,9 +159,11 @@ def learning_rate(step: int, options: LoopOptions) -> float:
 
     Args:
         step: number of finished steps; 0 for the first.
-        options: `G_optimizer_lr`, `G_scheduler_eta_min`, `G_scheduler_periods`, `warmup_steps`.
+        options: `G_optimizer_lr`, `G_scheduler_eta_min`, `G_scheduler_periods`, `epoch_steps`,
+            `warmup_steps`.
     """
-    position = (step % options.G_scheduler_periods) / options.G_scheduler_periods
+    epoch = step // int(options.epoch_steps)
+    position = (epoch % options.G_scheduler_periods) / options.G_scheduler_periods
     highest, lowest = options.G_optimizer_lr, options.G_scheduler_eta_min
     annealed = lowest + (highest - lowest) * (1 + math.cos(math.pi * position)) / 2
     warmup = min(1.0, (step + 1) / options.warmup_steps) if options.warmup_steps else 1.0

@@ -4,7 +4,7 @@ import os
 
 from torch import nn
 
-from models.networks import network_class
+from models.networks import memory_factor, network_class
 from models.parts.device import free_memory
 from models.parts.precision import is_lower
 from utils.errors import InputError, says_memory_ran_out
@@ -64,6 +64,7 @@ def estimate_step(options: TrainingOptions, network: nn.Module, *, world_size: i
     checkpointed = kind.checkpointed_step_bytes if step.gradient_checkpointing else None
     fixed, per_width = checkpointed or kind.step_bytes
     pixel_bytes = (fixed + per_width * options.netG.width) * samples
+    pixel_bytes *= memory_factor(options.netG.num_frames)
     if step.objective != "supervised" and options.path.pretrained_rsg != "dis":
         pixel_bytes += _OBJECTIVE_BYTES * (1 if device.type == "cpu" else samples)
     if is_lower(step.precision, device):

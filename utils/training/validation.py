@@ -108,7 +108,7 @@ def preview(
     truth = None if batch.truth is None else batch.truth[:1]
     first = TrainingSample(batch.pair[:1], batch.scan_time[:1], batch.t[:1], truth)
     first = objective.student_batch(first)
-    output = correct_batch(network, first)
+    output = correct_batch(network, first, network.instants)
     frames = output.frames
     images = [first.pair[0], frames[0]]
     cycle = objective.rebuilding
@@ -125,9 +125,12 @@ def _score(
     network: CorrectionNetwork, objective: CorrectionObjective, capture: CapturePair
 ) -> dict[str, float]:
     if capture.truth is not None and capture.truth_times is not None:
-        times = capture.truth_times.tolist()
+        times, truth = capture.truth_times.tolist(), capture.truth
+        if network.instants is not None:
+            chosen = [index for index, t in enumerate(times) if t in network.instants]
+            times, truth = [times[index] for index in chosen], truth[chosen]
         frames = correct(network, capture.pair, times, scan_time=capture.scan_time).frames
-        pairs = zip(frames, capture.truth, strict=True)
+        pairs = zip(frames, truth, strict=True)
         return {"psnr": mean_psnr(psnr(to_uint8(frame), to_uint8(true)) for frame, true in pairs)}
     cycle = objective.rebuilding
     assert cycle is not None  # supervised validation without truth is refused at start-up

@@ -190,6 +190,23 @@ def test_folders_with_other_frame_counts_draw_their_own_instants():
     assert drawn == {0.333333, 0.666667}
 
 
+def test_fixed_instants_have_their_true_frames_in_order():
+    instants = (0.0, 0.25, 0.5, 0.75, 1.0)
+    captures = KnownCaptures(3, frames=9)
+    settings = {"patch_size": (12, 16), "with_truth": True, "instants": instants}
+    sample = folder_set(captures, augment=False, **settings)[4]
+    index, frames = captures.loaded[-1]
+    assert frames == (0, 2, 4, 6, 8)
+    assert torch.equal(sample.truth, captures.load(index, frames).truth)
+    assert float(sample.t) == 0.5
+    captures.names, captures.frames = ["a/0", "a/1", "a/2"], 4
+    with pytest.raises(InputError, match="a/0: expected true frames at t = 0, 0.25, .* got 4"):
+        folder_set(captures, **settings)
+    made = simulated_set(augment=False, **settings | {"with_flows": True})[2]
+    assert made.truth.shape == (5, 3, 12, 16)
+    assert made.truth_flows.shape == (5, 2, 2, 6, 8)
+
+
 def test_simulated_crops_are_what_the_scene_shows():
     dataset = simulated_set(patch_size=16, augment=False, with_truth=True, with_flows=True)
     sample = dataset[7]

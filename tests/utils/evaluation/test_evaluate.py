@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from torch import Tensor
 
 from data.files.images import read_image, to_uint8
 from data.rs_gopro import RSGOPRO
-from models.inference.correction import Corrected, Correction
+from models.ifed import IFED
+from models.inference.correction import Corrected, Correction, correct, instants_of, self_ensemble
+from models.parts.settings import frame_instants
 from tests.helpers.capture_folders import write_rs_gopro
 from tests.helpers.frames import classical_frames
 from utils.correction import load_method
@@ -201,3 +204,39 @@ def test_too_small_images_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="30x40 are too small to score with a border of 20"):
         run(captures, tmp_path / "out", protocols=("released",))
     assert not list(tmp_path.glob("out/**/*.png"))
+
+
+def test_all_methods_are_scored_at_the_instants_that_the_network_makes(tmp_path: Path) -> None:
+    captures = benchmark(tmp_path, frames=9, pairs=3)
+    network = IFED(3, n_feats=8, width=0.05).eval()
+    method = partial(correct, network)
+    plan = plan_evaluation(
+        captures, options(protocols=("full", "ifed")), tmp_path, instants_of(self_ensemble(method))
+    )
+    assert (plan.times, plan.truth_frames) == ((0.0, 0.5, 1.0), (0, 4, 8))
+    assert plan.remark.startswith("Scored at t = 0, 0.5, 1 only, ")
+    scores = evaluate(captures, choose_methods("ours", method, plan), plan, ALONE)
+    found = {(item.method, item.frame, item.time) for item in scores}
+    assert len(found) == 3 * 5
+    assert {place[1:] for place in found} == {(0, 0.0), (4, 0.5), (8, 1.0)}
+    assert {item.pair for item in scores if item.protocol == "ifed"} == {"seq/00000001"}
+    saved = cv2.imread(str(tmp_path / "frames_floored/seq/00000001/frame_001_t0.500.png"))
+    truth = cv2.imread(str(tmp_path / "test/seq/GS/00000001_gs_004.png"))
+    middle = next(
+        item for item in scores if (item.protocol, item.method, item.frame) == ("ifed", "ours", 4)
+    )
+    assert middle.values["psnr"] == pytest.approx(psnr(saved, truth), abs=1e-9)
+
+
+def test_a_network_of_fixed_instants_decides_the_number_of_frames(tmp_path: Path) -> None:
+    captures = benchmark(tmp_path / "unknown", frames=0)
+    five = (0.0, 0.25, 0.5, 0.75, 1.0)
+    assert plan_evaluation(captures, options(), tmp_path, five).times == five
+    with pytest.raises(InputError, match="its network makes 5 frames, .* options ask for 9;"):
+        plan_evaluation(captures, options(frames=9), tmp_path, five)
+    two = benchmark(tmp_path / "two", frames=2)
+    with pytest.raises(InputError, match="2 true frames, none of them at t = 0.5, which is all"):
+        plan_evaluation(two, options(), tmp_path, (0.5,))
+    nine = benchmark(tmp_path / "nine", frames=9)
+    plan = plan_evaluation(nine, options(), tmp_path, frame_instants(9))
+    assert (plan.truth_frames, plan.remark) == (None, "")

@@ -13,6 +13,7 @@ import torch
 
 from data.time_maps import offset_maps, scan_time
 from models.generator import Generator
+from models.ifed import IFED
 from utils.checkpoint import save_weights
 from utils.errors import InputError
 from utils.tools import export_generator
@@ -116,6 +117,9 @@ def test_interface() -> None:
     anything = describe(Generator(num_frames=1, n_feats=8, width=0.05), None)
     assert anything["t2b"].endswith("H, W multiples of 32 from 64 on")
     assert anything["instants"] == "(1,) float32 in [0, 1]"
+    ifed = describe(IFED(num_frames=3, n_feats=8, width=0.05), None)
+    assert ifed["instants"] == "(3,) float32: 0, 0.5, 1; no others were learned"
+    assert ifed["scan_time"].endswith("of t2b, its last value repeated over the padding")
 
 
 def test_a_program_that_differs_is_not_left_behind(

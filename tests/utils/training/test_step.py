@@ -132,3 +132,9 @@ def test_recipe_of_stage_1() -> None:
     assert rate(0, **recipe) == 1e-4
     assert rate(150_000, **recipe) == pytest.approx(5.005e-5)
     assert rate(299_999, **recipe) == pytest.approx(1e-7, rel=1e-3)
+
+
+def test_the_rate_is_constant_over_an_epoch() -> None:
+    by_epoch = [rate(step, epoch_steps=3) for step in range(30)]
+    assert by_epoch == [rate(step // 3) for step in range(30)]
+    assert by_epoch[0] == by_epoch[2] > by_epoch[3]

@@ -5,6 +5,8 @@ tensors and plain containers. Files are written whole or not at all, and reading
 """
 
 import io
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -111,9 +113,11 @@ def load_training(path: str | Path) -> TrainingState:
     """Read a training checkpoint onto the CPU.
 
     Raises:
-        InputError: the file is missing, truncated, would execute code, or holds something else.
+        InputError: the file is missing, truncated, damaged, would execute code, or holds something
+            else.
     """
     content = read_content(path)
+    check_archive(path)
     find_state(content, path)  # refuses files without weights
     fields = {name: _KEYS.get(name, name) for name in TrainingState.__dataclass_fields__}
     if content.get("kind") != _KIND or any(key not in content for key in fields.values()):
@@ -129,9 +133,57 @@ def load_training(path: str | Path) -> TrainingState:
     return TrainingState(**{name: content[key] for name, key in fields.items()})
 
 
+def check_archive(path: str | Path) -> None:
+    """Check a file of PyTorch's zip format against its checksums; other files pass.
+
+    PyTorch writes a CRC-32 of every part and does not compare it when it reads.
+
+    Raises:
+        InputError: a part differs from its checksum.
+    """
+    try:
+        if not zipfile.is_zipfile(path):
+            return
+        with zipfile.ZipFile(path) as archive:
+            part = archive.testzip()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
+        reason = str(error) or "it ends too early"
+        raise InputError(f"{path}: damaged: {reason}") from error
+    if part is not None:
+        raise InputError(f"{path}: damaged: its part {part!r} differs from its checksum")
+
+
 def latest(folder: Path) -> Path | None:
     """The training checkpoint with the most steps in `folder`, if any."""
     return next(reversed(_numbered(folder)), None)
+
+
+def latest_sound(folder: Path) -> tuple[Path | None, dict[Path, str]]:
+    """The newest training checkpoint in `folder` that can be read and agrees with its checksums.
+
+    Returns:
+        The checkpoint, None without any; and what is wrong with the newer ones, by path.
+
+    Raises:
+        InputError: there are checkpoints, and all are damaged.
+        OSError: there is no permission to read one.
+    """
+    damaged: dict[Path, str] = {}
+    for path in reversed(_numbered(folder)):
+        path.open("rb").close()  # a file without permission is not damaged
+        try:
+            read_content(path)
+            check_archive(path)
+        except InputError as error:
+            damaged[path] = str(error)
+        else:
+            return path, damaged
+    if damaged:
+        problem = next(iter(damaged.values()))
+        raise InputError(f"{problem}; no sound checkpoint is left: --resume never starts over")
+    return None, {}
 
 
 def prune(folder: Path, keep: int) -> None:

@@ -3,6 +3,8 @@
 import json
 import os
 import pickle
+import random
+import re
 from pathlib import Path
 
 import pytest
@@ -160,6 +162,26 @@ def test_truncated_files(tmp_path: Path, generator: Generator, fraction: float) 
             load_generator(path)
     with pytest.raises(InputError, match="truncated or not a weight file"):
         load_training(tmp_path / "g.pt")
+
+
+def test_flipped_bits_are_never_read_as_another_state(tmp_path: Path, generator: Generator) -> None:
+    written = state(generator)
+    path = save_training(tmp_path, written)
+    sound, draw = path.read_bytes(), random.Random(4)
+    refused = 0
+    for _ in range(60):
+        damaged = bytearray(sound)
+        damaged[draw.randrange(len(sound))] ^= 1 << draw.randrange(8)
+        path.write_bytes(damaged)
+        try:
+            read = load_training(path)
+        except InputError as error:
+            refused += 1
+            assert re.search("damaged: |truncated or not|could execute code", str(error))
+        else:  # a bit of the padding between parts
+            assert same(read.network, written.network)
+            assert (read.step, read.optimizer) == (written.step, written.optimizer)
+    assert refused > 50
 
 
 class Malicious:

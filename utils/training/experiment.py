@@ -11,7 +11,7 @@ from typing import Any
 from data.files.folders import lock_folder, prepare_output_folder, remove_unfinished, replacing
 from data.files.versions import find_versions
 from models.losses.table import full_gradient_terms
-from utils.checkpoint import latest
+from utils.checkpoint import latest, latest_sound
 from utils.errors import InputError
 from utils.options.flow_training import FlowTrainingOptions
 from utils.options.training import TrainingOptions
@@ -73,6 +73,7 @@ def open_experiment(
     _check_processes(options, processes.world_size)
     folder = Path(options.path.root) / options.task
     moved, checkpoint = None, None
+    notes: list[str] = []
     with ExitStack() as stack:
         if processes.is_main:
             moved = _move_aside(folder) if resume == "never" else None
@@ -80,6 +81,8 @@ def open_experiment(
             prepare_output_folder(folder / "checkpoints")
             stack.enter_context(lock_folder(folder))
             remove_unfinished(folder / "checkpoints")
+            if resume == "auto":
+                checkpoint = _pass_over_damaged(folder / "checkpoints", notes)
         checkpoint = processes.from_main(checkpoint)
         is_main = processes.is_main
         log = stack.enter_context(
@@ -87,6 +90,8 @@ def open_experiment(
         )
         if moved is not None:
             log.info("starting over; the earlier run is kept at %s", moved)
+        for note in notes:
+            log.warning("%s", note)
         yield Experiment(options, processes, folder, checkpoint, find_versions(), log)
 
 
@@ -131,6 +136,25 @@ def _choose_checkpoint(folder: Path, resume: str) -> Path | None:
             f"choose another task, or remove its checkpoints"
         )
     return chosen
+
+
+def _pass_over_damaged(checkpoints: Path, notes: list[str]) -> Path | None:
+    """The newest sound checkpoint, if any; newer damaged ones are renamed and noted.
+
+    Renamed, they are neither resumed from nor counted among those to keep.
+
+    Raises:
+        InputError: there are checkpoints, and all are damaged; or one cannot be renamed.
+    """
+    sound, damaged = latest_sound(checkpoints)
+    for path, problem in damaged.items():
+        kept = path.with_name(f"{path.name}.damaged")
+        try:
+            path.replace(kept)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be renamed: {error.strerror}") from error
+        notes.append(f"{problem}; it is kept as {kept.name}, going back to the one before")
+    return sound
 
 
 def _move_aside(folder: Path) -> Path | None:

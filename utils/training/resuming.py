@@ -50,14 +50,7 @@ def restore(training: Training) -> None:
     if path is None:
         return
     elsewhere = path.parent.resolve() != experiment.checkpoints.resolve()
-    try:
-        state = load_training(path)
-    except InputError as error:
-        if elsewhere:
-            raise
-        others = len(list(experiment.checkpoints.glob("step_*.pt"))) - 1
-        cure = "remove it to resume from the one before" if others else "--resume never"
-        raise InputError(f"{error}; {cure}") from error
+    state = load_training(path)
     expect_architecture(state.architecture, training.architecture, path)
     wanted = experiment.options.model_dump(mode="json")
     _expect_objective(training, state, path)

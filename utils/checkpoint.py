@@ -5,6 +5,7 @@ tensors and plain containers. Files are written whole or not at all, and reading
 """
 
 import io
+import json
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ from utils.errors import InputError
 
 _KIND = "dual-reversed-rs training"
 _FORMAT = 1
+_LENGTH_BYTES = 8  # at the start of a .safetensors: length of its header
 _KEYS = {"network": "generator"}  # in files, where they differ from the fields
 
 load_generator = load_network
@@ -88,9 +90,23 @@ def write_state(
     tensors = {
         name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in state.items()
     }
-    content = to_safetensors(tensors, {**metadata, "format": str(_FORMAT)})
+    content = _in_order(to_safetensors(tensors, {**metadata, "format": str(_FORMAT)}))
     with replacing(Path(path)) as temporary:
         temporary.write_bytes(content)
+
+
+def _in_order(content: bytes) -> bytes:
+    """Sort the metadata of a `.safetensors`, which its library writes in a random order.
+
+    So equal weights make equal files.
+    """
+    start = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
+    header = json.loads(content[_LENGTH_BYTES:start])
+    metadata = header.pop("__metadata__")
+    ordered = {"__metadata__": dict(sorted(metadata.items())), **header}
+    text = json.dumps(ordered, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    text += b" " * (-len(text) % _LENGTH_BYTES)  # tensors start at a multiple of 8 bytes
+    return len(text).to_bytes(_LENGTH_BYTES, "little") + text + content[start:]
 
 
 def save_training(folder: Path, state: TrainingState) -> Path:

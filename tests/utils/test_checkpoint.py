@@ -252,6 +252,19 @@ def test_safetensors_are_no_training_checkpoint(tmp_path: Path, generator: Gener
         load_training(tmp_path / "g.safetensors")
 
 
+def test_equal_weights_make_equal_files(tmp_path: Path, generator: Generator) -> None:
+    for number in range(8):  # the library's order of the metadata changes from call to call
+        save_weights(tmp_path / f"{number}.safetensors", generator)
+    contents = {path.read_bytes() for path in tmp_path.iterdir()}
+    assert len(contents) == 1
+    (content,) = contents
+    length = int.from_bytes(content[:8], "little")
+    assert length % 8 == 0
+    assert list(json.loads(content[8 : 8 + length])["__metadata__"]) == [
+        *("channels", "format", "kind", "n_feats", "net_type", "num_frames", "width")
+    ]
+
+
 def test_metadata_is_readable_without_our_code(tmp_path: Path, generator: Generator) -> None:
     path = tmp_path / "g.safetensors"
     save_weights(path, generator)

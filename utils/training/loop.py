@@ -107,6 +107,7 @@ def run_training(subject: Subject[Sample], experiment: Experiment) -> None:
     """
     with stop_requests() as stop:
         training = _prepare(subject, experiment, stop)
+        first_step = training.progress.step
         with closing(Reporter(experiment, training.progress)) as reporter:
             try:
                 _run(subject, training, reporter)
@@ -115,7 +116,11 @@ def run_training(subject: Subject[Sample], experiment: Experiment) -> None:
                     raise
                 raise InputError(reason) from error
     if experiment.processes.is_main:
-        subject.write(experiment.folder / subject.file)
+        weights = experiment.folder / subject.file
+        if training.progress.step == first_step and weights.exists():
+            experiment.log.info("finished before: the files in %s stay", experiment.folder)
+            return
+        subject.write(weights)
         records = read_records(experiment.folder / "metrics.jsonl")
         plot_curves(records, experiment.folder / "curves.png")
         experiment.log.info("finished: weights and curves are in %s", experiment.folder)
@@ -146,8 +151,6 @@ def _prepare(subject: Subject[Sample], experiment: Experiment, stop: StopRequest
         architecture=subject.architecture,
     )
     restore(training)
-    if processes.is_main:
-        experiment.record_options()
     return training
 
 
@@ -164,11 +167,17 @@ def _run(subject: Subject[Sample], training: Training, reporter: Reporter) -> No
         num_workers=data.dataloader_num_workers,
         device=processes.device,
     )
+    main, first_step = processes.is_main, progress.step
+    if main and first_step == 0 < options.iterations:
+        training.experiment.record_start(0)
     if subject.is_pretrained and progress.step == 0:
         _validate(subject, training, reporter)
     while progress.step < options.iterations:
         batch = to_device(_next_batch(batches, training), processes.device)
         result = take_step(training, batch)
+        if main and first_step and progress.step == first_step + 1:
+            # Not sooner: a run that is resumed and takes no step keeps its record.
+            training.experiment.record_start(first_step)
         reporter.step(progress, result)
         finished = progress.step == options.iterations
         # Weights without a finite loss may be damaged: neither keep them nor resume from them.
@@ -177,7 +186,7 @@ def _run(subject: Subject[Sample], training: Training, reporter: Reporter) -> No
         if progress.skipped_in_a_row >= (2 if finished else MAX_SKIPPED_IN_A_ROW):
             raise InputError(_explain_skips(training))
         if (sound and progress.step % options.checkpoint_test == 0) or finished:
-            if processes.is_main:
+            if main:
                 reporter.image(progress.step, subject.preview(batch))
             _validate(subject, training, reporter)
         due = finished or result.stop_signal or progress.step % options.checkpoint_save == 0

@@ -1,15 +1,26 @@
 """Save a training run to a checkpoint, and resume it."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from models.architecture import expect_architecture
 from models.weight_files import load_strictly
 from utils.checkpoint import TrainingState, load_training, prune, save_training
 from utils.errors import InputError
-from utils.options.files import changed_options
+from utils.options.files import OptionGroup, changed_options
 from utils.system.random_state import random_state, restore_random_state
+from utils.training.experiment import Experiment
 from utils.training.step import Progress, Training
+
+_OF_THE_FOLDER = ("task", "path.root")
+"""Options that name the folder: it may be renamed."""
+
+_CURES = "start over by --resume never, which keeps the earlier run aside, or choose another task"
 
 
 def save(training: Training) -> None:
@@ -43,7 +54,8 @@ def restore(training: Training) -> None:
     """Resume from the checkpoint of the experiment, if any, with the options of the experiment.
 
     Raises:
-        InputError: the checkpoint cannot be read or belongs to another network or objective.
+        InputError: the checkpoint cannot be read, belongs to another network or objective, or has
+            options that cannot be changed any more.
     """
     experiment = training.experiment
     path = experiment.checkpoint
@@ -54,6 +66,12 @@ def restore(training: Training) -> None:
     expect_architecture(state.architecture, training.architecture, path)
     wanted = experiment.options.model_dump(mode="json")
     _expect_objective(training, state, path)
+    found = _completed(state.options, experiment.options)
+    changes = list(changed_options(found, wanted))
+    if elsewhere:
+        _expect_steps(experiment, state, path)
+    else:
+        _expect_same_run(experiment, state, changes)
     load_strictly(training.network, state.network, path)
     if training.objective.teacher is not None and state.teacher is not None:
         load_strictly(training.objective.teacher, state.teacher, path)
@@ -61,15 +79,72 @@ def restore(training: Training) -> None:
     for group in training.optimizer.param_groups:
         group["weight_decay"] = experiment.options.train.G_optimizer_wd
     training.progress = Progress(**state.progress | {"skipped_in_a_row": 0})
-    if elsewhere or state.options["datasets"]["valid"] != wanted["datasets"]["valid"]:
+    if elsewhere or found["datasets"]["valid"] != wanted["datasets"]["valid"]:
         # The best weights are in another folder, or their score is of other captures.
         training.progress.best = None
     rank, device = experiment.processes.rank, experiment.processes.device
     if rank < len(state.random):
         restore_random_state(state.random[rank], device)
     experiment.log.info("resuming at step %d from %s", state.step, path)
-    for change in changed_options(state.options, wanted):
+    for change in changes:
         experiment.log.info("changed option %s", change)
+    for change in changed_options(state.versions, experiment.versions):
+        if not change.startswith("command:"):
+            experiment.log.info("changed version of %s", change)
+
+
+def _completed(options: dict[str, Any], now: OptionGroup) -> dict[str, Any]:
+    """Options of a checkpoint, with the defaults of those that came since it was written."""
+    try:
+        return type(now).model_validate_json(json.dumps(options)).model_dump(mode="json")
+    except ValidationError:  # written with options that are gone
+        return options
+
+
+def _expect_steps(experiment: Experiment, state: TrainingState, path: Path) -> None:
+    """Check that a checkpoint of another folder has steps left to take.
+
+    Raises:
+        InputError: it has none: the folder would hold weights that its options did not make.
+    """
+    iterations = experiment.options.train.iterations
+    if state.step >= iterations:
+        raise InputError(
+            f"--resume {path}: it has {state.step} steps already and train.iterations is "
+            f"{iterations}; raise train.iterations to go on"
+        )
+
+
+def _expect_same_run(experiment: Experiment, state: TrainingState, changes: Sequence[str]) -> None:
+    """Check that the options which differ from those of the folder's run may still be changed.
+
+    Any may be that acts on the steps to come. Without steps to come none may, except that a run can
+    be ended early by the number of its steps.
+
+    Raises:
+        InputError: others are changed.
+    """
+    iterations, keys = experiment.options.train.iterations, [_key(change) for change in changes]
+    start = "path.pretrained_rsg" if "netF" in state.options else "path.pretrained_netG"
+    if state.step < iterations:
+        wrong = [change for change in changes if _key(change) in ("seed", start)]
+        why = f"has taken {state.step} steps; these cannot be changed on the way"
+    else:
+        others = [key for key in keys if key not in (*_OF_THE_FOLDER, "train.iterations")]
+        if "train.iterations" in keys and iterations == state.step and not others:
+            if experiment.processes.is_main:
+                experiment.record_early_end(state.step)
+            return
+        wrong = [change for change in changes if _key(change) not in _OF_THE_FOLDER]
+        why = f"has taken {state.step} of {state.options['train']['iterations']} steps"
+        why += f", and train.iterations is {iterations}: no step is left for other options"
+    if wrong:
+        raise InputError(f"{experiment.folder}: its run {why}: {'; '.join(wrong)}; {_CURES}")
+
+
+def _key(change: str) -> str:
+    """The option of a line of `changed_options`."""
+    return change.partition(":")[0]
 
 
 def _expect_objective(training: Training, state: TrainingState, path: Path) -> None:

@@ -29,6 +29,7 @@ from utils.errors import InputError
 _KIND = "dual-reversed-rs training"
 _FORMAT = 1
 _LENGTH_BYTES = 8  # at the start of a .safetensors: length of its header
+_OPTIONAL = ("average",)  # fields that came after the format
 _KEYS = {"network": "generator"}  # in files, where they differ from the fields
 
 load_generator = load_network
@@ -50,6 +51,7 @@ class TrainingState:
             (`utils.system.random_state`).
         options: of the run.
         versions: of Python, packages and code.
+        average: state dict of the moving average of the weights, if the run has one.
     """
 
     step: int
@@ -61,6 +63,7 @@ class TrainingState:
     random: list[dict[str, Any]]
     options: dict[str, Any]
     versions: dict[str, str]
+    average: dict[str, Tensor] | None = None
 
 
 def save_weights(path: str | Path, network: CorrectionNetwork, *, half: bool = False) -> None:
@@ -136,7 +139,8 @@ def load_training(path: str | Path) -> TrainingState:
     check_archive(path)
     find_state(content, path)  # refuses files without weights
     fields = {name: _KEYS.get(name, name) for name in TrainingState.__dataclass_fields__}
-    if content.get("kind") != _KIND or any(key not in content for key in fields.values()):
+    needed = [key for name, key in fields.items() if name not in _OPTIONAL]
+    if content.get("kind") != _KIND or any(key not in content for key in needed):
         raise InputError(
             f"{path}: expected a training checkpoint (step_*.pt), got a file of weights; to start "
             f"from weights, set path.pretrained_netG"
@@ -146,7 +150,8 @@ def load_training(path: str | Path) -> TrainingState:
             f"{path}: checkpoint format {content.get('format')}, expected {_FORMAT}; "
             "resume it with the version that wrote it"
         )
-    return TrainingState(**{name: content[key] for name, key in fields.items()})
+    given = {name: content[key] for name, key in fields.items() if key in content}
+    return TrainingState(**given)
 
 
 def check_archive(path: str | Path) -> None:

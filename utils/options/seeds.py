@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from utils.errors import InputError
 from utils.options.files import changed_options
@@ -72,7 +72,7 @@ def _with_seed(options: Options, seed: int) -> Options:
     start = content["path"].get("pretrained_netG")
     if start is not None:
         content["path"]["pretrained_netG"] = start.replace("{seed}", str(seed))
-    return type(options).model_validate_json(json.dumps(content))
+    return cast(Options, type(options).model_validate_json(json.dumps(content)))
 
 
 def _clashes(

@@ -24,6 +24,8 @@ from utils.options.training import TrainingOptions
 from utils.system.distributed import Processes
 from utils.training.data import build_training_set, build_validation_set
 from utils.training.loop import Subject
+from utils.training.records.announcement import describe_training_set, describe_validation_set
+from utils.training.records.pictures import validation_pictures
 from utils.training.validation import preview, validate
 
 
@@ -34,21 +36,33 @@ def build_subject(options: TrainingOptions, processes: Processes) -> Subject[Tra
         InputError: data or weights cannot be used.
     """
     training_set = build_training_set(options)
-    captures = build_validation_set(options)
+    captures, valid = build_validation_set(options), options.datasets.valid
     network = build_network(options)
     objective = build_objective(options, processes.device)
-    score = None
-    if captures is not None:
-        score = partial(validate, network, objective, captures, processes)
+    score = pictures = None
+    if captures is not None and valid is not None:
+        score = partial(
+            validate,
+            objective=objective,
+            captures=captures,
+            processes=processes,
+            protocol=valid.protocol,
+        )
+        pictures = partial(validation_pictures, network, captures, valid.images)
     return Subject(
         network,
         objective,
         training_set,
         asdict(Architecture.of(network)),
         file="generator.safetensors",
-        write=partial(save_weights, network=network),
+        write=save_weights,
         preview=partial(preview, network, objective),
         validate=score,
+        pictures=pictures,
+        described=(
+            *describe_training_set(options, training_set),
+            *describe_validation_set(options, captures),
+        ),
         is_pretrained=options.path.pretrained_netG is not None,
     )
 

@@ -15,9 +15,11 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import Dataset
 
 from data.capture import Sample, to_device
+from data.files.folders import prepare_output_folder
 from data.training.loader import training_loader
 from models.losses.objective import Objective
 from models.parts.device import reuse_memory
@@ -30,6 +32,7 @@ from utils.system.random_state import seed_everything
 from utils.system.stopping import StopRequest, stop_requests
 from utils.training.curves import plot_curves
 from utils.training.experiment import Experiment, open_experiment
+from utils.training.records.announcement import announce_run
 from utils.training.reporting import Reporter, read_records
 from utils.training.resuming import restore, save
 from utils.training.step import Training, take_step
@@ -51,9 +54,11 @@ class Subject(Generic[Sample]):
         training_set: sample n is a function of n.
         architecture: description of the network that weights must match.
         file: name of the weight file of a finished run.
-        write: writes the weights to a path.
+        write: (path, network) writes its weights.
         preview: (batch) -> (3, H, W) image strip.
-        validate: scores the network together with all processes; None without validation.
+        validate: scores a network together with all processes; None without validation.
+        pictures: names and pictures of validation captures, made with the network; None without.
+        described: lines on the data, for the log.
         is_pretrained: whether to score the weights before the first step, too.
     """
 
@@ -62,9 +67,11 @@ class Subject(Generic[Sample]):
     training_set: Dataset[Sample]
     architecture: dict[str, Any]
     file: str
-    write: Callable[[Path], None]
+    write: Callable[[Path, Any], None]
     preview: Callable[[Sample], Tensor]
-    validate: Callable[[], Validation] | None
+    validate: Callable[[Any], Validation] | None
+    pictures: Callable[[], Iterator[tuple[str, Tensor]]] | None = None
+    described: tuple[str, ...] = ()
     is_pretrained: bool = False
 
 
@@ -120,7 +127,7 @@ def run_training(subject: Subject[Sample], experiment: Experiment) -> None:
         if training.progress.step == first_step and weights.exists():
             experiment.log.info("finished before: the files in %s stay", experiment.folder)
             return
-        subject.write(weights)
+        _write(subject, training, weights)
         records = read_records(experiment.folder / "metrics.jsonl")
         plot_curves(records, experiment.folder / "curves.png")
         experiment.log.info("finished: weights and curves are in %s", experiment.folder)
@@ -136,6 +143,7 @@ def _prepare(subject: Subject[Sample], experiment: Experiment, stop: StopRequest
     # channels_last is fastest. Set before the first step: scoring would set it later, and results
     # would change in their last bits mid-run.
     network.to(processes.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    announce_run(network, experiment, subject.described)
     announce_step(network, experiment)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=options.G_optimizer_lr, weight_decay=options.G_optimizer_wd
@@ -150,6 +158,9 @@ def _prepare(subject: Subject[Sample], experiment: Experiment, stop: StopRequest
         stop,
         architecture=subject.architecture,
     )
+    if options.average_decay is not None:
+        decay = get_ema_multi_avg_fn(options.average_decay)
+        training.average = AveragedModel(network, multi_avg_fn=decay).requires_grad_(False).eval()
     restore(training)
     return training
 
@@ -167,17 +178,14 @@ def _run(subject: Subject[Sample], training: Training, reporter: Reporter) -> No
         num_workers=data.dataloader_num_workers,
         device=processes.device,
     )
-    main, first_step = processes.is_main, progress.step
-    if main and first_step == 0 < options.iterations:
-        training.experiment.record_start(0)
+    first_step = progress.step
+    _record_start(training, first_step)
     if subject.is_pretrained and progress.step == 0:
         _validate(subject, training, reporter)
     while progress.step < options.iterations:
         batch = to_device(_next_batch(batches, training), processes.device)
         result = take_step(training, batch)
-        if main and first_step and progress.step == first_step + 1:
-            # Not sooner: a run that is resumed and takes no step keeps its record.
-            training.experiment.record_start(first_step)
+        _record_start(training, first_step)
         reporter.step(progress, result)
         finished = progress.step == options.iterations
         # Weights without a finite loss may be damaged: neither keep them nor resume from them.
@@ -186,14 +194,24 @@ def _run(subject: Subject[Sample], training: Training, reporter: Reporter) -> No
         if progress.skipped_in_a_row >= (2 if finished else MAX_SKIPPED_IN_A_ROW):
             raise InputError(_explain_skips(training))
         if (sound and progress.step % options.checkpoint_test == 0) or finished:
-            if main:
+            if processes.is_main:
                 reporter.image(progress.step, subject.preview(batch))
             _validate(subject, training, reporter)
+        if processes.is_main and sound:
+            _keep_weights(subject, training)
         due = finished or result.stop_signal or progress.step % options.checkpoint_save == 0
         if due and (sound or finished):
             save(training)
         if result.stop_signal and not finished:
             _stop(training, result.stop_signal)
+
+
+def _record_start(training: Training, first_step: int) -> None:
+    """Record a new run at its start, and a resumed one once it has taken a step, not sooner."""
+    due = first_step + 1 if first_step else 0
+    steps_left = first_step < training.experiment.options.train.iterations
+    if training.experiment.processes.is_main and steps_left and training.progress.step == due:
+        training.experiment.record_start(first_step)
 
 
 def _next_batch(batches: Iterator[Sample], training: Training) -> Sample:
@@ -214,17 +232,51 @@ def _next_batch(batches: Iterator[Sample], training: Training) -> Sample:
         raise
 
 
+def _keep_weights(subject: Subject[Sample], training: Training) -> None:
+    """Keep the weights of every `keep_weights_every`-th step."""
+    every, step = training.experiment.options.train.keep_weights_every, training.progress.step
+    if every is not None and step % every == 0:
+        folder = prepare_output_folder(training.experiment.folder / "weights")
+        _write(subject, training, folder / f"step_{step:08d}.safetensors")
+
+
+def _write(subject: Subject[Sample], training: Training, path: Path) -> None:
+    """Write the weights to `path` and, if there is one, their average to `NAME_average` beside."""
+    subject.write(path, training.network)
+    if training.average is not None:
+        subject.write(_beside(path), training.average.module)
+
+
+def _beside(path: Path) -> Path:
+    """The file of the averaged weights that belongs to a file of weights."""
+    return path.with_name(f"{path.stem}_average{path.suffix}")
+
+
 def _validate(subject: Subject[Sample], training: Training, reporter: Reporter) -> None:
-    """Score the network, and keep its weights if they are the best so far."""
+    """Score the network and its average, and keep the weights of either that are its best so far.
+
+    The main process also keeps pictures of some captures.
+    """
     if subject.validate is None:
         return
     experiment, progress = training.experiment, training.progress
-    values, score = subject.validate()
+    main, best = experiment.processes.is_main, experiment.checkpoints / "best.safetensors"
+    values, score = subject.validate(training.network)
     reporter.values(progress.step, values)
     if progress.best is None or score > progress.best:
         progress.best = score
-        if experiment.processes.is_main:
-            subject.write(experiment.checkpoints / "best.safetensors")
+        if main:
+            subject.write(best, training.network)
+    if training.average is not None:
+        values, score = subject.validate(training.average.module)
+        reporter.values(progress.step, {f"average_{name}": v for name, v in values.items()})
+        if progress.best_average is None or score > progress.best_average:
+            progress.best_average = score
+            if main:
+                subject.write(_beside(best), training.average.module)
+    if main and subject.pictures is not None:
+        for name, picture in subject.pictures():
+            reporter.picture(progress.step, name, picture)
 
 
 def _stop(training: Training, number: int) -> None:

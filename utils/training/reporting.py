@@ -14,6 +14,8 @@ from tqdm import tqdm
 from data.files.folders import replacing
 from utils.errors import InputError
 from utils.training.experiment import Experiment
+from utils.training.records.announcement import format_duration
+from utils.training.records.pictures import keep_picture
 from utils.training.step import Progress, StepResult
 
 _SHOWN_LINES = 5
@@ -70,10 +72,12 @@ class Reporter:
                 self._batch_size * (progress.step - last_step) / (now - last_time)
             )
             values["skipped"] = progress.skipped
-            self.values(progress.step, values)
+            seconds = (now - last_time) / (progress.step - last_step)
+            left = seconds * (self._experiment.options.train.iterations - progress.step)
+            self.values(progress.step, values, note=f", time left {format_duration(left)}")
 
-    def values(self, step: int, values: Mapping[str, float]) -> None:
-        """Report named numbers of a step.
+    def values(self, step: int, values: Mapping[str, float], *, note: str = "") -> None:
+        """Report named numbers of a step; the note is for the log only.
 
         Raises:
             InputError: the records cannot be written.
@@ -81,12 +85,22 @@ class Reporter:
         if self._recorder is not None:
             self._recorder.write(step, values)
         shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
-        self._experiment.log.info("step %d: %s", step, shown)
+        self._experiment.log.info("step %d: %s%s", step, shown, note)
 
     def image(self, step: int, strip: Tensor) -> None:
         """Record a (3, H, W) strip of images of a step."""
         if self._recorder is not None:
             self._recorder.show(step, "inputs, frames, reference", strip)
+
+    def picture(self, step: int, name: str, picture: Tensor) -> None:
+        """Keep a (3, H, W) picture of a validation capture, in TensorBoard and on disk.
+
+        Raises:
+            InputError: no space left or no permission.
+        """
+        if self._recorder is not None:
+            self._recorder.show(step, f"validation/{name}", picture)
+            keep_picture(self._experiment.folder / "validation", name, step, picture)
 
     def close(self) -> None:
         """Flush records and close the progress bar."""

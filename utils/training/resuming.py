@@ -44,6 +44,7 @@ def save(training: Training) -> None:
         random=states,
         options=experiment.options.model_dump(mode="json"),
         versions=experiment.versions,
+        average=None if training.average is None else training.average.state_dict(),
     )
     path = save_training(experiment.checkpoints, state)
     prune(experiment.checkpoints, experiment.options.train.keep_last)
@@ -73,20 +74,34 @@ def restore(training: Training) -> None:
     else:
         _expect_same_run(experiment, state, changes)
     load_strictly(training.network, state.network, path)
-    if training.objective.teacher is not None and state.teacher is not None:
-        load_strictly(training.objective.teacher, state.teacher, path)
+    _restore_frozen(training, state, path)
     training.optimizer.load_state_dict(state.optimizer)
     for group in training.optimizer.param_groups:
         group["weight_decay"] = experiment.options.train.G_optimizer_wd
     training.progress = Progress(**state.progress | {"skipped_in_a_row": 0})
     if elsewhere or found["datasets"]["valid"] != wanted["datasets"]["valid"]:
         # The best weights are in another folder, or their score is of other captures.
-        training.progress.best = None
+        training.progress.best = training.progress.best_average = None
     rank, device = experiment.processes.rank, experiment.processes.device
     if rank < len(state.random):
         restore_random_state(state.random[rank], device)
     experiment.log.info("resuming at step %d from %s", state.step, path)
-    for change in changes:
+    _log_changes(experiment, state, changes)
+
+
+def _restore_frozen(training: Training, state: TrainingState, path: Path) -> None:
+    """Load what no gradient reaches: the teacher, and the average of the weights."""
+    if training.objective.teacher is not None and state.teacher is not None:
+        load_strictly(training.objective.teacher, state.teacher, path)
+    if training.average is not None and state.average is not None:
+        load_strictly(training.average, state.average, path)
+    elif training.average is not None:  # starts now
+        load_strictly(training.average.module, state.network, path)
+
+
+def _log_changes(experiment: Experiment, state: TrainingState, options: Sequence[str]) -> None:
+    """Log which options and versions differ from those of the checkpoint."""
+    for change in options:
         experiment.log.info("changed option %s", change)
     for change in changed_options(state.versions, experiment.versions):
         if not change.startswith("command:"):

@@ -395,7 +395,7 @@ def test_stage_2_resumes_with_its_teacher(tmp_path: Path, unbroken) -> None:
     assert same_weights(train(broken, objective=forgetful), whole)
     assert same_weights(forgetful.teacher, load_generator(weights))
     scored, first, *_ = recorded(broken)  # the pretrained weights are scored before the first step
-    assert scored.keys() == {"step", "valid_psnr"}
+    assert scored.keys() == {"step", "valid_psnr", "valid_ssim"}
     assert {"TeacherCharbonnier"} < first.keys()
 
 

@@ -63,6 +63,7 @@ def test_a_finished_run_takes_no_other_options(finished, values, named: str) -> 
     assert record_of(finished) == before
 
 
+@pytest.mark.slow
 def test_both_cures_work(tmp_path: Path) -> None:
     options = tiny_options(tmp_path, iterations=2)
     first = train(options)

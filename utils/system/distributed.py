@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar, cast
 
 import torch
@@ -68,10 +69,24 @@ class Processes:
         """`network`, with gradients averaged over the processes."""
         if self.world_size == 1:
             return network
+        for weight in network.parameters():
+            if weight.requires_grad:
+                weight.register_hook(partial(_with_strides, weight.stride()))
         device_ids = [self.device] if self.device.type == "cuda" else None
         return DistributedDataParallel(
             network, device_ids=device_ids, broadcast_buffers=False, gradient_as_bucket_view=True
         )
+
+
+def _with_strides(strides: tuple[int, ...], gradient: Tensor) -> Tensor:
+    """A gradient with the strides of its weight along axes of length 1, where any would do.
+
+    Convolutions return others for 1x1 kernels, and DistributedDataParallel warns of each.
+    """
+    sides = zip(gradient.shape, gradient.stride(), strides, strict=True)
+    if gradient.stride() == strides or any(size != 1 and a != b for size, a, b in sides):
+        return gradient
+    return gradient.as_strided(gradient.shape, strides)
 
 
 @contextmanager

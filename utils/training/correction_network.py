@@ -7,7 +7,7 @@ from pkgutil import resolve_name
 import torch
 from torch import nn
 
-from data.capture import TrainingSample
+from data.capture import CapturePair, TrainingSample
 from models.architecture import Architecture, expect_architecture, load_network
 from models.flow.networks import load_flow
 from models.losses.table import TERMS
@@ -22,11 +22,11 @@ from models.parts.network import CorrectionNetwork
 from utils.checkpoint import save_weights
 from utils.options.training import TrainingOptions
 from utils.system.distributed import Processes
-from utils.training.data import build_training_set, build_validation_set
+from utils.training.data import Captures, build_training_set, build_validation_set
 from utils.training.loop import Subject
 from utils.training.records.announcement import describe_training_set, describe_validation_set
 from utils.training.records.pictures import validation_pictures
-from utils.training.validation import preview, validate
+from utils.training.validation import Validation, preview, validate
 
 
 def build_subject(options: TrainingOptions, processes: Processes) -> Subject[TrainingSample]:
@@ -41,13 +41,7 @@ def build_subject(options: TrainingOptions, processes: Processes) -> Subject[Tra
     objective = build_objective(options, processes.device)
     score = pictures = None
     if captures is not None and valid is not None:
-        score = partial(
-            validate,
-            objective=objective,
-            captures=captures,
-            processes=processes,
-            protocol=valid.protocol,
-        )
+        score = partial(_score, objective, captures, processes, valid.protocol)
         pictures = partial(validation_pictures, network, captures, valid.images)
     return Subject(
         network,
@@ -65,6 +59,16 @@ def build_subject(options: TrainingOptions, processes: Processes) -> Subject[Tra
         ),
         is_pretrained=options.path.pretrained_netG is not None,
     )
+
+
+def _score(
+    objective: CorrectionObjective,
+    captures: Captures[CapturePair],
+    processes: Processes,
+    protocol: str,
+    network: CorrectionNetwork,
+) -> Validation:
+    return validate(network, objective, captures, processes, protocol)
 
 
 def build_network(options: TrainingOptions) -> CorrectionNetwork:

@@ -10,7 +10,7 @@ import torch
 
 from models.parts.device import choose_device
 from utils.errors import InputError
-from utils.system.distributed import Processes, process_group
+from utils.system.distributed import Processes, _with_strides, process_group
 
 ROOT = Path(__file__).parents[3]
 
@@ -32,6 +32,7 @@ with process_group("cpu", launched=True) as processes:
     assert network.weight.item() == 1  # the main process's
     wrapped(torch.full((1, 1), 1.0 + 2 * rank)).sum().backward()
     assert network.weight.grad.item() == 2  # the mean of 1 and 3
+    assert processes.device_names() == ["cpu", "cpu"]
 """
 
 
@@ -92,3 +93,17 @@ def test_each_process_has_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_device("auto", local_rank=1) == torch.device("cuda", 1)
     with pytest.raises(InputError, match="process 2 of this machine has no GPU"):
         choose_device("auto", local_rank=2)
+
+
+def test_gradients_get_the_strides_of_their_weight_where_these_are_free() -> None:
+    # A 1x1 kernel in channels-last order, and the gradient that a convolution returns for it.
+    weight = torch.rand(4, 6, 1, 1).to(memory_format=torch.channels_last)
+    gradient = torch.rand(4, 6, 1, 1).as_strided((4, 6, 1, 1), (6, 1, 1, 1))
+    assert gradient.stride() != weight.stride()
+    found = _with_strides(weight.stride(), gradient)
+    assert found.stride() == weight.stride()
+    assert torch.equal(found, gradient)
+    assert found.data_ptr() == gradient.data_ptr()
+    other = torch.rand(4, 6, 3, 3)
+    strides = other.to(memory_format=torch.channels_last).stride()
+    assert _with_strides(strides, other) is other

@@ -139,11 +139,13 @@ def _expect_same_run(experiment: Experiment, state: TrainingState, changes: Sequ
     Raises:
         InputError: others are changed.
     """
+    cures, path = _CURES, experiment.checkpoint
     iterations, keys = experiment.options.train.iterations, [_key(change) for change in changes]
     start = "path.pretrained_rsg" if "netF" in state.options else "path.pretrained_netG"
     if state.step < iterations:
         wrong = [change for change in changes if _key(change) in ("seed", start)]
         why = f"has taken {state.step} steps; these cannot be changed on the way"
+        cures = f"go on in another folder by another task and --resume {path}, or {_CURES}"
     else:
         others = [key for key in keys if key not in (*_OF_THE_FOLDER, "train.iterations")]
         if "train.iterations" in keys and iterations == state.step and not others:
@@ -154,7 +156,7 @@ def _expect_same_run(experiment: Experiment, state: TrainingState, changes: Sequ
         why = f"has taken {state.step} of {state.options['train']['iterations']} steps"
         why += f", and train.iterations is {iterations}: no step is left for other options"
     if wrong:
-        raise InputError(f"{experiment.folder}: its run {why}: {'; '.join(wrong)}; {_CURES}")
+        raise InputError(f"{experiment.folder}: its run {why}: {'; '.join(wrong)}; {cures}")
 
 
 def _key(change: str) -> str:

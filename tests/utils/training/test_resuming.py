@@ -100,9 +100,14 @@ def test_on_the_way_the_start_cannot_be_changed(tmp_path: Path, key: str) -> Non
     value = 3 if key == "seed" else weights
     further = changed(options, train__iterations=2)
     before = record_of(options)
-    with pytest.raises(InputError, match="has taken 1 steps; these cannot be changed on the way"):
+    source = tmp_path / "tiny" / "checkpoints" / "step_00000001.pt"
+    message = f"has taken 1 steps; these cannot be .* another task and --resume {source}, or start"
+    with pytest.raises(InputError, match=message):
         train(changed(further, **{key: value}))
     assert record_of(options) == before
+    train(changed(further, task="on", **{key: value}), resume=str(source))
+    log = (tmp_path / "on" / "train.log").read_text()
+    assert "resuming at step 1" in log and f"changed option {key.replace('__', '.')}: " in log
     train(further)
     assert json.loads((tmp_path / "tiny" / "options.json").read_text())["train"]["iterations"] == 2
 

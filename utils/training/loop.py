@@ -5,8 +5,6 @@ samples and learning rate. So a resumed run equals an uninterrupted one, bit for
 is deterministic.
 """
 
-import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -23,7 +21,6 @@ from data.files.folders import prepare_output_folder
 from data.training.loader import training_loader
 from models.losses.objective import Objective
 from models.parts.device import reuse_memory
-from utils.checkpoint import latest
 from utils.errors import InputError
 from utils.options.flow_training import FlowTrainingOptions
 from utils.options.training import TrainingOptions
@@ -34,7 +31,7 @@ from utils.training.curves import plot_curves
 from utils.training.experiment import Experiment, open_experiment
 from utils.training.records.announcement import announce_run
 from utils.training.reporting import Reporter, read_records
-from utils.training.resuming import restore, save
+from utils.training.resuming import explain_skips, restore, save, stop_run
 from utils.training.step import Training, take_step
 from utils.training.step_memory import announce_step, explain_exhaustion
 from utils.training.validation import Validation
@@ -192,7 +189,7 @@ def _run(subject: Subject[Sample], training: Training, reporter: Reporter) -> No
         sound = not progress.skipped_in_a_row
         # One skipped step at the end may be due to its sample; two are not.
         if progress.skipped_in_a_row >= (2 if finished else MAX_SKIPPED_IN_A_ROW):
-            raise InputError(_explain_skips(training))
+            raise InputError(explain_skips(training))
         if (sound and progress.step % options.checkpoint_test == 0) or finished:
             if processes.is_main:
                 reporter.image(progress.step, subject.preview(batch))
@@ -203,7 +200,7 @@ def _run(subject: Subject[Sample], training: Training, reporter: Reporter) -> No
         if due and (sound or finished):
             save(training)
         if result.stop_signal and not finished:
-            _stop(training, result.stop_signal)
+            stop_run(training, result.stop_signal)
 
 
 def _record_start(training: Training, first_step: int) -> None:
@@ -277,27 +274,3 @@ def _validate(subject: Subject[Sample], training: Training, reporter: Reporter) 
     if main and subject.pictures is not None:
         for name, picture in subject.pictures():
             reporter.picture(progress.step, name, picture)
-
-
-def _stop(training: Training, number: int) -> None:
-    """Log how to resume, and exit."""
-    how = "the same command with --resume auto resumes from there"
-    if training.progress.skipped_in_a_row:
-        checkpoint = latest(training.experiment.checkpoints)
-        how = "this step had no finite loss and was not saved"
-        how += f"; --resume auto resumes from {checkpoint}" if checkpoint is not None else ""
-    training.experiment.log.warning(
-        "stopped by %s after step %d; %s", signal.Signals(number).name, training.progress.step, how
-    )
-    sys.exit(128 + number)
-
-
-def _explain_skips(training: Training) -> str:
-    checkpoint = latest(training.experiment.checkpoints)
-    cure = "lower train.G_optimizer_lr or check the data, and start again"
-    if checkpoint is not None:
-        cure += f": from {checkpoint}, the last one before, or from the beginning (--resume never)"
-    return (
-        f"step {training.progress.step}: stopped after {training.progress.skipped_in_a_row} steps "
-        f"in a row without a finite loss and gradient; {cure}"
-    )

@@ -1,6 +1,8 @@
-"""Save a training run to a checkpoint, and resume it."""
+"""Save a training run to a checkpoint, resume it, and say how to."""
 
 import json
+import signal
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +12,7 @@ from pydantic import ValidationError
 
 from models.architecture import expect_architecture
 from models.weight_files import load_strictly
-from utils.checkpoint import TrainingState, load_training, prune, save_training
+from utils.checkpoint import TrainingState, latest, load_training, prune, save_training
 from utils.errors import InputError
 from utils.options.files import OptionGroup, changed_options
 from utils.system.random_state import random_state, restore_random_state
@@ -183,3 +185,28 @@ def _expect_objective(training: Training, state: TrainingState, path: Path) -> N
             f"{path}: checkpoint of a stage {stages[0]} a teacher cannot be resumed as one "
             f"{stages[1]}; {cure}"
         )
+
+
+def stop_run(training: Training, number: int) -> None:
+    """Log how to resume, and exit with status 128 plus the signal's number."""
+    how = "the same command with --resume auto resumes from there"
+    if training.progress.skipped_in_a_row:
+        checkpoint = latest(training.experiment.checkpoints)
+        how = "this step had no finite loss and was not saved"
+        how += f"; --resume auto resumes from {checkpoint}" if checkpoint is not None else ""
+    training.experiment.log.warning(
+        "stopped by %s after step %d; %s", signal.Signals(number).name, training.progress.step, how
+    )
+    sys.exit(128 + number)
+
+
+def explain_skips(training: Training) -> str:
+    """One line on steps in a row without a finite loss, and where to start again."""
+    checkpoint = latest(training.experiment.checkpoints)
+    cure = "lower train.G_optimizer_lr or check the data, and start again"
+    if checkpoint is not None:
+        cure += f": from {checkpoint}, the last one before, or from the beginning (--resume never)"
+    return (
+        f"step {training.progress.step}: stopped after {training.progress.skipped_in_a_row} steps "
+        f"in a row without a finite loss and gradient; {cure}"
+    )

@@ -1,22 +1,26 @@
 """Stage 2: go on from stage 1, with a frozen teacher that sees beyond the crop."""
 
-from utils.options.command_line import add_resume_argument, parse_arguments, run
+from utils.options.command_line import add_training_arguments, parse_arguments, run
 from utils.options.files import load_options
+from utils.options.seeds import runs_of
 from utils.options.training import TrainingOptions, expect_objective
 
 
 def main() -> None:
     """Read the options, join the other processes if there are any, and train."""
-    arguments = parse_arguments(str(__doc__), extra=add_resume_argument)
+    arguments = parse_arguments(str(__doc__), extra=add_training_arguments)
     options = load_options(arguments.opt, arguments.set, TrainingOptions)
     expect_objective(options, "distillation")
+    resume = arguments.resume
+    runs = runs_of(options, arguments.seeds, resume=resume, overrides=arguments.set)
     # Not sooner: --help and refused options do not wait for PyTorch.
     from utils.system.distributed import process_group
     from utils.training.correction_network import build_subject
     from utils.training.loop import train
 
     with process_group(options.device, launched=arguments.dist == "True") as processes:
-        train(options, build_subject, processes, resume=arguments.resume)
+        for each in runs:
+            train(each, build_subject, processes, resume=resume)
 
 
 if __name__ == "__main__":

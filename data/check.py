@@ -62,6 +62,12 @@ def _check_split(folder: Path, *, quick: bool) -> int:
         for sequence in tqdm(found, desc=folder.name, unit="sequence", disable=quick)
         for problem in sequence_problems(sequence, quick=quick)
     ]
+    if counts:
+        problems += [
+            f"{sequence.folder / 'GS'}: no true frames, other sequences have them"
+            for sequence in found
+            if sequence.views and not sequence.frames
+        ]
     if not found:
         problems.append(f"{folder}: no sequences")
     elif counts and len(set(counts)) > 1:

@@ -5,6 +5,9 @@ tensors and plain containers. Files are written whole or not at all, and reading
 """
 
 import io
+import json
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +28,8 @@ from utils.errors import InputError
 
 _KIND = "dual-reversed-rs training"
 _FORMAT = 1
+_LENGTH_BYTES = 8  # at the start of a .safetensors: length of its header
+_OPTIONAL = ("average",)  # fields that came after the format
 _KEYS = {"network": "generator"}  # in files, where they differ from the fields
 
 load_generator = load_network
@@ -46,6 +51,7 @@ class TrainingState:
             (`utils.system.random_state`).
         options: of the run.
         versions: of Python, packages and code.
+        average: state dict of the moving average of the weights, if the run has one.
     """
 
     step: int
@@ -57,6 +63,7 @@ class TrainingState:
     random: list[dict[str, Any]]
     options: dict[str, Any]
     versions: dict[str, str]
+    average: dict[str, Tensor] | None = None
 
 
 def save_weights(path: str | Path, network: CorrectionNetwork, *, half: bool = False) -> None:
@@ -86,9 +93,23 @@ def write_state(
     tensors = {
         name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in state.items()
     }
-    content = to_safetensors(tensors, {**metadata, "format": str(_FORMAT)})
+    content = _in_order(to_safetensors(tensors, {**metadata, "format": str(_FORMAT)}))
     with replacing(Path(path)) as temporary:
         temporary.write_bytes(content)
+
+
+def _in_order(content: bytes) -> bytes:
+    """Sort the metadata of a `.safetensors`, which its library writes in a random order.
+
+    So equal weights make equal files.
+    """
+    start = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
+    header = json.loads(content[_LENGTH_BYTES:start])
+    metadata = header.pop("__metadata__")
+    ordered = {"__metadata__": dict(sorted(metadata.items())), **header}
+    text = json.dumps(ordered, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    text += b" " * (-len(text) % _LENGTH_BYTES)  # tensors start at a multiple of 8 bytes
+    return len(text).to_bytes(_LENGTH_BYTES, "little") + text + content[start:]
 
 
 def save_training(folder: Path, state: TrainingState) -> Path:
@@ -111,12 +132,15 @@ def load_training(path: str | Path) -> TrainingState:
     """Read a training checkpoint onto the CPU.
 
     Raises:
-        InputError: the file is missing, truncated, would execute code, or holds something else.
+        InputError: the file is missing, truncated, damaged, would execute code, or holds something
+            else.
     """
     content = read_content(path)
+    check_archive(path)
     find_state(content, path)  # refuses files without weights
     fields = {name: _KEYS.get(name, name) for name in TrainingState.__dataclass_fields__}
-    if content.get("kind") != _KIND or any(key not in content for key in fields.values()):
+    needed = [key for name, key in fields.items() if name not in _OPTIONAL]
+    if content.get("kind") != _KIND or any(key not in content for key in needed):
         raise InputError(
             f"{path}: expected a training checkpoint (step_*.pt), got a file of weights; to start "
             f"from weights, set path.pretrained_netG"
@@ -126,12 +150,61 @@ def load_training(path: str | Path) -> TrainingState:
             f"{path}: checkpoint format {content.get('format')}, expected {_FORMAT}; "
             "resume it with the version that wrote it"
         )
-    return TrainingState(**{name: content[key] for name, key in fields.items()})
+    given = {name: content[key] for name, key in fields.items() if key in content}
+    return TrainingState(**given)
+
+
+def check_archive(path: str | Path) -> None:
+    """Check a file of PyTorch's zip format against its checksums; other files pass.
+
+    PyTorch writes a CRC-32 of every part and does not compare it when it reads.
+
+    Raises:
+        InputError: a part differs from its checksum.
+    """
+    try:
+        if not zipfile.is_zipfile(path):
+            return
+        with zipfile.ZipFile(path) as archive:
+            part = archive.testzip()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
+        reason = str(error) or "it ends too early"
+        raise InputError(f"{path}: damaged: {reason}") from error
+    if part is not None:
+        raise InputError(f"{path}: damaged: its part {part!r} differs from its checksum")
 
 
 def latest(folder: Path) -> Path | None:
     """The training checkpoint with the most steps in `folder`, if any."""
     return next(reversed(_numbered(folder)), None)
+
+
+def latest_sound(folder: Path) -> tuple[Path | None, dict[Path, str]]:
+    """The newest training checkpoint in `folder` that can be read and agrees with its checksums.
+
+    Returns:
+        The checkpoint, None without any; and what is wrong with the newer ones, by path.
+
+    Raises:
+        InputError: there are checkpoints, and all are damaged.
+        OSError: there is no permission to read one.
+    """
+    damaged: dict[Path, str] = {}
+    for path in reversed(_numbered(folder)):
+        path.open("rb").close()  # a file without permission is not damaged
+        try:
+            read_content(path)
+            check_archive(path)
+        except InputError as error:
+            damaged[path] = str(error)
+        else:
+            return path, damaged
+    if damaged:
+        problem = next(iter(damaged.values()))
+        raise InputError(f"{problem}; no sound checkpoint is left: --resume never starts over")
+    return None, {}
 
 
 def prune(folder: Path, keep: int) -> None:

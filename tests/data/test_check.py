@@ -54,6 +54,18 @@ def test_every_kind_of_problem_is_named(
         run(monkeypatch, tmp_path, "--quick")
 
 
+def test_a_sequence_without_true_frames_beside_others_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_rs_gopro(tmp_path, split="test", sequences=("a",), pairs=2, frames=3)
+    write_rs_gopro(tmp_path, split="test", sequences=("b",), pairs=2, frames=0)
+    with pytest.raises(InputError, match="1 problems"):
+        run(monkeypatch, tmp_path)
+    said = capsys.readouterr().out
+    folder = tmp_path / "test" / "b" / "GS"
+    assert f"  {folder}: no true frames, other sequences have them\n" in said
+
+
 def test_another_folder_is_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="expected a folder train, valid, test, found none"):
         run(monkeypatch, tmp_path)

@@ -48,7 +48,7 @@ def tiny_options(
         "dataloader_num_workers": 0,
         "scene": SCENE,
     }
-    valid = {"dataset_type": "simulated", "count": 1, "scene": SCENE}
+    valid = {"dataset_type": "simulated", "count": 1, "images": 0, "scene": SCENE}
     return TrainingOptions.model_validate(
         {
             "task": task,

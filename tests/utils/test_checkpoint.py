@@ -3,6 +3,8 @@
 import json
 import os
 import pickle
+import random
+import re
 from pathlib import Path
 
 import pytest
@@ -162,6 +164,26 @@ def test_truncated_files(tmp_path: Path, generator: Generator, fraction: float) 
         load_training(tmp_path / "g.pt")
 
 
+def test_flipped_bits_are_never_read_as_another_state(tmp_path: Path, generator: Generator) -> None:
+    written = state(generator)
+    path = save_training(tmp_path, written)
+    sound, draw = path.read_bytes(), random.Random(4)
+    refused = 0
+    for _ in range(60):
+        damaged = bytearray(sound)
+        damaged[draw.randrange(len(sound))] ^= 1 << draw.randrange(8)
+        path.write_bytes(damaged)
+        try:
+            read = load_training(path)
+        except InputError as error:
+            refused += 1
+            assert re.search("damaged: |truncated or not|could execute code", str(error))
+        else:  # a bit of the padding between parts
+            assert same(read.network, written.network)
+            assert (read.step, read.optimizer) == (written.step, written.optimizer)
+    assert refused > 50
+
+
 class Malicious:
     """Runs code when it is unpickled."""
 
@@ -228,6 +250,19 @@ def test_safetensors_are_no_training_checkpoint(tmp_path: Path, generator: Gener
     save_weights(tmp_path / "g.safetensors", generator)
     with pytest.raises(InputError, match="expected a training checkpoint .* got a file of weights"):
         load_training(tmp_path / "g.safetensors")
+
+
+def test_equal_weights_make_equal_files(tmp_path: Path, generator: Generator) -> None:
+    for number in range(8):  # the library's order of the metadata changes from call to call
+        save_weights(tmp_path / f"{number}.safetensors", generator)
+    contents = {path.read_bytes() for path in tmp_path.iterdir()}
+    assert len(contents) == 1
+    (content,) = contents
+    length = int.from_bytes(content[:8], "little")
+    assert length % 8 == 0
+    assert list(json.loads(content[8 : 8 + length])["__metadata__"]) == [
+        *("channels", "format", "kind", "n_feats", "net_type", "num_frames", "width")
+    ]
 
 
 def test_metadata_is_readable_without_our_code(tmp_path: Path, generator: Generator) -> None:

@@ -51,14 +51,21 @@ def parse_arguments(
     return parser.parse_args()
 
 
-def add_resume_argument(parser: argparse.ArgumentParser) -> None:
-    """Add `--resume auto|never|PATH`."""
+def add_training_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add `--resume auto|never|PATH` and `--seeds N ...`."""
     parser.add_argument(
         "--resume",
         metavar="auto|never|PATH",
         default="auto",
         help="auto (default): resume from the newest checkpoint of the task, if any; never: "
         "start over in an empty folder; PATH: resume from this checkpoint",
+    )
+    parser.add_argument(
+        "--seeds",
+        metavar="N",
+        type=int,
+        nargs="+",
+        help="train once with each of these seeds, one after the other, into TASK/seed_N",
     )
 
 

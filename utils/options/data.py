@@ -17,6 +17,7 @@ from typing_extensions import Self
 from data.layouts import LAYOUTS, SIMULATED
 from data.simulator.settings import LIMITS, RANGE_LIMITS, SceneSettings
 from models.parts.settings import SIZE_MULTIPLE
+from utils.options.evaluation import ProtocolName
 from utils.options.files import FolderName, OptionGroup, changed, one_of
 
 _LIMITS = LIMITS | RANGE_LIMITS
@@ -216,7 +217,11 @@ class ValidationDataOptions(DataOptions):
     """The captures to validate on.
 
     `split`: folder of "rs_gopro" data.
-    `count`: use only the first so many; null uses all.
+    `count`: use only so many; null uses all.
+    `choice`: which `count` captures: the "first" ones, or "spread": evenly over all sequences.
+    `protocol`: how frames are compared with the truth (`utils.metrics.PROTOCOLS`).
+    `images`: number of captures, spread over those in use, whose pictures are kept at every
+    validation, in TensorBoard and in the run's folder `validation`.
     `seed`: of simulated scenes; keep it different from that of training.
     `every` (only "captures", instead of `data_root`): n holds every n-th capture of the training
     folder, in natural order of names, out of training.
@@ -224,6 +229,9 @@ class ValidationDataOptions(DataOptions):
 
     split: FolderName = "valid"
     count: PositiveInt | None = None
+    choice: Literal["first", "spread"] = "first"
+    protocol: ProtocolName = "full"
+    images: NonNegativeInt = 2
     every: Annotated[int, Field(ge=2)] | None = None
     seed: NonNegativeInt = 1_000_000
 

@@ -67,6 +67,9 @@ class LoopOptions(OptionGroup):
     `checkpoint_print`, `checkpoint_save`, `checkpoint_test`: steps between log lines, checkpoints
     and validations.
     `keep_last`: number of checkpoints to keep.
+    `keep_weights_every`: keep the weights of every so many steps, too; null keeps none.
+    `average_decay`: decay per step of a moving average of the weights, such as 0.999; it is scored
+    and saved beside them. null, as released: no average.
     `threads`: CPU threads per process; null keeps PyTorch's default.
     `accumulation_steps`: micro-batches per step and process. Same gradient, less memory; only the
     random pixels of `hidden_share` differ.
@@ -87,6 +90,8 @@ class LoopOptions(OptionGroup):
     checkpoint_save: PositiveInt = 5_000
     checkpoint_test: PositiveInt = 5_000
     keep_last: PositiveInt = 3
+    keep_weights_every: PositiveInt | None = None
+    average_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     accumulation_steps: PositiveInt = 1
 

@@ -38,6 +38,13 @@ class Processes:
         """Whether this process writes files and messages."""
         return self.rank == 0
 
+    def device_names(self) -> list[str]:
+        """The device of every process, by rank, such as "cuda:0 NVIDIA H200"."""
+        name = str(self.device)
+        if self.device.type == "cuda":
+            name += f" {torch.cuda.get_device_name(self.device)}"
+        return self.gather(name)
+
     def mean(self, values: Tensor) -> Tensor:
         """Mean of a tensor over all processes, identical in each of them."""
         if self.world_size == 1:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from data.capture import TrainingSample
+from data.capture import CapturePair, TrainingSample
 from data.training.crops import FolderTrainingSet
 from models.architecture import Architecture, expect_architecture, load_network
 from models.flow.networks import load_flow
@@ -26,9 +26,11 @@ from models.parts.network import CorrectionNetwork
 from utils.checkpoint import save_weights
 from utils.options.training import TrainingOptions
 from utils.system.distributed import Processes
-from utils.training.data import build_training_set, build_validation_set
+from utils.training.data import Captures, build_training_set, build_validation_set
 from utils.training.loop import Subject
-from utils.training.validation import preview, validate
+from utils.training.records.announcement import describe_training_set, describe_validation_set
+from utils.training.records.pictures import validation_pictures
+from utils.training.validation import Validation, preview, validate
 
 
 def build_subject(options: TrainingOptions, processes: Processes) -> Subject[TrainingSample]:
@@ -38,22 +40,28 @@ def build_subject(options: TrainingOptions, processes: Processes) -> Subject[Tra
         InputError: data or weights cannot be used.
     """
     training_set = build_training_set(options)
-    captures = build_validation_set(options)
+    captures, valid = build_validation_set(options), options.datasets.valid
     network = build_network(options)
     objective = build_objective(options, processes.device)
-    score = None
-    if captures is not None:
-        score = partial(validate, network, objective, captures, processes)
+    score = pictures = None
+    if captures is not None and valid is not None:
+        score = partial(_score, objective, captures, processes, valid.protocol)
+        pictures = partial(validation_pictures, network, captures, valid.images)
     return Subject(
         network,
         objective,
         training_set,
         asdict(Architecture.of(network)),
         file="generator.safetensors",
-        write=partial(save_weights, network=network),
-        notes=tuple(_notes(options)),
+        write=save_weights,
         preview=partial(preview, network, objective),
         validate=score,
+        pictures=pictures,
+        described=(
+            *describe_training_set(options, training_set),
+            *describe_validation_set(options, captures),
+            *_notes(options),
+        ),
         is_pretrained=options.path.pretrained_netG is not None,
         epoch_steps=_steps_per_epoch(training_set, options.datasets.train.dataloader_batch_size),
     )
@@ -64,6 +72,16 @@ def _steps_per_epoch(samples: Dataset[TrainingSample], batch_size: int) -> int |
     if not isinstance(samples, FolderTrainingSet):
         return None
     return -(-samples.epoch_samples // batch_size)
+
+
+def _score(
+    objective: CorrectionObjective,
+    captures: Captures[CapturePair],
+    processes: Processes,
+    protocol: str,
+    network: CorrectionNetwork,
+) -> Validation:
+    return validate(network, objective, captures, processes, protocol)
 
 
 def build_network(options: TrainingOptions) -> CorrectionNetwork:

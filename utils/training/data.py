@@ -23,7 +23,8 @@ from data.training.crops import (
 from data.training.loader import CachedSamples
 from models.networks import network_class
 from utils.errors import InputError
-from utils.options.data import DataOptions
+from utils.metrics import PROTOCOLS
+from utils.options.data import DataOptions, ValidationDataOptions
 from utils.options.training import TrainingOptions
 
 T_co = TypeVar("T_co", covariant=True)
@@ -117,31 +118,69 @@ def build_validation_set(options: TrainingOptions) -> Captures[CapturePair] | No
         find_frames(options.netG.instants, found, 0)
     if options.train.objective == "supervised" and found.frame_count(0) == 0:
         raise InputError(f"{root}: validating 'supervised' needs true frames, there are none")
-    return _Subset(found, range(len(found))[: data.count])
+    return Choice(found, _choose(found, data))
 
 
-class _Subset:
-    """Some captures of a folder, as a `CaptureFolder`."""
+def spread(count: int, chosen: int) -> list[int]:
+    """Indices of `chosen` of `count` items, or of all if there are less, at equal distances."""
+    chosen = min(count, chosen)
+    return [(2 * number + 1) * count // (2 * chosen) for number in range(chosen)]
+
+
+def _choose(captures: CaptureFolder, data: ValidationDataOptions) -> list[int]:
+    """Indices of the captures to validate on.
+
+    Raises:
+        InputError: the protocol leaves out all of them.
+    """
+    indices = list(range(len(captures)))
+    if captures.frame_count(0) and PROTOCOLS[data.protocol].drops_ends:
+        sequences = [name.rpartition("/")[0] for name in captures.names]
+        around = zip([None, *sequences], sequences, [*sequences[1:], None], strict=False)
+        indices = [index for index, (a, b, c) in enumerate(around) if a == b == c]
+        if not indices:
+            raise InputError(
+                f"datasets.valid.protocol: '{data.protocol}' leaves out the first and last pair of "
+                "each sequence, and no sequence has more than these; choose another protocol"
+            )
+    if data.count is None or data.choice == "first":
+        return indices[: data.count]
+    return [indices[place] for place in spread(len(indices), data.count)]
+
+
+class Choice:
+    """Some captures of a folder, as a `CaptureFolder`.
+
+    Attributes:
+        captures: all of them.
+        indices: of those that are chosen.
+        names: of those that are chosen.
+    """
 
     def __init__(self, captures: CaptureFolder, indices: Sequence[int]) -> None:
+        """Choose captures by their index."""
         self.captures = captures
         self.indices = indices
         self.names = [captures.names[index] for index in indices]
 
     def __len__(self) -> int:
+        """Number of chosen captures."""
         return len(self.indices)
 
     def __getitem__(self, index: int) -> CapturePair:
+        """Read a capture with all its true frames."""
         return self.captures[self.indices[index]]
 
     def frame_count(self, index: int) -> int:
+        """Number of true frames of a capture."""
         return self.captures.frame_count(self.indices[index])
 
     def load(self, index: int, frames: Sequence[int] = ()) -> CapturePair:
+        """Read a capture with some of its true frames."""
         return self.captures.load(self.indices[index], frames)
 
 
-def _without_ends(captures: CaptureFolder, root: str) -> _Subset:
+def _without_ends(captures: CaptureFolder, root: str) -> Choice:
     """The captures but the first and last of each sequence.
 
     Raises:
@@ -154,10 +193,10 @@ def _without_ends(captures: CaptureFolder, root: str) -> _Subset:
             f"{root}: drop_ends leaves out the first and last pair of each sequence, and no "
             "sequence has more than these; set it to false"
         )
-    return _Subset(captures, middle)
+    return Choice(captures, middle)
 
 
-def _open_training_captures(options: TrainingOptions, *, held_out: bool = False) -> _Subset:
+def _open_training_captures(options: TrainingOptions, *, held_out: bool = False) -> Choice:
     """The captures to train on, or those that `datasets.valid.every` holds out.
 
     Raises:
@@ -170,14 +209,14 @@ def _open_training_captures(options: TrainingOptions, *, held_out: bool = False)
         captures = _without_ends(captures, root)
     every = None if valid is None else valid.every
     if every is None:
-        return _Subset(captures, range(len(captures)))
+        return Choice(captures, range(len(captures)))
     if len(captures) < every:
         raise InputError(
             f"{root}: datasets.valid.every is {every}, but there are only "
             f"{len(captures)} captures, so none would be held out; record more or lower it"
         )
     indices = range(len(captures))
-    return _Subset(captures, [i for i in indices if (i % every == every - 1) == held_out])
+    return Choice(captures, [i for i in indices if (i % every == every - 1) == held_out])
 
 
 def _expect_others(captures: CaptureFolder, options: TrainingOptions) -> None:

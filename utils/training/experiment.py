@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from data.files.folders import lock_folder, prepare_output_folder, remove_unfinished, replacing
-from data.files.versions import find_versions
+from data.files.versions import find_versions, uncommitted_changes
 from models.losses.table import full_gradient_terms
-from utils.checkpoint import latest
+from utils.checkpoint import latest, latest_sound
 from utils.errors import InputError
 from utils.options.flow_training import FlowTrainingOptions
+from utils.options.seeds import SEED_FOLDER
 from utils.options.training import TrainingOptions
 from utils.system.distributed import Processes
 from utils.system.logger import open_log
@@ -28,7 +29,7 @@ class Experiment:
         processes: that train together.
         folder: `path.root`/`task`.
         checkpoint: the training checkpoint to resume from, if any.
-        versions: of Python, packages and code.
+        versions: of Python, packages and code; number of processes and their devices.
         log: of this process.
     """
 
@@ -44,14 +45,40 @@ class Experiment:
         """The folder of the training checkpoints and the best weights."""
         return self.folder / "checkpoints"
 
-    def record_options(self) -> None:
-        """Write options and versions; call it after the checkpoint was accepted.
+    def record_start(self, step: int) -> None:
+        """Write options and versions, and add a line to `history.jsonl`; if steps are taken.
+
+        Changes of the code that no commit has are kept in `uncommitted_HASH.diff`.
+
+        Args:
+            step: finished steps at the start.
 
         Raises:
             InputError: no space left or no permission.
         """
-        write_json(self.folder / "options.json", self.options.model_dump(mode="json"))
+        options = self.options.model_dump(mode="json")
+        if "uncommitted" in self.versions:
+            path = self.folder / f"uncommitted_{self.versions['uncommitted']}.diff"
+            with replacing(path) as temporary:
+                temporary.write_text(uncommitted_changes() + "\n", encoding="utf-8")
+        write_json(self.folder / "options.json", options)
         write_json(self.folder / "versions.json", self.versions)
+        start = {"step": step, "options": options, "versions": self.versions}
+        history = self.folder / "history.jsonl"
+        try:
+            with history.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(start) + "\n")
+        except OSError as error:
+            raise InputError(f"{history}: cannot write there: {error.strerror}") from error
+
+    def record_early_end(self, step: int) -> None:
+        """Correct `train.iterations` in the record of a run that is ended at `step`.
+
+        Raises:
+            InputError: no space left or no permission.
+        """
+        self.log.info("ended early, after %d steps", step)
+        write_json(self.folder / "options.json", self.options.model_dump(mode="json"))
 
 
 @contextmanager
@@ -73,6 +100,7 @@ def open_experiment(
     _check_processes(options, processes.world_size)
     folder = Path(options.path.root) / options.task
     moved, checkpoint = None, None
+    notes: list[str] = []
     with ExitStack() as stack:
         if processes.is_main:
             moved = _move_aside(folder) if resume == "never" else None
@@ -80,6 +108,8 @@ def open_experiment(
             prepare_output_folder(folder / "checkpoints")
             stack.enter_context(lock_folder(folder))
             remove_unfinished(folder / "checkpoints")
+            if resume == "auto":
+                checkpoint = _pass_over_damaged(folder / "checkpoints", notes)
         checkpoint = processes.from_main(checkpoint)
         is_main = processes.is_main
         log = stack.enter_context(
@@ -87,7 +117,12 @@ def open_experiment(
         )
         if moved is not None:
             log.info("starting over; the earlier run is kept at %s", moved)
-        yield Experiment(options, processes, folder, checkpoint, find_versions(), log)
+        for note in notes:
+            log.warning("%s", note)
+        versions = find_versions()
+        versions["processes"] = str(processes.world_size)
+        versions["devices"] = ", ".join(processes.device_names())
+        yield Experiment(options, processes, folder, checkpoint, versions, log)
 
 
 def _check_processes(options: TrainingOptions | FlowTrainingOptions, world_size: int) -> None:
@@ -116,9 +151,14 @@ def _choose_checkpoint(folder: Path, resume: str) -> Path | None:
     """The checkpoint to resume from, if any.
 
     Raises:
-        InputError: the given path is missing, or the folder has a newer or another checkpoint:
-            resuming from this one would mix two runs.
+        InputError: the given path is missing, the folder is that of a study, or it has a newer or
+            another checkpoint: resuming from this one would mix two runs.
     """
+    if resume != "never" and any(folder.glob(f"{SEED_FOLDER}*/options.json")):
+        raise InputError(
+            f"{folder}: holds the runs of a study with several seeds; choose another task, or name "
+            "its seeds by --seeds"
+        )
     newest = latest(folder / "checkpoints")
     if resume in ("auto", "never"):
         return newest
@@ -131,6 +171,25 @@ def _choose_checkpoint(folder: Path, resume: str) -> Path | None:
             f"choose another task, or remove its checkpoints"
         )
     return chosen
+
+
+def _pass_over_damaged(checkpoints: Path, notes: list[str]) -> Path | None:
+    """The newest sound checkpoint, if any; newer damaged ones are renamed and noted.
+
+    Renamed, they are neither resumed from nor counted among those to keep.
+
+    Raises:
+        InputError: there are checkpoints, and all are damaged; or one cannot be renamed.
+    """
+    sound, damaged = latest_sound(checkpoints)
+    for path, problem in damaged.items():
+        kept = path.with_name(f"{path.name}.damaged")
+        try:
+            path.replace(kept)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be renamed: {error.strerror}") from error
+        notes.append(f"{problem}; it is kept as {kept.name}, going back to the one before")
+    return sound
 
 
 def _move_aside(folder: Path) -> Path | None:

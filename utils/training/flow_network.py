@@ -19,6 +19,7 @@ from utils.system.distributed import Processes
 from utils.training.data import Captures, load_scene_textures
 from utils.training.flow_scores import FlowScore, mean_scores, score_pair
 from utils.training.loop import Subject
+from utils.training.records.announcement import describe_scenes
 from utils.training.validation import Validation, score_all
 
 
@@ -37,9 +38,12 @@ def build_flow_subject(options: FlowTrainingOptions, processes: Processes) -> Su
         training_set,
         dict(network.architecture),
         file="pwcnet.safetensors",
-        write=partial(save_pwc, network=network),
+        write=save_pwc,
         preview=partial(preview_flow, network),
-        validate=None if pairs is None else partial(validate_flow, network, pairs, processes),
+        validate=(
+            None if pairs is None else partial(validate_flow, pairs=pairs, processes=processes)
+        ),
+        described=(f"training on {describe_scenes(options.datasets.train)}",),
     )
 
 

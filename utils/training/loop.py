@@ -5,8 +5,6 @@ samples and learning rate. So a resumed run equals an uninterrupted one, bit for
 is deterministic.
 """
 
-import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,13 +13,14 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import Dataset
 
 from data.capture import Sample, to_device
+from data.files.folders import prepare_output_folder
 from data.training.loader import training_loader
 from models.losses.objective import Objective
 from models.parts.device import reuse_memory
-from utils.checkpoint import latest
 from utils.errors import InputError
 from utils.options.flow_training import FlowTrainingOptions
 from utils.options.training import TrainingOptions
@@ -30,8 +29,9 @@ from utils.system.random_state import seed_everything
 from utils.system.stopping import StopRequest, stop_requests
 from utils.training.curves import plot_curves
 from utils.training.experiment import Experiment, open_experiment
+from utils.training.records.announcement import announce_run
 from utils.training.reporting import Reporter, read_records
-from utils.training.resuming import restore, save
+from utils.training.resuming import explain_skips, restore, save, stop_run
 from utils.training.step import Training, take_step
 from utils.training.step_memory import announce_step, explain_exhaustion
 from utils.training.validation import Validation
@@ -51,11 +51,12 @@ class Subject(Generic[Sample]):
         training_set: sample n is a function of n.
         architecture: description of the network that weights must match.
         file: name of the weight file of a finished run.
-        write: writes the weights to a path.
+        write: (path, network) writes its weights.
         preview: (batch) -> (3, H, W) image strip.
-        validate: scores the network together with all processes; None without validation.
+        validate: scores a network together with all processes; None without validation.
+        pictures: names and pictures of validation captures, made with the network; None without.
+        described: lines on the data, for the log.
         is_pretrained: whether to score the weights before the first step, too.
-        notes: lines for the log, before the first step.
         epoch_steps: steps of one pass over the training captures; None if there is no such pass.
     """
 
@@ -64,11 +65,12 @@ class Subject(Generic[Sample]):
     training_set: Dataset[Sample]
     architecture: dict[str, Any]
     file: str
-    write: Callable[[Path], None]
+    write: Callable[[Path, Any], None]
     preview: Callable[[Sample], Tensor]
-    validate: Callable[[], Validation] | None
+    validate: Callable[[Any], Validation] | None
+    pictures: Callable[[], Iterator[tuple[str, Tensor]]] | None = None
+    described: tuple[str, ...] = ()
     is_pretrained: bool = False
-    notes: tuple[str, ...] = ()
     epoch_steps: int | None = None
 
 
@@ -127,10 +129,9 @@ def run_training(subject: Subject[Sample], experiment: Experiment) -> None:
             written, memory is short, or too many steps in a row had no finite loss.
         SystemExit: the run was asked to stop.
     """
-    for note in subject.notes:
-        experiment.log.info(note)
     with stop_requests() as stop:
         training = _prepare(subject, experiment, stop)
+        first_step = training.progress.step
         with closing(Reporter(experiment, training.progress)) as reporter:
             try:
                 _run(subject, training, reporter)
@@ -139,7 +140,11 @@ def run_training(subject: Subject[Sample], experiment: Experiment) -> None:
                     raise
                 raise InputError(reason) from error
     if experiment.processes.is_main:
-        subject.write(experiment.folder / subject.file)
+        weights = experiment.folder / subject.file
+        if training.progress.step == first_step and weights.exists():
+            experiment.log.info("finished before: the files in %s stay", experiment.folder)
+            return
+        _write(subject, training, weights)
         records = read_records(experiment.folder / "metrics.jsonl")
         plot_curves(records, experiment.folder / "curves.png")
         experiment.log.info("finished: weights and curves are in %s", experiment.folder)
@@ -155,6 +160,7 @@ def _prepare(subject: Subject[Sample], experiment: Experiment, stop: StopRequest
     # channels_last is fastest. Set before the first step: scoring would set it later, and results
     # would change in their last bits mid-run.
     network.to(processes.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    announce_run(network, experiment, subject.described)
     announce_step(network, experiment)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=options.G_optimizer_lr, weight_decay=options.G_optimizer_wd
@@ -169,9 +175,10 @@ def _prepare(subject: Subject[Sample], experiment: Experiment, stop: StopRequest
         stop,
         architecture=subject.architecture,
     )
+    if options.average_decay is not None:
+        decay = get_ema_multi_avg_fn(options.average_decay)
+        training.average = AveragedModel(network, multi_avg_fn=decay).requires_grad_(False).eval()
     restore(training)
-    if processes.is_main:
-        experiment.record_options()
     return training
 
 
@@ -188,27 +195,40 @@ def _run(subject: Subject[Sample], training: Training, reporter: Reporter) -> No
         num_workers=data.dataloader_num_workers,
         device=processes.device,
     )
+    first_step = progress.step
+    _record_start(training, first_step)
     if subject.is_pretrained and progress.step == 0:
         _validate(subject, training, reporter)
     while progress.step < options.steps:
         batch = to_device(_next_batch(batches, training), processes.device)
         result = take_step(training, batch)
+        _record_start(training, first_step)
         reporter.step(progress, result)
         finished = progress.step == options.steps
         # Weights without a finite loss may be damaged: neither keep them nor resume from them.
         sound = not progress.skipped_in_a_row
         # One skipped step at the end may be due to its sample; two are not.
         if progress.skipped_in_a_row >= (2 if finished else MAX_SKIPPED_IN_A_ROW):
-            raise InputError(_explain_skips(training))
+            raise InputError(explain_skips(training))
         if (sound and progress.step % options.checkpoint_test == 0) or finished:
             if processes.is_main:
                 reporter.image(progress.step, subject.preview(batch))
             _validate(subject, training, reporter)
+        if processes.is_main and sound:
+            _keep_weights(subject, training)
         due = finished or result.stop_signal or progress.step % options.checkpoint_save == 0
         if due and (sound or finished):
             save(training)
         if result.stop_signal and not finished:
-            _stop(training, result.stop_signal)
+            stop_run(training, result.stop_signal)
+
+
+def _record_start(training: Training, first_step: int) -> None:
+    """Record a new run at its start, and a resumed one once it has taken a step, not sooner."""
+    due = first_step + 1 if first_step else 0
+    steps_left = first_step < training.experiment.options.train.iterations
+    if training.experiment.processes.is_main and steps_left and training.progress.step == due:
+        training.experiment.record_start(first_step)
 
 
 def _next_batch(batches: Iterator[Sample], training: Training) -> Sample:
@@ -229,38 +249,48 @@ def _next_batch(batches: Iterator[Sample], training: Training) -> Sample:
         raise
 
 
+def _keep_weights(subject: Subject[Sample], training: Training) -> None:
+    """Keep the weights of every `keep_weights_every`-th step."""
+    every, step = training.experiment.options.train.keep_weights_every, training.progress.step
+    if every is not None and step % every == 0:
+        folder = prepare_output_folder(training.experiment.folder / "weights")
+        _write(subject, training, folder / f"step_{step:08d}.safetensors")
+
+
+def _write(subject: Subject[Sample], training: Training, path: Path) -> None:
+    """Write the weights to `path` and, if there is one, their average to `NAME_average` beside."""
+    subject.write(path, training.network)
+    if training.average is not None:
+        subject.write(_beside(path), training.average.module)
+
+
+def _beside(path: Path) -> Path:
+    """The file of the averaged weights that belongs to a file of weights."""
+    return path.with_name(f"{path.stem}_average{path.suffix}")
+
+
 def _validate(subject: Subject[Sample], training: Training, reporter: Reporter) -> None:
-    """Score the network, and keep its weights if they are the best so far."""
+    """Score the network and its average, and keep the weights of either that are its best so far.
+
+    The main process also keeps pictures of some captures.
+    """
     if subject.validate is None:
         return
     experiment, progress = training.experiment, training.progress
-    values, score = subject.validate()
+    main, best = experiment.processes.is_main, experiment.checkpoints / "best.safetensors"
+    values, score = subject.validate(training.network)
     reporter.values(progress.step, values)
     if progress.best is None or score > progress.best:
         progress.best = score
-        if experiment.processes.is_main:
-            subject.write(experiment.checkpoints / "best.safetensors")
-
-
-def _stop(training: Training, number: int) -> None:
-    """Log how to resume, and exit."""
-    how = "the same command with --resume auto resumes from there"
-    if training.progress.skipped_in_a_row:
-        checkpoint = latest(training.experiment.checkpoints)
-        how = "this step had no finite loss and was not saved"
-        how += f"; --resume auto resumes from {checkpoint}" if checkpoint is not None else ""
-    training.experiment.log.warning(
-        "stopped by %s after step %d; %s", signal.Signals(number).name, training.progress.step, how
-    )
-    sys.exit(128 + number)
-
-
-def _explain_skips(training: Training) -> str:
-    checkpoint = latest(training.experiment.checkpoints)
-    cure = "lower train.G_optimizer_lr or check the data, and start again"
-    if checkpoint is not None:
-        cure += f": from {checkpoint}, the last one before, or from the beginning (--resume never)"
-    return (
-        f"step {training.progress.step}: stopped after {training.progress.skipped_in_a_row} steps "
-        f"in a row without a finite loss and gradient; {cure}"
-    )
+        if main:
+            subject.write(best, training.network)
+    if training.average is not None:
+        values, score = subject.validate(training.average.module)
+        reporter.values(progress.step, {f"average_{name}": v for name, v in values.items()})
+        if progress.best_average is None or score > progress.best_average:
+            progress.best_average = score
+            if main:
+                subject.write(_beside(best), training.average.module)
+    if main and subject.pictures is not None:
+        for name, picture in subject.pictures():
+            reporter.picture(progress.step, name, picture)

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,11 @@ from tqdm import tqdm
 from data.files.folders import replacing
 from utils.errors import InputError
 from utils.training.experiment import Experiment
+from utils.training.records.announcement import format_duration
+from utils.training.records.pictures import keep_picture
 from utils.training.step import Progress, StepResult
+
+_SHOWN_LINES = 5
 
 
 class Reporter:
@@ -29,6 +33,8 @@ class Reporter:
         self._experiment = experiment
         main = experiment.processes.is_main
         self._recorder = Recorder(experiment.folder, progress.step) if main else None
+        if self._recorder is not None and self._recorder.note:
+            experiment.log.warning("%s", self._recorder.note)
         self._bar = tqdm(
             total=experiment.options.train.steps,
             initial=progress.step,
@@ -66,10 +72,12 @@ class Reporter:
                 self._batch_size * (progress.step - last_step) / (now - last_time)
             )
             values["skipped"] = progress.skipped
-            self.values(progress.step, values)
+            seconds = (now - last_time) / (progress.step - last_step)
+            left = seconds * (self._experiment.options.train.iterations - progress.step)
+            self.values(progress.step, values, note=f", time left {format_duration(left)}")
 
-    def values(self, step: int, values: Mapping[str, float]) -> None:
-        """Report named numbers of a step.
+    def values(self, step: int, values: Mapping[str, float], *, note: str = "") -> None:
+        """Report named numbers of a step; the note is for the log only.
 
         Raises:
             InputError: the records cannot be written.
@@ -77,12 +85,22 @@ class Reporter:
         if self._recorder is not None:
             self._recorder.write(step, values)
         shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
-        self._experiment.log.info("step %d: %s", step, shown)
+        self._experiment.log.info("step %d: %s%s", step, shown, note)
 
     def image(self, step: int, strip: Tensor) -> None:
         """Record a (3, H, W) strip of images of a step."""
         if self._recorder is not None:
             self._recorder.show(step, "inputs, frames, reference", strip)
+
+    def picture(self, step: int, name: str, picture: Tensor) -> None:
+        """Keep a (3, H, W) picture of a validation capture, in TensorBoard and on disk.
+
+        Raises:
+            InputError: no space left or no permission.
+        """
+        if self._recorder is not None:
+            self._recorder.show(step, f"validation/{name}", picture)
+            keep_picture(self._experiment.folder / "validation", name, step, picture)
 
     def close(self) -> None:
         """Flush records and close the progress bar."""
@@ -92,7 +110,12 @@ class Reporter:
 
 
 class Recorder:
-    """Appends to the records of an experiment: `metrics.jsonl` and TensorBoard."""
+    """Appends to the records of an experiment: `metrics.jsonl` and TensorBoard.
+
+    Attributes:
+        path: of `metrics.jsonl`.
+        note: one line about lines of it that could not be read and were dropped, or "".
+    """
 
     def __init__(self, folder: Path, first_step: int) -> None:
         """Open the records and drop those after `first_step`, whose steps will be repeated.
@@ -102,7 +125,9 @@ class Recorder:
         """
         self.path = folder / "metrics.jsonl"
         # A new start, at step 0, keeps none.
-        kept = [r for r in read_records(self.path) if first_step and r["step"] <= first_step]
+        records, dropped = sift_records(self.path) if first_step else ([], [])
+        self.note = _describe_dropped(self.path, dropped)
+        kept = [record for record in records if record["step"] <= first_step]
         with replacing(self.path) as temporary:
             temporary.write_text("".join(json.dumps(record) + "\n" for record in kept))
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step + 1)
@@ -131,9 +156,50 @@ class Recorder:
         self._board.close()
 
 
+def _describe_dropped(path: Path, lines: Sequence[int]) -> str:
+    """One line about the lines of a file that were dropped, "" if none were."""
+    if not lines:
+        return ""
+    shown = ", ".join(str(number) for number in lines[:_SHOWN_LINES])
+    more = ", ..." if lines[_SHOWN_LINES:] else ""
+    return f"{path}: {len(lines)} lines hold no record and are dropped (line {shown}{more})"
+
+
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """Read a `metrics.jsonl`, without a last line that a kill cut short."""
+    """Read a `metrics.jsonl`, without lines that cannot be read; see `sift_records`."""
+    return sift_records(path)[0]
+
+
+def sift_records(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
+    """The records of a `metrics.jsonl`, and the numbers of the lines that hold none.
+
+    A kill or a power loss leaves a last line cut short, blank lines, NUL characters or garbage.
+
+    Returns:
+        Objects with a whole number "step" and numbers or nulls; line numbers count from 1.
+    """
     if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+        return [], []
+    records, dropped = [], []
+    *lines, rest = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        record = _parse_record(line)
+        if record is None:
+            dropped.append(number)
+        else:
+            records.append(record)
+    if rest:
+        dropped.append(len(lines) + 1)
+    return records, dropped
+
+
+def _parse_record(line: bytes) -> dict[str, Any] | None:
+    """The record of a line, None if it holds none."""
+    try:
+        record = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError):  # not UTF-8, or not JSON
+        return None
+    if not isinstance(record, dict) or type(record.get("step")) is not int:
+        return None
+    numbers = all(value is None or type(value) in (int, float) for value in record.values())
+    return record if numbers else None

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
+from torch.optim.swa_utils import AveragedModel
 
 from data.capture import Sample, split_batch
 from models.losses.objective import Objective
@@ -29,6 +30,7 @@ class Progress:
         skipped: steps whose loss or gradient was not finite.
         skipped_in_a_row: number of skipped steps since the last one that was not.
         best: highest validation score so far.
+        best_average: the same of the averaged weights.
         sums: losses by name, summed since they were last reported.
         summed: number of steps in these sums.
     """
@@ -37,6 +39,7 @@ class Progress:
     skipped: int = 0
     skipped_in_a_row: int = 0
     best: float | None = None
+    best_average: float | None = None
     sums: dict[str, float] = field(default_factory=dict)
     summed: int = 0
 
@@ -72,6 +75,7 @@ class Training:
         stop: the request to stop, if there was one.
         progress: counters.
         architecture: description of the network that weights must match.
+        average: moving average of the network's weights, if wanted.
     """
 
     network: nn.Module
@@ -82,6 +86,7 @@ class Training:
     stop: StopRequest
     progress: Progress = field(default_factory=Progress)
     architecture: dict[str, Any] = field(default_factory=dict)
+    average: AveragedModel | None = None
 
 
 class StepResult(NamedTuple):
@@ -121,6 +126,8 @@ def take_step(training: Training, batch: Sample) -> StepResult:
     skipped = not all(math.isfinite(value) for value in means.values())
     if not skipped:
         optimizer.step()
+        if training.average is not None:
+            training.average.update_parameters(training.network)
     progress.count(means, skipped=skipped)
     return StepResult(means, rate, skipped, stop_signal)
 

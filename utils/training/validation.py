@@ -1,7 +1,9 @@
 """Score a network during training, and preview its frames."""
 
 import math
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -17,12 +19,14 @@ from models.objectives import CorrectionObjective, CycleObjective, correct_batch
 from models.parts.network import CorrectionNetwork
 from models.parts.settings import SIZE_MULTIPLE
 from utils.errors import InputError
-from utils.metrics import mean_psnr, psnr
+from utils.evaluation.evaluate import to_8bit
+from utils.metrics import METRICS, PROTOCOLS, Protocol, mean_psnr
 from utils.system.distributed import Processes
 from utils.training.data import Captures
 
 _BRIGHTENING = 4.0  # factor on the disagreement in previews
 _HIDING_SEED = 0
+_SCORED = ("psnr", "ssim")  # of METRICS
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -32,10 +36,10 @@ class Validation(NamedTuple):
     """Result of a validation.
 
     Attributes:
-        values: named means over the captures. With true frames: `valid_psnr` in dB. Without:
-            `valid_cycle_psnr`, in dB, of the inputs rebuilt from the frames; `valid_disagreement`,
-            the mean absolute difference, out of 255, between both inputs warped to the same instant
-            (`models.losses.disagreement`).
+        values: named means over the captures. With true frames: `valid_psnr` in dB and
+            `valid_ssim`. Without: `valid_cycle_psnr`, in dB, of the inputs rebuilt from the frames;
+            `valid_disagreement`, the mean absolute difference, out of 255, between both inputs
+            warped to the same instant (`models.losses.disagreement`).
         score: higher is better: the PSNR; without truth, the sum of the RMS cycle error and the
             disagreement, in dB. Either alone could be fooled: blank frames agree, and copies of the
             inputs rebuild them.
@@ -76,6 +80,7 @@ def validate(
     objective: CorrectionObjective,
     captures: Captures[CapturePair],
     processes: Processes,
+    protocol: str = "full",
 ) -> Validation:
     """Score a network on captures, shared among the processes.
 
@@ -85,8 +90,10 @@ def validate(
             pixels, only hidden ones count, the same ones in every validation.
         captures: at least one; all with truth, or none.
         processes: that share the captures.
+        protocol: a key of `PROTOCOLS`, for captures with truth.
     """
-    scores = score_all(network, captures, partial(_score, network, objective), processes)
+    score = partial(_score, network, objective, PROTOCOLS[protocol])
+    scores = score_all(network, captures, score, processes)
     values = {f"valid_{name}": _mean(name, [score[name] for score in scores]) for name in scores[0]}
     if "valid_psnr" in values:
         return Validation(values, values["valid_psnr"])
@@ -122,7 +129,10 @@ def preview(
 
 
 def _score(
-    network: CorrectionNetwork, objective: CorrectionObjective, capture: CapturePair
+    network: CorrectionNetwork,
+    objective: CorrectionObjective,
+    protocol: Protocol,
+    capture: CapturePair,
 ) -> dict[str, float]:
     if capture.truth is not None and capture.truth_times is not None:
         times, truth = capture.truth_times.tolist(), capture.truth
@@ -130,11 +140,24 @@ def _score(
             chosen = [index for index, t in enumerate(times) if t in network.instants]
             times, truth = [times[index] for index in chosen], truth[chosen]
         frames = correct(network, capture.pair, times, scan_time=capture.scan_time).frames
-        pairs = zip(frames, truth, strict=True)
-        return {"psnr": mean_psnr(psnr(to_uint8(frame), to_uint8(true)) for frame, true in pairs)}
+        return _score_frames(frames.cpu(), truth, protocol)
     cycle = objective.rebuilding
     assert cycle is not None  # supervised validation without truth is refused at start-up
     return _score_cycle(network, cycle, capture)
+
+
+def _score_frames(frames: Tensor, truth: Tensor, protocol: Protocol) -> dict[str, float]:
+    """Mean PSNR in dB and SSIM of frames (T, 3, H, W) in [0, 1]."""
+
+    def measure(frame: Tensor, true: Tensor) -> list[float]:
+        images = to_8bit(frame, protocol.rounding), to_uint8(true)
+        return [METRICS[name].measure(*images, protocol.border) for name in _SCORED]
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        columns = zip(*pool.map(measure, frames, truth), strict=True)
+        return {
+            name: METRICS[name].mean(found) for name, found in zip(_SCORED, columns, strict=True)
+        }
 
 
 def _score_cycle(

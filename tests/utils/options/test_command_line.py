@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from utils.errors import InputError
-from utils.options.command_line import add_resume_argument, parse_arguments, run
+from utils.options.command_line import add_training_arguments, parse_arguments, run
 
 
 @pytest.fixture
@@ -44,9 +44,9 @@ def test_launcher_arguments_are_accepted(arguments, spelling: str) -> None:
 
 def test_resume(arguments) -> None:
     arguments("--opt", "a.json")
-    assert parse_arguments("What.", extra=add_resume_argument).resume == "auto"
+    assert parse_arguments("What.", extra=add_training_arguments).resume == "auto"
     arguments("--opt", "a.json", "--resume", "x/step_00000010.pt")
-    parsed = parse_arguments("What.", extra=add_resume_argument)
+    parsed = parse_arguments("What.", extra=add_training_arguments)
     assert parsed.resume == "x/step_00000010.pt"
 
 

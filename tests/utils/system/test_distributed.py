@@ -35,6 +35,7 @@ with process_group("cpu", launched=True) as processes:
     assert network.weight.item() == 1  # the main process's
     wrapped(torch.full((1, 1), 1.0 + 2 * rank)).sum().backward()
     assert network.weight.grad.item() == 2  # the mean of 1 and 3
+    assert processes.device_names() == ["cpu", "cpu"]
 """
 
 

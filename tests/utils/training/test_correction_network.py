@@ -349,16 +349,36 @@ def test_what_a_killed_run_left_half_written_is_removed(tmp_path: Path) -> None:
     assert {path.name for path in folder.iterdir()} == kept
 
 
-def test_a_damaged_checkpoint_is_named_with_the_cure(tmp_path: Path) -> None:
-    options = tiny_options(tmp_path, iterations=2, checkpoint_save=1)
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_damaged_checkpoint_is_passed_over_and_said(tmp_path: Path, damage: str) -> None:
+    options = tiny_options(tmp_path, iterations=2, checkpoint_save=1, keep_last=2)
+    whole = train(options)
+    newest = latest(folder_of(options) / "checkpoints")
+    assert newest is not None
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content[:1000] if damage == "cut" else content)
+    assert same_weights(train(options), whole)
+    log = (folder_of(options) / "train.log").read_text()
+    found = "truncated or not a weight file" if damage == "cut" else "damaged: its part"
+    assert f"{newest}: {found}" in log
+    assert "it is kept as step_00000002.pt.damaged, going back to the one before" in log
+    assert "resuming at step 1 from" in log
+    kept = {"step_00000001.pt", "step_00000002.pt", "step_00000002.pt.damaged"}
+    assert {path.name for path in newest.parent.glob("step_*")} == kept
+
+
+def test_without_a_sound_checkpoint_nothing_is_resumed(tmp_path: Path) -> None:
+    options = tiny_options(tmp_path, iterations=1)
     train(options)
     newest = latest(folder_of(options) / "checkpoints")
     assert newest is not None
     newest.write_bytes(newest.read_bytes()[:1000])
-    with pytest.raises(InputError, match=r"step_00000002.pt.*; remove it to resume from the one"):
+    message = r"step_00000001.pt: truncated .*; no sound checkpoint is left: --resume never starts"
+    with pytest.raises(InputError, match=message):
         train(options)
-    newest.unlink()
-    train(options)
+    assert newest.exists()
+    train(options, resume="never")
 
 
 def test_stage_2_resumes_with_its_teacher(tmp_path: Path, unbroken) -> None:
@@ -378,7 +398,7 @@ def test_stage_2_resumes_with_its_teacher(tmp_path: Path, unbroken) -> None:
     assert same_weights(train(broken, objective=forgetful), whole)
     assert same_weights(forgetful.teacher, load_generator(weights))
     scored, first, *_ = recorded(broken)  # the pretrained weights are scored before the first step
-    assert scored.keys() == {"step", "valid_psnr"}
+    assert scored.keys() == {"step", "valid_psnr", "valid_ssim"}
     assert {"TeacherCharbonnier"} < first.keys()
 
 

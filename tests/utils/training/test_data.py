@@ -180,3 +180,35 @@ def test_no_validation(tmp_path: Path) -> None:
     content["datasets"]["valid"] = None
     options = TrainingOptions.model_validate_json(json.dumps(content))
     assert build_validation_set(options) is None
+
+
+@pytest.mark.parametrize(
+    ("valid", "chosen"),
+    [
+        ({"count": 3}, [0, 1, 2]),
+        ({"count": 3, "choice": "spread"}, [1, 4, 7]),
+        ({"count": 99, "choice": "spread"}, list(range(9))),
+        ({"protocol": "ifed"}, [1, 4, 7]),
+        ({"protocol": "ifed", "count": 1, "choice": "spread"}, [4]),
+    ],
+    ids=str,
+)
+def test_which_captures_are_validated_on(tmp_path: Path, valid, chosen: list[int]) -> None:
+    for split in ("train", "valid"):
+        write_rs_gopro(tmp_path, split=split, sequences=("a", "b", "c"), pairs=3, frames=3)
+    names = [f"{sequence}/{index:08d}" for sequence in "abc" for index in range(3)]
+    found = build_validation_set(validating(tmp_path, **valid))
+    assert found.names == [names[index] for index in chosen]
+
+
+def test_a_protocol_that_leaves_out_every_capture(tmp_path: Path) -> None:
+    write_rs_gopro(tmp_path, split="valid", pairs=2, frames=3)
+    with pytest.raises(InputError, match="datasets.valid.protocol: 'ifed' leaves out the first"):
+        build_validation_set(validating(tmp_path, protocol="ifed"))
+
+
+def validating(root: Path, **valid) -> TrainingOptions:
+    content = tiny_options(root / "out").model_dump(mode="json")
+    data = {"dataset_type": "rs_gopro", "data_root": str(root)}
+    content["datasets"]["valid"] = data | valid
+    return TrainingOptions.model_validate_json(json.dumps(content))

@@ -41,6 +41,32 @@ def test_a_line_cut_short_by_a_kill_is_dropped(tmp_path: Path) -> None:
     assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 1, "total": 2}\n'
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"garbage",
+        b"",
+        b"\0\0\0",
+        b"\xff\xfe",
+        b"[1]",
+        b'{"total": 1}',
+        b'{"step": "7"}',
+        b'{"step": 1, "a": {}}',
+        b"[" * 100_000,
+    ],
+    ids=lambda line: str(line[:20]),
+)
+def test_lines_without_a_record_are_dropped_and_said(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "metrics.jsonl"
+    one, two = b'{"step": 1, "total": 2}\n', b'{"step": 2, "total": null}\n'
+    path.write_bytes(one + line + b"\n" + two + b'{"step": 3')
+    assert [record["step"] for record in read_records(path)] == [1, 2]
+    recorder = Recorder(tmp_path, 5)
+    recorder.close()
+    assert recorder.note == f"{path}: 2 lines hold no record and are dropped (line 2, 4)"
+    assert path.read_bytes() == one + two
+
+
 def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, 0)
     recorder.path.unlink()

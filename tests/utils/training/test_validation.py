@@ -1,6 +1,7 @@
 """Scores and strips during training."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -64,9 +65,31 @@ def test_psnr_of_known_errors() -> None:
     generator = Grey(128 / 255).train()
     found = validate(generator, SupervisedObjective({"Charbonnier": 1.0}), captures, ALONE)
     expected = [20 * torch.log10(torch.tensor(255.0 / error)).item() for error in (10, 20)]
-    assert found.values == {"valid_psnr": pytest.approx(sum(expected) / 2)}
+    # Flat images of mean a and b: SSIM is (2ab + C1) / (a^2 + b^2 + C1).
+    c1 = (0.01 * 255) ** 2
+    ssim = [(2 * 128 * b + c1) / (128**2 + b**2 + c1) for b in (118, 108)]
+    assert found.values == {
+        "valid_psnr": pytest.approx(sum(expected) / 2),
+        "valid_ssim": pytest.approx(sum(ssim) / 2),
+    }
     assert found.score == found.values["valid_psnr"]
     assert generator.training
+
+
+def test_protocols_of_validation() -> None:
+    # The error lies in the outer 20 pixels, which "released" leaves out; "ifed" rounds down.
+    truth = torch.full((3, 3, 64, 64), 128 / 255)
+    truth[..., :20, :] = 0
+    given = replace(capture(0.5, 0.5, (64, 64)), truth=truth)
+    objective = SupervisedObjective({"Charbonnier": 1.0})
+    found = {
+        protocol: validate(Grey(128.9 / 255), objective, [given], ALONE, protocol).values
+        for protocol in ("released", "full", "ifed")
+    }
+    assert found["released"]["valid_psnr"] == pytest.approx(20 * math.log10(255))  # off by 1
+    assert found["full"]["valid_psnr"] < 20
+    only_edge = 10 * math.log10(255**2 / (128**2 * 20 / 64))
+    assert found["ifed"]["valid_psnr"] == pytest.approx(only_edge)
 
 
 def test_without_truth_the_rebuilt_inputs_and_their_disagreement_score() -> None:

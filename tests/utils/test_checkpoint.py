@@ -127,11 +127,18 @@ def test_latest_goes_by_number_and_prune_keeps_the_newest(tmp_path: Path) -> Non
     assert kept == {"step_00000010.pt", "step_100000000.pt", "step_x.pt", "best.safetensors"}
 
 
-def test_a_full_disk_leaves_the_earlier_file_alone(tmp_path: Path, generator: Generator) -> None:
+def test_a_full_disk_leaves_the_earlier_file_alone(
+    tmp_path: Path, generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = save_training(tmp_path, state(generator))
     before = path.read_bytes()
-    # Writing through this link fails as on a full disk.
-    (tmp_path / f".{path.stem}.{os.getpid()}.pt").symlink_to("/dev/full")
+
+    def write(file: Path, data: bytes) -> None:
+        file.touch()
+        with Path("/dev/full").open("wb", buffering=0) as full:
+            full.write(data)
+
+    monkeypatch.setattr(Path, "write_bytes", write)
     with pytest.raises(InputError, match=f"{tmp_path}: cannot write there: No space left"):
         save_training(tmp_path, state(generator))
     assert path.read_bytes() == before

@@ -11,9 +11,16 @@ from torch import Tensor
 from models.networks import NETWORKS, network_class
 from models.parts.network import CorrectionNetwork
 from models.parts.settings import Channels
-from models.weight_files import load_strictly, read_architecture, read_state, stated_choice
+from models.weight_files import (
+    expect_shapes,
+    load_strictly,
+    read_architecture,
+    read_state,
+    stated_choice,
+)
 from utils.errors import InputError
 
+_LIMITS = {"n_feats": (1, 1024), "width": (1e-3, 8), "num_frames": (1, 1000)}
 _RELEASED_CHANNELS = 192  # of flow block 0 at width 1
 
 
@@ -64,6 +71,8 @@ def load_network(path: str | Path, device: torch.device | str = "cpu") -> Correc
     """
     state = read_state(path)
     architecture = _stated_architecture(Path(path)) or _inferred_architecture(state, path)
+    with torch.device("meta"):  # shapes without memory: a small file may state a huge network
+        expect_shapes(architecture.build(), state, path)
     network = architecture.build()
     load_strictly(network, state, path)
     return network.to(device).eval()
@@ -99,9 +108,10 @@ def _stated_architecture(path: Path) -> Architecture | None:
     net_type = stated_choice(stated, "net_type", tuple(NETWORKS), path)
     try:
         n_feats, num_frames = int(stated["n_feats"]), int(stated["num_frames"])
-        return Architecture(n_feats, float(stated["width"]), num_frames, channels, net_type)
-    except (KeyError, TypeError, ValueError) as error:
+        made = Architecture(n_feats, float(stated["width"]), num_frames, channels, net_type)
+    except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise InputError(f"{path}: damaged description of its network: {error}") from error
+    return _within_limits(made, path)
 
 
 def _inferred_architecture(state: Mapping[str, Tensor], path: str | Path) -> Architecture:
@@ -114,6 +124,17 @@ def _inferred_architecture(state: Mapping[str, Tensor], path: str | Path) -> Arc
         )
     block, inputs = state[first].shape[:2]
     width = block / _RELEASED_CHANNELS
-    n_feats = max(1, round(state[context].shape[0] / width))
+    n_feats = max(1, round(state[context].shape[0] / width)) if width else 0
     num_frames = max(1, (inputs - 6) // 2)  # two images and an offset map per frame and image
-    return Architecture(n_feats, width, num_frames, "bgr")
+    return _within_limits(Architecture(n_feats, width, num_frames, "bgr"), path)
+
+
+def _within_limits(architecture: Architecture, path: str | Path) -> Architecture:
+    for name, (low, high) in _LIMITS.items():
+        value = getattr(architecture, name)
+        if not low <= value <= high:
+            raise InputError(
+                f"{path}: damaged description of its network: {name}: expected {low} to {high}, "
+                f"got {value:g}"
+            )
+    return architecture

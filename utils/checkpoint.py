@@ -18,6 +18,8 @@ from data.files.folders import replacing
 from models.architecture import Architecture, load_network
 from models.parts.network import CorrectionNetwork
 from models.weight_files import (
+    CHECKSUM,
+    checksum,
     find_state,
     read_content,
 )
@@ -26,6 +28,17 @@ from utils.errors import InputError
 _KIND = "dual-reversed-rs training"
 _FORMAT = 1
 _KEYS = {"network": "generator"}  # in files, where they differ from the fields
+_TYPES: dict[str, tuple[type, ...]] = {
+    "step": (int,),
+    "architecture": (dict,),
+    "network": (dict,),
+    "teacher": (dict, type(None)),
+    "optimizer": (dict,),
+    "progress": (dict,),
+    "random": (list,),
+    "options": (dict,),
+    "versions": (dict,),
+}
 
 load_generator = load_network
 """Load a correction network, whichever it is, from a file of weights or a training checkpoint."""
@@ -86,7 +99,8 @@ def write_state(
     tensors = {
         name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in state.items()
     }
-    content = to_safetensors(tensors, {**metadata, "format": str(_FORMAT)})
+    about = {**metadata, "format": str(_FORMAT)}
+    content = to_safetensors(tensors, about | {CHECKSUM: checksum(tensors, about)})
     with replacing(Path(path)) as temporary:
         temporary.write_bytes(content)
 
@@ -121,12 +135,19 @@ def load_training(path: str | Path) -> TrainingState:
             f"{path}: expected a training checkpoint (step_*.pt), got a file of weights; to start "
             f"from weights, set path.pretrained_netG"
         )
-    if content.get("format") != _FORMAT:
+    if not isinstance(content.get("format"), int) or content["format"] != _FORMAT:
         raise InputError(
             f"{path}: checkpoint format {content.get('format')}, expected {_FORMAT}; "
             "resume it with the version that wrote it"
         )
-    return TrainingState(**{name: content[key] for name, key in fields.items()})
+    read = {name: content[key] for name, key in fields.items()}
+    for name, kinds in _TYPES.items():
+        if not isinstance(read[name], kinds) or (name == "step" and read[name] < 0):
+            raise InputError(
+                f"{path}: damaged checkpoint: {name}: expected {kinds[0].__name__}, got "
+                f"{type(read[name]).__name__}; resume from another one"
+            )
+    return TrainingState(**read)
 
 
 def latest(folder: Path) -> Path | None:

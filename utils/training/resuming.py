@@ -1,12 +1,14 @@
 """Save a training run to a checkpoint, and resume it."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from models.architecture import expect_architecture
 from models.weight_files import load_strictly
 from utils.checkpoint import TrainingState, load_training, prune, save_training
-from utils.errors import InputError
+from utils.errors import InputError, says_memory_ran_out
 from utils.options.files import changed_options
 from utils.system.random_state import random_state, restore_random_state
 from utils.training.step import Progress, Training
@@ -58,8 +60,27 @@ def restore(training: Training) -> None:
         others = len(list(experiment.checkpoints.glob("step_*.pt"))) - 1
         cure = "remove it to resume from the one before" if others else "--resume never"
         raise InputError(f"{error}; {cure}") from error
-    expect_architecture(state.architecture, training.architecture, path)
     wanted = experiment.options.model_dump(mode="json")
+    try:
+        _restore_parts(training, state, path, elsewhere=elsewhere)
+        changes = list(changed_options(state.options, wanted))
+    except (TypeError, ValueError, KeyError, AttributeError, IndexError, RuntimeError) as error:
+        if says_memory_ran_out(error):
+            raise
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"{path}: damaged checkpoint: {reason}; resume another one") from error
+    experiment.log.info("resuming at step %d from %s", state.step, path)
+    for change in changes:
+        experiment.log.info("changed option %s", change)
+
+
+def _restore_parts(
+    training: Training, state: TrainingState, path: Path, *, elsewhere: bool
+) -> None:
+    """Set the parts of a run; a checkpoint with wrong values inside raises almost any error."""
+    experiment = training.experiment
+    now = experiment.options.model_dump(mode="json")
+    expect_architecture(state.architecture, training.architecture, path)
     _expect_objective(training, state, path)
     load_strictly(training.network, state.network, path)
     if training.objective.teacher is not None and state.teacher is not None:
@@ -67,16 +88,18 @@ def restore(training: Training) -> None:
     training.optimizer.load_state_dict(state.optimizer)
     for group in training.optimizer.param_groups:
         group["weight_decay"] = experiment.options.train.G_optimizer_wd
-    training.progress = Progress(**state.progress | {"skipped_in_a_row": 0})
-    if elsewhere or state.options["datasets"]["valid"] != wanted["datasets"]["valid"]:
+    for parameter, moments in training.optimizer.state.items():
+        for name, value in moments.items():
+            if getattr(value, "ndim", 0) and value.shape != parameter.shape:
+                raise ValueError(f"optimizer: {name} of shape {tuple(value.shape)}")
+    read = TypeAdapter(Progress).validate_python(state.progress)
+    training.progress = replace(read, skipped_in_a_row=0)
+    if elsewhere or state.options["datasets"]["valid"] != now["datasets"]["valid"]:
         # The best weights are in another folder, or their score is of other captures.
         training.progress.best = None
     rank, device = experiment.processes.rank, experiment.processes.device
     if rank < len(state.random):
         restore_random_state(state.random[rank], device)
-    experiment.log.info("resuming at step %d from %s", state.step, path)
-    for change in changed_options(state.options, wanted):
-        experiment.log.info("changed option %s", change)
 
 
 def _expect_objective(training: Training, state: TrainingState, path: Path) -> None:

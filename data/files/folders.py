@@ -23,6 +23,7 @@ except ImportError:  # Windows
 _PREFIX = ".drsc-making-"
 _MAKING = re.compile(re.escape(_PREFIX) + r"[a-z0-9_]{8}")  # by `tempfile.mkdtemp`
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_EARLIER = re.compile(r"\..+\.\d+\.[^.]+")
 _LONGEST_NAME = 255  # bytes, of common file systems
 
 _swept: set[Path] = set()
@@ -118,7 +119,7 @@ def making_folder(parent: Path) -> Iterator[Path]:
         InputError: it cannot be made.
     """
     if parent.resolve() not in _swept:
-        remove_unfinished(parent)
+        _sweep(parent)
     try:
         folder, descriptor = _make_locked(parent)
     except OSError as error:
@@ -148,21 +149,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove the hidden folders of `making_folder` that killed processes left behind."""
-    _swept.add(folder.resolve())
-    if fcntl is None:
-        return
-    with suppress(OSError):  # not to be listed
-        for path in [*folder.iterdir()]:
-            if not _MAKING.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
-                continue
-            with suppress(OSError):  # another's, or in use
-                descriptor = os.open(path, os.O_RDONLY)
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    remove(path)
-                finally:
-                    os.close(descriptor)
+    """Remove what killed processes left in a folder that holds nothing but files of ours.
+
+    Also removes temporary files of earlier versions, such as `.step_00000001.800.pt`.
+    """
+    _sweep(folder)
+    for path in [*folder.iterdir()]:
+        if _EARLIER.fullmatch(path.name):
+            remove(path)
 
 
 def remove(path: Path) -> None:
@@ -191,6 +185,24 @@ def expect_no_links(folder: Path, root: Path) -> None:
                 f"{part}: a link to {part.resolve()}, where nothing is written; remove the link, "
                 "or choose another output folder"
             )
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the hidden folders of `making_folder` that killed processes left behind."""
+    _swept.add(folder.resolve())
+    if fcntl is None:
+        return
+    with suppress(OSError):  # not to be listed
+        for path in [*folder.iterdir()]:
+            if not _MAKING.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
+                continue
+            with suppress(OSError):  # another's, or in use
+                descriptor = os.open(path, os.O_RDONLY)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    remove(path)
+                finally:
+                    os.close(descriptor)
 
 
 def _make_locked(parent: Path) -> tuple[Path, int | None]:

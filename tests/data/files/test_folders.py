@@ -15,7 +15,6 @@ from data.files.folders import (
     plain_name,
     prepare_output_folder,
     remove,
-    remove_unfinished,
     replacing,
 )
 from utils.errors import InputError
@@ -87,7 +86,6 @@ def test_what_killed_runs_leave_is_removed_and_nothing_else(tmp_path: Path) -> N
         assert (making / "half").is_dir()
     assert set(os.listdir(tmp_path)) == {*kept, "file"}
     assert os.listdir(tmp_path / "elsewhere") == ["kept"]
-    remove_unfinished(tmp_path / "none")
 
 
 def test_folders_under_way_have_names_of_their_own(tmp_path: Path) -> None:

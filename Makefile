@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 SOURCES := models data utils tests main_train_stage1.py main_train_stage2.py main_test.py main_test_real.py
 YARDSTICK := results/yardstick
 
-.PHONY: demo eval bench test slow check format lint types smoke clean help
+.PHONY: demo eval bench test slow soak check format lint types smoke clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -35,6 +35,9 @@ test: $(READY)  ## run the tests but the slow ones
 
 slow: $(READY)  ## run the slow tests: kills, double precision, the viewer in a browser
 	$(RUN) -m pytest -n $(TEST_JOBS) --dist worksteal -m slow
+
+soak: $(READY)  ## kill runs, damage files, fill a disk and watch memory for 20 minutes (docs/RELIABILITY.md)
+	$(RUN) -m utils.tools.soak --minutes 20
 
 format: $(READY)  ## reformat the code
 	$(RUN) -m ruff format $(SOURCES)

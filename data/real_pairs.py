@@ -51,6 +51,11 @@ class RealPairs(Dataset[CapturePair]):
         """Every image file, resolved."""
         return {path.resolve() for files in self._files.values() for path in files.values()}
 
+    def files(self, index: int) -> tuple[Path, Path]:
+        """The image files of a capture, t2b and b2t, resolved."""
+        named = self._files[self.names[index]]
+        return named["t2b"].resolve(), named["b2t"].resolve()
+
     def frame_count(self, index: int) -> int:
         """Number of true frames of a capture: 0."""
         return 0

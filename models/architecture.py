@@ -12,6 +12,7 @@ from models.networks import NETWORKS, network_class
 from models.parts.network import CorrectionNetwork
 from models.parts.settings import Channels
 from models.weight_files import (
+    expect_shapes,
     find_state,
     load_strictly,
     read_architecture,
@@ -20,6 +21,7 @@ from models.weight_files import (
 )
 from utils.errors import InputError
 
+_LIMITS = {"n_feats": (1, 1024), "width": (1e-3, 8), "num_frames": (1, 1000)}
 _RELEASED_CHANNELS = 192  # of flow block 0 at width 1
 _IFED_MODEL = "IFED"  # at the key "model" of IFED's files
 _IFED_PREFIX = "model."  # of every name in the files of IFED, after "module."
@@ -80,6 +82,8 @@ def load_network(path: str | Path, device: torch.device | str = "cpu") -> Correc
             state = {name.removeprefix(_IFED_PREFIX): value for name, value in state.items()}
         says_so = content.get("model") == _IFED_MODEL
         architecture = _inferred_architecture(state, path, is_ifed=wrapped or says_so)
+    with torch.device("meta"):  # shapes without memory: a small file may state a huge network
+        expect_shapes(architecture.build(), state, path)
     network = architecture.build()
     load_strictly(network, state, path)
     return network.to(device).eval()
@@ -122,9 +126,10 @@ def _stated_architecture(path: Path) -> Architecture | None:
     net_type = stated_choice(stated, "net_type", tuple(NETWORKS), path)
     try:
         n_feats, num_frames = int(stated["n_feats"]), int(stated["num_frames"])
-        return Architecture(n_feats, float(stated["width"]), num_frames, channels, net_type)
-    except (KeyError, TypeError, ValueError) as error:
+        made = Architecture(n_feats, float(stated["width"]), num_frames, channels, net_type)
+    except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise InputError(f"{path}: damaged description of its network: {error}") from error
+    return _within_limits(made, path)
 
 
 def _inferred_architecture(
@@ -139,7 +144,18 @@ def _inferred_architecture(
             f"{', '.join(sorted(state)[:3])}, ..."
         )
     width = state[first].shape[0] / _RELEASED_CHANNELS
-    n_feats = max(1, round(state[context].shape[0] / width))
+    n_feats = max(1, round(state[context].shape[0] / width)) if width else 0
     num_frames = max(1, state[flows].shape[0] // 4)  # (dx, dy) for each frame and image
     net_type = "ifed" if is_ifed or num_frames != 3 else "generator"
-    return Architecture(n_feats, width, num_frames, "bgr", net_type)
+    return _within_limits(Architecture(n_feats, width, num_frames, "bgr", net_type), path)
+
+
+def _within_limits(architecture: Architecture, path: str | Path) -> Architecture:
+    for name, (low, high) in _LIMITS.items():
+        value = getattr(architecture, name)
+        if not low <= value <= high:
+            raise InputError(
+                f"{path}: damaged description of its network: {name}: expected {low} to {high}, "
+                f"got {value:g}"
+            )
+    return architecture

@@ -1,11 +1,12 @@
 """Read weight files without executing code, and load them into modules strictly by name."""
 
+import hashlib
 import pickle
 import re
 import sys
 import warnings
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stdout
 from http.client import HTTPException
 from pathlib import Path
@@ -16,6 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from data.files.reading import expect_regular
 from utils.errors import InputError
 
 if TYPE_CHECKING:  # loading torchvision would delay correction
@@ -24,6 +26,17 @@ if TYPE_CHECKING:  # loading torchvision would delay correction
 NESTED_NAMES = ("generator", "params", "state_dict", "netG", "net", "model")
 """Keys of the weights in checkpoints that hold more than weights, most specific first."""
 
+CHECKSUM = "sha256"
+"""Key of the checksum in the metadata of our `.safetensors`."""
+
+_ODD_KINDS: dict[str, Callable[[Tensor], bool]] = {
+    "sparse": lambda tensor: tensor.layout != torch.strided,
+    "quantised": lambda tensor: tensor.is_quantized,
+    "complex": lambda tensor: tensor.is_complex(),
+    "meta": lambda tensor: tensor.is_meta,
+    "nested": lambda tensor: tensor.is_nested,
+}
+_HARMLESS = 1 << 28  # bytes
 _FRAME_OPCODE = 149  # first of a pickle of protocol 4 or newer, which torch does not read safely
 _MAX_NAMES = 3  # in an error message
 
@@ -49,7 +62,7 @@ def read_content(path: str | Path) -> Any:
     Raises:
         InputError: the file is missing, cannot be read, is truncated, or would execute code.
     """
-    path = Path(path)
+    path = expect_regular(path)
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no such file"
         raise InputError(f"{path}: expected a weight file, got {found}")
@@ -59,10 +72,13 @@ def read_content(path: str | Path) -> Any:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return _read_safetensors(path)
+        _expect_uncompressed(path)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Detected pickle protocol")
             return torch.load(path, map_location="cpu", weights_only=True)
+    except InputError:
+        raise
     except pickle.UnpicklingError as error:
         raise InputError(f"{path}: {_explain_refusal(str(error))}") from error
     except MemoryError:
@@ -75,12 +91,13 @@ def find_state(content: Any, path: str | Path) -> dict[str, Tensor]:
     """The named tensors in the content of `path`; see `read_state`.
 
     Raises:
-        InputError: there are none.
+        InputError: there are none, or they are no plain tensors.
     """
     if isinstance(content, Mapping):
         candidates = (*(content.get(name) for name in NESTED_NAMES), content)
         for candidate in candidates:
             if _is_state(candidate):
+                _expect_plain(candidate, path)
                 is_parallel = all(name.startswith("module.") for name in candidate)
                 prefix = "module." if is_parallel else ""
                 return {name.removeprefix(prefix): tensor for name, tensor in candidate.items()}
@@ -159,6 +176,16 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], path: str | Pa
         path: their file, for the error message.
 
     Raises:
+        InputError: as for `expect_shapes`.
+    """
+    expect_shapes(module, state, path)
+    module.load_state_dict(state)
+
+
+def expect_shapes(module: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:
+    """Check that names and shapes of `state` are those of `module`, which may hold no memory.
+
+    Raises:
         InputError: names are missing or unexpected, or shapes differ; the first few are listed.
     """
     expected = module.state_dict()
@@ -175,7 +202,54 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], path: str | Pa
         raise InputError(
             f"{path}: not weights of this {type(module).__name__}: " + "; ".join(problems)
         )
-    module.load_state_dict(state)
+
+
+def checksum(state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """SHA-256 of tensors and metadata, whatever their order; our `.safetensors` state it."""
+    digest = hashlib.sha256(repr(sorted(metadata.items())).encode())
+    for name, tensor in sorted(state.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Read tensors, and compare them with the checksum if the file states one."""
+    with safe_open(path, "pt") as file:
+        metadata = dict(file.metadata() or {})
+    state = load_file(path)
+    stated = metadata.pop(CHECKSUM, None)
+    if stated is not None and stated != checksum(state, metadata):
+        raise InputError(f"{path}: damaged: its checksum differs; copy it again")
+    return state
+
+
+def _expect_uncompressed(path: Path) -> None:
+    """Refuse an archive that takes more memory than the file: torch writes none."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+    if size > path.stat().st_size:
+        raise InputError(
+            f"{path}: refused: {path.stat().st_size} bytes that unpack to {size}; save it with "
+            "torch.save, which does not compress"
+        )
+
+
+def _expect_plain(state: Mapping[str, Tensor], path: str | Path) -> None:
+    """Refuse tensors that are not dense and real, or larger than their file."""
+    for name, tensor in state.items():
+        kind = next((kind for kind, found in _ODD_KINDS.items() if found(tensor)), None)
+        if kind is not None:
+            raise InputError(f"{path}: {name}: expected a plain tensor, got a {kind} one")
+    size = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
+    stored = Path(path).stat().st_size
+    if size > max(2 * stored, _HARMLESS):  # two names of one tensor are no attack
+        raise InputError(
+            f"{path}: refused: {stored} bytes that would become tensors of {size}; save them with "
+            "all their values"
+        )
 
 
 def _explain_refusal(message: str) -> str:

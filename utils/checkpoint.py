@@ -21,6 +21,8 @@ from data.files.folders import replacing
 from models.architecture import Architecture, load_network
 from models.parts.network import CorrectionNetwork
 from models.weight_files import (
+    CHECKSUM,
+    checksum,
     find_state,
     read_content,
 )
@@ -31,6 +33,18 @@ _FORMAT = 1
 _LENGTH_BYTES = 8  # at the start of a .safetensors: length of its header
 _OPTIONAL = ("average",)  # fields that came after the format
 _KEYS = {"network": "generator"}  # in files, where they differ from the fields
+_TYPES: dict[str, tuple[type, ...]] = {
+    "step": (int,),
+    "architecture": (dict,),
+    "network": (dict,),
+    "teacher": (dict, type(None)),
+    "average": (dict, type(None)),
+    "optimizer": (dict,),
+    "progress": (dict,),
+    "random": (list,),
+    "options": (dict,),
+    "versions": (dict,),
+}
 
 load_generator = load_network
 """Load a correction network, whichever it is, from a file of weights or a training checkpoint."""
@@ -93,7 +107,9 @@ def write_state(
     tensors = {
         name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in state.items()
     }
-    content = _in_order(to_safetensors(tensors, {**metadata, "format": str(_FORMAT)}))
+    about = {**metadata, "format": str(_FORMAT)}
+    about |= {CHECKSUM: checksum(tensors, about)}
+    content = _in_order(to_safetensors(tensors, about))
     with replacing(Path(path)) as temporary:
         temporary.write_bytes(content)
 
@@ -145,12 +161,19 @@ def load_training(path: str | Path) -> TrainingState:
             f"{path}: expected a training checkpoint (step_*.pt), got a file of weights; to start "
             f"from weights, set path.pretrained_netG"
         )
-    if content.get("format") != _FORMAT:
+    if not isinstance(content.get("format"), int) or content["format"] != _FORMAT:
         raise InputError(
             f"{path}: checkpoint format {content.get('format')}, expected {_FORMAT}; "
             "resume it with the version that wrote it"
         )
     given = {name: content[key] for name, key in fields.items() if key in content}
+    for name, kinds in _TYPES.items():
+        value = given.get(name)  # missing only if optional, which may be None
+        if not isinstance(value, kinds) or (name == "step" and value < 0):
+            raise InputError(
+                f"{path}: damaged checkpoint: {name}: expected {kinds[0].__name__}, got "
+                f"{type(value).__name__}; resume from another one"
+            )
     return TrainingState(**given)
 
 

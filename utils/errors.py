@@ -1,13 +1,41 @@
 """The one exception for bad input, and how running out of memory is recognised."""
 
+from unicodedata import category
+
+_LONGEST_LINE = 2000  # characters
+
 
 class InputError(Exception):
     """Something the user gave cannot be used.
 
-    The message is one line: what, where, expected, got, cure. Scripts print it and exit with
-    status 1 (`utils.options.command_line.run`); any other exception is a defect and keeps its
-    traceback.
+    The message is one line: what, where, expected, got, cure; several problems are a line each.
+    Scripts print it and exit with status 1 (`utils.options.command_line.run`); any other exception
+    is a defect and keeps its traceback.
     """
+
+    def __init__(self, *lines: str) -> None:
+        """Keep each line one line, whatever names and values it quotes (`one_line`)."""
+        super().__init__("\n".join(one_line(line) for line in lines))
+
+
+def one_line(text: str, longest: int = _LONGEST_LINE) -> str:
+    """A user's text as it may stand in a message.
+
+    Control characters, line ends and surrogates are escaped; beyond `longest` characters the middle
+    is left out.
+    """
+    if len(text) > longest:
+        ahead, after = longest * 2 // 3, longest // 4
+        left_out = f"[... {len(text) - ahead - after} characters ...]"
+        text = f"{text[:ahead]}{left_out}{text[-after:]}"
+    if text.isprintable():
+        return text
+    return "".join(
+        character
+        if character.isprintable() or category(character) == "Zs"  # wide spaces
+        else character.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for character in text
+    )
 
 
 def says_memory_ran_out(error: BaseException) -> bool:

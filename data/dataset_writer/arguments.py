@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from data.files.folders import plain_name
-from data.simulator.settings import SceneSettings
+from data.simulator.settings import MAX_TEXTURES, SceneSettings
 from utils.errors import InputError
 
 DIFFICULTIES = {
@@ -72,6 +72,8 @@ def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     for name, minimum in _MINIMA.items():
         if getattr(arguments, name) < minimum:
             raise InputError(f"--{name} {getattr(arguments, name)}: expected at least {minimum}")
+    if arguments.procedural > MAX_TEXTURES:
+        raise InputError(f"--procedural {arguments.procedural}: expected at most {MAX_TEXTURES}")
     return arguments
 
 

@@ -1,28 +1,48 @@
 """Data sets in the layout of RS-GOPRO on disk, written whole or not at all."""
 
-import os
-import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, with_config
+from typing_extensions import TypedDict
 
 from data.capture import CapturePair
-from data.files.folders import prepare_output_folder, replacing
+from data.files.folders import (
+    expect_no_links,
+    lock_folder,
+    making_folder,
+    plain_name,
+    prepare_output_folder,
+    remove,
+    replacing,
+)
 from data.files.images import to_uint8, write_image
+from data.files.reading import read_regular
 from data.files.versions import find_versions
 from utils.errors import InputError
 
 _DESCRIPTION = "dataset.json"
 
 
+FolderName = Annotated[str, AfterValidator(plain_name)]
+Number = Annotated[float, Strict()]
+
+
+@with_config(ConfigDict(extra="allow"))
+class Parameters(TypedDict, total=False):
+    """Parameters of a sequence; these are read again."""
+
+    seed: Annotated[int, Strict()]
+    strength: Number | Annotated[list[Number], Field(min_length=1)] | None
+
+
 class Run(BaseModel, extra="allow"):
     """A run that wrote sequences, in `dataset.json`; extra fields apply to all of them."""
 
-    split: str
-    sequences: dict[str, dict[str, Any]]  # parameters by name
+    split: FolderName
+    sequences: dict[FolderName, Parameters]  # parameters by name
     versions: dict[str, Any]
 
 
@@ -39,7 +59,7 @@ def new_dataset(output: Path) -> Iterator[Path]:
     """
     if output.exists():
         raise InputError(f"{output}: exists already; choose a new folder, or remove it first")
-    with _hidden_folder(output) as unfinished:
+    with _making_beside(output) as unfinished:
         yield unfinished
         _move(unfinished, output)
 
@@ -48,8 +68,8 @@ def new_dataset(output: Path) -> Iterator[Path]:
 def new_sequences(dataset: Path, split: str, names: Collection[str]) -> Iterator[Path]:
     """Yield a hidden folder; if the block succeeds, move its sequences into a data set.
 
-    A missing data set is created. To an existing one sequences are added first, then their
-    description.
+    A missing data set is created. To an existing one the description is added first, then the
+    sequences: the description of one that is not there yet says nothing.
 
     Args:
         dataset: the data set's folder.
@@ -69,19 +89,28 @@ def new_sequences(dataset: Path, split: str, names: Collection[str]) -> Iterator
             f"{dataset}: exists already, and its {_DESCRIPTION} lists no sequences; choose a new "
             "folder, or remove it first"
         )
-    for name in names:
-        if (dataset / split / name).exists():
-            raise InputError(
-                f"{dataset / split / name}: exists already; choose another --split or folder, "
-                "or remove it first"
-            )
-    with _hidden_folder(dataset) as unfinished:
-        yield unfinished
-        runs = [*read_runs(dataset), *read_runs(unfinished)]
-        prepare_output_folder(dataset / split)
+    expect_no_links(dataset / split, dataset)
+    with lock_folder(dataset), _making_beside(dataset) as unfinished:
         for name in names:
-            _move(unfinished / split / name, dataset / split / name)
-        _write_runs(dataset, runs)
+            if (dataset / split / name).exists():
+                raise InputError(
+                    f"{dataset / split / name}: exists already; choose another --split or folder, "
+                    "or remove it first"
+                )
+        yield unfinished
+        earlier = read_runs(dataset)
+        prepare_output_folder(dataset / split)
+        _write_runs(dataset, [*earlier, *read_runs(unfinished)])
+        moved = []
+        try:
+            for name in names:
+                _move(unfinished / split / name, dataset / split / name)
+                moved.append(dataset / split / name)
+        except InputError:
+            for folder in moved:
+                remove(folder)
+            _write_runs(dataset, earlier)
+            raise
 
 
 def write_capture(sequence: Path, index: int, capture: CapturePair) -> None:
@@ -129,7 +158,7 @@ def read_runs(dataset: Path) -> list[Run]:
     if not file.exists():
         return []
     try:
-        runs = _Description.model_validate_json(file.read_bytes()).runs
+        runs = _Description.model_validate_json(read_regular(file)).runs
     except (OSError, ValueError) as error:
         raise InputError(
             f"{file}: not a description of a data set; remove or restore it"
@@ -176,15 +205,14 @@ def _write_runs(dataset: Path, runs: Sequence[Run]) -> None:
 
 
 @contextmanager
-def _hidden_folder(output: Path) -> Iterator[Path]:
-    """Yield a hidden folder beside `output` and remove it after the block."""
+def _making_beside(output: Path) -> Iterator[Path]:
+    """Yield a new folder in a hidden one beside `output`, which is removed after the block."""
     place = output.resolve()
-    hidden = place.with_name(f".making-{place.name}.{os.getpid()}")
-    prepare_output_folder(hidden)
-    try:
-        yield hidden
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)
+    prepare_output_folder(place.parent)
+    with making_folder(place.parent) as hidden:
+        unfinished = hidden / (place.name or "dataset")
+        unfinished.mkdir()
+        yield unfinished
 
 
 def _move(source: Path, target: Path) -> None:

@@ -17,6 +17,7 @@ from data.dataset_writer.rolling_video import (
     VideoStatistics,
     roll_captures,
 )
+from data.files.folders import name_after
 from data.simulator.drawing import draw_scene
 from data.simulator.settings import SceneSettings
 from data.video.sources import FrameSource
@@ -97,7 +98,7 @@ def write_recorded(
             already has this sequence, lies inside the recording's folder, or cannot be written.
     """
     _check_source(source, output)
-    name = source.name.lstrip(".") or "recording"  # hidden sequences are not read
+    name = name_after(source.name if source.name.strip(".") else "recording", source.path)
     statistics = VideoStatistics()
     first_frames: list[int] = []
     with new_sequences(output, split, [name]) as unfinished:
@@ -154,9 +155,8 @@ def _check_source(source: FrameSource, output: Path) -> None:
     try:
         str(source.path.resolve()).encode()
     except UnicodeEncodeError:
-        shown = str(source.path).encode(errors="backslashreplace").decode()
         raise InputError(
-            f"{shown}: expected a path in UTF-8, for dataset.json; rename it"
+            f"{source.path}: expected a path in UTF-8, for dataset.json; rename it"
         ) from None
     if source.size[0] < 2:
         raise InputError(f"{source.path}: a rolling shutter needs at least 2 rows, got 1")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from data.files.folders import replacing
+from data.files.reading import read_regular
 from utils.errors import InputError
 
 Image = NDArray[np.uint8]
@@ -102,7 +103,7 @@ def check_array(image: NDArray[Any], *types: str) -> None:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such image") from None
     except OSError as error:

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from utils.errors import InputError
 
+MAX_TEXTURES = 10_000
+"""Procedural textures, which all stay in memory."""
+
 LIMITS = {
     "height": (2, math.inf),
     "width": (1, math.inf),

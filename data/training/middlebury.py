@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from data.files.images import read_image
+from data.files.reading import read_regular
 from data.training.flow_pairs import FlowSample
 from utils.errors import InputError
 
@@ -71,7 +72,7 @@ def read_flow(path: str | Path) -> Tensor:
         InputError: the file is missing, cannot be read, is not a .flo file or has a wrong length.
     """
     try:
-        data = Path(path).read_bytes()
+        data = read_regular(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     if len(data) < _HEADER or np.frombuffer(data, "<f4", 1)[0] != _MAGIC:

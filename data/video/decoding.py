@@ -4,6 +4,7 @@ Colours follow the matrix and range that the file states, depths above 8 bits ar
 are rotated as players show them.
 """
 
+import os
 import re
 import shlex
 import subprocess
@@ -23,12 +24,20 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from data.files.reading import expect_regular
 from utils.errors import InputError
 
 _LIST_FRAMES = "-fps_mode passthrough -enc_time_base demux -f framecrc"
 _TO_RGB = "scale=in_color_matrix=auto:in_range=auto:flags=bicubic+accurate_rnd+full_chroma_int"
 _MIN_FRAMES_FOR_EXACT_RATE = 9  # of fewer, intervals rounded to ticks may all be equal
 _MAX_JITTER = 0.2  # of the usual interval between frames, beyond the rounding to ticks
+_CONTAINERS = (
+    "mov,matroska,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,vvc,av1,obu,ivf,ogg,flv,asf,gif,apng,nut,"
+    "mxf,yuv4mpegpipe,dv,wtv,rm,vc1,vc1test,mjpeg,mjpeg_2000,mpjpeg,smjpeg,cavsvideo,avs2,avs3,evc,"
+    "dirac,dnxhd,h261,h263,mpegtsraw,live_flv,kux,gxf,lxf,r3d,roq,bink,smk,swf,film_cpk,mtv,nsv,thp"
+)
+"""Formats that hold their pictures themselves; lists of other files are not followed."""
+_Y4M_LINE = 1 << 10  # bytes, more than any header
 _TRUNCATED = re.compile(r"ended prematurely|partial file")
 
 
@@ -52,7 +61,7 @@ def probe_video(video: Path) -> VideoInfo:
         InputError: the file is missing, damaged or truncated, holds no frame, or has a variable
             frame rate.
     """
-    if not video.is_file():
+    if not expect_regular(video).is_file():
         raise InputError(f"{video}: no such video")
     with _ffmpeg(video, _LIST_FRAMES) as (output, process, log):
         bar = tqdm(output, desc=video.name, unit="frame", disable=None, leave=False)
@@ -66,6 +75,7 @@ def probe_video(video: Path) -> VideoInfo:
         raise _decoding_error(video, len(ticks), messages)
     if not ticks:
         raise InputError(f"{video}: holds no frame; expected a video such as .mp4, .mov or .avi")
+    _expect_whole_y4m(video, len(ticks), int(header["bytes"]))
     tick = Fraction(header["tb 0"])
     width, height = map(int, header["dimensions 0"].split("x"))
     audio = re.search(r"Stream #0:.* Audio: (\w+)", messages)
@@ -103,15 +113,33 @@ def decode_video(video: Path, info: VideoInfo, start: int = 0) -> Generator[Tens
             yield torch.from_numpy(values) / float(np.iinfo(kind).max)
 
 
+def _expect_whole_y4m(video: Path, count: int, frame_bytes: int) -> None:
+    """Refuse a YUV4MPEG2 file that is cut within a frame, which ffmpeg leaves out silently.
+
+    Raises:
+        InputError: it is cut.
+    """
+    with video.open("rb") as file:
+        if not file.readline(_Y4M_LINE).startswith(b"YUV4MPEG2 "):
+            return
+        for _ in range(count):
+            file.readline(_Y4M_LINE)  # "FRAME" and its parameters
+            file.seek(frame_bytes, os.SEEK_CUR)
+        if file.read(1):
+            raise _decoding_error(video, count, "")
+
+
 def _parse_frame_list(lines: Iterable[str]) -> tuple[dict[str, str], list[int]]:
-    """Parse ffmpeg's framecrc output: its header, and the timestamps of the frames in ticks."""
+    """Parse ffmpeg's framecrc output: its header with a frame's bytes, and the frames' ticks."""
     header, ticks = {}, []
     for line in lines:
         if line.startswith("#"):
             name, _, value = line[1:].partition(":")
             header[name] = value.strip()
         else:
-            ticks.append(int(line.split(",")[2]))
+            fields = line.split(",")
+            ticks.append(int(fields[2]))
+            header.setdefault("bytes", fields[4].strip())
     return header, ticks
 
 
@@ -165,7 +193,7 @@ def _ffmpeg(
 ) -> Iterator[tuple[IO[bytes], subprocess.Popen[bytes], IO[bytes]]]:
     """Decode a video's picture stream; yields ffmpeg's output, process and log."""
     strict = ["-hide_banner", "-nostdin", "-v", "level+info", "-xerror"]
-    source = ["-i", f"file:{video}", "-map", "0:V:0"]
+    source = ["-format_whitelist", _CONTAINERS, "-i", f"file:{video}", "-map", "0:V:0"]
     command = [imageio_ffmpeg.get_ffmpeg_exe(), *strict, *source, *options.split(), "-"]
     with (
         tempfile.TemporaryFile() as log,

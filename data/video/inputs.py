@@ -34,7 +34,12 @@ class ChosenInput:
     @property
     def files(self) -> set[Path]:
         """The paths given, resolved."""
-        return {Path(name).resolve() for name in (self.first, self.second) if name is not None}
+        return set(self.paths)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The paths given, in order of the views, resolved."""
+        return tuple(Path(name).resolve() for name in (self.first, self.second) if name is not None)
 
 
 def add_input_arguments(inputs: argparse._ArgumentGroup, *, images: bool = True) -> None:

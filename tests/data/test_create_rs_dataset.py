@@ -1,3 +1,4 @@
+import errno
 import json
 import shutil
 import sys
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from data.create_rs_dataset import main
+from data.dataset_writer.folder import read_runs
 from data.dataset_writer.writing import write_simulated
 from data.files.images import read_image, to_uint8, write_image
 from data.files.videos import write_video
@@ -130,6 +132,51 @@ def test_an_error_leaves_a_data_set_unchanged(
         write_simulated(dataset, textures(), SETTINGS, [8], split="train")
     assert sorted(dataset.rglob("*")) == before
     assert list(tmp_path.iterdir()) == [dataset]
+
+
+def test_a_kill_while_sequences_are_added_leaves_all_of_them_described(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = tmp_path / "set"
+    write_simulated(dataset, textures(), SETTINGS, [7])
+
+    class Killed(BaseException):
+        pass
+
+    real = Path.rename
+
+    def rename(source: Path, target: Path) -> Path:
+        if source.name == "0001":
+            raise Killed
+        return real(source, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(Killed):
+        write_simulated(dataset, textures(), SETTINGS, [8, 9], split="train")
+    assert [list(run["sequences"]) for run in describe(dataset)] == [["0000"], ["0000", "0001"]]
+    assert [(run.split, list(run.sequences)) for run in read_runs(dataset)] == [
+        *(("test", ["0000"]), ("train", ["0000"]))
+    ]
+
+
+def test_a_failure_while_sequences_are_added_undoes_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = tmp_path / "set"
+    write_simulated(dataset, textures(), SETTINGS, [7])
+    described = (dataset / "dataset.json").read_bytes()
+    real = Path.rename
+
+    def rename(source: Path, target: Path) -> Path:
+        if source.name == "0001":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(source, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(InputError, match="0001: cannot be written: No space left on device"):
+        write_simulated(dataset, textures(), SETTINGS, [8, 9], split="train")
+    assert (dataset / "dataset.json").read_bytes() == described
+    assert not any((dataset / "train").iterdir())
 
 
 def fail_to_write_images(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import main_test_real
 from models.generator import Generator
 from tests.helpers.capture_folders import write_pixels
 from utils.checkpoint import save_weights
+from utils.real.places import RECORD
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,4 +69,6 @@ class Scripts:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
+    """All files but the record of the inputs."""
+    files = (path for path in folder.rglob("*.*") if path.name != RECORD)
+    return sorted(path.relative_to(folder).as_posix() for path in files)

@@ -1,6 +1,8 @@
 import io
 import os
 import pickle
+import re
+import zipfile
 from collections import OrderedDict
 from email.message import Message
 
@@ -64,6 +66,49 @@ def test_strips_the_prefix_of_data_parallel_training_only_where_all_have_it(tmp_
     assert_is_state(read_state(tmp_path / "w.pth"))
     torch.save({"module.weight": STATE["weight"], "bias": STATE["bias"]}, tmp_path / "mixed.pth")
     assert list(read_state(tmp_path / "mixed.pth")) == ["module.weight", "bias"]
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_pipes_and_devices_are_refused(tmp_path, suffix):
+    os.mkfifo(tmp_path / f"w.{suffix}")
+    assert refusal(tmp_path / f"w.{suffix}").startswith("expected a regular file, got a pipe")
+    (tmp_path / f"z.{suffix}").symlink_to("/dev/zero")
+    assert refusal(tmp_path / f"z.{suffix}").startswith(
+        "expected a regular file, got a socket or a"
+    )
+
+
+def test_archives_that_unpack_to_more_are_refused(tmp_path):
+    torch.save({"a": torch.zeros(10**6)}, tmp_path / "w.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "w.pth") as stored,
+        zipfile.ZipFile(tmp_path / "z.pth", "w", zipfile.ZIP_DEFLATED) as deflated,
+    ):
+        for name in stored.namelist():
+            deflated.writestr(name, stored.read(name))
+    assert re.match(r"refused: \d+ bytes that unpack to 4\d{6}; ", refusal(tmp_path / "z.pth"))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_tensors_larger_than_their_file_are_refused(tmp_path, zipped):
+    state = {"a": torch.zeros(1).expand(10**5, 10**5)}
+    torch.save(state, tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
+    expected = r"refused: \d+ bytes that would become tensors of 40000000000; save them with all"
+    assert re.match(expected, refusal(tmp_path / "w.pth"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "tensor"),
+    [
+        ("sparse", torch.eye(3).to_sparse()),
+        ("quantised", torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)),
+        ("complex", torch.ones(2, dtype=torch.complex64)),
+        ("meta", torch.ones(2, device="meta")),
+    ],
+)
+def test_tensors_of_other_kinds_are_refused(tmp_path, kind, tensor):
+    torch.save({"a": tensor}, tmp_path / "w.pth")
+    assert refusal(tmp_path / "w.pth") == f"a: expected a plain tensor, got a {kind} one"
 
 
 def test_missing_file_and_folder(tmp_path):

@@ -80,7 +80,7 @@ def test_frames_of_a_clip_are_those_of_its_pairs(scripts: Scripts) -> None:
     single = scripts.real("--t2b", f"{sides[0]}/2.png", "--b2t", f"{sides[1]}/2.png", *words)
     for name in ("000_t0.000", "001_t0.500", "002_t1.000"):
         frame = read_image(folder / "left" / "frames" / f"000002_{name}.png")
-        alone = single / "2" / f"frame_{name}.png"
+        alone = single / "left-2" / f"frame_{name}.png"
         assert frame.shape == (3, 20, 24) and frame.equal(read_image(alone))
     patterns = [f"{side}/*.png" for side in sides]
     again = scripts.real("--t2b", patterns[0], "--b2t", patterns[1], *words)
@@ -96,7 +96,52 @@ def test_both_views_in_one_picture(scripts: Scripts) -> None:
     made = open_video(folder / "both" / "video.mp4")
     assert (made.count, made.fps, made.size) == (3, 9, (10, 24))
     folder = scripts.real("--input", f"{both}/1.png", "--layout", "lr", "--frames", "2")
-    assert read_image(folder / "1" / "frame_001_t1.000.png").shape == (3, 20, 12)
+    assert read_image(folder / "both-1" / "frame_001_t1.000.png").shape == (3, 20, 12)
+
+
+@pytest.mark.parametrize("place", [".unfinished", "frames"])
+def test_nothing_is_removed_or_written_through_links(scripts: Scripts, place: str) -> None:
+    words = clip_of_two_videos(scripts.folder, 2)
+    mine = scripts.folder / "home" / "000000_000_t0.000.png"
+    mine.parent.mkdir()
+    for path in (mine, mine.with_name(".bashrc")):
+        path.write_text("mine")
+    folder = scripts.real(*words, "--frames", "2") / "left"
+    (folder / place).symlink_to(mine.parent)
+    refused = f"left/{place}: a link to {mine.parent}, where nothing is written; remove the link"
+    with pytest.raises(InputError, match=refused):
+        scripts.real(*words, "--frames", "2", "--save-frames")
+    if place == "frames":
+        scripts.real(*words, "--frames", "2", "--restart")
+    assert names(mine.parent) == [".bashrc", mine.name]
+
+
+@pytest.mark.parametrize("name", ["...mp4", "..mp4"])
+def test_clips_whose_names_lead_out_of_the_output_are_refused(scripts: Scripts, name: str) -> None:
+    words = clip_of_two_videos(scripts.folder, 2)
+    clip = Path(words[1]).rename(scripts.folder / name)
+    output = ("--output", str(scripts.folder / "deep" / "out"))
+    with pytest.raises(InputError, match="nothing can be named after it"):
+        scripts.real("--t2b", str(clip), *words[2:], *output, "--frames", "2")
+    assert not (scripts.folder / "deep").exists()
+
+
+def test_image_video_and_folder_of_one_name_have_results_of_their_own(scripts: Scripts) -> None:
+    words = clip_of_two_videos(scripts.folder, 2)
+    for side in ("left", "right"):
+        write_pixels(scripts.folder / f"{side}.png", (20, 24))
+        for number in range(2):
+            write_pixels(scripts.folder / side / f"{number}.png", (20, 24))
+    inputs = [("left.png", "right.png"), ("left.mp4", "right.mp4"), ("left", "right")]
+    for _ in range(2):
+        for pair in inputs:
+            t2b, b2t = (str(scripts.folder / name) for name in pair)
+            out = scripts.real("--t2b", t2b, "--b2t", b2t, "--frames", "2", "--save-frames")
+    parent = scripts.folder.name
+    assert words[1] == t2b + ".mp4"
+    assert {path.name for path in out.iterdir()} == {"left", f"{parent}-left.mp4", f"{parent}-left"}
+    assert "left/contact_sheet.png" in names(out)
+    assert len(names(out / f"{parent}-left.mp4")) == len(names(out / f"{parent}-left")) == 4
 
 
 def test_clips_that_cannot_be_made_leave_nothing(scripts: Scripts) -> None:

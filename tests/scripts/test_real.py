@@ -218,6 +218,34 @@ def test_pictures_too_large_for_a_video_have_frames_nevertheless(
         scripts.real("--t2b", first, "--b2t", second)
 
 
+@pytest.mark.parametrize("name", [".._t2b.png", "_t2b.png", "..._t2b.png"])
+def test_names_that_lead_out_of_the_output_are_refused(scripts: Scripts, name: str) -> None:
+    first, second = (Path(path) for path in scripts.pair("0"))
+    first = first.rename(first.with_name(name))
+    (scripts.folder / "deep").mkdir()
+    (scripts.folder / "deep" / "video.mp4").write_text("mine")
+    words = ("--frames", "2", "--output", str(scripts.folder / "deep" / "out"))
+    with pytest.raises(
+        InputError, match=r"_t2b\.png: nothing can be named after it: .*; rename it$"
+    ):
+        scripts.real("--t2b", str(first), "--b2t", str(second), *words)
+    assert names(scripts.folder / "deep") == ["video.mp4"]
+    assert (scripts.folder / "deep" / "video.mp4").read_text() == "mine"
+
+
+def test_results_of_another_capture_are_kept(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("left", "other/left"):
+        scripts.pair(name)
+    for folder in (scripts.captures, scripts.captures / "other"):
+        views = (str(folder / f"left_{view}.png") for view in ("t2b", "b2t"))
+        out = scripts.real("--t2b", next(views), "--b2t", next(views), "--frames", "2")
+    made = {name for name in names(out) if name.endswith("video.mp4")}
+    assert made == {"left/video.mp4", "other-left_t2b.png/video.mp4"}
+    assert "left holds results of another input; those of" in capsys.readouterr().err
+
+
 def test_names_that_are_not_utf8_stop_no_page(scripts: Scripts) -> None:
     first, second = (Path(path) for path in scripts.pair("0"))
     os.rename(first, os.fsdecode(os.fsencode(first.parent) + b"/a\xff_t2b.png"))

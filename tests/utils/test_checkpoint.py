@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from models.architecture import Architecture
 from models.generator import Generator
+from models.weight_files import read_state
 from utils.checkpoint import (
     TrainingState,
     latest,
@@ -21,6 +22,7 @@ from utils.checkpoint import (
     prune,
     save_training,
     save_weights,
+    write_state,
 )
 from utils.errors import InputError
 
@@ -98,6 +100,66 @@ def test_other_sizes_are_read_off_the_shapes(tmp_path: Path, n_feats: int, width
     assert (loaded.n_feats, loaded.width) == (n_feats, width)
 
 
+@pytest.mark.parametrize("name", ["width", "n_feats", "num_frames"])
+@pytest.mark.parametrize(
+    "value", ["nan", "inf", "0", "-1", "1e308", "1" + 40 * "0", 5000 * "9", ""]
+)
+def test_stated_sizes_have_limits(tmp_path: Path, name: str, value: str) -> None:
+    path = tmp_path / "g.safetensors"
+    stated = {"n_feats": "32", "width": "1", "num_frames": "3", "channels": "rgb", name: value}
+    save_file({"a": torch.zeros(1)}, path, stated)
+    with pytest.raises(InputError, match="damaged description of its network: ") as caught:
+        load_generator(path)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("net_type", ["generator", "refiner"])
+def test_a_small_file_does_not_take_the_memory_of_the_network_it_states(
+    tmp_path: Path, net_type: str
+) -> None:
+    path = tmp_path / "g.safetensors"
+    sizes = {"n_feats": "1024", "width": "8", "num_frames": "3"}  # 100 GB and more
+    save_file({"a": torch.zeros(1)}, path, {**sizes, "channels": "rgb", "net_type": net_type})
+    with pytest.raises(InputError, match=r"not weights of this \w+: \d+ missing"):
+        load_generator(path)
+
+
+@pytest.mark.parametrize("shape", [(0, 12, 3, 3), (192, 0, 3, 3), (0, 0, 0, 0), (2000, 12, 3, 3)])
+def test_odd_shapes_name_no_network(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    first, context = "flow_net.block0.conv0.0.0.weight", "ife_net.conv0.conv1.0.weight"
+    state = {
+        first: torch.zeros(shape),
+        context: torch.zeros(32, 3, 3, 3),
+        "flow_net.conv0.0.weight": torch.zeros(12, 64, 3, 3),
+    }
+    save_file(state, tmp_path / "g.safetensors")
+    with pytest.raises(InputError, match="not weights of this|damaged description of its network"):
+        load_generator(tmp_path / "g.safetensors")
+
+
+def test_every_flipped_bit_of_weights_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    state = {"a": torch.rand(3, 4), "b": torch.rand(5)}
+    write_state(path, state, {"kind": "test"}, half=False)
+    assert same(read_state(path), state)
+    content = bytearray(path.read_bytes())
+    begin = 8 + int.from_bytes(content[:8], "little")
+    for bit in range(8 * begin, 8 * len(content)):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="damaged: its checksum differs; copy it again"):
+            read_state(path)
+
+
+def test_metadata_is_part_of_the_checksum(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    write_state(path, {"a": torch.ones(2)}, {"width": "0.5"}, half=True)
+    path.write_bytes(path.read_bytes().replace(b"0.5", b"0.7"))
+    with pytest.raises(InputError, match="its checksum differs"):
+        read_state(path)
+
+
 def test_training_checkpoints_serve_as_weights(tmp_path: Path) -> None:
     trained = Generator(3, 16, 0.1, channels="bgr")
     path = save_training(tmp_path, state(trained))
@@ -129,11 +191,18 @@ def test_latest_goes_by_number_and_prune_keeps_the_newest(tmp_path: Path) -> Non
     assert kept == {"step_00000010.pt", "step_100000000.pt", "step_x.pt", "best.safetensors"}
 
 
-def test_a_full_disk_leaves_the_earlier_file_alone(tmp_path: Path, generator: Generator) -> None:
+def test_a_full_disk_leaves_the_earlier_file_alone(
+    tmp_path: Path, generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = save_training(tmp_path, state(generator))
     before = path.read_bytes()
-    # Writing through this link fails as on a full disk.
-    (tmp_path / f".{path.stem}.{os.getpid()}.pt").symlink_to("/dev/full")
+
+    def write(file: Path, data: bytes) -> None:
+        file.touch()
+        with Path("/dev/full").open("wb", buffering=0) as full:
+            full.write(data)
+
+    monkeypatch.setattr(Path, "write_bytes", write)
     with pytest.raises(InputError, match=f"{tmp_path}: cannot write there: No space left"):
         save_training(tmp_path, state(generator))
     assert path.read_bytes() == before
@@ -143,6 +212,19 @@ def test_a_full_disk_leaves_the_earlier_file_alone(tmp_path: Path, generator: Ge
 def test_a_missing_folder(tmp_path: Path, generator: Generator) -> None:
     with pytest.raises(InputError, match="cannot write there: No such file or directory"):
         save_weights(tmp_path / "none" / "g.safetensors", generator)
+
+
+def test_wrong_types_in_a_checkpoint_are_refused(tmp_path: Path, generator: Generator) -> None:
+    content = torch.load(save_training(tmp_path, state(generator)), weights_only=True)
+    content["generator"] = {"a": torch.ones(1)}
+    path = tmp_path / "damaged.pt"
+    for field in content:
+        for value in (3.5, "text", -1, torch.ones(3), [torch.ones(1)] if field != "random" else {}):
+            torch.save({**content, field: value}, path)
+            with pytest.raises(InputError) as caught:
+                load_training(path)
+            assert str(caught.value).startswith(f"{path}: ")
+            assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("load", [load_generator, load_training])
@@ -261,7 +343,7 @@ def test_equal_weights_make_equal_files(tmp_path: Path, generator: Generator) ->
     length = int.from_bytes(content[:8], "little")
     assert length % 8 == 0
     assert list(json.loads(content[8 : 8 + length])["__metadata__"]) == [
-        *("channels", "format", "kind", "n_feats", "net_type", "num_frames", "width")
+        *("channels", "format", "kind", "n_feats", "net_type", "num_frames", "sha256", "width")
     ]
 
 
@@ -270,6 +352,7 @@ def test_metadata_is_readable_without_our_code(tmp_path: Path, generator: Genera
     save_weights(path, generator)
     content = path.read_bytes()
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    assert re.fullmatch("[0-9a-f]{64}", header["__metadata__"].pop("sha256"))
     assert header["__metadata__"] == {
         "kind": "generator",
         "format": "1",

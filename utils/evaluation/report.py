@@ -4,13 +4,14 @@ import csv
 import io
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data.files.folders import replacing
-from utils.errors import InputError
+from utils.errors import InputError, one_line
 from utils.evaluation.scores import FrameScore, Summary, group_scores, summarise, summarise_bands
 from utils.metrics import BAND, METRICS, PROTOCOLS, whole_metrics
 from utils.options.evaluation import EvaluationOptions
@@ -158,9 +159,16 @@ def _group_table(
 ) -> str:
     """A row for each group of scores, a column for each method."""
     groups = [group_scores(scores, key) for scores in methods.values()]
-    rows = [[name, *(_format_whole(group[name]) for group in groups)] for name in groups[0]]
+    rows = [
+        [_escaped(name), *(_format_whole(group[name]) for group in groups)] for name in groups[0]
+    ]
     rows.append(["all", *map(_format_whole, methods.values())])
     return format_table([title, *methods], rows)
+
+
+def _escaped(name: str) -> str:
+    """A name that users chose, as Markdown shows it; `format_table` escapes the rest."""
+    return re.sub(r"[\\`*<>\[\]&]", r"\\\g<0>", one_line(name, 200))
 
 
 def _place_table(means: Mapping[str, Summary]) -> str:
@@ -220,4 +228,4 @@ def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
 
 def _write(path: Path, text: str) -> None:
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-from utils.errors import InputError, says_memory_ran_out
+from utils.errors import InputError, one_line, says_memory_ran_out
 
 
 def parse_arguments(
@@ -87,7 +87,8 @@ def run(main: Callable[[], None]) -> None:
         _discard_output()  # the reader has closed the pipe
     except OSError as error:
         # No permission, a name too long, a full disk.
-        message = f"error: {error.filename or 'output'}: {error.strerror or error}\n"
+        said = one_line(f"{error.filename or 'output'}: {error.strerror or error}")
+        message = f"error: {said}\n"
         if error.filename is None:
             _discard_output()
     except InputError as error:

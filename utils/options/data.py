@@ -15,7 +15,7 @@ from pydantic import (
 from typing_extensions import Self
 
 from data.layouts import LAYOUTS, SIMULATED
-from data.simulator.settings import LIMITS, RANGE_LIMITS, SceneSettings
+from data.simulator.settings import LIMITS, MAX_TEXTURES, RANGE_LIMITS, SceneSettings
 from models.parts.settings import SIZE_MULTIPLE
 from utils.options.evaluation import ProtocolName
 from utils.options.files import FolderName, OptionGroup, changed, one_of
@@ -124,7 +124,7 @@ class DataOptions(OptionGroup):
     dataset_type: Annotated[str, one_of(LAYOUTS, (SIMULATED,))]
     data_root: str | None = None
     drop_ends: bool = False
-    procedural_textures: NonNegativeInt = 0
+    procedural_textures: Annotated[int, Field(ge=0, le=MAX_TEXTURES)] = 0
     scene: SceneOptions = SceneOptions()
 
     @property

@@ -12,8 +12,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError, to_jsonable_python
 
 from data.files.folders import plain_name
-from utils.errors import InputError
+from data.files.reading import read_regular
+from utils.errors import InputError, one_line
 from utils.options.released import explain_released
+
+_LARGEST_FILE = 100_000  # bytes; json5 takes half a millisecond per value
+_DEEPEST = 20  # groups in groups
+_LONGEST_TEXT = 4096  # characters, of a path
+_LONGEST_SHOWN = 300  # characters of a value in a message
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -51,6 +57,8 @@ def load_options(
     file = Path(path)
     options = _read_json(file)
     overridden = [_apply_override(options, text) for text in overrides]
+    for key, problem in _odd_values(options):
+        raise InputError(f"{_find_source(key, overridden, file)}: '{key}': {problem}")
     try:
         return model.model_validate_json(json.dumps(options))
     except ValidationError as error:
@@ -60,7 +68,30 @@ def load_options(
             raise InputError(explanation) from None
         described = (_format_problem(found, model, key) for key, found in problems.items())
         lines = [f"{_find_source(key, overridden, file)}: {message}" for key, message in described]
-        raise InputError("\n".join(lines)) from None
+        raise InputError(*lines) from None
+
+
+def _odd_values(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(key, problem) of values that no option can take, whatever its type."""
+    found: list[tuple[str, Any]] = [*options.items()]
+    while found:
+        key, value = found.pop()
+        if isinstance(value, (Mapping, list)):
+            numbered = value.items() if isinstance(value, Mapping) else enumerate(value)
+            found += [(f"{key}.{name}", item) for name, item in numbered]
+        problem = ""
+        if isinstance(value, str) and len(value) > _LONGEST_TEXT:
+            problem = f"expected at most {_LONGEST_TEXT} characters, got {len(value)}"
+        elif isinstance(value, str) and ("\0" in value or _has_surrogates(value)):
+            problem = f"expected text without NUL characters and surrogates, got {value!r}"
+        elif isinstance(value, int) and abs(value) >= 1 << 128:
+            problem = f"expected a number below 2^128, got one of {value.bit_length()} bits"
+        if problem or _has_surrogates(key):
+            yield key, problem or "expected a key without surrogates"
+
+
+def _has_surrogates(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def one_of(*tables: Collection[str]) -> AfterValidator:
@@ -111,17 +142,24 @@ def _read_json(file: Path) -> dict[str, Any]:
     if not file.exists() and moved.exists():
         raise InputError(f"{file}: no such option file; it moved to {moved}")
     try:
-        text = file.read_text(encoding="utf-8")
+        data = read_regular(file)
+        if len(data) > _LARGEST_FILE:
+            raise InputError(
+                f"{file}: expected an option file of at most {_LARGEST_FILE} bytes, got {len(data)}"
+            )
+        text = data.decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise InputError(f"{file}: cannot read the option file: {reason}") from error
     try:
         options = json5.loads(text, allow_duplicate_keys=False)
+    except RecursionError:
+        raise InputError(f"{file.name}: not valid JSON: nested too deep") from None
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{file.name}: not valid JSON: {reason}") from error
     if not isinstance(options, dict):
-        raise InputError(f"{file.name}: expected a group {{...}} of options, got {options!r}")
+        raise InputError(f"{file.name}: expected a group {{...}} of options, got {_shown(options)}")
     return options
 
 
@@ -129,8 +167,8 @@ def _apply_override(options: dict[str, Any], text: str) -> str:
     """Apply "key.path=value" to nested `options` in place and return the key."""
     key, separator, value = text.partition("=")
     names = key.split(".")
-    if not separator or not all(names):
-        raise InputError(f"--set {text}: expected key.path=value")
+    if not separator or not all(names) or len(names) > _DEEPEST:
+        raise InputError(f"--set {one_line(text, _LONGEST_SHOWN)}: expected key.path=value")
     group = options
     for depth, name in enumerate(names[:-1], start=1):
         if group.get(name) is None:
@@ -138,15 +176,20 @@ def _apply_override(options: dict[str, Any], text: str) -> str:
         group = group[name]
         if not isinstance(group, dict):
             outer = ".".join(names[:depth])
-            raise InputError(f"--set {text}: '{outer}' is a value, not a group of keys")
+            shown = one_line(text, _LONGEST_SHOWN)
+            raise InputError(f"--set {shown}: '{outer}' is a value, not a group of keys")
     group[names[-1]] = _parse_value(value)
     return key
+
+
+def _shown(value: object) -> str:
+    return one_line(json.dumps(value), _LONGEST_SHOWN)
 
 
 def _parse_value(text: str) -> Any:  # noqa: ANN401
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -193,7 +236,7 @@ def _format_problem(
     # The message of a validator of ours is complete.
     own = [problem for problem in problems if problem["type"] == "value_error"]
     first = (own or problems)[0]
-    kind, got = first["type"], json.dumps(first["input"])
+    kind, got = first["type"], _shown(first["input"])
     if kind == "extra_forbidden":
         return key, f"unknown key '{key}'; {_suggest(key, model)}"
     if kind == "missing":

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from data.files.folders import expect_no_links
 from data.files.images import Image, read_image, to_uint8, write_image
 
 FRAMES = "frames"
@@ -52,12 +53,20 @@ def read_frames(folder: Path, times: Sequence[float]) -> list[Image]:
     return [to_uint8(read_image(folder / name)) for name in names]
 
 
+def holds_frames(folder: Path) -> bool:
+    """Whether a folder of results holds frames of a capture or a clip."""
+    if any(_NAME.fullmatch(path.name) for path in folder.iterdir()):
+        return True
+    frames = folder / FRAMES
+    return frames.is_dir() and any(_CLIP_NAME.fullmatch(path.name) for path in frames.iterdir())
+
+
 def remove_earlier(folder: Path, names: Collection[str], *, kept: Collection[str]) -> None:
     """Remove the frames and the files `names` of an earlier run, except those `kept`.
 
-    `FRAMES` in `kept` keeps the folder of a clip's frames.
+    `FRAMES` in `kept` keeps the folder of a clip's frames. A link in its place is left alone.
     """
-    if FRAMES not in kept:
+    if FRAMES not in kept and not (folder / FRAMES).is_symlink():
         _remove_clip_frames(folder / FRAMES)
     for path in [*folder.iterdir()]:
         if path.name not in kept and (path.name in names or _NAME.fullmatch(path.name)):
@@ -68,8 +77,10 @@ def replace_clip_frames(folder: Path, made: Path) -> None:
     """Replace the clip's frames in `folder` by those in `made`; other files in it stay.
 
     Raises:
+        InputError: `folder` is a link.
         OSError: no permission.
     """
+    expect_no_links(folder, folder.parent)
     _remove_clip_frames(folder)
     if not folder.exists():
         made.rename(folder)

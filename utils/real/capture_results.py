@@ -2,14 +2,13 @@
 
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
 
 from data.capture import CapturePair
-from data.files.folders import prepare_output_folder
+from data.files.folders import making_folder, prepare_output_folder
 from data.files.images import to_levels, to_uint8, write_image
 from data.files.videos import MAX_VIDEO_SIDE, write_gif, write_video
 from utils.correction import NamedCorrection
@@ -24,7 +23,7 @@ VIDEO = "video.mp4"
 ANIMATION = "video.gif"
 CONTACT_SHEET = "contact_sheet.png"
 FLOW_SHEET = "flow_sheet.png"
-_RESULTS = (VIDEO, ANIMATION, CONTACT_SHEET, FLOW_SHEET, VIEWER)
+RESULTS = (VIDEO, ANIMATION, CONTACT_SHEET, FLOW_SHEET, VIEWER)
 
 _MAX_FLOW_PIXELS = 9 * 1920 * 1080  # of all frames: the flow of more would take much memory
 
@@ -47,8 +46,7 @@ def write_results(
     frames = [to_uint8(frame) for frame in restored]
     t2b, b2t = (to_uint8(image) for image in timing.restore(capture.pair))
     prepare_output_folder(folder)
-    with tempfile.TemporaryDirectory(prefix=".making-", dir=folder) as name:
-        making = Path(name)
+    with making_folder(folder) as making:
         stored = [to_levels(frame, options.frame_bits) for frame in restored]
         write_frames(making, stored, times)
         sheet = draw_contact_sheet(t2b, b2t, frames, times, directions=timing.oriented_directions)
@@ -106,4 +104,4 @@ def move_results(made: Path, folder: Path, names: Sequence[str]) -> None:
                 os.replace(made / name, folder / name)
     except OSError as error:
         raise InputError(f"{folder}: cannot replace earlier results: {error.strerror}") from error
-    remove_earlier(folder, _RESULTS, kept=names)
+    remove_earlier(folder, RESULTS, kept=names)

@@ -3,16 +3,17 @@
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.files.folders import prepare_output_folder, replacing
+from data.files.folders import expect_no_links, prepare_output_folder, remove, replacing
+from data.files.reading import read_regular
 from data.video.sources import FrameSource
 from utils.errors import InputError
 from utils.options.files import changed_options
+from utils.pictures.frame_files import FRAMES
 
 HIDDEN = ".unfinished"
 _DESCRIPTION = "run.json"
@@ -52,14 +53,17 @@ def open_unfinished(
         restart: discard an interrupted run.
 
     Raises:
-        InputError: a run with another description was interrupted, or the folder cannot be written.
+        InputError: a run with another description was interrupted, or the folder is a link or
+            cannot be written.
     """
+    expect_no_links(clip.folder, clip.folder.parent)
+    expect_no_links(clip.folder / FRAMES, clip.folder)
     record = clip.folder / _DESCRIPTION
     wanted = json.loads(json.dumps(description))
     has_parts = not restart and any(clip.folder.glob("part_*.h264"))
     found = _read_description(record) if has_parts else None
     if found is None:
-        shutil.rmtree(clip.folder, ignore_errors=True)
+        remove(clip.folder)
     elif changes := list(changed_options(found, wanted)):
         raise InputError(
             f"{clip.folder.parent}: an interrupted run there differs: {'; '.join(changes)}; repeat "
@@ -67,7 +71,7 @@ def open_unfinished(
         )
     prepare_output_folder(clip.folder)
     for temporary in clip.folder.glob(".*"):
-        temporary.unlink(missing_ok=True)
+        remove(temporary)
     if found is None:
         with replacing(record) as temporary:
             temporary.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
@@ -97,7 +101,7 @@ def _describe_files(source: FrameSource) -> dict[str, Any]:
 def _read_description(record: Path) -> dict[str, Any] | None:
     """The description that an interrupted run wrote; None if it is missing or damaged."""
     try:
-        found = json.loads(record.read_text(encoding="utf-8"))
+        found = json.loads(read_regular(record))
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

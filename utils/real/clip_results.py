@@ -4,7 +4,6 @@ Every few pairs become one part of the video. The parts stay in a hidden folder 
 finished and joined, so an interrupted run continues after its last finished part.
 """
 
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -14,7 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from data.capture import CapturePair
-from data.files.folders import prepare_output_folder
+from data.files.folders import prepare_output_folder, remove
 from data.files.images import Image, to_levels, to_uint8, write_image
 from data.files.videos import join_video_parts, write_video_part
 from models.inference.correction import Correction
@@ -89,7 +88,7 @@ def _join_parts(plan: ClipPlan, unfinished: UnfinishedClip) -> None:
     if plan.options.save_frames:
         results.append(FRAMES)
     move_results(unfinished.folder, unfinished.folder.parent, results)
-    shutil.rmtree(unfinished.folder, ignore_errors=True)
+    remove(unfinished.folder)
 
 
 def _make_frames(

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from models.flow.dis import remembered_flows
 from models.inference.correction import instants_of
 from models.parts.settings import list_instants
 from utils.correction import NamedCorrection, identify_method, load_method
-from utils.errors import InputError
+from utils.errors import InputError, one_line
 from utils.options.real import DEFAULT_FPS, RealOptions
 from utils.pictures.viewer import VIEWER
 from utils.real.capture_check import Preparation, check_clip, check_single
@@ -24,6 +24,7 @@ from utils.real.capture_results import VIDEO, write_results
 from utils.real.clip_parts import HIDDEN, UnfinishedClip, open_unfinished
 from utils.real.clip_plan import ClipPlan, describe_clip
 from utils.real.clip_results import write_clip
+from utils.real.places import capture_name, choose_place, claimed, identify_source
 from utils.system.distributed import Processes
 
 
@@ -41,11 +42,14 @@ def correct_captures(
         InputError: some captures could not be corrected; the others are.
     """
     captures: Sequence[CapturePair] | RealPairs
+    files: Callable[[int], tuple[Path, ...]]
     if chosen is None:
         captures = RealPairs(options.datasets.test.data_root)
-        inputs = captures.paths
+        files, inputs = captures.files, captures.paths
     else:
-        captures, inputs = [read_capture(chosen)], chosen.files
+        capture = read_capture(chosen)
+        captures = [replace(capture, name=capture_name(chosen, capture.name))]
+        files, inputs = (lambda _: chosen.paths), chosen.files
     timing = options.timing.camera_timing()
 
     def check_one(index: int) -> None:
@@ -65,15 +69,15 @@ def correct_captures(
 
     def correct_one(index: int) -> None:
         capture = apply_timing(captures[index], timing)
-        place = folder / capture.name
+        place = choose_place(folder, capture.name, files(index))
         _expect_apart(place, inputs)
-        with remembered_flows():
+        with claimed(place, folder, files(index)), remembered_flows():
             prepared = check_single(capture, options).apply_to(capture)
             write_results(prepared, method, options, place)
         video = f", video in {place / VIDEO}" if (place / VIDEO).exists() else ""
-        sys.stdout.write(
+        _say(
             f"{capture.name}: {len(options.instants)} frames in {place}{video}"
-            f"{_say_viewer(place, options)}\n"
+            f"{_say_viewer(place, options)}"
         )
 
     _for_each(len(captures), correct_one, processes)
@@ -103,23 +107,27 @@ def correct_clip(chosen: ChosenInput, options: RealOptions, processes: Processes
             f"{stream.name}: {size[1]}x{size[0]}, but a video has at most {MAX_VIDEO_SIDE} px "
             "a side; correct its pictures one by one"
         )
-    place = options.folder / stream.name
+    inputs = [identify_source(source) for source in stream.sources]
+    place = processes.from_main(
+        choose_place(options.folder, stream.name, inputs) if processes.is_main else options.folder
+    )
     _expect_apart(place, {file.resolve() for source in stream.sources for file in source.files})
     plan = replace(plan, preparation=preparation)
     method = load_method(options, processes.device)
     _expect_instants(method, options)
-    prepare_output_folder(place)
     unfinished = UnfinishedClip(place / HIDDEN, plan.part_count)
-    with lock_folder(place) if processes.is_main else nullcontext():
+    with ExitStack() as stack:
         if processes.is_main:
+            stack.enter_context(claimed(place, options.folder, inputs))
+            stack.enter_context(lock_folder(place))
             about = identify_method(options) | describe_clip(plan)
             open_unfinished(unfinished, about, restart=options.restart)
         processes.gather(None)  # wait until the folder is ready
         write_clip(plan, method.correct, unfinished, processes)
     if processes.is_main:
-        sys.stdout.write(
+        _say(
             f"{stream.name}: {plan.frame_count} frames of {stream.count} pairs at "
-            f"{plan.video_fps:.5g} per second in {place / VIDEO}{_say_viewer(place, options)}\n"
+            f"{plan.video_fps:.5g} per second in {place / VIDEO}{_say_viewer(place, options)}"
         )
 
 
@@ -141,6 +149,10 @@ def _expect_instants(method: NamedCorrection, options: RealOptions) -> None:
             f"frame{'s'[: len(instants) > 1]}, at t = {list_instants(instants)}, but {asked} are "
             f"asked for; give {cure}, or use other weights"
         )
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{one_line(line)}\n")
 
 
 def _expect_apart(place: Path, inputs: set[Path]) -> None:

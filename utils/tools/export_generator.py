@@ -8,6 +8,7 @@ the same text as metadata, a `torch.export` file as the extra file `interface.js
 """
 
 import argparse
+import io
 import json
 import re
 import sys
@@ -22,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from data.files.folders import replacing
+from data.files.folders import prepare_output_folder, replacing
 from data.time_maps import scan_time as scan_of_rows
 from models.architecture import load_network
 from models.generator import Generator
@@ -121,8 +122,8 @@ def check_output(path: Path, file_format: Format) -> None:
     """Check the output path and the installed packages before any work.
 
     Raises:
-        InputError: the suffix does not fit the format, the folder does not exist, or packages are
-            missing.
+        InputError: the suffix does not fit the format, the folder does not exist or cannot be
+            written, or packages are missing.
     """
     suffix = SUFFIXES[file_format]
     if path.suffix != suffix:
@@ -132,6 +133,7 @@ def check_output(path: Path, file_format: Format) -> None:
         )
     if not path.parent.is_dir():
         raise InputError(f"{path.parent}: no such folder; make it first")
+    prepare_output_folder(path.parent)
     missing = [name for name in _PACKAGES if find_spec(name) is None]
     if file_format == "onnx" and missing:
         raise InputError(
@@ -237,7 +239,7 @@ def _save_onnx(program: ExportedProgram, path: Path, interface: dict[str, str]) 
         )
     assert exported is not None
     exported.model.metadata_props.update(interface)
-    exported.save(path, external_data=False)
+    path.write_bytes(exported.model_proto.SerializeToString())
 
 
 def _load_onnx(path: Path) -> Callable[..., Tensor]:
@@ -253,7 +255,10 @@ def _load_onnx(path: Path) -> Callable[..., Tensor]:
 
 
 def _save_torch(program: ExportedProgram, path: Path, interface: dict[str, str]) -> None:
-    torch.export.save(program, path, extra_files={INTERFACE_FILE: json.dumps(interface)})
+    # Into memory first: torch's own writer aborts the process when the disk is full.
+    content = io.BytesIO()
+    torch.export.save(program, content, extra_files={INTERFACE_FILE: json.dumps(interface)})
+    path.write_bytes(content.getbuffer())
 
 
 def _load_torch(path: Path) -> Callable[..., Tensor]:

@@ -3,13 +3,15 @@
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from models.architecture import expect_architecture
 from models.weight_files import load_strictly
 from utils.checkpoint import TrainingState, latest, load_training, prune, save_training
-from utils.errors import InputError
+from utils.errors import InputError, says_memory_ran_out
 from utils.options.files import changed_options, with_defaults
 from utils.system.random_state import random_state, restore_random_state
 from utils.training.experiment import Experiment
@@ -62,8 +64,27 @@ def restore(training: Training) -> None:
         return
     elsewhere = path.parent.resolve() != experiment.checkpoints.resolve()
     state = load_training(path)
-    expect_architecture(state.architecture, training.architecture, path)
+    try:
+        changes = _restore_parts(training, state, path, elsewhere=elsewhere)
+    except (TypeError, ValueError, KeyError, AttributeError, IndexError, RuntimeError) as error:
+        if says_memory_ran_out(error):
+            raise
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"{path}: damaged checkpoint: {reason}; resume another one") from error
+    experiment.log.info("resuming at step %d from %s", state.step, path)
+    _log_changes(experiment, state, changes)
+
+
+def _restore_parts(
+    training: Training, state: TrainingState, path: Path, *, elsewhere: bool
+) -> list[str]:
+    """Set the parts of a run, and return how its options differ from those of the checkpoint.
+
+    A checkpoint with wrong values inside raises almost any error.
+    """
+    experiment = training.experiment
     wanted = experiment.options.model_dump(mode="json")
+    expect_architecture(state.architecture, training.architecture, path)
     _expect_objective(training, state, path)
     found = with_defaults(state.options, type(experiment.options))
     changes = list(changed_options(found, wanted))
@@ -76,15 +97,19 @@ def restore(training: Training) -> None:
     training.optimizer.load_state_dict(state.optimizer)
     for group in training.optimizer.param_groups:
         group["weight_decay"] = experiment.options.train.G_optimizer_wd
-    training.progress = Progress(**state.progress | {"skipped_in_a_row": 0})
+    for parameter, moments in training.optimizer.state.items():
+        for name, value in moments.items():
+            if getattr(value, "ndim", 0) and value.shape != parameter.shape:
+                raise ValueError(f"optimizer: {name} of shape {tuple(value.shape)}")
+    read = TypeAdapter(Progress).validate_python(state.progress)
+    training.progress = replace(read, skipped_in_a_row=0)
     if elsewhere or found["datasets"]["valid"] != wanted["datasets"]["valid"]:
         # The best weights are in another folder, or their score is of other captures.
         training.progress.best = training.progress.best_average = None
     rank, device = experiment.processes.rank, experiment.processes.device
     if rank < len(state.random):
         restore_random_state(state.random[rank], device)
-    experiment.log.info("resuming at step %d from %s", state.step, path)
-    _log_changes(experiment, state, changes)
+    return changes
 
 
 def _restore_frozen(training: Training, state: TrainingState, path: Path) -> None:

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,6 +31,33 @@ def test_data_sets_without_strengths(tmp_path: Path) -> None:
     assert read_strengths(tmp_path, "test") == {}
     (tmp_path / "dataset.json").write_text('{"name": "another program\'s"}')
     assert read_strengths(tmp_path, "test") == {}
+
+
+RUN = '{"runs": [{"split": SPLIT, "versions": {}, "sequences": {NAME: {"strength": STRENGTH}}}]}'
+
+
+@pytest.mark.parametrize(
+    ("split", "name", "strength"),
+    [
+        *(('"../test"', '"a"', "1"), ('"test"', '"/a"', "1"), ('"te\\u0000st"', '"a"', "1")),
+        *(('"test"', '"a"', '"1"'), ('"test"', '"a"', "[]"), ('"test"', '"a"', "{}")),
+        *(('"test"', '"a"', '[1, "2"]'), ('"test"', '"a"', "true"), ("[]", '"a"', "1")),
+    ],
+)
+def test_a_description_of_wrong_types_is_refused(
+    tmp_path: Path, split: str, name: str, strength: str
+) -> None:
+    (tmp_path / "test" / "a").mkdir(parents=True)
+    text = RUN.replace("SPLIT", split).replace("NAME", name).replace("STRENGTH", strength)
+    (tmp_path / "dataset.json").write_text(text)
+    with pytest.raises(InputError, match="dataset.json: not a description of a data set"):
+        read_strengths(tmp_path, "test")
+
+
+def test_a_pipe_in_place_of_the_description_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "dataset.json")
+    with pytest.raises(InputError, match="expected a regular file, got a pipe"):
+        read_strengths(tmp_path, "test")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"runs": 3}', '{"runs": [{"sequences": {"a": 1}}]}'])

@@ -171,3 +171,11 @@ def test_no_space_left_names_the_folder_and_keeps_what_was_there(tmp_path, monke
     monkeypatch.undo()
     assert torch.equal(read_image(tmp_path / "image.png"), as_image(PIXELS))
     assert os.listdir(tmp_path) == ["image.png"]
+
+
+def test_pipes_and_devices_are_no_images(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(InputError, match=r"pipe\.png: expected a regular file, got a pipe"):
+        read_image(tmp_path / "pipe.png")
+    with pytest.raises(InputError, match=r"expected a regular file, got a socket or a device"):
+        read_image("/dev/zero")

@@ -1,5 +1,6 @@
 """Videos: their properties and frames."""
 
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -146,3 +147,29 @@ def test_variable_frame_rates_are_refused(tmp_path: Path) -> None:
         f"{video}: variable frame rate, 40 to 80 ms between frames; make it constant: "
         f"ffmpeg -i {video} -vf fps=25 OUT.mp4"
     )
+
+
+@pytest.mark.parametrize("pixels", ["yuv420p", "yuv444p16le", "gray", "yuv422p"])
+def test_y4m_cut_within_a_frame_is_refused(tmp_path: Path, pixels: str) -> None:
+    video, path = write_clip_video(tmp_path / "clip.mp4", 3), tmp_path / "clip.y4m"
+    ffmpeg("-i", video, "-pix_fmt", pixels, "-strict", "-1", path)
+    assert probe_video(path).count == 3
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match="damaged or cut short after 2 frames"):
+        probe_video(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["ffconcat version 1.0\nfile 'clip.mp4'\n", "#EXTM3U\n#EXTINF:1,\nclip.mp4\n"]
+)
+def test_lists_of_other_files_are_not_followed(tmp_path: Path, text: str) -> None:
+    write_clip_video(tmp_path / "clip.mp4", 3)
+    (tmp_path / "list.mp4").write_text(text)
+    with pytest.raises(InputError, match=r"list\.mp4: no frame can be decoded"):
+        probe_video(tmp_path / "list.mp4")
+
+
+def test_pipes_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(InputError, match=r"pipe\.mp4: expected a regular file, got a pipe"):
+        probe_video(tmp_path / "pipe.mp4")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from utils.errors import InputError
-from utils.evaluation.report import format_tables, summarise_all, write_report
+from utils.evaluation.report import _escaped, format_tables, summarise_all, write_report
 from utils.evaluation.scores import BandScore, FrameScore
 from utils.options.evaluation import EvaluationOptions
 
@@ -167,3 +167,9 @@ def test_a_second_report_replaces_the_first(tmp_path: Path) -> None:
 def test_a_missing_folder_is_bad_input(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot write there"):
         write_report(tmp_path / "gone", SCORES, OPTIONS, strengths={})
+
+
+def test_names_of_sequences_stay_text() -> None:
+    assert _escaped("0000 a_b é") == "0000 a_b é"
+    assert _escaped("a\n# b `c` <img> [d](e)") == r"a\\n# b \`c\` \<img\> \[d\](e)"
+    assert len(_escaped("x" * 10**6)) < 300

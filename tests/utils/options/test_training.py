@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -406,3 +407,56 @@ def test_an_option_file_of_the_released_code_gets_one_answer(tmp_path: Path) -> 
     assert "start from options/test.json or test_real.json, where" in said
     assert "'netG' is read from the weights" in said
     assert "'train' is for training only" in said
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (5000 * "[" + 5000 * "]", "expected at most 4096 characters, got 10000"),
+        ('"a\\u0000b"', "expected text without NUL characters and surrogates, got 'a\\x00b'"),
+        ('"\\ud800"', "expected text without NUL characters and surrogates, got '\\ud800'"),
+        (400 * "9", "expected a number below 2^128, got one of 1329 bits"),
+        (json.dumps("x" * 10**6), "expected at most 4096 characters, got 1000000"),
+    ],
+)
+@pytest.mark.parametrize("key", ["task", "train.iterations", "path.pretrained_netG", "netG.zzz"])
+def test_values_that_no_option_takes(file: Path, key: str, value: str, message: str) -> None:
+    assert problem(file, f"{key}={value}") == f"--set: '{key}': {message}"
+    assert problem(file, f'{key}=["a", {value}]').splitlines()[0].startswith(f"--set: '{key}")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"task": ' + 5000 * "[" + 5000 * "]" + "}", "not valid JSON: nested too deep"),
+        ('{"task": ' + 5000 * "9" + "}", "not valid JSON: Exceeds the limit"),
+        ('{"\\ud800\\n": 1}', "expected a key without surrogates"),
+        (100_000 * " " + "{}", "expected an option file of at most 100000 bytes, got 100002"),
+        (json.dumps(["x"] * 1000), "expected a group {...} of options, got ["),
+    ],
+)
+def test_files_that_hold_no_options(file: Path, content: str, message: str) -> None:
+    file.write_text(content)
+    said = problem(file)
+    assert message in said and len(said.splitlines()) == 1 and len(said) < 600
+
+
+def test_messages_stay_short_and_one_line(file: Path) -> None:
+    assert len(problem(file, f"train.iterations={4000 * 'x'}")) < 500
+    assert problem(file, "task=a\nb") == (
+        "--set: 'task': expected a folder name of printable characters, without a leading dot, of "
+        "at most 255 bytes, got 'a\\nb'"
+    )
+    assert len(problem(file, ".".join(5000 * "a") + "=1")) < 500
+    assert "expected key.path=value" in problem(file, 10**6 * "x")
+
+
+@pytest.mark.parametrize("count", ["1e30", "1000000000", "-1"])
+def test_textures_have_a_largest_number(file: Path, count: str) -> None:
+    said = problem(file, f"datasets.train.procedural_textures={count}")
+    assert said.startswith("--set: 'datasets.train.procedural_textures' must be")
+
+
+def test_a_pipe_is_no_option_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    assert "expected a regular file, got a pipe" in problem(tmp_path / "pipe.json")

@@ -1,7 +1,11 @@
 """Exported programs: their errors, their inputs, and that they give PyTorch's frames."""
 
+import errno
 import json
+import os
+import resource
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -200,3 +204,29 @@ def test_bundled_weights_as_onnx(tmp_path: Path) -> None:
     np.testing.assert_allclose(frames.numpy(), expected.numpy(), atol=TOLERANCE, rtol=0)
     stated = {entry.key: entry.value for entry in onnx.load(target).metadata_props}
     assert stated.items() >= describe(generator, size).items()
+
+
+def test_a_full_disk_leaves_nothing_and_does_not_abort(
+    tmp_path: Path, tiny: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = torch.export.export(torch.nn.Linear(64, 64), (torch.ones(1, 64),))
+    monkeypatch.setattr(export_generator, "trace", lambda *_: program)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(InputError, match="cannot write there: File too large; free space"):
+            export(tiny, tmp_path / "g.pt2", Size(32, 32), file_format="torch_export")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.raises(InputError, match=f"{tmp_path}: cannot write there: Permission denied"):
+        check_output(tmp_path / "g.pt2", "torch_export")

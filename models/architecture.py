@@ -15,6 +15,7 @@ from models.weight_files import load_strictly, read_architecture, read_state, st
 from utils.errors import InputError
 
 _RELEASED_CHANNELS = 192  # of flow block 0 at width 1
+_PLUSPLUS_CHANNELS = 20  # of pyramid level 1 at width 1
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,9 @@ def _stated_architecture(path: Path) -> Architecture | None:
 
 def _inferred_architecture(state: Mapping[str, Tensor], path: str | Path) -> Architecture:
     """Infer a generator's size from the shapes of its first layers."""
+    other = _other_network(state, path)
+    if other is not None:
+        return other
     first, context = "flow_net.block0.conv0.0.0.weight", "ife_net.conv0.conv1.0.weight"
     if any(name not in state or state[name].ndim != 4 for name in (first, context)):
         raise InputError(
@@ -117,3 +121,20 @@ def _inferred_architecture(state: Mapping[str, Tensor], path: str | Path) -> Arc
     n_feats = max(1, round(state[context].shape[0] / width))
     num_frames = max(1, (inputs - 6) // 2)  # two images and an offset map per frame and image
     return Architecture(n_feats, width, num_frames, "bgr")
+
+
+def _other_network(state: Mapping[str, Tensor], path: str | Path) -> Architecture | None:
+    """Recognise a file of SelfDRSC++ by its tensors; None for other networks.
+
+    Raises:
+        InputError: the file holds an interpolator.
+    """
+    if "contextnet.conv1.conv1.0.weight" in state:
+        raise InputError(
+            f"{path}: expected the weights of a correction network, got those of an interpolator, "
+            "which go to path.pretrained_interpolator"
+        )
+    pyramid = state.get("encoder.pyramid1.0.0.bias")
+    if pyramid is None or "feat_encoder.conv1.weight" not in state:
+        return None
+    return Architecture(32, len(pyramid) / _PLUSPLUS_CHANNELS, 3, "bgr", "selfdrsc_plusplus")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 NETWORKS: dict[str, str] = {
     "generator": "models.generator:Generator",
     "refiner": "models.refiner.network:Refiner",
+    "selfdrsc_plusplus": "models.plusplus.network:SelfDRSCPlusPlus",
 }
 """Class of each network, "module:name", by its `net_type`."""
 

@@ -53,6 +53,7 @@ TERMS: dict[str, Term] = {
     "Perceptual": Term(
         "models.losses.terms:load_perceptual", "images", _ALL, "path.perceptual_weights"
     ),
+    "Lap": Term("models.losses.laplacian:laplacian_distance", "images", _ALL),
     "Variation": Term("models.losses.terms:flow_variation", "flows", _ALL),
     "Flow": Term("models.losses.terms:flow_endpoint", "true flows", ("supervised",)),
     "Endpoint": Term("models.losses.flow:multiscale_endpoint", "flow levels", ("flow",)),

@@ -24,9 +24,10 @@ class Bottleneck(nn.Module):
         self.conv1 = nn.Conv2d(in_channels, narrow, 1)
         self.conv2 = nn.Conv2d(narrow, narrow, 3, stride, 1)
         self.conv3 = nn.Conv2d(narrow, out_channels, 1)
+        self.stride = stride
         self.downsample = None
         if stride > 1:
-            self.downsample = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride))
+            self.downsample = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1))
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, in_channels, H, W) -> (B, out_channels, H / stride, W / stride)."""
@@ -34,6 +35,9 @@ class Bottleneck(nn.Module):
         for layer in (self.conv1, self.conv2, self.conv3):
             change = F.relu(F.instance_norm(layer(change)), inplace=True)
         if self.downsample is not None:
+            # Not by the convolution: the gradient of a strided 1x1 convolution in channels-last
+            # layout corrupts memory on a CPU (PyTorch 2.11).
+            features = features[..., :: self.stride, :: self.stride]
             features = F.instance_norm(self.downsample(features))
         return F.relu(features + change, inplace=True)
 

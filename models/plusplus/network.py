@@ -64,11 +64,12 @@ class SelfDRSCPlusPlus(CorrectionNetwork):
     """
 
     net_type = "selfdrsc_plusplus"
+    smallest_exported = SMALLEST_SIDE
     tile_margin = (
         32  # enough: tiles finish frames from motion at half size: no frame depends on the tiles
     )
     pixel_bytes = 700
-    step_bytes = (2_000, 4_000)
+    step_bytes = (4_000, 6_000)
 
     def build_layers(self) -> None:
         """Build the layers."""

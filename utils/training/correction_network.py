@@ -19,6 +19,7 @@ from models.objectives import (
 )
 from models.parts.memory_saving import checkpoint_blocks
 from models.parts.network import CorrectionNetwork
+from models.plusplus.interpolator import load_interpolator
 from utils.checkpoint import save_weights
 from utils.options.training import TrainingOptions
 from utils.system.distributed import Processes
@@ -86,9 +87,11 @@ def build_objective(options: TrainingOptions, device: torch.device) -> Correctio
     }
     if step.objective == "supervised":
         return SupervisedObjective(step.loss_weights, networks).to(device)
+    by_flow = step.rebuilding == "flow"
     cycle = CycleObjective(
         step.loss_weights,
-        flow=load_flow(str(path.pretrained_rsg), step.sampling),
+        flow=load_flow(str(path.pretrained_rsg), step.sampling) if by_flow else None,
+        interpolator=None if by_flow else load_interpolator(str(path.pretrained_interpolator)),
         networks=networks,
         sampling=step.sampling,
         flow_gradients=step.flow_gradients,

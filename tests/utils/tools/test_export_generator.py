@@ -13,6 +13,7 @@ import torch
 
 from data.time_maps import offset_maps, scan_time
 from models.generator import Generator
+from models.plusplus.network import SelfDRSCPlusPlus
 from utils.checkpoint import save_weights
 from utils.errors import InputError
 from utils.tools import export_generator
@@ -196,3 +197,26 @@ def test_bundled_weights_as_onnx(tmp_path: Path) -> None:
     np.testing.assert_allclose(frames.numpy(), expected.numpy(), atol=TOLERANCE, rtol=0)
     stated = {entry.key: entry.value for entry in onnx.load(target).metadata_props}
     assert stated.items() >= describe(generator, size).items()
+
+
+def test_selfdrsc_plusplus_at_a_fixed_size(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = SelfDRSCPlusPlus(num_frames=2, n_feats=8, width=0.5).eval()
+    target = tmp_path / "plusplus.pt2"
+    assert export(network, target, Size(128, 160), file_format="torch_export") <= TOLERANCE
+    assert describe(network, None)["t2b"].endswith("multiples of 32 from 128 on")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@needs_onnx
+@pytest.mark.parametrize("size", [None, Size(64, 96)])
+def test_selfdrsc_plusplus_as_onnx(tmp_path: Path, size: Size | None) -> None:
+    torch.manual_seed(0)
+    network = SelfDRSCPlusPlus(n_feats=8, width=0.5, channels="bgr").eval()
+    target = tmp_path / "plusplus.onnx"
+    assert export(network, target, size) <= TOLERANCE
+    inputs = example_inputs(3, *(size or (160, 288)))
+    with torch.inference_mode():
+        expected = DeployedGenerator(network)(*inputs)
+    torch.testing.assert_close(open_onnx(target)(*inputs), expected, atol=TOLERANCE, rtol=0)

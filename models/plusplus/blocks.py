@@ -5,6 +5,7 @@ Attribute names are those of the released state dict. `conv` is a convolution wi
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -12,6 +13,8 @@ from models.parts.generator_layers import conv, join
 from models.plusplus.volumes import CHANNELS
 
 _SLOPE = 0.1  # of the leaky ReLUs
+_REACH = 8  # rows that a decoder's output depends on, above and below: six 3x3 layers and a 4x4
+_STRIP = 1 << 24  # values of a layer's output in a strip: 64 MB
 
 
 class Bottleneck(nn.Module):
@@ -125,6 +128,7 @@ class Decoder(nn.Module):
     def __init__(self, in_channels: int, channels: int, side: int, out_channels: int) -> None:
         """Build the layers."""
         super().__init__()
+        self.channels = channels
         self.convblock = nn.Sequential(
             conv(in_channels, channels),
             ResBlock(channels, side),
@@ -132,8 +136,25 @@ class Decoder(nn.Module):
         )
 
     def forward(self, *parts: Tensor) -> Tensor:
-        """Parts of (B, in_channels, H, W) -> (B, out_channels, 2 * H, 2 * W)."""
-        features = join(parts)
+        """Parts of (B, in_channels, H, W) -> (B, out_channels, 2 * H, 2 * W).
+
+        Without gradient, large inputs are decoded in strips of rows on a CPU: the layers' outputs
+        would take more memory than all else. The result is the same.
+        """
+        batch, _, height, width = parts[0].shape
+        row = batch * width * self.channels
+        large = not torch.compiler.is_compiling() and row * height > _STRIP
+        if torch.is_grad_enabled() or parts[0].device.type != "cpu" or not large:
+            return self._decode(join(parts))
+        rows, strips = max(_REACH, _STRIP // row), []
+        for top in range(0, height, rows):
+            first, last = max(top - _REACH, 0), min(top + rows + _REACH, height)
+            strip = self._decode(join([part[..., first:last, :] for part in parts]))
+            kept = min(rows, height - top)
+            strips.append(strip[..., 2 * (top - first) : 2 * (top - first + kept), :])
+        return torch.cat(strips, dim=-2)
+
+    def _decode(self, features: Tensor) -> Tensor:
         for layer in self.convblock:  # frees each input, unlike a call of the whole
             features = layer(features)
         return features
@@ -142,14 +163,16 @@ class Decoder(nn.Module):
 class Update(nn.Module):
     """Correction of flows and features by what the volumes show where the flows point."""
 
-    def __init__(self, features: int, widths: Sequence[int]) -> None:
+    def __init__(self, factor: int, features: int, widths: Sequence[int]) -> None:
         """Build the layers.
 
         Args:
+            factor: size of the decoder's output, in sizes of the volumes' grid.
             features: channels of the features.
             widths: of the layers for the volumes, for the flows (two), for both, and behind them.
         """
         super().__init__()
+        self.factor = factor
         costs, flows, narrow, joint, hidden = widths
         self.convc1 = nn.Conv2d(CHANNELS, costs, 1)
         self.convf1 = nn.Conv2d(4, flows, 7, 1, 3)

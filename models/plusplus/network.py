@@ -90,9 +90,9 @@ class SelfDRSCPlusPlus(CorrectionNetwork):
         self.decoder2 = Decoder(3 * half + 4, block2, side, 4 + fine)
         self.decoder1 = Decoder(3 * fine + 4, block1, side, 8 * _FLOWS)
         updates = [*map(scaled, _UPDATES)]
-        self.update4 = Update(quarter, updates)
-        self.update3 = Update(half, updates)
-        self.update2 = Update(fine, updates)
+        self.update4 = Update(1, quarter, updates)
+        self.update3 = Update(2, half, updates)
+        self.update2 = Update(4, fine, updates)
         self.comb_block = nn.Sequential(
             nn.Conv2d(3 * _FLOWS, _MERGED, 3, 1, 1),
             nn.PReLU(_MERGED),
@@ -247,14 +247,14 @@ class SelfDRSCPlusPlus(CorrectionNetwork):
             yield FrameBatch(inference.times, frames, flow.unflatten(1, (2, 2)), tile)
 
     def _update(
-        self, update: nn.Module, flow: Tensor, feature: Tensor, volumes: Volumes, offsets: Tensor
+        self, update: Update, flow: Tensor, feature: Tensor, volumes: Volumes, offsets: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Correct flow (N, 4, h, w) and feature by the volumes at 1/8, with offsets at 1/8."""
-        factor = feature.shape[-1] // offsets.shape[-1]
+        factor = update.factor
         small = resize_flow(flow, 1 / factor)
         # Flow to b2t times the offset of t2b, as released; see docs/METHOD.md.
         costs = look_up(volumes, small[:, 2:] * offsets[:, :1], small[:, :2] * offsets[:, 1:])
-        of_feature, of_flow = update(resize(feature, 1 / factor), small, costs)
+        of_feature, of_flow = update(resize(feature, 1 / factor), small, costs.to(flow.dtype))
         flow = flow + resize_flow(of_flow.to(flow.dtype), factor)
         return flow, feature + resize(of_feature, factor)
 

@@ -87,9 +87,9 @@ def look_up(volumes: Volumes, to_b2t: Tensor, to_t2b: Tensor) -> Tensor:
         to_t2b: (N, 2, h, w) the same from b2t to t2b.
 
     Returns:
-        (N, 392, h, w) float32: from t2b, then from b2t; of each, level * 49 + (dx + 3) * 7 + dy + 3
-        for the position (dx, dy) in level pixels. dx is the slow index: released weights rely on
-        it.
+        (N, 392, h, w), float32 or better: from t2b, then from b2t; of each, level * 49 + (dx + 3) *
+        7 + dy + 3 for the position (dx, dy) in level pixels. dx is the slow index: released weights
+        rely on it.
     """
     found = []
     with torch.autocast(to_b2t.device.type, enabled=False):
@@ -101,10 +101,11 @@ def look_up(volumes: Volumes, to_b2t: Tensor, to_t2b: Tensor) -> Tensor:
 
 def _direction(queries: Tensor, targets: Tensor, stored: bool) -> Direction:
     with torch.autocast(queries.device.type, enabled=False):
-        queries = queries.float() / queries.shape[1] ** 0.5
-        levels = [targets.float()]
+        precise = torch.promote_types(queries.dtype, torch.float32)
+        queries = queries.to(precise) / queries.shape[1] ** 0.5
+        levels = [targets.to(precise)]
         for _ in range(LEVELS - 1):
-            levels.append(F.avg_pool2d(levels[-1], 2))
+            levels.append(_halve(levels[-1]))
         rows = queries.flatten(2).transpose(1, 2)  # (B, h * w, C)
         volumes = (
             (rows @ level.flatten(2)).flatten(0, 1).unflatten(1, (1, *level.shape[-2:]))
@@ -113,10 +114,21 @@ def _direction(queries: Tensor, targets: Tensor, stored: bool) -> Direction:
         return Direction(queries, tuple(levels), tuple(volumes) if stored else ())
 
 
+def _halve(features: Tensor) -> Tensor:
+    """Means of 2x2 pixels of (B, C, h, w); an odd last row or column is dropped."""
+    if not torch.compiler.is_compiling():
+        return F.avg_pool2d(features, 2)
+    # `avg_pool2d` would limit a graph for any size to odd, or to even, levels.
+    kernel = features.new_full((1, 1, 2, 2), 0.25)
+    return F.conv2d(features.flatten(0, 1)[:, None], kernel, stride=2).unflatten(
+        0, features.shape[:2]
+    )[:, :, 0]
+
+
 def _look_up(direction: Direction, places: Tensor) -> list[Tensor]:
     """Values of every level, (N, 49, h, w), around places (N, 2, h, w)."""
     batch, _, height, width = direction.queries.shape
-    points = places.flatten(2).transpose(1, 2).unflatten(0, (batch, -1))
+    points = places.to(direction.queries.dtype).flatten(2).transpose(1, 2).unflatten(0, (batch, -1))
     found = []
     for level, target in enumerate(direction.targets):
         if direction.stored:

@@ -80,6 +80,7 @@ def build_objective(options: TrainingOptions, device: torch.device) -> Correctio
         InputError: a file with weights is missing or holds something else.
     """
     step, path = options.train, options.path
+    rebuilder = _load_rebuilder(options)  # first: VGG-19 may be a download
     networks: dict[str, nn.Module] = {
         name: resolve_name(TERMS[name].function)(options.weight_file(TERMS[name].weights_from))
         for name in step.loss_weights
@@ -87,11 +88,9 @@ def build_objective(options: TrainingOptions, device: torch.device) -> Correctio
     }
     if step.objective == "supervised":
         return SupervisedObjective(step.loss_weights, networks).to(device)
-    by_flow = step.rebuilding == "flow"
     cycle = CycleObjective(
         step.loss_weights,
-        flow=load_flow(str(path.pretrained_rsg), step.sampling) if by_flow else None,
-        interpolator=None if by_flow else load_interpolator(str(path.pretrained_interpolator)),
+        **rebuilder,
         networks=networks,
         sampling=step.sampling,
         flow_gradients=step.flow_gradients,
@@ -101,3 +100,17 @@ def build_objective(options: TrainingOptions, device: torch.device) -> Correctio
         return cycle.to(device)
     teacher = load_network(str(path.pretrained_netG))
     return DistillationObjective(cycle, teacher, step.border).to(device)
+
+
+def _load_rebuilder(options: TrainingOptions) -> dict[str, nn.Module]:
+    """The network that rebuilds the inputs, by its argument of `CycleObjective`; {} without.
+
+    Raises:
+        InputError: its weights are missing or of another network.
+    """
+    step, path = options.train, options.path
+    if step.objective == "supervised":
+        return {}
+    if step.rebuilding == "interpolation":
+        return {"interpolator": load_interpolator(str(path.pretrained_interpolator))}
+    return {"flow": load_flow(str(path.pretrained_rsg), step.sampling)}

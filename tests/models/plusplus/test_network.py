@@ -139,6 +139,7 @@ def test_frames_do_not_depend_on_tiles_or_memory(
     pair = random_inputs(200, 310)[0][0]
     whole = correct(tiny, pair, TIMES, with_flows=True)
     monkeypatch.setattr(volumes, "STORED_BYTES", 0)
+    monkeypatch.setattr("models.plusplus.blocks._STRIP", 1 << 12)
     settings = InferenceSettings(tile=64)
     tiled = correct(tiny, pair, TIMES, with_flows=True, settings=settings)
     torch.testing.assert_close(tiled.frames, whole.frames, rtol=0, atol=1e-5)
@@ -162,6 +163,17 @@ def test_bfloat16_keeps_flows_in_float32(tiny: SelfDRSCPlusPlus) -> None:
     rounded = correct(tiny, pair, TIMES, settings=InferenceSettings("bfloat16")).frames
     assert 0 < float((rounded - exact).abs().max()) < 0.05
     assert rounded.dtype == torch.float32
+
+
+def test_other_precisions_of_the_weights(tiny: SelfDRSCPlusPlus) -> None:
+    pair, offsets = random_inputs(128, 128)
+    with torch.inference_mode():
+        frames = tiny(pair, offsets).frames
+        exact = tiny.double()(pair.double(), offsets.double()).frames
+        rounded = tiny.bfloat16()(pair.bfloat16(), offsets.bfloat16()).frames
+    assert exact.dtype == torch.float64
+    torch.testing.assert_close(frames.double(), exact, rtol=0, atol=1e-5)
+    assert rounded.dtype == torch.bfloat16 and rounded.isfinite().all()
 
 
 def test_self_ensemble_and_camera_timing(tiny: SelfDRSCPlusPlus) -> None:

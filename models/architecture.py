@@ -25,6 +25,7 @@ _LIMITS = {"n_feats": (1, 1024), "width": (1e-3, 8), "num_frames": (1, 1000)}
 _RELEASED_CHANNELS = 192  # of flow block 0 at width 1
 _IFED_MODEL = "IFED"  # at the key "model" of IFED's files
 _IFED_PREFIX = "model."  # of every name in the files of IFED, after "module."
+_PLUSPLUS_CHANNELS = 20  # of pyramid level 1 at width 1
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,10 @@ def _stated_architecture(path: Path) -> Architecture | None:
 def _inferred_architecture(
     state: Mapping[str, Tensor], path: str | Path, *, is_ifed: bool
 ) -> Architecture:
-    """Infer the size of a generator or IFED from the shapes of its first layers."""
+    """Infer network and size from the shapes of the first layers."""
+    other = _other_network(state, path)
+    if other is not None:
+        return _within_limits(other, path)
     first, context = "flow_net.block0.conv0.0.0.weight", "ife_net.conv0.conv1.0.weight"
     flows = "flow_net.conv0.0.weight"
     if any(name not in state or state[name].ndim != 4 for name in (first, context, flows)):
@@ -159,3 +163,20 @@ def _within_limits(architecture: Architecture, path: str | Path) -> Architecture
                 f"got {value:g}"
             )
     return architecture
+
+
+def _other_network(state: Mapping[str, Tensor], path: str | Path) -> Architecture | None:
+    """Recognise a file of SelfDRSC++ by its tensors; None for other networks.
+
+    Raises:
+        InputError: the file holds an interpolator.
+    """
+    if "contextnet.conv1.conv1.0.weight" in state:
+        raise InputError(
+            f"{path}: expected the weights of a correction network, got those of an interpolator, "
+            "which go to path.pretrained_interpolator"
+        )
+    pyramid = state.get("encoder.pyramid1.0.0.bias")
+    if pyramid is None or "feat_encoder.conv1.weight" not in state:
+        return None
+    return Architecture(32, len(pyramid) / _PLUSPLUS_CHANNELS, 3, "bgr", "selfdrsc_plusplus")

@@ -16,6 +16,7 @@ NETWORKS: dict[str, str] = {
     "generator": "models.generator:Generator",
     "ifed": "models.ifed:IFED",
     "refiner": "models.refiner.network:Refiner",
+    "selfdrsc_plusplus": "models.plusplus.network:SelfDRSCPlusPlus",
 }
 """Class of each network, "module:name", by its `net_type`."""
 

@@ -23,6 +23,7 @@ from models.losses.table import terms_of
 from models.losses.terms import CHARBONNIER_EPSILON, charbonnier
 from models.parts.memory_saving import chunked_sum
 from models.parts.network import CorrectionOutput
+from models.plusplus.rebuilding import rebuild_by_interpolation
 from models.warping import Sampling
 
 _FLOW_ORDER = ((0, 2), (2, 0), (0, 1), (1, 0), (1, 2), (2, 1))
@@ -61,7 +62,8 @@ class CycleObjective(CorrectionObjective):
     """Stage 1: rebuild both rolling-shutter inputs from the frames, without true frames.
 
     The network makes frames at 0, t and 1; the frozen flow network estimates the six flows between
-    them; `models.distortion` rebuilds t2b and b2t, each whole and split. The released loss is
+    them; `models.distortion` rebuilds t2b and b2t, each whole and split. With a frozen interpolator
+    in place of the flow network, `models.plusplus.rebuilding` does. SelfDRSC's released loss is
     1 Charbonnier + 0.1 Perceptual over the four rebuilt images, summed over them and without a
     validity mask, plus 0.1 Variation of the network's four flow levels.
     """
@@ -70,7 +72,8 @@ class CycleObjective(CorrectionObjective):
         self,
         weights: Mapping[str, float],
         *,
-        flow: nn.Module,
+        flow: nn.Module | None = None,
+        interpolator: nn.Module | None = None,
         networks: Mapping[str, nn.Module] | None = None,
         sampling: Sampling = "aligned",
         flow_gradients: bool = True,
@@ -81,6 +84,7 @@ class CycleObjective(CorrectionObjective):
         Args:
             weights: factors of terms that "cycle" offers (`models.losses.table`).
             flow: frozen network, (first, second) -> flow.
+            interpolator: frozen network, (first, second, position) -> image, in place of `flow`.
             networks: networks of terms that need one; `Perceptual` needs VGG-19.
             sampling: sampling rule of the distortion warping.
             flow_gradients: whether gradient reaches the frames through `flow`, as released.
@@ -88,10 +92,14 @@ class CycleObjective(CorrectionObjective):
                 only these (`models.losses.hidden_pixels`).
 
         Raises:
-            ValueError: the network of a weighted term is missing.
+            ValueError: the network of a weighted term is missing, or there is not exactly one of
+                `flow` and `interpolator`.
         """
+        if (flow is None) == (interpolator is None):
+            raise ValueError("expected either a flow network or an interpolator")
         super().__init__(weights, networks)
         self.flow = flow
+        self.interpolator = interpolator
         self.sampling: Sampling = sampling
         self.flow_gradients = flow_gradients
         self.hidden_share = hidden_share
@@ -155,6 +163,9 @@ class CycleObjective(CorrectionObjective):
     def rebuild(self, frames: Tensor, batch: TrainingSample) -> Rebuilt:
         """Rebuild the batch's inputs from its (B, 3, 3, H, W) frames at 0, t and 1."""
         scan_time = batch.scan_time[:, None, :, None].expand(-1, 1, -1, frames.shape[-1])
+        if self.interpolator is not None:
+            return rebuild_by_interpolation(self.interpolator, frames, scan_time, batch.t)
+        assert self.flow is not None
         with torch.set_grad_enabled(self.flow_gradients and torch.is_grad_enabled()):
             flows = flows_between(self.flow, frames, _FLOW_ORDER)
         return rebuild(frames, flows, scan_time, batch.t, self.sampling)

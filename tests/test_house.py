@@ -24,7 +24,7 @@ EXCEPTIONS = {
 
 MODEL_ROOMS = (
     {"warping", "splatting", "parts", "weight_files", "networks"},
-    {"losses", "flow", "flow_pwc", "distortion", "generator"},
+    {"losses", "flow", "flow_pwc", "distortion", "generator", "plusplus"},
     {"measurement"},
     {"camera", "rig", "classical"},
     {"refiner", "ifed", "objectives", "architecture"},

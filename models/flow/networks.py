@@ -14,6 +14,8 @@ from utils.errors import InputError
 
 _OTHERS = {
     "flow_net.": "a generator, which goes to path.pretrained_netG",
+    "feat_encoder.": "SelfDRSC++, which goes to path.pretrained_netG",
+    "contextnet.": "an interpolator, which goes to path.pretrained_interpolator",
     "motion_net.": "a refiner, which goes to path.pretrained_netG",
     "features.": "VGG-19, which goes to path.perceptual_weights",
     "feature_encoder.": 'RAFT, which is chosen by its name, "raft_small" or "raft_large"',

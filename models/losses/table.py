@@ -60,6 +60,7 @@ TERMS: dict[str, Term] = {
         ("perceptual_channels",),
     ),
     "Variation": Term("models.losses.terms:flow_variation", "flows", _ALL),
+    "Lap": Term("models.losses.laplacian:laplacian_distance", "images", REBUILDING),
     "Flow": Term("models.losses.terms:flow_endpoint", "true flows", ("supervised",)),
     "Endpoint": Term("models.losses.flow:multiscale_endpoint", "flow levels", ("flow",)),
     "Matching": Term("models.losses.flow:matching", "flow levels", ("flow",)),

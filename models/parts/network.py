@@ -91,6 +91,7 @@ class CorrectionNetwork(nn.Module):
         step_bytes: activations of a training step in bytes per pixel of a crop in float32: a
             constant part, and a part proportional to the width.
         checkpointed_step_bytes: the same with gradient checkpointing; None if unsupported.
+        smallest_exported: smallest side that a program exported for any size takes.
         needs_cues: whether training samples carry motion cues (`find_cues`).
     """
 
@@ -101,6 +102,7 @@ class CorrectionNetwork(nn.Module):
     pixel_bytes: ClassVar[int] = 1100  # including memory that the allocator keeps
     step_bytes: ClassVar[tuple[float, float]] = (2_100, 1_500)
     checkpointed_step_bytes: ClassVar[tuple[float, float] | None] = None
+    smallest_exported: ClassVar[int] = 64
     needs_cues: ClassVar[bool] = False
 
     def __init__(

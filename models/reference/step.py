@@ -29,6 +29,7 @@ def plain_cycle(
     factors.
     """
     frames, flows = _correct(generator, batch)
+    assert objective.flow is not None
     images = _rebuild(objective.flow, frames, batch, objective.sampling)
     weights, total = objective.weights, frames.new_zeros(())
     for pair in images:

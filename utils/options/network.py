@@ -14,7 +14,8 @@ class GeneratorOptions(OptionGroup):
     """Type and size of the network.
 
     `net_type`: "generator" is the paper's network; "refiner" refines the classical correction;
-    "ifed" is the supervised predecessor, trained on true frames only.
+    "ifed" is the supervised predecessor, trained on true frames only; "selfdrsc_plusplus" is the
+    light successor by the paper's authors.
     `n_feats`, `width`: number of channels; 32 and 1.0 are the released network's.
     `channels`: channel order inside the network, "rgb", or "bgr" as in released weights; null takes
     the order of `path.pretrained_netG`, without a file "rgb".

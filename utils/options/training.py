@@ -20,6 +20,7 @@ from utils.errors import InputError
 from utils.options.data import TrainingDataOptions, ValidationDataOptions
 from utils.options.files import DeviceName, FolderName, OptionGroup, changed
 from utils.options.network import GeneratorOptions
+from utils.options.rebuilding import Rebuilding, expect_lap_size, expect_rebuilder
 
 Seed = Annotated[int, Field(ge=0, lt=2**62)]
 """Each process adds its rank, and PyTorch takes signed 64-bit numbers."""
@@ -40,12 +41,15 @@ class PathOptions(OptionGroup):
     `pretrained_netG`: weights of the network to start from; in stage 2 also the teacher's.
     `pretrained_rsg`: flow between frames: a file of PWC-Net weights, "raft_small" or "raft_large"
     for torchvision's RAFT (downloaded once), or "dis" for OpenCV's DIS flow.
+    `pretrained_interpolator`: for `train.rebuilding` "interpolation": RIFE with distance maps, such
+    as `flownet_sdi.pkl` of InterpAny-Clearer.
     `perceptual_weights`: VGG-19 weights: a file, or "imagenet" for torchvision's.
     """
 
     root: str = "experiments"
     pretrained_netG: str | None = None  # noqa: N815
     pretrained_rsg: str | None = None
+    pretrained_interpolator: str | None = None
     perceptual_weights: str | None = None
 
 
@@ -123,6 +127,8 @@ class StepOptions(LoopOptions):
     """Objective of a correction network, and the training loop (`LoopOptions`).
 
     `objective`: "cycle" is stage 1, "distillation" stage 2, "supervised" trains on true frames.
+    `rebuilding` (not "supervised"): what rebuilds the inputs from the frames: "flow" reverses flow
+    between them, as SelfDRSC; "interpolation" takes a frozen interpolator, as SelfDRSC++.
     `sampling` (not "supervised"): sampling rule of the distortion: "aligned", or "released" with
     the half-pixel shift of the released code.
     `perceptual_channels`: channel order in which the VGG-19 of `Perceptual` sees the images: "rgb"
@@ -140,6 +146,7 @@ class StepOptions(LoopOptions):
     """
 
     objective: Literal["cycle", "distillation", "supervised"]
+    rebuilding: Rebuilding = "flow"
     sampling: Literal["aligned", "released"] = "aligned"
     perceptual_channels: Channels = "rgb"
     flow_gradients: bool = True
@@ -200,11 +207,10 @@ class TrainingOptions(OptionGroup):
                 raise ValueError(
                     f"train.gradient_checkpointing: not for the network '{name}'; set it to false"
                 )
-        if objective != "supervised" and self.path.pretrained_rsg is None:
-            raise ValueError(
-                f"path.pretrained_rsg: '{objective}' needs a PWC-Net file, \"raft_small\", "
-                f'"raft_large" or "dis", got null'
-            )
+        if objective != "supervised":
+            path = self.path
+            networks = {"flow": path.pretrained_rsg, "interpolator": path.pretrained_interpolator}
+            expect_rebuilder(self.train.rebuilding, objective, **networks)
         if objective == "distillation" and self.path.pretrained_netG is None:
             raise ValueError("path.pretrained_netG: 'distillation' needs stage-1 weights, got null")
         for name in self.train.loss_weights:
@@ -237,6 +243,9 @@ class TrainingOptions(OptionGroup):
             )
         if self.train.objective == "distillation":
             self._check_border()
+        if "Lap" in self.train.loss_weights:
+            border = self.train.border if self.train.objective == "distillation" else 0
+            expect_lap_size(self.datasets.train.patch, border)
         if valid is not None and valid.every is not None and train.has_splits is not False:
             raise ValueError(
                 "datasets.valid.every: holds out some of the training captures, but "

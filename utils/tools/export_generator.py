@@ -1,4 +1,4 @@
-"""Export a correction generator for deployment.
+"""Export a generator, or SelfDRSC++, for deployment.
 
 `python -m utils.tools.export_generator WEIGHTS OUT`
 
@@ -26,7 +26,7 @@ from torch.export import Dim, ExportedProgram
 from data.files.folders import prepare_output_folder, replacing
 from data.time_maps import scan_time as scan_of_rows
 from models.architecture import load_network
-from models.generator import Generator
+from models.parts.network import CorrectionNetwork
 from models.parts.padding import round_up
 from models.parts.settings import SIZE_MULTIPLE, list_instants
 from utils.errors import InputError
@@ -53,7 +53,7 @@ class Size(NamedTuple):
 class DeployedGenerator(nn.Module):
     """A generator with the interface of the exported program."""
 
-    def __init__(self, generator: Generator) -> None:
+    def __init__(self, generator: CorrectionNetwork) -> None:
         """Wrap a generator."""
         super().__init__()
         self.generator = generator
@@ -78,7 +78,9 @@ class DeployedGenerator(nn.Module):
 def main() -> None:
     """Read the command line, export, print how to use the file."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0], allow_abbrev=False)
-    parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="of a generator")
+    parser.add_argument(
+        "weights", type=Path, metavar="WEIGHTS", help="of a generator or SelfDRSC++"
+    )
     parser.add_argument("output", type=Path, metavar="OUT", help="NAME.onnx or NAME.pt2")
     parser.add_argument(
         "--size",
@@ -142,14 +144,14 @@ def check_output(path: Path, file_format: Format) -> None:
         )
 
 
-def load_exportable(path: str | Path) -> Generator:
-    """Load a generator's weight file.
+def load_exportable(path: str | Path) -> CorrectionNetwork:
+    """Load the weight file of a generator or of SelfDRSC++.
 
     Raises:
         InputError: `load_network` refuses the file, or it holds a refiner.
     """
     corrector = load_network(path)
-    if not isinstance(corrector, Generator):
+    if corrector.needs_cues:
         raise InputError(
             f"{path}: a refiner cannot be exported: it estimates motion by classical means outside "
             "any graph; export a generator such as pretrained/drsc_light_generator.safetensors"
@@ -158,14 +160,14 @@ def load_exportable(path: str | Path) -> Generator:
 
 
 def export(
-    generator: Generator, path: Path, size: Size | None, *, file_format: Format = "onnx"
+    generator: CorrectionNetwork, path: Path, size: Size | None, *, file_format: Format = "onnx"
 ) -> float:
     """Export a generator, and check the written program's frames against PyTorch's.
 
     Args:
         generator: in evaluation mode, on the CPU.
         path: the file to write, replaced atomically after the check; see `check_output`.
-        size: of the images; None: any multiples of 32 from 64 on.
+        size: of the images; None: any multiples of 32 from `smallest_exported` on.
         file_format: of the file.
 
     Returns:
@@ -178,7 +180,7 @@ def export(
     program = trace(deployed, size)
     interface = describe(generator, size)
     save, load = (_save_onnx, _load_onnx) if file_format == "onnx" else (_save_torch, _load_torch)
-    inputs = example_inputs(generator.num_frames, *(size or _CHECKED_SIZE))
+    inputs = example_inputs(generator.num_frames, *(size or _enlarged(_CHECKED_SIZE, generator)))
     with replacing(path) as temporary:
         save(program, temporary, interface)
         difference = float((load(temporary)(*inputs) - deployed(*inputs)).abs().max())
@@ -192,20 +194,23 @@ def export(
 
 def trace(deployed: DeployedGenerator, size: Size | None) -> ExportedProgram:
     """Trace a deployed generator for one image size, or with None for any."""
-    inputs = example_inputs(deployed.generator.num_frames, *(size or _TRACED_SIZE))
+    network = deployed.generator
+    inputs = example_inputs(network.num_frames, *(size or _enlarged(_TRACED_SIZE, network)))
     shapes = None
     if size is None:
-        # At least 2: a side of 1 at the coarsest level would be exported as a constant.
-        rows, columns = (SIZE_MULTIPLE * Dim(name, min=2) for name in ("rows", "columns"))
+        # A side of 1 at the coarsest level would be exported as a constant.
+        least = network.smallest_exported // SIZE_MULTIPLE
+        rows, columns = (SIZE_MULTIPLE * Dim(name, min=least) for name in ("rows", "columns"))
         image = {2: rows, 3: columns}
         shapes = {"t2b": image, "b2t": image, "scan_time": {0: rows}, "instants": None}
     return torch.export.export(deployed, inputs, dynamic_shapes=shapes, strict=False)
 
 
-def describe(generator: Generator, size: Size | None) -> dict[str, str]:
+def describe(generator: CorrectionNetwork, size: Size | None) -> dict[str, str]:
     """Inputs and output of an exported program, by name."""
     height, width = size or ("H", "W")
-    multiples = "" if size else f"; H, W multiples of {SIZE_MULTIPLE} from {2 * SIZE_MULTIPLE} on"
+    least = generator.smallest_exported
+    multiples = "" if size else f"; H, W multiples of {SIZE_MULTIPLE} from {least} on"
     image = f"(1, 3, {height}, {width}) float32 RGB in [0, 1]"
     count, fixed = generator.num_frames, generator.instants
     instants = f"({count},) float32 in [0, 1]" + (", such as 0, t, 1" if count == 3 else "")
@@ -229,6 +234,12 @@ def example_inputs(num_frames: int, rows: int, columns: int) -> tuple[Tensor, ..
     t2b = F.interpolate(noise, size=(rows, columns), mode="bilinear")
     instants = torch.linspace(0, 1, num_frames + 2)[1:-1]
     return t2b, t2b.roll(3, dims=-1), scan_of_rows(rows), instants
+
+
+def _enlarged(size: tuple[int, int], network: CorrectionNetwork) -> tuple[int, int]:
+    """A size for networks that take sides from 64 on, for one that takes only larger ones."""
+    more = network.smallest_exported - CorrectionNetwork.smallest_exported
+    return size[0] + more, size[1] + more
 
 
 def _save_onnx(program: ExportedProgram, path: Path, interface: dict[str, str]) -> None:

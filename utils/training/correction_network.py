@@ -23,6 +23,7 @@ from models.objectives import (
 )
 from models.parts.memory_saving import checkpoint_blocks
 from models.parts.network import CorrectionNetwork
+from models.plusplus.interpolator import load_interpolator
 from utils.checkpoint import save_weights
 from utils.options.training import TrainingOptions
 from utils.system.distributed import Processes
@@ -125,10 +126,10 @@ def build_objective(options: TrainingOptions, device: torch.device) -> Correctio
             instants=options.netG.instants,
             charbonnier_epsilon=step.charbonnier_epsilon,
         ).to(device)
-    flow = load_flow(str(path.pretrained_rsg), step.sampling)  # before VGG-19 is downloaded
+    rebuilder = _load_rebuilder(options)  # before VGG-19 is downloaded
     cycle = CycleObjective(
         step.loss_weights,
-        flow=flow,
+        **rebuilder,
         networks=_load_networks(options),
         sampling=step.sampling,
         flow_gradients=step.flow_gradients,
@@ -161,3 +162,15 @@ def _notes(options: TrainingOptions) -> Iterator[str]:
             'train.flow_gradients is true, but the flow "dis" passes no gradient to the frames: '
             "take PWC-Net or RAFT (path.pretrained_rsg), or set it to false"
         )
+
+
+def _load_rebuilder(options: TrainingOptions) -> dict[str, nn.Module]:
+    """The network that rebuilds the inputs, by its argument of `CycleObjective`.
+
+    Raises:
+        InputError: its weights are missing or of another network.
+    """
+    step, path = options.train, options.path
+    if step.rebuilding == "interpolation":
+        return {"interpolator": load_interpolator(str(path.pretrained_interpolator))}
+    return {"flow": load_flow(str(path.pretrained_rsg), step.sampling)}

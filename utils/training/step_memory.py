@@ -15,6 +15,7 @@ from utils.training.experiment import Experiment
 _GIGABYTE = 1e9
 _WEIGHT_BYTES = 12  # besides each weight: its gradient and AdamW's two moments
 _OBJECTIVE_BYTES = 17_000  # per pixel: flow by PWC-Net or RAFT, rebuilt inputs, VGG-19 features
+_INTERPOLATION_BYTES = 38_000  # per pixel: twelve interpolations, VGG-19 features
 _LOWER_PRECISION = 0.75  # factor on activations in bfloat16
 
 _CURES = (
@@ -65,8 +66,11 @@ def estimate_step(options: TrainingOptions, network: nn.Module, *, world_size: i
     fixed, per_width = checkpointed or kind.step_bytes
     pixel_bytes = (fixed + per_width * options.netG.width) * samples
     pixel_bytes *= memory_factor(options.netG.num_frames)
-    if step.objective != "supervised" and options.path.pretrained_rsg != "dis":
-        pixel_bytes += _OBJECTIVE_BYTES * (1 if device.type == "cpu" else samples)
+    by_interpolation = step.rebuilding == "interpolation"
+    by_network = by_interpolation or options.path.pretrained_rsg != "dis"
+    if step.objective != "supervised" and by_network:
+        bytes_of_sample = _INTERPOLATION_BYTES if by_interpolation else _OBJECTIVE_BYTES
+        pixel_bytes += bytes_of_sample * (1 if device.type == "cpu" else samples)
     if is_lower(step.precision, device):
         pixel_bytes *= _LOWER_PRECISION
     weights = sum(weight.numel() for weight in network.parameters())

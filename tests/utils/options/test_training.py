@@ -128,6 +128,41 @@ def test_options_of_earlier_versions_mean_what_they_meant() -> None:
     assert completed == then.model_dump(mode="json")
 
 
+def test_one_stage_is_the_released_recipe() -> None:
+    options = load(OPTIONS / "train_plusplus.json")
+    train, data = options.train, options.datasets.train
+    assert (options.netG.net_type, train.rebuilding) == ("selfdrsc_plusplus", "interpolation")
+    assert (data.dataloader_batch_size, data.patch_size, data.times) == (16, 256, "released")
+    assert not data.augment
+    assert (train.G_optimizer_lr, train.G_scheduler_eta_min) == (2e-4, 5e-5)
+    assert (train.G_optimizer_wd, train.G_optimizer_clipgrad) == (0.01, 20)
+    assert (train.G_scheduler_periods, train.iterations) == (100_000, 150_000)
+    assert train.loss_weights == {"Lap": 1, "Perceptual": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["path.pretrained_interpolator=null"],
+            "'path.pretrained_interpolator': train.rebuilding 'interpolation' needs the file "
+            "flownet_sdi.pkl of InterpAny-Clearer",
+        ),
+        (["path.pretrained_interpolator=null"], "got null; train.rebuilding 'flow' needs none"),
+        (["train.rebuilding=flow"], "'path.pretrained_rsg': 'cycle' needs a PWC-Net file"),
+        (["train.rebuilding=rife"], "'train.rebuilding' must be 'flow' or 'interpolation'"),
+        (
+            ["datasets.train.patch_size=[96, 32]"],
+            "'datasets.train.patch_size': the term 'Lap' needs at least 64 rows",
+        ),
+    ],
+)
+def test_impossible_options_of_the_one_stage_recipe(overrides: list[str], message: str) -> None:
+    said = problem(OPTIONS / "train_plusplus.json", *overrides)
+    assert message in said
+    assert "\n" not in said
+
+
 def test_comments_go_and_urls_stay(file: Path) -> None:
     assert load(file).path.pretrained_rsg == "https://example.org//pwc"
 

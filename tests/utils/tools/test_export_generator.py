@@ -18,6 +18,7 @@ import torch
 from data.time_maps import offset_maps, scan_time
 from models.generator import Generator
 from models.ifed import IFED
+from models.plusplus.network import SelfDRSCPlusPlus
 from utils.checkpoint import save_weights
 from utils.errors import InputError
 from utils.tools import export_generator
@@ -230,3 +231,26 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     with pytest.raises(InputError, match=f"{tmp_path}: cannot write there: Permission denied"):
         check_output(tmp_path / "g.pt2", "torch_export")
+
+
+def test_selfdrsc_plusplus_at_a_fixed_size(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = SelfDRSCPlusPlus(num_frames=2, n_feats=8, width=0.5).eval()
+    target = tmp_path / "plusplus.pt2"
+    assert export(network, target, Size(128, 160), file_format="torch_export") <= TOLERANCE
+    assert describe(network, None)["t2b"].endswith("multiples of 32 from 128 on")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@needs_onnx
+@pytest.mark.parametrize("size", [None, Size(64, 96)])
+def test_selfdrsc_plusplus_as_onnx(tmp_path: Path, size: Size | None) -> None:
+    torch.manual_seed(0)
+    network = SelfDRSCPlusPlus(n_feats=8, width=0.5, channels="bgr").eval()
+    target = tmp_path / "plusplus.onnx"
+    assert export(network, target, size) <= TOLERANCE
+    inputs = example_inputs(3, *(size or (160, 288)))
+    with torch.inference_mode():
+        expected = DeployedGenerator(network)(*inputs)
+    torch.testing.assert_close(open_onnx(target)(*inputs), expected, atol=TOLERANCE, rtol=0)

@@ -1,0 +1,1 @@
+"""SelfDRSC++: its network, the interpolator, and rebuilding by it."""

@@ -12,16 +12,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from data.capture import CapturePair
-from data.files.folders import prepare_output_folder
 from data.files.images import Image, to_uint8
 from data.layouts import CaptureFolder
-from models.inference.correction import BASELINES, Correction
 from models.parts.settings import frame_instants
 from utils.errors import InputError
+from utils.evaluation.methods import Method, make_frames
+from utils.evaluation.saving import save_frames
 from utils.evaluation.scores import BandScore, FrameScore, score_frame
 from utils.metrics import PROTOCOLS, Protocol, Rounding
 from utils.options.evaluation import EvaluationOptions
-from utils.pictures.frame_files import write_frames
+from utils.options.frame_names import FrameLayoutName
 from utils.system.distributed import Processes
 
 DEFAULT_FRAMES = 9
@@ -38,19 +38,33 @@ class EvaluationPlan:
         times: instants of the frames, and of the true frames if there are any.
         protocols: keys of `PROTOCOLS` to score under; empty without truth.
         baselines: whether to score `BASELINES`, too.
-        folder: where to save the frames of the method under test; None saves none.
+        folder: where to save frames; None saves none.
+        layout: names of saved frames.
+        saved: methods whose frames to save, each in a folder of its own; None saves those of the
+            first method, in no folder of its own.
     """
 
     times: tuple[float, ...]
     protocols: tuple[str, ...]
     baselines: bool
     folder: Path | None
+    layout: FrameLayoutName = "ours"
+    saved: tuple[str, ...] | None = None
 
     @property
     def roundings(self) -> tuple[Rounding, ...]:
         """How frames are converted to 8 bit, each way once."""
         needed: list[Rounding] = [PROTOCOLS[name].rounding for name in self.protocols]
         return tuple(dict.fromkeys(needed)) or ("rounded",)
+
+    def frames_folder(self, method: str, rounding: Rounding, *, is_first: bool) -> Path | None:
+        """Folder of the saved frames of a method; None if they are not saved."""
+        if self.folder is None:
+            return None
+        folder = self.folder / FRAME_FOLDERS[rounding]
+        if self.saved is None:
+            return folder if is_first else None
+        return folder / method if method in self.saved else None
 
 
 def plan_evaluation(
@@ -90,22 +104,17 @@ def plan_evaluation(
         protocols=protocols,
         baselines=options.baselines and truth > 0,
         folder=folder if options.save_images else None,
+        layout=options.frame_layout,
     )
-
-
-def choose_methods(name: str, method: Correction, plan: EvaluationPlan) -> dict[str, Correction]:
-    """The methods to evaluate by name: `method` first, then the baselines of the plan."""
-    baselines = BASELINES if plan.baselines else {}
-    return {name: method} | {other: baselines[other] for other in baselines if other != name}
 
 
 def evaluate(
     captures: CaptureFolder,
-    methods: Mapping[str, Correction],
+    methods: Mapping[str, Method],
     plan: EvaluationPlan,
     processes: Processes,
 ) -> list[FrameScore]:
-    """Make and score the frames of all captures; save those of the first method.
+    """Make or read the frames of all captures, score them, and save those that the plan names.
 
     Process r of N takes captures r, r + N, ...; scores are of the 8-bit images.
 
@@ -120,8 +129,8 @@ def evaluate(
     scores: list[FrameScore] = []
     for index in tqdm(share, desc="captures", unit="pair", disable=not processes.is_main):
         capture = captures[index]
-        for method, correct in methods.items():
-            frames = correct(capture.pair, plan.times, scan_time=capture.scan_time).frames
+        for method, source in methods.items():
+            frames = make_frames(source, capture, plan.times).frames
             # Scored before they are saved: images that are too small leave no frames behind.
             for name in plan.protocols:
                 found = zip(plan.times, score_frames(frames, capture, PROTOCOLS[name]), strict=True)
@@ -130,8 +139,11 @@ def evaluate(
                     for number, (time, values) in enumerate(found)
                     if not (PROTOCOLS[name].drops_ends and capture.name in ends)
                 ]
-            if method == tested and plan.folder is not None:
-                _save(capture.name, frames, plan, plan.folder)
+            for rounding in plan.roundings:
+                folder = plan.frames_folder(method, rounding, is_first=method == tested)
+                if folder is not None:
+                    images = [to_8bit(frame, rounding) for frame in frames]
+                    save_frames(folder, capture.name, images, plan.times, layout=plan.layout)
     everything = [score for part in processes.gather(scores) for score in part]
     order = {name: index for index, name in enumerate(captures.names)}
     return sorted(everything, key=lambda score: order[score.pair])
@@ -159,14 +171,6 @@ def to_8bit(image: Tensor, rounding: Rounding) -> Image:
     if rounding == "rounded":
         return to_uint8(image)
     return to_uint8(torch.floor(image.float() * 255) / 255)
-
-
-def _save(name: str, frames: Tensor, plan: EvaluationPlan, folder: Path) -> None:
-    """Save the frames of a capture once for each rounding."""
-    for rounding in plan.roundings:
-        images = [to_8bit(frame, rounding) for frame in frames]
-        target = prepare_output_folder(folder / FRAME_FOLDERS[rounding] / name)
-        write_frames(target, images, plan.times)
 
 
 def _ends_of_sequences(captures: CaptureFolder) -> set[str]:

@@ -1,13 +1,16 @@
 """Options of `main_test.py`, and those it shares with `main_test_real.py`."""
 
 import argparse
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, NonNegativeInt, Tag, model_validator
+from typing_extensions import Self
 
 from data.layouts import LAYOUTS
 from models.parts.settings import SIZE_MULTIPLE, Precision
-from utils.options.files import DeviceName, FolderName, OptionGroup, one_of
+from utils.options.files import DeviceName, FolderName, OptionGroup, changed, one_of
+from utils.options.frame_names import FrameLayoutName, check_pattern
+from utils.options.help import show_options
 from utils.options.methods import METHODS
 
 ProtocolName = Literal["released", "full", "ifed"]
@@ -23,6 +26,16 @@ def _without_repeats(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise ValueError(f"expected each protocol once, got {list(names)}")
     return names
+
+
+def _with_own_names(options: tuple[Any, ...], kind: str) -> tuple[Any, ...]:
+    """Check that no two have one name; case does not tell the names of folders apart everywhere."""
+    names = [option.name for option in options]
+    folded = [name.casefold() for name in names]
+    twice = [name for index, name in enumerate(names) if folded[index] in folded[:index]]
+    if twice:
+        raise ValueError(f"expected a name of its own for each {kind}, got {twice[0]!r} twice")
+    return options
 
 
 def _on_the_grid(tile: int) -> int:
@@ -41,7 +54,11 @@ Protocols = Annotated[
 
 
 class WeightPathOptions(OptionGroup):
-    """Outputs go to `root`/`task`; `pretrained_netG`: weight file of the network."""
+    """Files and folders.
+
+    `root`: outputs go to `root`/`task`.
+    `pretrained_netG`: weight file of the network, ours or a released .pth.
+    """
 
     root: str = "results"
     pretrained_netG: str | None = None  # noqa: N815
@@ -73,7 +90,16 @@ class MethodOptions(OptionGroup):
     path: WeightPathOptions
 
     @model_validator(mode="after")
-    def _names_weights(self) -> "MethodOptions":
+    def _names_methods(self) -> Self:
+        self._check_methods()
+        return self
+
+    def _check_methods(self) -> None:
+        """Check the method; groups with several check each of them.
+
+        Raises:
+            ValueError: it lacks weights, or its options contradict each other.
+        """
         if self.method == "network" and self.path.pretrained_netG is None:
             raise ValueError(
                 "path.pretrained_netG: 'network' needs a weight file, got null; name one, or set "
@@ -81,7 +107,6 @@ class MethodOptions(OptionGroup):
             )
         if self.inference != "ours":
             self._check_released()
-        return self
 
     def _check_released(self) -> None:
         """The authors' tests know neither the classical correction, nor tiles or augmentation."""
@@ -95,35 +120,177 @@ class MethodOptions(OptionGroup):
 
 
 class BenchmarkOptions(OptionGroup):
-    """The captures to score: those of `data_root`/`split`, in the layout `dataset_type`."""
+    """The captures to score.
+
+    `dataset_type`: their layout on disk.
+    `data_root`, `split`: they are in `data_root`/`split`.
+    """
 
     dataset_type: Annotated[str, one_of(LAYOUTS)] = "rs_gopro"
     data_root: str
     split: FolderName = "test"
 
 
-class BenchmarkDatasets(OptionGroup):
-    """Data sets of `main_test.py`: `test`."""
+class NamedBenchmarkOptions(BenchmarkOptions):
+    """One of several test sets.
 
-    test: BenchmarkOptions
+    `name`: of the set in tables, and of its folder of results; only in a list of several sets.
+    """
+
+    name: FolderName
+
+
+def _count_of_sets(value: object) -> str:
+    return "several sets" if isinstance(value, list | tuple) else "one set"
+
+
+BenchmarkSets = Annotated[
+    Annotated[BenchmarkOptions, Tag("one set")]
+    | Annotated[
+        tuple[NamedBenchmarkOptions, ...],
+        Field(min_length=1),
+        AfterValidator(lambda sets: _with_own_names(sets, "test set")),
+        Tag("several sets"),
+    ],
+    Discriminator(_count_of_sets),
+]
+
+
+class BenchmarkDatasets(OptionGroup):
+    """Data sets of `main_test.py`.
+
+    `test`: one test set, or a list of several, each with a `name` and scored by itself.
+    """
+
+    test: BenchmarkSets
+
+    @property
+    def sets(self) -> dict[str, BenchmarkOptions]:
+        """Every test set by its name; a single one has the name ""."""
+        if isinstance(self.test, BenchmarkOptions):
+            return {"": self.test}
+        return {data.name: data for data in self.test}
+
+
+class TestedMethodOptions(OptionGroup):
+    """One of several methods to score; exactly one of `weights`, `method` and `frames_folder`.
+
+    `name`: its label in tables, plots and pages, and the name of its folder of frames.
+    `weights`: weight file of a network, ours or a released .pth.
+    `method`: as the option of that name outside the list; "network" uses `path.pretrained_netG`.
+    `frames_folder`: frames that any program has made. "{set}" stands for the name of the test set.
+    `pattern`: how these files are named below the folder: "ours" or "released" (see
+        `frame_layout`), or placeholders {sequence}, {pair}, {frame} (from 0), {frame1} (from 1),
+        {time}, {set} such as "{sequence}/{pair}_{frame:02d}.png".
+    `inference`, `precision`, `self_ensemble`: as the options of these names outside the list, and
+        by default equal to them.
+    """
+
+    name: FolderName
+    weights: str | None = None
+    method: Annotated[str, one_of(METHODS)] | None = None
+    frames_folder: str | None = None
+    pattern: Annotated[str, AfterValidator(check_pattern)] = "ours"
+    inference: InferenceName | None = None
+    precision: Precision | None = None
+    self_ensemble: bool | None = None
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> Self:
+        kinds = ("weights", "method", "frames_folder")
+        given = [kind for kind in kinds if getattr(self, kind) is not None]
+        if len(given) != 1:
+            got = " and ".join(given) or "none of them"
+            raise ValueError(f"name: '{self.name}' needs one of {', '.join(kinds)}, got {got}")
+        if self.frames_folder is None and changed(self, "pattern"):
+            raise ValueError("pattern: only with frames_folder")
+        for key in ("inference", "precision", "self_ensemble"):
+            if self.frames_folder is not None and getattr(self, key) is not None:
+                raise ValueError(f"{key}: not with frames_folder, whose frames are ready")
+        return self
 
 
 class EvaluationOptions(MethodOptions):
     """Options of `main_test.py`; `options/test.json` is an example.
 
     `datasets`: the captures to score.
+    `methods`: several methods to score beside each other, in place of `method`; null scores one.
     `protocols`: scoring protocols (`utils.metrics.PROTOCOLS`), one table each.
     `frames`: number of frames per capture; null makes one for each true frame, 9 without truth. A
         number must equal that of the true frames.
     `baselines`: also score the classical correction, both inputs as they are, and their mean.
-    `save_images`: save the frames.
+    `save_images`: save the frames; "all" saves those of the baselines, too. Of several methods each
+        gets a folder of its own.
+    `frame_layout`: names of saved frames: "ours", SEQ/00000000/frame_000_t0.000.png, or "released",
+        SEQ/00000000_gs_000.png.
+    `worst_pages`: number of captures to show in pages of their own: those of the lowest PSNR of the
+        first method under the first protocol.
     """
 
     datasets: BenchmarkDatasets
+    methods: (
+        Annotated[
+            tuple[TestedMethodOptions, ...],
+            Field(min_length=1),
+            AfterValidator(lambda methods: _with_own_names(methods, "method")),
+        ]
+        | None
+    ) = None
     protocols: Protocols = ("released",)
     frames: FrameCount | None = None
     baselines: bool = True
-    save_images: bool = True
+    save_images: bool | Literal["all"] = True
+    frame_layout: FrameLayoutName = "ours"
+    worst_pages: NonNegativeInt = 0
+
+    def options_of(self, tested: TestedMethodOptions) -> MethodOptions:
+        """The options of one of several methods, complete with what it takes from these."""
+        own = ("inference", "precision", "self_ensemble")
+        given = {key: getattr(tested, key) for key in own if getattr(tested, key) is not None}
+        shared = {key: getattr(self, key) for key in MethodOptions.model_fields}
+        path = self.path
+        if tested.weights is not None:
+            path = path.model_copy(update={"pretrained_netG": tested.weights})
+        method = tested.method or "network"
+        return MethodOptions.model_construct(**shared | given | {"method": method, "path": path})
+
+    def _check_methods(self) -> None:
+        """Check each of `methods`, or else the one method."""
+        if self.methods is None:
+            super()._check_methods()
+            return
+        if changed(self, "method"):
+            raise ValueError(
+                f"method: not beside methods, got {self.method!r}; add it to methods by a name and "
+                "method, or set methods=null"
+            )
+        for index, tested in enumerate(self.methods):
+            if tested.frames_folder is not None:
+                continue
+            try:
+                self.options_of(tested)._check_methods()
+            except ValueError as error:
+                raise ValueError(f"methods.{index}.{error}") from error
+
+
+_HELP = {
+    "test sets": ("datasets.test",),
+    "method": (
+        *("method", "path.pretrained_netG", "inference", "self_ensemble", "precision"),
+        *("tile", "device"),
+    ),
+    "several methods, each {...} in a list": ("methods",),
+    "scores": ("protocols", "frames", "baselines"),
+    "results": (*("task", "path.root", "save_images", "frame_layout", "worst_pages"),),
+}
+"""Options of `main_test.py` in groups, for `--help`; a group of options stands for all of its."""
+
+
+def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `main_test.py` takes besides an option file, and explain its options."""
+    add_method_argument(parser)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = show_options(EvaluationOptions, _HELP)
 
 
 def add_method_argument(parser: argparse.ArgumentParser) -> None:

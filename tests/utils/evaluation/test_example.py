@@ -11,13 +11,12 @@ import torch
 from data.rs_gopro import RSGOPRO
 from models.inference.correction import correct_classically
 from tests.helpers.capture_folders import write_rs_gopro
-from utils.correction import NamedCorrection
 from utils.errors import InputError
 from utils.evaluation.evaluate import EvaluationPlan, evaluate
 from utils.evaluation.example import write_example
 from utils.system.distributed import Processes
 
-METHOD = NamedCorrection("classical", correct_classically)
+METHODS = {"classical": correct_classically}
 
 
 def evaluated(folder: Path, protocol: str, frames: int = 2) -> tuple[RSGOPRO, EvaluationPlan]:
@@ -43,7 +42,7 @@ def shown(folder: Path) -> dict[str, object]:
 
 def test_the_viewer_shows_truth_error_flow_and_the_scored_psnr(tmp_path: Path) -> None:
     captures, plan = evaluated(tmp_path, "released")
-    files = write_example(tmp_path / "out", captures, method=METHOD, plan=plan)
+    files = write_example(tmp_path / "out", captures, methods=METHODS, plan=plan)
     assert list(files.values()) == ["example.png", "index.html"]
     assert cv2.imread(str(tmp_path / "out/example.png")).shape[1] == 1280
     payload = shown(tmp_path)
@@ -58,7 +57,7 @@ def test_the_viewer_shows_truth_error_flow_and_the_scored_psnr(tmp_path: Path) -
 
 def test_a_protocol_that_leaves_out_the_first_pair_shows_it_all_the_same(tmp_path: Path) -> None:
     captures, plan = evaluated(tmp_path, "ifed")
-    example = partial(write_example, tmp_path / "out", captures, method=METHOD, plan=plan)
+    example = partial(write_example, tmp_path / "out", captures, methods=METHODS, plan=plan)
     example()
     assert np.isfinite(shown(tmp_path)["psnr"]).all()  # type: ignore[call-overload]
     (tmp_path / "out/frames_floored/seq/00000000/frame_001_t1.000.png").unlink()
@@ -68,12 +67,12 @@ def test_a_protocol_that_leaves_out_the_first_pair_shows_it_all_the_same(tmp_pat
 
 def test_without_truth_there_is_no_psnr(tmp_path: Path) -> None:
     captures, plan = evaluated(tmp_path, "full", frames=0)
-    write_example(tmp_path / "out", captures, method=METHOD, plan=plan)
+    write_example(tmp_path / "out", captures, methods=METHODS, plan=plan)
     assert "psnr" not in shown(tmp_path)
 
 
 def test_without_saved_frames_there_is_nothing_to_show(tmp_path: Path) -> None:
     captures, plan = evaluated(tmp_path, "full")
     thrown_away = EvaluationPlan(plan.times, plan.protocols, baselines=False, folder=None)
-    assert write_example(tmp_path, captures, method=METHOD, plan=thrown_away) == {}
+    assert write_example(tmp_path, captures, methods=METHODS, plan=thrown_away) == {}
     assert not (tmp_path / "index.html").exists()

@@ -244,8 +244,8 @@ def _describe_missing(method: ReadyFrames, missing: Sequence[Path], count: int) 
     about = f"{len(missing)} of {count} frames are missing in {method.folder}: {listed}{more}"
     if len(missing) == count:
         found = next(_images_in(method.folder), None)
-        there = "no images" if found is None else f"{found.relative_to(method.folder)}, for one"
-        about += f"; there is {there}; pattern is '{method.pattern}'"
+        there = "no images" if found is None else f"{found.relative_to(method.folder)} or the like"
+        about += f"; it holds {there}, pattern is '{method.pattern}'"
     return f"'{method.label}': {about}; nothing was scored"
 
 

@@ -3,7 +3,14 @@
 import argparse
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, NonNegativeInt, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    NonNegativeInt,
+    Tag,
+    model_validator,
+)
 from typing_extensions import Self
 
 from data.layouts import LAYOUTS
@@ -141,7 +148,8 @@ class NamedBenchmarkOptions(BenchmarkOptions):
 
 
 def _count_of_sets(value: object) -> str:
-    return "several sets" if isinstance(value, list | tuple) else "one set"
+    named = isinstance(value, dict) and "name" in value  # which stands in a list
+    return "several sets" if named or isinstance(value, list | tuple) else "one set"
 
 
 BenchmarkSets = Annotated[

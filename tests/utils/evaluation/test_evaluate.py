@@ -195,6 +195,6 @@ def test_a_number_of_frames_that_does_not_match_is_refused(tmp_path: Path) -> No
 
 def test_too_small_images_are_refused(tmp_path: Path) -> None:
     captures = benchmark(tmp_path, frames=2, size=(30, 40))
-    with pytest.raises(InputError, match="30x40 are too small to score with a border of 20"):
+    with pytest.raises(InputError, match="40x30 are too small to score with a border of 20"):
         run(captures, tmp_path / "out", protocols=("released",))
     assert not list(tmp_path.glob("out/**/*.png"))

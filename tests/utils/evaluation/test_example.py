@@ -2,6 +2,7 @@ import json
 import re
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +14,9 @@ from models.inference.correction import correct_classically
 from tests.helpers.capture_folders import write_rs_gopro
 from utils.errors import InputError
 from utils.evaluation.evaluate import EvaluationPlan, evaluate
-from utils.evaluation.example import write_example
+from utils.evaluation.example import find_worst, write_example, write_worst
+from utils.evaluation.methods import ReadyFrames
+from utils.evaluation.scores import FrameScore
 from utils.system.distributed import Processes
 
 METHODS = {"classical": correct_classically}
@@ -76,3 +79,55 @@ def test_without_saved_frames_there_is_nothing_to_show(tmp_path: Path) -> None:
     thrown_away = EvaluationPlan(plan.times, plan.protocols, baselines=False, folder=None)
     assert write_example(tmp_path, captures, methods=METHODS, plan=thrown_away) == {}
     assert not (tmp_path / "index.html").exists()
+
+
+def test_several_methods_stand_beside_each_other(tmp_path: Path) -> None:
+    captures, plan = evaluated(tmp_path, "full")
+    ready = ReadyFrames("theirs", tmp_path / "test", "{sequence}/GS/{pair}_gs_{frame:03d}.png")
+    methods = {"classical": correct_classically, "theirs": ready}
+    files = write_example(tmp_path / "out", captures, methods=methods, plan=plan)
+    assert list(files.values()) == ["example.png", "index.html"]
+    payload: Any = shown(tmp_path)
+    views = {view["key"]: view for view in payload["views"]}
+    labels = {key: view["label"] for key, view in views.items()}
+    assert labels["frame"] == "classical" and labels["frame_1"] == "theirs"
+    assert labels["error"] == "error of classical" and labels["error_1"] == "error of theirs"
+    assert views["frame"]["sides"] == views["frame_1"]["sides"] == ["before", "after"]
+    # Their frames are the true ones.
+    assert views["frame_1"]["psnr"] == views["error_1"]["psnr"] == [None, None]
+    assert payload["psnr"] == pytest.approx(json.loads((tmp_path / "psnr.json").read_text()))
+    assert views["frame_1"]["pictures"] == views["truth"]["pictures"]
+    page = (tmp_path / "out/index.html").read_text("utf-8")
+    assert "<title>seq/00000000, classical, theirs</title>" in page
+
+
+def test_the_worst_captures_have_pages_from_the_worst_on(tmp_path: Path) -> None:
+    captures, plan = evaluated(tmp_path, "full")
+    worst = [("seq/00000002", 21.254), ("seq/00000001", 30.0)]
+    files = write_worst(tmp_path / "out", captures, worst, methods=METHODS, plan=plan)
+    assert files == {
+        "Worst 1: seq/00000002, 21.25 dB": "worst/01_seq_00000002.png",
+        "Worst 1 in motion": "worst/01_seq_00000002.html",
+        "Worst 2: seq/00000001, 30.00 dB": "worst/02_seq_00000001.png",
+        "Worst 2 in motion": "worst/02_seq_00000001.html",
+    }
+    assert all((tmp_path / "out" / file).is_file() for file in files.values())
+    page = (tmp_path / "out/worst/01_seq_00000002.html").read_text("utf-8")
+    assert "<title>Worst 1: seq/00000002, 21.25 dB, classical</title>" in page
+
+
+def test_the_worst_are_those_of_the_first_method_and_protocol() -> None:
+    scores = [
+        FrameScore(protocol, method, pair, frame, 0.0, {"psnr": psnr})
+        for protocol, method, pair, frame, psnr in (
+            ("full", "ours", "a/0", 0, 30.0),
+            ("full", "ours", "a/0", 1, np.inf),
+            ("full", "ours", "a/1", 0, 20.0),
+            ("full", "ours", "a/1", 1, 22.0),
+            ("full", "ours", "a/2", 0, 40.0),
+            ("full", "theirs", "a/2", 0, 10.0),
+            ("released", "ours", "a/2", 0, 5.0),
+        )
+    ]
+    assert find_worst(scores, "ours", 2) == [("a/1", 21.0), ("a/0", 30.0)]
+    assert find_worst(scores, "ours", 0) == []

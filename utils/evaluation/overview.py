@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 from utils.evaluation.methods import describe_methods
 from utils.evaluation.report import (
@@ -16,7 +17,8 @@ from utils.evaluation.report import (
 )
 from utils.evaluation.scores import FrameScore, group_scores, summarise
 from utils.metrics import PROTOCOLS, whole_metrics
-from utils.options.evaluation import BenchmarkOptions, EvaluationOptions
+from utils.options.evaluation import EvaluationOptions
+from utils.options.tested import BenchmarkOptions
 
 _Means = Mapping[str, Mapping[str, float]]
 """Mean of each metric by method."""
@@ -59,7 +61,7 @@ def write_overview(
         return
     labels = [*dict.fromkeys(score.method for found in scored.values() for score in found.scores)]
     links = [
-        f"* [`{name}`]({folders[name]}/{REPORT}): `{found.data.data_root}/{found.data.split}`"
+        f"* [`{name}`]({quote(folders[name])}/{REPORT}): `{found.data.data_root}/{found.data.split}`"
         for name, found in scored.items()
     ]
     sections = [

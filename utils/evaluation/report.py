@@ -8,13 +8,15 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from data.files.folders import replacing
 from utils.errors import InputError
 from utils.evaluation.methods import describe_methods
 from utils.evaluation.scores import FrameScore, Summary, group_scores, summarise, summarise_bands
 from utils.metrics import BAND, METRICS, PROTOCOLS, whole_metrics
-from utils.options.evaluation import BenchmarkOptions, EvaluationOptions
+from utils.options.evaluation import EvaluationOptions
+from utils.options.tested import BenchmarkOptions
 
 REPORT = "report.md"
 
@@ -55,7 +57,7 @@ def write_report(
         about = [*list_methods(options, labels), f"Data {place}"]
     sections = ["# Scores", *about, format_tables(scores, strengths)]
     for title, file in (pictures or {}).items():
-        link = f"[{title}]({file})"
+        link = f"[{title}]({quote(file)})"  # names of sequences may have spaces
         sections += [f"## {title}", link if file.endswith(".html") else f"!{link}"]
     content = {
         "options": options.model_dump(mode="json"),

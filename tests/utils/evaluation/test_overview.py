@@ -54,7 +54,7 @@ def test_sets_count_alike_in_their_mean() -> None:
 
 
 def test_files_name_the_sets(tmp_path: Path) -> None:
-    write_overview(tmp_path, SETS, OPTIONS, folders={"A": "sets/A", "B": "sets/B", "C": "sets/C"})
+    write_overview(tmp_path, SETS, OPTIONS, folders={"A": "sets/A", "B": "sets/B b", "C": "sets/C"})
     content = json.loads((tmp_path / "scores.json").read_text())
     assert list(content) == ["options", "methods", "sets"]
     assert content["methods"] == {"ours": {"method": "classical", "self_ensemble": False}}
@@ -68,7 +68,7 @@ def test_files_name_the_sets(tmp_path: Path) -> None:
     assert [row["set"] for row in rows] == ["A"] * 4 + ["B"]
     assert rows[0]["psnr"] == "30.000000" and list(rows[0])[:3] == ["set", "protocol", "method"]
     text = (tmp_path / "report.md").read_text()
-    assert "* [`B`](sets/B/report.md): `b/valid`" in text and "`C`" not in text
+    assert "* [`B`](sets/B%20b/report.md): `b/valid`" in text and "`C`" not in text
 
 
 def test_without_scores_nothing_is_written(tmp_path: Path) -> None:

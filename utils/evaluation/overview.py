@@ -61,8 +61,8 @@ def write_overview(
         return
     labels = [*dict.fromkeys(score.method for found in scored.values() for score in found.scores)]
     links = [
-        f"* [`{name}`]({quote(folders[name])}/{REPORT}): `{found.data.data_root}/{found.data.split}`"
-        for name, found in scored.items()
+        f"* [`{name}`]({quote(folders[name])}/{REPORT}): `{data.data_root}/{data.split}`"
+        for name, (data, _, _) in scored.items()
     ]
     sections = [
         "# Scores",

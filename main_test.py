@@ -1,4 +1,4 @@
-"""Test a method on data laid out like RS-GOPRO: frames, PSNR and SSIM, plots, report."""
+"""Test methods on data laid out like RS-GOPRO: frames, PSNR and SSIM, plots, report."""
 
 from utils.options.command_line import parse_arguments, run
 from utils.options.evaluation import EvaluationOptions, add_evaluation_arguments, overrides

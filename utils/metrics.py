@@ -179,7 +179,7 @@ def _cropped(a: Image, b: Image, border: int, *, smallest: int) -> tuple[Image, 
     needed = 2 * border + smallest
     if min(height, width) < needed:
         raise InputError(
-            f"images of {height}x{width} are too small to score with a border of {border}: "
+            f"images of {width}x{height} are too small to score with a border of {border}: "
             f"expected at least {needed}x{needed}"
         )
     inner = np.s_[border : height - border, border : width - border]

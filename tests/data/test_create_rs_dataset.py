@@ -258,7 +258,7 @@ def test_frames_of_different_sizes_leave_nothing(
 ) -> None:
     write_frames_of_scene(tmp_path / "walk", count=3)
     write_pixels(tmp_path / "walk" / "2.png", (48, 32))
-    with pytest.raises(InputError, match=r"2.png: expected 48x64 pixels like 0.png, got 48x32"):
+    with pytest.raises(InputError, match=r"2.png: expected 64x48 pixels like 0.png, got 32x48"):
         call(monkeypatch, tmp_path / "set", "--frames-folder", tmp_path / "walk", "--span", 2)
     assert [path.name for path in tmp_path.iterdir()] == ["walk"]
 

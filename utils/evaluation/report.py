@@ -8,12 +8,15 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from data.files.folders import replacing
 from utils.errors import InputError
+from utils.evaluation.methods import describe_methods
 from utils.evaluation.scores import FrameScore, Summary, group_scores, summarise, summarise_bands
 from utils.metrics import BAND, METRICS, PROTOCOLS, whole_metrics
 from utils.options.evaluation import EvaluationOptions
+from utils.options.parts.tested import BenchmarkOptions
 
 REPORT = "report.md"
 
@@ -26,6 +29,7 @@ def write_report(
     options: EvaluationOptions,
     *,
     strengths: Mapping[str, str],
+    data: BenchmarkOptions | None = None,
     pictures: Mapping[str, str] | None = None,
     remark: str = "",
 ) -> None:
@@ -36,6 +40,7 @@ def write_report(
         scores: at least one, of any protocols and methods.
         options: what was scored.
         strengths: of the motion in each sequence, where that is known.
+        data: the test set that was scored; by default the first of the options.
         pictures: files in the folder by their titles; images are shown below the tables, HTML pages
             are linked.
         remark: on the scores, such as the instants they are of.
@@ -43,19 +48,54 @@ def write_report(
     Raises:
         InputError: no space left or no permission.
     """
-    data = options.datasets.test
-    weights = f"Weights `{options.path.pretrained_netG}`"
-    method = "Classical correction" if options.method == "classical" else weights
-    about = f"{method}, data `{data.data_root}/{data.split}`. {remark}".rstrip()
-    sections = ["# Scores", about, format_tables(scores, strengths)]
+    labels = [*dict.fromkeys(score.method for score in scores)]
+    data = data or next(iter(options.datasets.sets.values()))
+    place = f"`{data.data_root}/{data.split}`. {remark}".rstrip()
+    if options.methods is None:
+        weights = f"Weights `{options.path.pretrained_netG}`"
+        method = "Classical correction" if options.method == "classical" else weights
+        about = [f"{method}, data {place}"]
+    else:
+        about = [*list_methods(options, labels), f"Data {place}"]
+    sections = ["# Scores", *about, format_tables(scores, strengths)]
     for title, file in (pictures or {}).items():
-        link = f"[{title}]({file})"
+        link = f"[{title}]({quote(file)})"  # names of sequences may have spaces
         sections += [f"## {title}", link if file.endswith(".html") else f"!{link}"]
+    content = {
+        "options": options.model_dump(mode="json"),
+        "methods": describe_methods(options, labels),
+        "data": describe_data(data),
+        "protocols": summarise_all(scores, strengths),
+    }
+    write_files(folder, sections, as_csv({"": scores}), content)
+
+
+def write_files(
+    folder: Path, sections: Sequence[str], csv_text: str, content: Mapping[str, Any]
+) -> None:
+    """Write `report.md` from its paragraphs, `scores.csv`, and `scores.json`.
+
+    Raises:
+        InputError: no space left or no permission.
+    """
     _write(folder / REPORT, "\n\n".join(sections) + "\n")
-    _write(folder / _CSV, _as_csv(scores))
-    protocols = summarise_all(scores, strengths)
-    content = {"options": options.model_dump(mode="json"), "protocols": protocols}
+    _write(folder / _CSV, csv_text)
     _write(folder / _JSON, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def list_methods(options: EvaluationOptions, labels: Sequence[str]) -> list[str]:
+    """Markdown: what each method is; baselines are left out."""
+    lines = []
+    for label, about in describe_methods(options, labels).items():
+        if "baseline" not in about:
+            said = ", ".join(f"{key} `{value}`" for key, value in about.items())
+            lines.append(f"* `{label}`: {said}")
+    return ["Methods:", "\n".join(lines)]
+
+
+def describe_data(data: BenchmarkOptions) -> dict[str, Any]:
+    """Layout, root and split of a test set, as JSON."""
+    return data.model_dump(mode="json", include={*BenchmarkOptions.model_fields})
 
 
 def remove_report(folder: Path, *others: str) -> None:
@@ -198,14 +238,21 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def _as_csv(scores: Iterable[FrameScore]) -> str:
+def as_csv(sets: Mapping[str, Sequence[FrameScore]]) -> str:
+    """A row for each frame of each test set; sets without a name have no column for it."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("protocol", "method", "sequence", "pair", "frame", "time", *METRICS))
-    for score in scores:
-        place = (score.protocol, score.method, score.sequence, score.pair, score.frame)
-        values = (f"{score.values[name]:.{metric.digits + 4}f}" for name, metric in METRICS.items())
-        writer.writerow((*place, f"{score.time:.6g}", *values))
+    named = any(sets)
+    header = ("protocol", "method", "sequence", "pair", "frame", "time", *METRICS)
+    writer.writerow((*(["set"] if named else []), *header))
+    for name, scores in sets.items():
+        for score in scores:
+            place = (score.protocol, score.method, score.sequence, score.pair, score.frame)
+            values = (
+                f"{score.values[key]:.{metric.digits + 4}f}" for key, metric in METRICS.items()
+            )
+            row = (*place, f"{score.time:.6g}", *values)
+            writer.writerow((*([name] if named else []), *row))
     return text.getvalue()
 
 

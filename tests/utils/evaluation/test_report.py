@@ -167,3 +167,28 @@ def test_a_second_report_replaces_the_first(tmp_path: Path) -> None:
 def test_a_missing_folder_is_bad_input(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot write there"):
         write_report(tmp_path / "gone", SCORES, OPTIONS, strengths={})
+
+
+def test_report_of_several_methods_says_what_each_is(tmp_path: Path) -> None:
+    methods = (
+        {"name": "ours", "weights": "w.pth", "inference": "released_stage1"},
+        {"name": "theirs", "frames_folder": "out", "pattern": "released"},
+    )
+    several = EvaluationOptions.model_validate({**OPTIONS.model_dump(), "methods": methods})
+    scores = [*SCORES[:4], *two_frames("released", "theirs", "a/0", (30.0, 31.0))]
+    write_report(tmp_path, scores, several, strengths={})
+    lines = (tmp_path / "report.md").read_text().splitlines()
+    assert (
+        "* `ours`: method `network`, weights `w.pth`, inference `released_stage1`, "
+        "precision `float32`, self_ensemble `False`" in lines
+    )
+    assert "* `theirs`: frames_folder `out`, pattern `released`" in lines
+    assert "Data `benchmark/test`." in lines
+    content = json.loads((tmp_path / "scores.json").read_text())
+    assert content["methods"]["ours"]["weights"] == "w.pth"
+    assert content["methods"]["t2b as it is"] == {"baseline": True}
+    assert content["data"] == {
+        "dataset_type": "rs_gopro",
+        "data_root": "benchmark",
+        "split": "test",
+    }

@@ -18,8 +18,9 @@ from data.layouts import CaptureFolder
 from models.inference.correction import BASELINES, Correction
 from models.parts.settings import frame_instants
 from utils.errors import InputError
-from utils.evaluation.scores import BandScore, FrameScore, score_frame
-from utils.metrics import PROTOCOLS, Protocol, Rounding
+from utils.evaluation.scores import BandScore, FrameScore, open_metrics, score_frame
+from utils.evaluation.scoring import BackgroundScores
+from utils.metrics import PROTOCOLS, Protocol, Rounding, expect_scorable
 from utils.options.evaluation import EvaluationOptions
 from utils.pictures.frame_files import write_frames
 from utils.system.distributed import Processes
@@ -39,12 +40,14 @@ class EvaluationPlan:
         protocols: keys of `PROTOCOLS` to score under; empty without truth.
         baselines: whether to score `BASELINES`, too.
         folder: where to save the frames of the method under test; None saves none.
+        optional_metrics: metrics to compute that need a package or weights.
     """
 
     times: tuple[float, ...]
     protocols: tuple[str, ...]
     baselines: bool
     folder: Path | None
+    optional_metrics: tuple[str, ...] = ()
 
     @property
     def roundings(self) -> tuple[Rounding, ...]:
@@ -90,6 +93,7 @@ def plan_evaluation(
         protocols=protocols,
         baselines=options.baselines and truth > 0,
         folder=folder if options.save_images else None,
+        optional_metrics=options.optional_metrics,
     )
 
 
@@ -115,23 +119,29 @@ def evaluate(
     Raises:
         InputError: an image cannot be read, is too small to score, or cannot be saved.
     """
+    metrics = open_metrics(plan.optional_metrics, processes.device)
     ends, tested = _ends_of_sequences(captures), next(iter(methods))
     share = range(processes.rank, len(captures), processes.world_size)
-    scores: list[FrameScore] = []
-    for index in tqdm(share, desc="captures", unit="pair", disable=not processes.is_main):
-        capture = captures[index]
-        for method, correct in methods.items():
-            frames = correct(capture.pair, plan.times, scan_time=capture.scan_time).frames
-            # Scored before they are saved: images that are too small leave no frames behind.
-            for name in plan.protocols:
-                found = zip(plan.times, score_frames(frames, capture, PROTOCOLS[name]), strict=True)
-                scores += [
-                    FrameScore(name, method, capture.name, number, time, *values)
-                    for number, (time, values) in enumerate(found)
-                    if not (PROTOCOLS[name].drops_ends and capture.name in ends)
-                ]
-            if method == tested and plan.folder is not None:
-                _save(capture.name, frames, plan, plan.folder)
+    with BackgroundScores(metrics) as scoring:
+        for index in tqdm(share, desc="captures", unit="pair", disable=not processes.is_main):
+            capture = captures[index]
+            if plan.protocols:
+                scoring.start_capture(capture, plan.times)
+            for method, correct in methods.items():
+                frames = correct(capture.pair, plan.times, scan_time=capture.scan_time).frames
+                for name in plan.protocols:
+                    # Before saving: images that are too small leave no frames behind.
+                    expect_scorable(frames.shape[-2:], PROTOCOLS[name].border)
+                    if PROTOCOLS[name].drops_ends and capture.name in ends:
+                        continue
+                    both = zip(*_images(frames, capture, PROTOCOLS[name]), strict=True)
+                    for number, (image, truth) in enumerate(both):
+                        time = plan.times[number]
+                        place = FrameScore(name, method, capture.name, number, time, {})
+                        scoring.add(place, image, truth, PROTOCOLS[name].border)
+                if method == tested and plan.folder is not None:
+                    _save(capture.name, frames, plan, plan.folder)
+        scores = scoring.finish()
     everything = [score for part in processes.gather(scores) for score in part]
     order = {name: index for index, name in enumerate(captures.names)}
     return sorted(everything, key=lambda score: order[score.pair])
@@ -146,12 +156,23 @@ def score_frames(
         InputError: the images are too small.
         ValueError: the capture has no truth.
     """
+    images, truth = _images(frames, capture, protocol)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(partial(score_frame, border=protocol.border), images, truth))
+
+
+def _images(
+    frames: Tensor, capture: CapturePair, protocol: Protocol
+) -> tuple[list[Image], list[Image]]:
+    """Frames and their truth as 8-bit images.
+
+    Raises:
+        ValueError: the capture has no truth.
+    """
     if capture.truth is None:
         raise ValueError(f"{capture.name}: no truth to score against")
     images = [to_8bit(frame, protocol.rounding) for frame in frames]
-    truth = [to_uint8(frame) for frame in capture.truth]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(partial(score_frame, border=protocol.border), images, truth))
+    return images, [to_uint8(frame) for frame in capture.truth]
 
 
 def to_8bit(image: Tensor, rounding: Rounding) -> Image:

@@ -80,7 +80,8 @@ def format_tables(scores: Sequence[FrameScore], strengths: Mapping[str, str]) ->
         strengths: of the motion in each sequence; without any, there is no table by strength.
     """
     sections = []
-    labels = " / ".join(metric.label for metric in whole_metrics().values())
+    whole = whole_metrics(scores[0].values)
+    labels = " / ".join(metric.label for metric in whole.values())
     for protocol, mine in group_scores(scores, lambda score: score.protocol).items():
         methods = group_scores(mine, lambda score: score.method)
         means = {method: summarise(of_method) for method, of_method in methods.items()}
@@ -117,7 +118,7 @@ def summarise_all(
 ) -> dict[str, dict[str, Any]]:
     """Means by protocol and method: "overall", "frames", "distances", "sequences" and "strengths".
 
-    A PSNR is None where every frame is identical to its truth.
+    A PSNR is None where every frame is identical to its truth, any value where it is not defined.
     """
     return {
         protocol: {
@@ -146,7 +147,7 @@ def _frame_table(methods: Mapping[str, Sequence[FrameScore]]) -> str:
     for method, scores in methods.items():
         by_time = group_scores(scores, lambda score: score.time)
         means = [summarise(group).values for group in (*by_time.values(), scores)]
-        for name, metric in whole_metrics().items():
+        for name, metric in whole_metrics(means[0]).items():
             rows.append([method, metric.label, *(metric.format(mean[name]) for mean in means)])
     return format_table(["method", "", *(f"t {time:.3f}" for time in times), "all"], rows)
 
@@ -166,7 +167,7 @@ def _place_table(means: Mapping[str, Summary]) -> str:
     rows = [
         [metric.place, *(metric.format(mean.values[name]) for mean in means.values())]
         for name, metric in METRICS.items()
-        if metric.place
+        if metric.place and all(name in mean.values for mean in means.values())
     ]
     return format_table(["place", *means], rows)
 
@@ -184,7 +185,7 @@ def _summaries(
 def _format_whole(scores: Sequence[FrameScore]) -> str:
     """Means of all metrics of whole images, such as "30.00 / 0.9000"."""
     values = summarise(scores).values
-    return " / ".join(metric.format(values[name]) for name, metric in whole_metrics().items())
+    return " / ".join(metric.format(values[name]) for name, metric in whole_metrics(values).items())
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -196,13 +197,16 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def _as_csv(scores: Iterable[FrameScore]) -> str:
+def _as_csv(scores: Sequence[FrameScore]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("protocol", "method", "sequence", "pair", "frame", "time", *METRICS))
+    measured = {name: metric for name, metric in METRICS.items() if name in scores[0].values}
+    writer.writerow(("protocol", "method", "sequence", "pair", "frame", "time", *measured))
     for score in scores:
         place = (score.protocol, score.method, score.sequence, score.pair, score.frame)
-        values = (f"{score.values[name]:.{metric.digits + 4}f}" for name, metric in METRICS.items())
+        values = (
+            f"{score.values[name]:.{metric.digits + 4}f}" for name, metric in measured.items()
+        )
         writer.writerow((*place, f"{score.time:.6g}", *values))
     return text.getvalue()
 
@@ -213,7 +217,7 @@ def _as_json(summary: Summary) -> dict[str, float | None]:
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: None if math.isinf(value) else value for name, value in values.items()}
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 def _write(path: Path, text: str) -> None:

@@ -13,6 +13,9 @@ from utils.options.methods import METHODS
 ProtocolName = Literal["released", "full", "ifed"]
 """A key of `utils.metrics.PROTOCOLS`."""
 
+OptionalMetric = Literal["lpips_alex", "lpips_vgg"]
+"""A key of `utils.metrics.METRICS` whose metric needs a package or weights."""
+
 MAX_FRAMES = 10_000
 """Maximum number of frames per capture: they are in memory together."""
 
@@ -22,6 +25,12 @@ FrameCount = Annotated[int, Field(ge=2, le=MAX_FRAMES)]
 def _without_repeats(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise ValueError(f"expected each protocol once, got {list(names)}")
+    return names
+
+
+def _without_repeated_metrics(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError(f"expected each metric once, got {list(names)}")
     return names
 
 
@@ -117,6 +126,8 @@ class EvaluationOptions(MethodOptions):
         number must equal that of the true frames.
     `baselines`: also score the classical correction, both inputs as they are, and their mean.
     `save_images`: save the frames.
+    `optional_metrics`: metrics to compute beside PSNR, SSIM and the measures of ghosts, of those
+        that need requirements-metrics.txt and weights: "lpips_alex", "lpips_vgg".
     """
 
     datasets: BenchmarkDatasets
@@ -124,6 +135,9 @@ class EvaluationOptions(MethodOptions):
     frames: FrameCount | None = None
     baselines: bool = True
     save_images: bool = True
+    optional_metrics: Annotated[
+        tuple[OptionalMetric, ...], AfterValidator(_without_repeated_metrics)
+    ] = ()
 
 
 def add_method_argument(parser: argparse.ArgumentParser) -> None:

@@ -288,7 +288,11 @@ METRICS: dict[str, Metric] = {
 (docs/EXTENDING.md)."""
 
 
-def whole_metrics(measured: Iterable[str]) -> dict[str, Metric]:
-    """The metrics of whole images among those measured, in the order of `METRICS`."""
+def whole_metrics(measured: Iterable[str], *, of_truth: bool = True) -> dict[str, Metric]:
+    """Those of the metrics measured that are of whole images, and need the truth or do not."""
     names = set(measured)
-    return {name: each for name, each in METRICS.items() if name in names and not each.place}
+    return {
+        name: metric
+        for name, metric in METRICS.items()
+        if name in names and not metric.place and (metric.needs == "truth") == of_truth
+    }

@@ -12,7 +12,7 @@ from typing import Any
 from data.files.folders import replacing
 from utils.errors import InputError
 from utils.evaluation.scores import FrameScore, Summary, group_scores, summarise, summarise_bands
-from utils.metrics import BAND, METRICS, PROTOCOLS, whole_metrics
+from utils.metrics import BAND, METRICS, PROTOCOLS, Metric, whole_metrics
 from utils.options.evaluation import EvaluationOptions
 
 REPORT = "report.md"
@@ -80,9 +80,9 @@ def format_tables(scores: Sequence[FrameScore], strengths: Mapping[str, str]) ->
         strengths: of the motion in each sequence; without any, there is no table by strength.
     """
     sections = []
-    whole = whole_metrics(scores[0].values)
-    labels = " / ".join(metric.label for metric in whole.values())
     for protocol, mine in group_scores(scores, lambda score: score.protocol).items():
+        whole = whole_metrics(mine[0].values)
+        labels = " / ".join(metric.label for metric in whole.values())
         methods = group_scores(mine, lambda score: score.method)
         means = {method: summarise(of_method) for method, of_method in methods.items()}
         sections += [
@@ -90,7 +90,15 @@ def format_tables(scores: Sequence[FrameScore], strengths: Mapping[str, str]) ->
             f"{PROTOCOLS[protocol].description.capitalize()}. Means over the frames of a pair, "
             f"then over pairs ({next(iter(means.values())).pairs}); PSNR in dB.",
             "By instant t of the frame:",
-            _frame_table(methods),
+            _frame_table(methods, whole),
+        ]
+        if others := whole_metrics(mine[0].values, of_truth=False):
+            sections += [
+                "Without truth, against both views brought to the instant (a sharpness of 1 is "
+                "that of the sharper view; double edges of 1 are the mean of views that disagree):",
+                _frame_table(methods, others),
+            ]
+        sections += [
             f"By sequence, {labels}:",
             _group_table("sequence", methods, lambda score: score.sequence),
         ]
@@ -140,14 +148,14 @@ def summarise_all(
     }
 
 
-def _frame_table(methods: Mapping[str, Sequence[FrameScore]]) -> str:
+def _frame_table(methods: Mapping[str, Sequence[FrameScore]], metrics: Mapping[str, Metric]) -> str:
     """A row for each method and metric, a column for each instant."""
     times = group_scores(next(iter(methods.values())), lambda score: score.time)
     rows = []
     for method, scores in methods.items():
         by_time = group_scores(scores, lambda score: score.time)
         means = [summarise(group).values for group in (*by_time.values(), scores)]
-        for name, metric in whole_metrics(means[0]).items():
+        for name, metric in metrics.items():
             rows.append([method, metric.label, *(metric.format(mean[name]) for mean in means)])
     return format_table(["method", "", *(f"t {time:.3f}" for time in times), "all"], rows)
 

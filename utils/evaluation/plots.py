@@ -70,8 +70,7 @@ def _draw(lines: Mapping[str, _Points], axis: str, style: str, path: Path) -> No
     """Draw a panel for each metric; all lines have the same labels, infinite values are gaps."""
     first = next(iter(lines.values()))
     labels = [label for label, _ in first]
-    names = first[0][1]
-    shown = whole_metrics(names) | whole_metrics(names, of_truth=False)
+    shown = whole_metrics(first[0][1])
     width = min(max(_MIN_WIDTH, _LABEL_WIDTH * len(labels)), _MAX_WIDTH)
     figure = Figure(figsize=(width, _HEIGHT * len(shown)), layout="constrained")
     panels = figure.subplots(len(shown), sharex=True, squeeze=False)[:, 0]

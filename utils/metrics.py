@@ -277,7 +277,7 @@ METRICS: dict[str, Metric] = {
     "psnr": _PSNR(psnr, pixels=_squared_error, finish=_as_psnr),
     "ssim": Metric("SSIM", ssim, pixels=ssim_map, inset=SSIM_RADIUS),
     "sharpness": _OF_VIEWS("sharpness", edge_sharpness),
-    "worst_sharpness": _OF_VIEWS("sharpness, worst 5 %", worst_sharpness),
+    "worst_sharpness": _OF_VIEWS("worst sharpness", worst_sharpness),
     "double_edges": _OF_VIEWS("double edges", double_edges, is_error=True),
     "lpips_alex": _LPIPS("LPIPS (Alex)", load="utils.quality.perceptual:load_lpips_alex"),
     "lpips_vgg": _LPIPS("LPIPS (VGG)", load="utils.quality.perceptual:load_lpips_vgg"),

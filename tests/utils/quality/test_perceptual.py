@@ -1,5 +1,6 @@
 import importlib.util
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from tests.helpers.capture_folders import random_pixels
 from utils.errors import InputError
 from utils.evaluation.scores import open_metrics
 from utils.metrics import METRICS
+from utils.options.evaluation import OptionalMetric
 
 FRAME, TRUTH = random_pixels("frame", (48, 56)), random_pixels("truth", (48, 56))
 
@@ -19,9 +21,9 @@ needs_lpips = pytest.mark.skipif(
 
 
 def test_metrics_that_need_weights_are_opened_only_by_name() -> None:
-    assert [name for name in open_metrics((), "cpu")] == [
-        name for name, metric in METRICS.items() if not metric.load
-    ]
+    loaded = [name for name, metric in METRICS.items() if metric.load]
+    assert list(open_metrics((), "cpu")) == [name for name in METRICS if name not in loaded]
+    assert tuple(loaded) == get_args(OptionalMetric)
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

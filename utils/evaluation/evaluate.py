@@ -15,8 +15,9 @@ from data.layouts import CaptureFolder, ends_of_sequences
 from utils.evaluation.methods import Method, make_frames
 from utils.evaluation.plan import EvaluationPlan
 from utils.evaluation.saving import save_frames
-from utils.evaluation.scores import BandScore, FrameScore, score_frame
-from utils.metrics import PROTOCOLS, Protocol, Rounding
+from utils.evaluation.scores import BandScore, FrameScore, open_metrics, score_frame
+from utils.evaluation.scoring import BackgroundScores
+from utils.metrics import PROTOCOLS, Protocol, Rounding, expect_scorable
 from utils.system.distributed import Processes
 
 
@@ -36,27 +37,28 @@ def evaluate(
     Raises:
         InputError: an image cannot be read, is too small to score, or cannot be saved.
     """
+    metrics = open_metrics(plan.optional_metrics, processes.device)
     ends, tested = ends_of_sequences(captures), next(iter(methods))
     share = range(processes.rank, len(captures), processes.world_size)
     numbers = plan.truth_frames or range(len(plan.times))
-    scores: list[FrameScore] = []
-    for index in tqdm(share, desc="captures", unit="pair", disable=not processes.is_main):
-        capture = plan.load(captures, index)
-        for method, source in methods.items():
-            frames = make_frames(source, capture, plan.times).frames
-            # Scored before they are saved: images that are too small leave no frames behind.
-            for name in plan.protocols:
-                found = zip(plan.times, score_frames(frames, capture, PROTOCOLS[name]), strict=True)
-                scores += [
-                    FrameScore(name, method, capture.name, number, time, *values)
-                    for number, (time, values) in zip(numbers, found, strict=True)
-                    if not (PROTOCOLS[name].drops_ends and capture.name in ends)
-                ]
-            for rounding in plan.roundings:
-                folder = plan.frames_folder(method, rounding, is_first=method == tested)
-                if folder is not None:
-                    images = [to_8bit(frame, rounding) for frame in frames]
-                    save_frames(folder, capture.name, images, plan.times, layout=plan.layout)
+    with BackgroundScores(metrics) as scoring:
+        for index in tqdm(share, desc="captures", unit="pair", disable=not processes.is_main):
+            capture = plan.load(captures, index)
+            if plan.protocols:
+                scoring.start_capture(capture, plan.times)
+            for method, source in methods.items():
+                frames = make_frames(source, capture, plan.times).frames
+                for name in plan.protocols:
+                    # Before saving: images that are too small leave no frames behind.
+                    expect_scorable(frames.shape[-2:], PROTOCOLS[name].border)
+                    if PROTOCOLS[name].drops_ends and capture.name in ends:
+                        continue
+                    both = zip(*_images(frames, capture, PROTOCOLS[name]), strict=True)
+                    for number, time, images in zip(numbers, plan.times, both, strict=True):
+                        place = FrameScore(name, method, capture.name, number, time, {})
+                        scoring.add(place, *images, PROTOCOLS[name].border)
+                _save(method, capture.name, frames, plan, is_first=method == tested)
+        scores = scoring.finish()
     everything = [score for part in processes.gather(scores) for score in part]
     order = {name: index for index, name in enumerate(captures.names)}
     return sorted(everything, key=lambda score: order[score.pair])
@@ -71,12 +73,23 @@ def score_frames(
         InputError: the images are too small.
         ValueError: the capture has no truth.
     """
+    images, truth = _images(frames, capture, protocol)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(partial(score_frame, border=protocol.border), images, truth))
+
+
+def _images(
+    frames: Tensor, capture: CapturePair, protocol: Protocol
+) -> tuple[list[Image], list[Image]]:
+    """Frames and their truth as 8-bit images.
+
+    Raises:
+        ValueError: the capture has no truth.
+    """
     if capture.truth is None:
         raise ValueError(f"{capture.name}: no truth to score against")
     images = [to_8bit(frame, protocol.rounding) for frame in frames]
-    truth = [to_uint8(frame) for frame in capture.truth]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(partial(score_frame, border=protocol.border), images, truth))
+    return images, [to_uint8(frame) for frame in capture.truth]
 
 
 def to_8bit(image: Tensor, rounding: Rounding) -> Image:
@@ -84,3 +97,14 @@ def to_8bit(image: Tensor, rounding: Rounding) -> Image:
     if rounding == "rounded":
         return to_uint8(image)
     return to_uint8(torch.floor(image.float() * 255) / 255)
+
+
+def _save(
+    method: str, capture: str, frames: Tensor, plan: EvaluationPlan, *, is_first: bool
+) -> None:
+    """Save the frames of a capture by a method once for each rounding, if the plan says so."""
+    for rounding in plan.roundings:
+        folder = plan.frames_folder(method, rounding, is_first=is_first)
+        if folder is not None:
+            images = [to_8bit(frame, rounding) for frame in frames]
+            save_frames(folder, capture, images, plan.times, layout=plan.layout)

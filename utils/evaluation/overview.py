@@ -16,7 +16,7 @@ from utils.evaluation.report import (
     write_files,
 )
 from utils.evaluation.scores import FrameScore, group_scores, summarise
-from utils.metrics import PROTOCOLS, whole_metrics
+from utils.metrics import PROTOCOLS, Metric, whole_metrics
 from utils.options.evaluation import EvaluationOptions
 from utils.options.parts.tested import BenchmarkOptions
 
@@ -89,11 +89,10 @@ def write_overview(
 
 
 def format_overview(sets: Mapping[str, SetScores]) -> str:
-    """Markdown tables, one for each protocol: a row for each set that has scores, and their mean.
+    """Markdown tables for each protocol: a row for each set that has scores, and their mean.
 
     A set counts once in the mean, however many captures it has.
     """
-    labels = " / ".join(metric.label for metric in whole_metrics().values())
     by_protocol: dict[str, dict[str, _Means]] = {}
     for name, found in sets.items():
         for protocol, mine in group_scores(found.scores, lambda score: score.protocol).items():
@@ -102,25 +101,40 @@ def format_overview(sets: Mapping[str, SetScores]) -> str:
             by_protocol.setdefault(protocol, {})[name] = means
     sections = []
     for protocol, by_set in by_protocol.items():
-        methods_of_all = [*next(iter(by_set.values()))]
-        rows = [[name, *map(_show, means.values())] for name, means in by_set.items()]
-        averages = (
-            _average([means[method] for means in by_set.values()]) for method in methods_of_all
-        )
-        rows.append(["mean of sets", *map(_show, averages)])
+        known = {name for means in by_set.values() for values in means.values() for name in values}
+        whole = whole_metrics(known)
         sections += [
             f"## Test sets, protocol `{protocol}`",
-            f"{PROTOCOLS[protocol].description.capitalize()}. {labels}:",
-            format_table(["test set", *methods_of_all], rows),
+            f"{PROTOCOLS[protocol].description.capitalize()}. {_labels(whole)}:",
+            _table(by_set, whole),
         ]
+        if others := whole_metrics(known, of_truth=False):
+            sections += [f"Without truth, {_labels(others)}:", _table(by_set, others)]
     return "\n\n".join(sections)
 
 
-def _average(values: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {
-        name: metric.mean(each[name] for each in values) for name, metric in whole_metrics().items()
+def _labels(metrics: Mapping[str, Metric]) -> str:
+    return " / ".join(metric.label for metric in metrics.values())
+
+
+def _table(by_set: Mapping[str, _Means], metrics: Mapping[str, Metric]) -> str:
+    """A row for each set and one for their mean, a column for each method."""
+    methods = [*next(iter(by_set.values()))]
+    means = {
+        method: {
+            name: metric.mean(found[method][name] for found in by_set.values())
+            for name, metric in metrics.items()
+        }
+        for method in methods
     }
-
-
-def _show(values: Mapping[str, float]) -> str:
-    return " / ".join(metric.format(values[name]) for name, metric in whole_metrics().items())
+    rows = [
+        [
+            title,
+            *(
+                " / ".join(metric.format(found[method][name]) for name, metric in metrics.items())
+                for method in methods
+            ),
+        ]
+        for title, found in (*by_set.items(), ("mean of sets", means))
+    ]
+    return format_table(["test set", *methods], rows)

@@ -31,6 +31,7 @@ class EvaluationPlan:
         layout: names of saved frames.
         saved: methods whose frames to save, each in a folder of its own; None saves those of the
             first method, in no folder of its own.
+        optional_metrics: metrics to compute that need a package or weights.
         remark: which instants are scored, if they are not all those with true frames.
     """
 
@@ -41,6 +42,7 @@ class EvaluationPlan:
     truth_frames: tuple[int, ...] | None = None
     layout: FrameLayoutName = "ours"
     saved: tuple[str, ...] | None = None
+    optional_metrics: tuple[str, ...] = ()
     remark: str = ""
 
     def load(self, captures: CaptureFolder, index: int) -> CapturePair:
@@ -121,6 +123,7 @@ def plan_evaluation(
         folder=folder if options.save_images else None,
         truth_frames=truth_frames,
         layout=options.frame_layout,
+        optional_metrics=options.optional_metrics,
         remark="" if truth_frames is None else _describe_instants(times, options),
     )
 

@@ -80,7 +80,7 @@ def _draw(lines: Mapping[str, _Points], axis: str, path: Path, *, is_joined: boo
     spread = _SPREAD_OF_LINES if is_joined else _SPREAD_OF_POINTS
     first = next(iter(lines.values()))
     labels = [label for label, _ in first]
-    shown = {name: metric for name, metric in whole_metrics().items() if name in first[0][1]}
+    shown = whole_metrics(first[0][1])
     width = min(max(_MIN_WIDTH, _LABEL_WIDTH * len(labels)), _MAX_WIDTH)
     figure = Figure(figsize=(width, _HEIGHT * len(shown)), layout="constrained")
     panels = figure.subplots(len(shown), sharex=True, squeeze=False)[:, 0]

@@ -14,7 +14,7 @@ from data.files.folders import replacing
 from utils.errors import InputError
 from utils.evaluation.methods import describe_methods
 from utils.evaluation.scores import FrameScore, Summary, group_scores, summarise, summarise_bands
-from utils.metrics import BAND, METRICS, PROTOCOLS, whole_metrics
+from utils.metrics import BAND, METRICS, PROTOCOLS, Metric, whole_metrics
 from utils.options.evaluation import EvaluationOptions
 from utils.options.parts.tested import BenchmarkOptions
 
@@ -122,8 +122,9 @@ def format_tables(scores: Sequence[FrameScore], strengths: Mapping[str, str]) ->
         strengths: of the motion in each sequence; without any, there is no table by strength.
     """
     sections = []
-    labels = " / ".join(metric.label for metric in whole_metrics().values())
     for protocol, mine in group_scores(scores, lambda score: score.protocol).items():
+        whole = whole_metrics(mine[0].values)
+        labels = " / ".join(metric.label for metric in whole.values())
         methods = group_scores(mine, lambda score: score.method)
         means = {method: summarise(of_method) for method, of_method in methods.items()}
         sections += [
@@ -131,7 +132,15 @@ def format_tables(scores: Sequence[FrameScore], strengths: Mapping[str, str]) ->
             f"{PROTOCOLS[protocol].description.capitalize()}. Means over the frames of a pair, "
             f"then over pairs ({next(iter(means.values())).pairs}); PSNR in dB.",
             "By instant t of the frame:",
-            _frame_table(methods),
+            _frame_table(methods, whole),
+        ]
+        if others := whole_metrics(mine[0].values, of_truth=False):
+            sections += [
+                "Without truth, against both views brought to the instant (a sharpness of 1 is "
+                "that of the sharper view; double edges of 1 are the mean of views that disagree):",
+                _frame_table(methods, others),
+            ]
+        sections += [
             f"By sequence, {labels}:",
             _group_table("sequence", methods, lambda score: score.sequence),
         ]
@@ -159,7 +168,7 @@ def summarise_all(
 ) -> dict[str, dict[str, Any]]:
     """Means by protocol and method: "overall", "frames", "distances", "sequences" and "strengths".
 
-    A PSNR is None where every frame is identical to its truth.
+    A PSNR is None where every frame is identical to its truth, any value where it is not defined.
     """
     return {
         protocol: {
@@ -181,14 +190,14 @@ def summarise_all(
     }
 
 
-def _frame_table(methods: Mapping[str, Sequence[FrameScore]]) -> str:
+def _frame_table(methods: Mapping[str, Sequence[FrameScore]], metrics: Mapping[str, Metric]) -> str:
     """A row for each method and metric, a column for each instant."""
     times = group_scores(next(iter(methods.values())), lambda score: score.time)
     rows = []
     for method, scores in methods.items():
         by_time = group_scores(scores, lambda score: score.time)
         means = [summarise(group).values for group in (*by_time.values(), scores)]
-        for name, metric in whole_metrics().items():
+        for name, metric in metrics.items():
             rows.append([method, metric.label, *(metric.format(mean[name]) for mean in means)])
     return format_table(["method", "", *(f"t {time:.3f}" for time in times), "all"], rows)
 
@@ -208,7 +217,7 @@ def _place_table(means: Mapping[str, Summary]) -> str:
     rows = [
         [metric.place, *(metric.format(mean.values[name]) for mean in means.values())]
         for name, metric in METRICS.items()
-        if metric.place
+        if metric.place and all(name in mean.values for mean in means.values())
     ]
     return format_table(["place", *means], rows)
 
@@ -226,7 +235,7 @@ def _summaries(
 def _format_whole(scores: Sequence[FrameScore]) -> str:
     """Means of all metrics of whole images, such as "30.00 / 0.9000"."""
     values = summarise(scores).values
-    return " / ".join(metric.format(values[name]) for name, metric in whole_metrics().items())
+    return " / ".join(metric.format(values[name]) for name, metric in whole_metrics(values).items())
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -239,17 +248,22 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def as_csv(sets: Mapping[str, Sequence[FrameScore]]) -> str:
-    """A row for each frame of each test set; sets without a name have no column for it."""
+    """A row for each frame of each test set; sets without a name have no column for it.
+
+    Each set has at least one score.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     named = any(sets)
-    header = ("protocol", "method", "sequence", "pair", "frame", "time", *METRICS)
+    known = {name for scores in sets.values() for name in scores[0].values}
+    measured = {name: metric for name, metric in METRICS.items() if name in known}
+    header = ("protocol", "method", "sequence", "pair", "frame", "time", *measured)
     writer.writerow((*(["set"] if named else []), *header))
     for name, scores in sets.items():
         for score in scores:
             place = (score.protocol, score.method, score.sequence, score.pair, score.frame)
             values = (
-                f"{score.values[key]:.{metric.digits + 4}f}" for key, metric in METRICS.items()
+                f"{score.values[key]:.{metric.digits + 4}f}" for key, metric in measured.items()
             )
             row = (*place, f"{score.time:.6g}", *values)
             writer.writerow((*([name] if named else []), *row))
@@ -262,7 +276,7 @@ def _as_json(summary: Summary) -> dict[str, float | None]:
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: None if math.isinf(value) else value for name, value in values.items()}
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 def _write(path: Path, text: str) -> None:

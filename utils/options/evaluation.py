@@ -26,6 +26,9 @@ from utils.options.parts.tested import (
 ProtocolName = Literal["released", "full", "ifed"]
 """A key of `utils.metrics.PROTOCOLS`."""
 
+OptionalMetric = Literal["lpips_alex", "lpips_vgg"]
+"""A key of `utils.metrics.METRICS` whose metric needs a package or weights."""
+
 MAX_FRAMES = 10_000
 """Maximum number of frames per capture: they are in memory together."""
 
@@ -35,6 +38,12 @@ FrameCount = Annotated[int, Field(ge=2, le=MAX_FRAMES)]
 def _without_repeats(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise ValueError(f"expected each protocol once, got {list(names)}")
+    return names
+
+
+def _without_repeated_metrics(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError(f"expected each metric once, got {list(names)}")
     return names
 
 
@@ -132,6 +141,8 @@ class EvaluationOptions(MethodOptions):
         SEQ/00000000_gs_000.png.
     `worst_pages`: number of captures to show in pages of their own: those of the lowest PSNR of the
         first method under the first protocol.
+    `optional_metrics`: metrics to compute beside PSNR, SSIM and the measures of ghosts, of those
+        that need requirements-metrics.txt and weights: "lpips_alex", "lpips_vgg".
     """
 
     datasets: BenchmarkDatasets
@@ -149,6 +160,9 @@ class EvaluationOptions(MethodOptions):
     save_images: bool | Literal["all"] = True
     frame_layout: FrameLayoutName = "ours"
     worst_pages: NonNegativeInt = 0
+    optional_metrics: Annotated[
+        tuple[OptionalMetric, ...], AfterValidator(_without_repeated_metrics)
+    ] = ()
 
     def options_of(self, tested: TestedMethodOptions) -> MethodOptions:
         """The options of one of several methods, complete with what it takes from these."""
@@ -187,7 +201,7 @@ _HELP = {
         *("tile", "device"),
     ),
     "several methods, each {...} in a list": ("methods",),
-    "scores": ("protocols", "frames", "baselines"),
+    "scores": ("protocols", "optional_metrics", "frames", "baselines"),
     "results": (*("task", "path.root", "save_images", "frame_layout", "worst_pages"),),
 }
 """Options of `main_test.py` in groups, for `--help`; a group of options stands for all of its."""

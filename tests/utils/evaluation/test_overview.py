@@ -53,6 +53,23 @@ def test_sets_count_alike_in_their_mean() -> None:
     assert not any(line.startswith("| C") for line in lines)
 
 
+def test_measures_without_truth_have_a_table_of_their_own() -> None:
+    sharp = {
+        name: found._replace(
+            scores=[
+                each._replace(values={**each.values, "sharpness": value}) for each in found.scores
+            ]
+        )
+        for (name, found), value in zip(SETS.items(), (0.5, math.nan, 1.0), strict=True)
+    }
+    text = format_overview(sharp)
+    assert "| B            | 35.00 / 0.5000 |" in text
+    lines = text.partition("Without truth, sharpness:")[2].splitlines()
+    assert "| A            | 0.500 |" in lines
+    assert "| B            | –     |" in lines
+    assert "| mean of sets | 0.500 |" in lines
+
+
 def test_files_name_the_sets(tmp_path: Path) -> None:
     write_overview(tmp_path, SETS, OPTIONS, folders={"A": "sets/A", "B": "sets/B b", "C": "sets/C"})
     content = json.loads((tmp_path / "scores.json").read_text())

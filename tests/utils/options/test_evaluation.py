@@ -35,6 +35,8 @@ def test_the_command_line_chooses_the_method_after_all_else() -> None:
         ('protocols=["released", "strict"]', "'released', 'full' or 'ifed'"),
         ('protocols=["strict"]', "--set: 'protocols.0' must be 'released', 'full' or 'ifed', got"),
         ('protocols=["full", "full"]', "expected each protocol once"),
+        ('optional_metrics=["lpips_alex", "lpips_alex"]', "expected each metric once"),
+        ('optional_metrics=["psnr"]', "must be 'lpips_alex' or 'lpips_vgg', got"),
         ("protocols=[]", "--set: 'protocols': Tuple should have at least 1 item"),
         ("datasets.test.data_root=null", "'datasets.test.data_root' must be a valid string"),
         ("datasets.test=3", "'datasets.test' must be a group {...} of keys, got 3"),

@@ -67,6 +67,23 @@ def test_the_folder_holds_the_simulated_captures(tmp_path: Path) -> None:
     assert [sequence["strength"] for sequence in sequences] == [0.5, 1.0, 0.5]
 
 
+def test_consecutive_captures_share_the_frame_where_they_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("--pairs", 3, "--count", 2, "--size", "40x64", "--camera-shake", 4, "--frames", 3)
+    call(monkeypatch, tmp_path / "set", *words, "--procedural", 2, "--strengths", 1)
+    for sequence in ("0000", "0001"):
+        frames = tmp_path / "set/test" / sequence / "GS"
+        for pair in (0, 1):
+            end, start = frames / f"{pair:08d}_gs_002.png", frames / f"{pair + 1:08d}_gs_000.png"
+            assert end.read_bytes() == start.read_bytes()
+            assert end.read_bytes() != (frames / f"{pair:08d}_gs_000.png").read_bytes()
+    assert len(RSGOPRO(tmp_path / "set", "test")) == 6
+    (described,) = describe(tmp_path / "set")
+    assert (described["pairs"], described["consecutive"]) == (3, True)
+    assert described["sequences"]["0001"]["camera_shake"] == 4
+
+
 def test_other_folders_are_not_written_to(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     with pytest.raises(InputError, match=r"set: exists already, and its dataset.json lists no"):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from data.create_rs_dataset import main
+from data.dataset_writer.folder import read_unconnected
 from data.dataset_writer.writing import write_simulated
 from data.files.images import read_image, to_uint8, write_image
 from data.files.videos import write_video
@@ -82,6 +83,23 @@ def test_consecutive_captures_share_the_frame_where_they_meet(
     (described,) = describe(tmp_path / "set")
     assert (described["pairs"], described["consecutive"]) == (3, True)
     assert described["sequences"]["0001"]["camera_shake"] == 4
+
+
+@pytest.mark.parametrize(("step", "consecutive"), [(None, True), (4, False)])
+def test_a_recording_gives_consecutive_captures_by_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int | None, consecutive: bool
+) -> None:
+    write_frames_of_scene(tmp_path / "clip", 17)
+    words = () if step is None else ("--step", step)
+    call(monkeypatch, tmp_path / "set", "--frames-folder", tmp_path / "clip", *words)
+    frames = tmp_path / "set/test/clip/GS"
+    end, start = frames / "00000000_gs_008.png", frames / "00000001_gs_000.png"
+    assert (end.read_bytes() == start.read_bytes()) == consecutive
+    (described,) = describe(tmp_path / "set")
+    assert described["consecutive"] == consecutive
+    unconnected = read_unconnected(tmp_path / "set", "test")
+    assert unconnected == (set() if consecutive else {"clip"})
+    assert read_unconnected(tmp_path / "set", "train") == set()
 
 
 def test_other_folders_are_not_written_to(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from data.capture import CapturePair
+from data.dataset_writer.folder import read_unconnected
 from data.files.folders import prepare_output_folder
 from data.files.images import Image, to_uint8
 from data.layouts import CaptureFolder
@@ -19,6 +20,7 @@ from models.inference.correction import BASELINES, Correction
 from models.parts.settings import frame_instants
 from utils.errors import InputError
 from utils.evaluation.scores import BandScore, FrameScore, score_frame
+from utils.evaluation.smoothness import StepErrors, find_followers
 from utils.metrics import PROTOCOLS, Protocol, Rounding
 from utils.options.evaluation import EvaluationOptions
 from utils.pictures.frame_files import write_frames
@@ -39,12 +41,14 @@ class EvaluationPlan:
         protocols: keys of `PROTOCOLS` to score under; empty without truth.
         baselines: whether to score `BASELINES`, too.
         folder: where to save the frames of the method under test; None saves none.
+        followers: of each pair the one that follows it without a gap.
     """
 
     times: tuple[float, ...]
     protocols: tuple[str, ...]
     baselines: bool
     folder: Path | None
+    followers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def roundings(self) -> tuple[Rounding, ...]:
@@ -85,11 +89,14 @@ def plan_evaluation(
             f"protocol '{dropping[0]}' leaves out the first and last pair of each sequence, and no "
             "sequence has more than these; choose another protocol"
         )
+    data = options.datasets.test
+    unconnected = read_unconnected(data.data_root, data.split)
     return EvaluationPlan(
         times=frame_instants(truth or options.frames or DEFAULT_FRAMES),
         protocols=protocols,
         baselines=options.baselines and truth > 0,
         folder=folder if options.save_images else None,
+        followers=find_followers(captures.names, unconnected),
     )
 
 
@@ -107,7 +114,8 @@ def evaluate(
 ) -> list[FrameScore]:
     """Make and score the frames of all captures; save those of the first method.
 
-    Process r of N takes captures r, r + N, ...; scores are of the 8-bit images.
+    Each process takes neighbouring captures, and makes the frames of the one before them to compare
+    with; scores are of the 8-bit images.
 
     Returns:
         All scores, the same in every process, in the order of captures, methods and frames.
@@ -116,21 +124,31 @@ def evaluate(
         InputError: an image cannot be read, is too small to score, or cannot be saved.
     """
     ends, tested = _ends_of_sequences(captures), next(iter(methods))
-    share = range(processes.rank, len(captures), processes.world_size)
+    share = _share_of(len(captures), processes)
+    precedes = (
+        bool(plan.protocols)
+        and share.start > 0
+        and captures.names[share.start - 1] in plan.followers
+    )
+    everyone = range(share.start - precedes, share.stop) if share else share
     scores: list[FrameScore] = []
-    for index in tqdm(share, desc="captures", unit="pair", disable=not processes.is_main):
+    steps = StepErrors(plan.followers)
+    for index in tqdm(everyone, desc="captures", unit="pair", disable=not processes.is_main):
         capture = captures[index]
         for method, correct in methods.items():
             frames = correct(capture.pair, plan.times, scan_time=capture.scan_time).frames
             # Scored before they are saved: images that are too small leave no frames behind.
             for name in plan.protocols:
-                found = zip(plan.times, score_frames(frames, capture, PROTOCOLS[name]), strict=True)
+                mine = index in share
+                found = score_frames(frames, capture, PROTOCOLS[name]) if mine else []
+                changes = _add_steps(steps, (name, method), capture, frames)
+                times = plan.times
                 scores += [
-                    FrameScore(name, method, capture.name, number, time, *values)
-                    for number, (time, values) in enumerate(found)
+                    FrameScore(name, method, capture.name, n, times[n], *values, change=changes[n])
+                    for n, values in enumerate(found)
                     if not (PROTOCOLS[name].drops_ends and capture.name in ends)
                 ]
-            if method == tested and plan.folder is not None:
+            if method == tested and plan.folder is not None and index in share:
                 _save(capture.name, frames, plan, plan.folder)
     everything = [score for part in processes.gather(scores) for score in part]
     order = {name: index for index, name in enumerate(captures.names)}
@@ -146,12 +164,39 @@ def score_frames(
         InputError: the images are too small.
         ValueError: the capture has no truth.
     """
+    images, truth = _images(frames, capture, protocol)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(partial(score_frame, border=protocol.border), images, truth))
+
+
+def _images(
+    frames: Tensor, capture: CapturePair, protocol: Protocol
+) -> tuple[list[Image], list[Image]]:
+    """Frames and their truth as 8-bit images.
+
+    Raises:
+        ValueError: the capture has no truth.
+    """
     if capture.truth is None:
         raise ValueError(f"{capture.name}: no truth to score against")
     images = [to_8bit(frame, protocol.rounding) for frame in frames]
-    truth = [to_uint8(frame) for frame in capture.truth]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(partial(score_frame, border=protocol.border), images, truth))
+    return images, [to_uint8(frame) for frame in capture.truth]
+
+
+def _share_of(count: int, processes: Processes) -> range:
+    """The captures of this process, as many as those of others or one more."""
+    least, more = divmod(count, processes.world_size)
+    start = least * processes.rank + min(processes.rank, more)
+    return range(start, start + least + (processes.rank < more))
+
+
+def _add_steps(
+    steps: StepErrors, source: tuple[str, str], capture: CapturePair, frames: Tensor
+) -> list[float | None]:
+    """`StepErrors.add` of frames (T, 3, H, W) under the protocol in `source`."""
+    protocol = PROTOCOLS[source[0]]
+    images, truth = _images(frames, capture, protocol)
+    return steps.add(source, capture.name, images, truth, border=protocol.border)
 
 
 def to_8bit(image: Tensor, rounding: Rounding) -> Image:

@@ -12,6 +12,7 @@ from typing import Any
 from data.files.folders import replacing
 from utils.errors import InputError
 from utils.evaluation.scores import FrameScore, Summary, group_scores, summarise, summarise_bands
+from utils.evaluation.smoothness import CLIPS_NOTE, clip_table, summarise_clips
 from utils.metrics import BAND, METRICS, PROTOCOLS, whole_metrics
 from utils.options.evaluation import EvaluationOptions
 
@@ -103,6 +104,8 @@ def format_tables(scores: Sequence[FrameScore], strengths: Mapping[str, str]) ->
             "quarter of the shorter side):",
             _place_table(means),
         ]
+        if clips := clip_table(methods):
+            sections += [CLIPS_NOTE, format_table(*clips)]
         sections += [
             f"`{method}`: frames identical to their truth (infinite PSNR), left out of the PSNR "
             f"means: {mean.identical}."
@@ -116,6 +119,8 @@ def summarise_all(
     scores: Sequence[FrameScore], strengths: Mapping[str, str]
 ) -> dict[str, dict[str, Any]]:
     """Means by protocol and method: "overall", "frames", "distances", "sequences" and "strengths".
+
+    "clips" is there if pairs follow each other (`utils.evaluation.smoothness`).
 
     A PSNR is None where every frame is identical to its truth.
     """
@@ -132,6 +137,7 @@ def summarise_all(
                 ],
                 "sequences": _summaries(mine, lambda score: score.sequence),
                 "strengths": _summaries(mine, _strength_of(strengths)) if strengths else {},
+                **({"clips": clips.as_json()} if (clips := summarise_clips(mine)) else {}),
             }
             for method, mine in group_scores(of_protocol, lambda score: score.method).items()
         }

@@ -13,6 +13,7 @@ from utils.evaluation.example import EXAMPLE, write_example
 from utils.evaluation.plots import PLOTS, plot_scores
 from utils.evaluation.report import REPORT, format_tables, remove_report, write_report
 from utils.evaluation.scores import FrameScore
+from utils.evaluation.smoothness import plot_clips
 from utils.options.evaluation import EvaluationOptions
 from utils.pictures.viewer import VIEWER
 from utils.system.distributed import Processes
@@ -32,7 +33,7 @@ def test(options: EvaluationOptions, processes: Processes) -> None:
         return
     remove_report(folder, PLOTS, EXAMPLE, VIEWER)
     if scores:
-        pictures = plot_scores(folder, scores)
+        pictures = plot_scores(folder, scores) | plot_clips(folder, scores, PLOTS)
         pictures |= write_example(folder, captures, method=method, plan=plan)
         write_report(folder, scores, options, strengths=strengths, pictures=pictures)
     sys.stdout.write(_format_result(scores, strengths, options, folder))

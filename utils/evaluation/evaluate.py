@@ -13,10 +13,11 @@ from data.capture import CapturePair
 from data.files.images import Image, to_uint8
 from data.layouts import CaptureFolder, ends_of_sequences
 from utils.evaluation.methods import Method, make_frames
-from utils.evaluation.plan import EvaluationPlan
+from utils.evaluation.plan import EvaluationPlan, share_of
 from utils.evaluation.saving import save_frames
 from utils.evaluation.scores import BandScore, FrameScore, open_metrics, score_frame
 from utils.evaluation.scoring import BackgroundScores
+from utils.evaluation.smoothness import StepErrors
 from utils.metrics import PROTOCOLS, Protocol, Rounding, expect_scorable
 from utils.system.distributed import Processes
 
@@ -29,7 +30,8 @@ def evaluate(
 ) -> list[FrameScore]:
     """Make or read the frames of all captures, score them, and save those that the plan names.
 
-    Process r of N takes captures r, r + N, ...; scores are of the 8-bit images.
+    Each process takes neighbouring captures, and makes the frames of the one before them to compare
+    with; scores are of the 8-bit images.
 
     Returns:
         All scores, the same in every process, in the order of captures, methods and frames.
@@ -39,29 +41,48 @@ def evaluate(
     """
     metrics = open_metrics(plan.optional_metrics, processes.device)
     ends, tested = ends_of_sequences(captures), next(iter(methods))
-    share = range(processes.rank, len(captures), processes.world_size)
+    share = share_of(len(captures), processes)
+    steps = StepErrors(plan.followers)
     numbers = plan.truth_frames or range(len(plan.times))
     with BackgroundScores(metrics) as scoring:
-        for index in tqdm(share, desc="captures", unit="pair", disable=not processes.is_main):
-            capture = plan.load(captures, index)
-            if plan.protocols:
+        for index in tqdm(
+            _with_predecessor(share, captures, plan),
+            desc="captures",
+            unit="pair",
+            disable=not processes.is_main,
+        ):
+            capture, is_mine = plan.load(captures, index), index in share
+            if plan.protocols and is_mine:
                 scoring.start_capture(capture, plan.times)
             for method, source in methods.items():
                 frames = make_frames(source, capture, plan.times).frames
                 for name in plan.protocols:
+                    border, drops_ends = PROTOCOLS[name].border, PROTOCOLS[name].drops_ends
                     # Before saving: images that are too small leave no frames behind.
-                    expect_scorable(frames.shape[-2:], PROTOCOLS[name].border)
-                    if PROTOCOLS[name].drops_ends and capture.name in ends:
+                    expect_scorable(frames.shape[-2:], border)
+                    images, truth = _images(frames, capture, PROTOCOLS[name])
+                    key = name, method
+                    changes = steps.add(key, capture.name, images, truth, border=border)
+                    if not is_mine or (drops_ends and capture.name in ends):
                         continue
-                    both = zip(*_images(frames, capture, PROTOCOLS[name]), strict=True)
-                    for number, time, images in zip(numbers, plan.times, both, strict=True):
-                        place = FrameScore(name, method, capture.name, number, time, {})
-                        scoring.add(place, *images, PROTOCOLS[name].border)
-                _save(method, capture.name, frames, plan, is_first=method == tested)
+                    for number, time, image, true, change in zip(
+                        numbers, plan.times, images, truth, changes, strict=True
+                    ):
+                        place = FrameScore(*key, capture.name, number, time, {}, change=change)
+                        scoring.add(place, image, true, border)
+                if is_mine:
+                    _save(method, capture.name, frames, plan, is_first=method == tested)
         scores = scoring.finish()
     everything = [score for part in processes.gather(scores) for score in part]
     order = {name: index for index, name in enumerate(captures.names)}
     return sorted(everything, key=lambda score: order[score.pair])
+
+
+def _with_predecessor(share: range, captures: CaptureFolder, plan: EvaluationPlan) -> range:
+    """The captures of a share, after the one before them if the first follows it."""
+    if not share or not share.start or not plan.protocols:
+        return share
+    return range(share.start - (captures.names[share.start - 1] in plan.followers), share.stop)
 
 
 def score_frames(

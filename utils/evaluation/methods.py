@@ -17,6 +17,7 @@ from models.inference.correction import BASELINES, Corrected, Correction, instan
 from models.parts.settings import list_instants
 from utils.correction import load_method
 from utils.errors import InputError
+from utils.evaluation.plan import share_of
 from utils.options.evaluation import EvaluationOptions
 from utils.options.parts.frame_names import frame_path
 from utils.system.distributed import Processes
@@ -193,7 +194,7 @@ def check_ready_frames(
         _check_names(captures, method, times)
     if not ready:
         return
-    share = range(processes.rank, len(captures), processes.world_size)
+    share = share_of(len(captures), processes)
 
     def first_problem(index: int) -> str | None:
         try:

@@ -1,16 +1,20 @@
 """Which frames a test makes of each capture, and how it scores and saves them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.capture import CapturePair
+from data.dataset_writer.folder import read_unconnected
 from data.layouts import CaptureFolder, ends_of_sequences, frame_at
 from models.parts.settings import frame_instants, list_instants
 from utils.errors import InputError
+from utils.evaluation.smoothness import find_followers
 from utils.metrics import PROTOCOLS, Rounding
 from utils.options.evaluation import EvaluationOptions
 from utils.options.parts.frame_names import FrameLayoutName
+from utils.options.parts.tested import BenchmarkOptions
+from utils.system.distributed import Processes
 
 DEFAULT_FRAMES = 9
 """Number of frames of a capture without truth where the options name none."""
@@ -32,6 +36,7 @@ class EvaluationPlan:
         saved: methods whose frames to save, each in a folder of its own; None saves those of the
             first method, in no folder of its own.
         optional_metrics: metrics to compute that need a package or weights.
+        followers: of each pair the one that follows it without a gap.
         remark: which instants are scored, if they are not all those with true frames.
     """
 
@@ -43,6 +48,7 @@ class EvaluationPlan:
     layout: FrameLayoutName = "ours"
     saved: tuple[str, ...] | None = None
     optional_metrics: tuple[str, ...] = ()
+    followers: Mapping[str, str] = field(default_factory=dict)
     remark: str = ""
 
     def load(self, captures: CaptureFolder, index: int) -> CapturePair:
@@ -72,6 +78,8 @@ def plan_evaluation(
     options: EvaluationOptions,
     folder: Path,
     instants: tuple[float, ...] | None = None,
+    *,
+    data: BenchmarkOptions | None = None,
 ) -> EvaluationPlan:
     """Plan frames at the instants of the truth or, without truth, at equally spaced instants.
 
@@ -84,11 +92,12 @@ def plan_evaluation(
         folder: the folder of the test.
         instants: the only instants that all methods under test make
             (`utils.evaluation.methods.common_instants`); None: any.
+        data: the test set; by default the first of the options.
 
     Raises:
         InputError: the number of true frames, or of these instants, differs from the option; there
             is no true frame at these instants; a protocol leaves out all pairs; or frames would be
-            neither scored nor saved.
+            neither scored nor saved; or `dataset.json` cannot be read.
     """
     truth = captures.frame_count(0)
     if instants is not None:
@@ -116,6 +125,10 @@ def plan_evaluation(
         times, truth_frames = (
             _with_truth(captures, instants, options) if truth else (instants, None)
         )
+    data = data or next(iter(options.datasets.sets.values()))
+    # Two pairs meet only where the last frame of one and the first of the next are both made.
+    may_meet = (times[0], times[-1]) == (0, 1)
+    unconnected = read_unconnected(data.data_root, data.split)
     return EvaluationPlan(
         times=times,
         protocols=protocols,
@@ -124,6 +137,7 @@ def plan_evaluation(
         truth_frames=truth_frames,
         layout=options.frame_layout,
         optional_metrics=options.optional_metrics,
+        followers=find_followers(captures.names, unconnected) if may_meet else {},
         remark="" if truth_frames is None else _describe_instants(times, options),
     )
 
@@ -165,3 +179,10 @@ def _with_truth(
             f"{list_instants(instants)}, which is all that {_who_makes(options)}; use other weights"
         )
     return tuple(numbers), tuple(numbers.values())
+
+
+def share_of(count: int, processes: Processes) -> range:
+    """The captures of this process: neighbours, as many as those of others or one more."""
+    least, more = divmod(count, processes.world_size)
+    start = least * processes.rank + min(processes.rank, more)
+    return range(start, start + least + (processes.rank < more))

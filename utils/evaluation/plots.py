@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -57,6 +58,18 @@ def plot_scores(folder: Path, scores: Sequence[FrameScore]) -> dict[str, str]:
     return files
 
 
+def method_style(number: int, *, is_joined: bool) -> dict[str, Any]:
+    """Keywords of `Axes.plot` for the method of this number: marker, colour and dashes differ."""
+    return {
+        "color": f"C{number % 10}",
+        "marker": _MARKERS[number % len(_MARKERS)],
+        "markersize": 4,
+        "markerfacecolor": "none" if number % 2 else None,
+        "linestyle": _DASHES[number % len(_DASHES)] if is_joined else "none",
+        "linewidth": 1,
+    }
+
+
 def _by_time(scores: Sequence[FrameScore]) -> _Points:
     groups = group_scores(scores, lambda score: score.time)
     return [(f"{time:.4g}", summarise(group).values) for time, group in groups.items()]
@@ -92,12 +105,7 @@ def _draw(lines: Mapping[str, _Points], axis: str, path: Path, *, is_joined: boo
             axes.plot(
                 [place + aside for place in range(len(labels))],
                 drawn,
-                color=f"C{number % 10}",
-                marker=_MARKERS[number % len(_MARKERS)],
-                markersize=4,
-                markerfacecolor="none" if number % 2 else None,
-                linestyle=_DASHES[number % len(_DASHES)] if is_joined else "none",
-                linewidth=1,
+                **method_style(number, is_joined=is_joined),
                 label=method if axes is panels[0] else None,
             )
         axes.set_ylabel(f"{metric.label}, {metric.unit}" if metric.unit else metric.label)

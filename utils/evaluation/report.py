@@ -14,6 +14,7 @@ from data.files.folders import replacing
 from utils.errors import InputError
 from utils.evaluation.methods import describe_methods
 from utils.evaluation.scores import FrameScore, Summary, group_scores, summarise, summarise_bands
+from utils.evaluation.smoothness import CLIPS_NOTE, clip_table, summarise_clips
 from utils.metrics import BAND, METRICS, PROTOCOLS, Metric, whole_metrics
 from utils.options.evaluation import EvaluationOptions
 from utils.options.parts.tested import BenchmarkOptions
@@ -154,6 +155,8 @@ def format_tables(scores: Sequence[FrameScore], strengths: Mapping[str, str]) ->
             "quarter of the shorter side):",
             _place_table(means),
         ]
+        if clips := clip_table(methods):
+            sections += [CLIPS_NOTE, format_table(*clips)]
         sections += [
             f"`{method}`: frames identical to their truth (infinite PSNR), left out of the PSNR "
             f"means: {mean.identical}."
@@ -167,6 +170,8 @@ def summarise_all(
     scores: Sequence[FrameScore], strengths: Mapping[str, str]
 ) -> dict[str, dict[str, Any]]:
     """Means by protocol and method: "overall", "frames", "distances", "sequences" and "strengths".
+
+    "clips" is there if pairs follow each other (`utils.evaluation.smoothness`).
 
     A PSNR is None where every frame is identical to its truth, any value where it is not defined.
     """
@@ -183,6 +188,7 @@ def summarise_all(
                 ],
                 "sequences": _summaries(mine, lambda score: score.sequence),
                 "strengths": _summaries(mine, _strength_of(strengths)) if strengths else {},
+                **({"clips": clips.as_json()} if (clips := summarise_clips(mine)) else {}),
             }
             for method, mine in group_scores(of_protocol, lambda score: score.method).items()
         }

@@ -23,6 +23,7 @@ from utils.evaluation.overview import SetScores, format_overview, write_overview
 from utils.evaluation.plan import EvaluationPlan, plan_evaluation
 from utils.evaluation.plots import PLOTS, plot_scores
 from utils.evaluation.report import REPORT, format_tables, remove_report, write_report
+from utils.evaluation.smoothness import plot_clips
 from utils.options.evaluation import EvaluationOptions
 from utils.pictures.viewer import VIEWER
 from utils.system.distributed import Processes
@@ -82,7 +83,9 @@ def _prepare(options: EvaluationOptions, folder: Path, processes: Processes) -> 
     loaded = load_methods(options, processes.device)
     instants = common_instants(loaded)
     plans = {
-        name: plan_evaluation(captures, options, folders[name], instants)
+        name: plan_evaluation(
+            captures, options, folders[name], instants, data=options.datasets.sets[name]
+        )
         for name, captures in opened.items()
     }
     sets = {}
@@ -120,7 +123,7 @@ def _report(each: _TestSet, result: SetScores, options: EvaluationOptions) -> No
     if not result.scores:
         return
     place, captures, plan = each.folder, each.captures, each.plan
-    pictures = plot_scores(place, result.scores)
+    pictures = plot_scores(place, result.scores) | plot_clips(place, result.scores, PLOTS)
     pictures |= write_example(place, captures, methods=each.methods, plan=plan)
     worst = find_worst(result.scores, next(iter(each.methods)), options.worst_pages)
     pictures |= write_worst(place, captures, worst, methods=each.methods, plan=plan)

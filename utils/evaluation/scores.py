@@ -51,6 +51,8 @@ class FrameScore(NamedTuple):
         values: by name, a key of `utils.metrics.METRICS`; a PSNR is infinite for a frame identical
             to its truth.
         bands: scores by distance from the border.
+        change: PSNR of the change from the frame before against the truth's, see
+            `utils.evaluation.smoothness`; None where no frame comes before.
     """
 
     protocol: str
@@ -60,6 +62,7 @@ class FrameScore(NamedTuple):
     time: float
     values: Mapping[str, float]
     bands: tuple[BandScore, ...] = ()
+    change: float | None = None
 
     @property
     def sequence(self) -> str:

@@ -211,6 +211,16 @@ def test_several_sets_are_scored_by_themselves_and_together(
     assert not (folder / "sets/two/scores.json").exists()
 
 
+def test_a_set_that_cannot_be_scored_is_named(scripts: Scripts) -> None:
+    for name, pairs in (("long", 3), ("short", 2)):
+        write_rs_gopro(scripts.folder / name, split="test", pairs=pairs, frames=2, size=(12, 14))
+    sets = [{"name": name, "data_root": str(scripts.folder / name)} for name in ("long", "short")]
+    changes = (f"datasets.test={json.dumps(sets)}", 'protocols=["ifed"]', "method=classical")
+    with pytest.raises(InputError, match="^test set 'short': protocol 'ifed' leaves out the first"):
+        scripts.test(*changes)
+    assert not names(scripts.folder / "results")
+
+
 def test_nothing_is_scored_where_frames_are_missing(scripts: Scripts) -> None:
     write_rs_gopro(scripts.benchmark, split="test", pairs=2, frames=2, size=(12, 14))
     write_pixels(scripts.folder / "ready/seq/00000000_gs_000.png", (12, 14))

@@ -8,6 +8,7 @@ from pathlib import Path
 from data.dataset_writer.folder import read_strengths
 from data.files.folders import prepare_output_folder
 from data.layouts import CaptureFolder, open_captures
+from utils.errors import InputError
 from utils.evaluation.evaluate import evaluate
 from utils.evaluation.example import EXAMPLE, WORST, find_worst, write_example, write_worst
 from utils.evaluation.methods import (
@@ -82,12 +83,13 @@ def _prepare(options: EvaluationOptions, folder: Path, processes: Processes) -> 
     folders = {name: folder / SETS / name if name else folder for name in opened}
     loaded = load_methods(options, processes.device)
     instants = common_instants(loaded)
-    plans = {
-        name: plan_evaluation(
-            captures, options, folders[name], instants, data=options.datasets.sets[name]
-        )
-        for name, captures in opened.items()
-    }
+    plans = {}
+    for name, captures in opened.items():
+        data = options.datasets.sets[name]
+        try:
+            plans[name] = plan_evaluation(captures, options, folders[name], instants, data=data)
+        except InputError as error:
+            raise InputError(f"test set '{name}': {error}" if name else str(error)) from error
     sets = {}
     for name, captures in opened.items():
         data = options.datasets.sets[name]

@@ -37,9 +37,10 @@ def _write_simulated(arguments: argparse.Namespace) -> int:
         range(arguments.seed, arguments.seed + arguments.count),
         split=arguments.split,
         frames=arguments.frames,
+        pairs=arguments.pairs,
         about={"photos": arguments.photos, "procedural_textures": arguments.procedural},
     )
-    return int(arguments.count)
+    return int(arguments.count * arguments.pairs)
 
 
 def _write_recorded(arguments: argparse.Namespace) -> int:

@@ -103,7 +103,7 @@ def read_image_like(image: Tensor, image_path: str | Path, path: str | Path) -> 
     """
     found = read_image(path)
     if found.shape != image.shape:
-        expected, got = (f"{size[-2]}x{size[-1]}" for size in (image.shape, found.shape))
+        expected, got = (f"{size[-1]}x{size[-2]}" for size in (image.shape, found.shape))
         raise InputError(f"{path}: expected {expected} pixels like {image_path}, got {got}")
     return found
 

@@ -33,7 +33,7 @@ MODEL_ROOMS = (
 )
 UTILS_ROOMS = (
     {"errors"},
-    {"metrics", "checkpoint", "options", "system", "pictures"},
+    {"quality", "metrics", "checkpoint", "options", "system", "pictures"},
     {"correction"},
     {"training", "evaluation", "real"},
     {"tools", "benchmarks"},

@@ -1,8 +1,9 @@
 """Metrics of 8-bit images, and the protocols under which papers report them."""
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from data.files.images import Image
 from utils.errors import InputError
+from utils.quality.ghosts import double_edges, edge_sharpness, worst_sharpness
 
 Rounding = Literal["rounded", "floored"]
 """How frames in [0, 1] become 8-bit images."""
@@ -176,14 +178,24 @@ def _cropped(a: Image, b: Image, border: int, *, smallest: int) -> tuple[Image, 
     if border < 0:
         raise ValueError(f"border must not be negative, got {border}")
     height, width = a.shape[:2]
+    expect_scorable((height, width), border, smallest=smallest)
+    inner = np.s_[border : height - border, border : width - border]
+    return a[inner], b[inner]
+
+
+def expect_scorable(size: Sequence[int], border: int, *, smallest: int = _SSIM_WINDOW) -> None:
+    """Refuse images (H, W) of which a border leaves less than `smallest` pixels a side.
+
+    Raises:
+        InputError: they are too small.
+    """
+    height, width = size
     needed = 2 * border + smallest
     if min(height, width) < needed:
         raise InputError(
-            f"images of {height}x{width} are too small to score with a border of {border}: "
+            f"images of {width}x{height} are too small to score with a border of {border}: "
             f"expected at least {needed}x{needed}"
         )
-    inner = np.s_[border : height - border, border : width - border]
-    return a[inner], b[inner]
 
 
 def _band_width(image: Image, border: int) -> int:
@@ -211,21 +223,28 @@ def inner_psnr(a: Image, b: Image, border: int = 0) -> float:
 
 
 def mean_score(values: Iterable[float]) -> float:
-    """Arithmetic mean."""
-    return float(np.mean(list(values)))
+    """Arithmetic mean of the values that are defined; NaN if none is."""
+    given = np.asarray(list(values), dtype=np.float64)
+    defined = given[~np.isnan(given)]
+    return float(defined.mean()) if defined.size else math.nan
 
 
 class Metric(NamedTuple):
-    """A metric of an 8-bit frame against its truth.
+    """A metric of an 8-bit frame.
 
     Attributes:
         label: name in tables and plots.
-        measure: (frame, truth, border) -> value for two (H, W, 3) uint8 images, cropped by `border`
-            pixels on each side.
+        measure: (frame, evidence, border) -> value, for a frame (H, W, 3) uint8 of which `border`
+            pixels are cropped on each side; NaN where it is not defined. None: see `load`.
+        needs: the evidence: the "truth" (H, W, 3) uint8, the "views" brought to the frame's instant
+            (`utils.quality.views.ViewsAtInstant`), or "nothing" (None).
+        load: "module:name" of a function (device) -> `measure`, for a metric that needs a package
+            or weights. It is computed only if the options name it in `optional_metrics`.
         unit: of the values, "" if they have none.
         digits: decimals in tables.
         place: part of the image it is computed over, for the table by place; "" is all of it.
         mean: how to average over frames.
+        is_error: whether less is better.
         pixels: (frame, truth, border) -> (h, w, C) array whose mean `finish` turns into the value;
             None if it has no such map. With it the metric is shown by distance from the border.
         inset: rows from the cropped border to the map's first row.
@@ -233,25 +252,35 @@ class Metric(NamedTuple):
     """
 
     label: str
-    measure: Callable[[Image, Image, int], float]
+    measure: Callable[[Image, Any, int], float] | None = None
+    needs: Literal["truth", "views", "nothing"] = "truth"
+    load: str = ""
     unit: str = ""
     digits: int = 4
     place: str = ""
     mean: Callable[[Iterable[float]], float] = mean_score
+    is_error: bool = False
     pixels: Callable[[Image, Image, int], NDArray[np.generic]] | None = None
     inset: int = 0
     finish: Callable[[float], float] = float
 
     def format(self, value: float) -> str:
         """The value as tables show it."""
-        return f"{value:.{self.digits}f}"
+        return "–" if math.isnan(value) else f"{value:.{self.digits}f}"
 
 
 _PSNR = partial(Metric, "PSNR", unit="dB", digits=2, mean=mean_psnr)
+_OF_VIEWS = partial(Metric, needs="views", digits=3)
+_LPIPS = partial(Metric, needs="truth", is_error=True)
 
 METRICS: dict[str, Metric] = {
     "psnr": _PSNR(psnr, pixels=_squared_error, finish=_as_psnr),
     "ssim": Metric("SSIM", ssim, pixels=ssim_map, inset=SSIM_RADIUS),
+    "sharpness": _OF_VIEWS("sharpness", edge_sharpness),
+    "worst_sharpness": _OF_VIEWS("worst sharpness", worst_sharpness),
+    "double_edges": _OF_VIEWS("double edges", double_edges, is_error=True),
+    "lpips_alex": _LPIPS("LPIPS (Alex)", load="utils.quality.perceptual:load_lpips_alex"),
+    "lpips_vgg": _LPIPS("LPIPS (VGG)", load="utils.quality.perceptual:load_lpips_vgg"),
     "band_psnr": _PSNR(border_psnr, place="near the border"),
     "inner_psnr": _PSNR(inner_psnr, place="further in"),
 }
@@ -259,6 +288,11 @@ METRICS: dict[str, Metric] = {
 (docs/EXTENDING.md)."""
 
 
-def whole_metrics() -> dict[str, Metric]:
-    """The metrics of whole images."""
-    return {name: metric for name, metric in METRICS.items() if not metric.place}
+def whole_metrics(measured: Iterable[str], *, of_truth: bool = True) -> dict[str, Metric]:
+    """Those of the metrics measured that are of whole images, and need the truth or do not."""
+    names = set(measured)
+    return {
+        name: metric
+        for name, metric in METRICS.items()
+        if name in names and not metric.place and (metric.needs == "truth") == of_truth
+    }

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from data.files.folders import plain_name
-from data.simulator.settings import MAX_TEXTURES, SceneSettings
+from data.simulator.settings import MAX_READOUTS, MAX_TEXTURES, SceneSettings
 from utils.errors import InputError
 
 DIFFICULTIES = {
@@ -28,12 +28,14 @@ _SIMULATED_DEFAULTS = {
     "size": "540x960",
     "motion": "scaled",
     "parallax": (0.0, 0.0),
+    "pairs": 1,
+    "camera_shake": 0.0,
 }
 _RECORDED_DEFAULTS = {"span": 9, "step": None, "flow": "dis", "device": "auto"}
 _MOTION = ("camera_motion", "object_motion", "acceleration")
 """Settings in pixels of a 540x960 frame."""
 
-_MINIMA = {"count": 1, "frames": 2, "seed": 0, "procedural": 0, "span": 2, "step": 1}
+_MINIMA = {"count": 1, "frames": 2, "seed": 0, "procedural": 0, "span": 2, "step": 1, "pairs": 1}
 _RANGES = {
     "exposure": "share of the readout, 0 to 1",
     "shot_noise": "standard deviation at white, as a share of white",
@@ -74,6 +76,8 @@ def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
             raise InputError(f"--{name} {getattr(arguments, name)}: expected at least {minimum}")
     if arguments.procedural > MAX_TEXTURES:
         raise InputError(f"--procedural {arguments.procedural}: expected at most {MAX_TEXTURES}")
+    if arguments.pairs > MAX_READOUTS:
+        raise InputError(f"--pairs {arguments.pairs}: expected at most {MAX_READOUTS}")
     return arguments
 
 
@@ -93,7 +97,13 @@ def scene_settings(arguments: argparse.Namespace) -> list[SceneSettings]:
         motion = {name: scale * getattr(cameras, name) for name in _MOTION}
         cameras = replace(cameras, **motion)
     return [
-        replace(cameras, height=height, width=width, strength=strength)
+        replace(
+            cameras,
+            height=height,
+            width=width,
+            strength=strength,
+            camera_shake=arguments.camera_shake,
+        )
         for strength in arguments.strengths or DIFFICULTIES[arguments.difficulty]
     ]
 
@@ -134,6 +144,12 @@ def _parser() -> argparse.ArgumentParser:
         choices=("scaled", "unscaled"),
         help="with the frame's size, by the square root of its area (the default), or in pixels as "
         "at 540x960",
+    )
+    scenes.add_argument(
+        "--pairs", metavar="K", type=int, help="consecutive captures of each scene (1)"
+    )
+    scenes.add_argument(
+        "--camera-shake", metavar="PX", type=float, help="largest shift by a hand's shake (0)"
     )
     scenes.add_argument(
         "--parallax", metavar=("X", "Y"), type=float, nargs=2, help="of b2t relative to t2b, px"

@@ -198,6 +198,34 @@ def read_strengths(root: str | Path, split: str) -> dict[str, str]:
     }
 
 
+def read_unconnected(root: str | Path, split: str) -> frozenset[str]:
+    """Read which sequences of a split have captures that do not follow each other without a gap.
+
+    Captures of consecutive indices follow each other in RS-GOPRO, and unless `dataset.json` says
+    otherwise.
+
+    Args:
+        root: folder of the data set.
+        split: name of the folder inside it.
+
+    Raises:
+        InputError: `dataset.json` cannot be read.
+    """
+    return frozenset(
+        name
+        for run in read_runs(Path(root))
+        if run.split == split and not _is_consecutive(run.model_extra or {})
+        for name in run.sequences
+    )
+
+
+def _is_consecutive(fields: Mapping[str, Any]) -> bool:
+    """Whether captures follow each other; earlier versions recorded only `span` and `step`."""
+    if "consecutive" in fields:
+        return bool(fields["consecutive"])
+    return "step" not in fields or fields["step"] == fields.get("span", 0) - 1
+
+
 def _write_runs(dataset: Path, runs: Sequence[Run]) -> None:
     text = _Description(runs=list(runs)).model_dump_json(indent=2)
     with replacing(dataset / _DESCRIPTION) as temporary:

@@ -1,8 +1,8 @@
 """Write captures of simulated scenes or of a recording into a data set."""
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from data.capture import CapturePair
 from data.dataset_writer.folder import new_sequences, read_runs, write_capture, write_description
 from data.dataset_writer.rolling_video import (
     IntervalFactory,
@@ -19,6 +20,7 @@ from data.dataset_writer.rolling_video import (
 )
 from data.files.folders import name_after
 from data.simulator.drawing import draw_scene
+from data.simulator.scene import Scene
 from data.simulator.settings import SceneSettings
 from data.video.sources import FrameSource
 from utils.errors import InputError
@@ -34,6 +36,7 @@ def write_simulated(
     *,
     split: str = "test",
     frames: int = 9,
+    pairs: int = 1,
     about: Mapping[str, Any] | None = None,
 ) -> None:
     """Write one sequence per seed, scene i with settings i modulo their number.
@@ -46,7 +49,9 @@ def write_simulated(
         settings: at least one.
         seeds: one per scene.
         split: name of the folder inside `output`.
-        frames: true frames per scene, evenly spaced over the readout, at least 2.
+        frames: true frames per capture, evenly spaced over the readout, at least 2.
+        pairs: captures per scene, each beginning where the one before it ends: the last true frame
+            of one is the first of the next.
         about: further fields of `dataset.json`.
 
     Raises:
@@ -60,10 +65,12 @@ def write_simulated(
         _check_frames(output, split, frames)
         for index, seed in enumerate(tqdm(seeds, unit="scene", disable=None)):
             name, setting = names[index], settings[index % len(settings)]
-            capture = draw_scene(textures, setting, seed).capture(torch.linspace(0, 1, frames))
-            write_capture(unfinished / split / name, 0, capture)
+            scene = draw_scene(textures, setting, seed, readouts=pairs)
+            for number, capture in enumerate(_capture_clip(scene, pairs, frames)):
+                write_capture(unfinished / split / name, number, capture)
             sequences[name] = {"seed": seed, **asdict(setting)}
-        common = {"kind": "simulated", **(about or {}), "frames": frames}
+        common = {"kind": "simulated", **(about or {}), "frames": frames, "pairs": pairs}
+        common["consecutive"] = True
         write_description(unfinished, split, sequences, **common)
 
 
@@ -118,11 +125,23 @@ def write_recorded(
             "source_frames": statistics.frames,
             **asdict(settings),
             "readout_seconds": source.fps and (settings.span - 1) / source.fps,
+            "consecutive": settings.step == settings.span - 1,
             "fastest_px_between_frames": round(statistics.max_speed, 2),
             **(about or {}),
         }
         write_description(unfinished, split, {name: {"captures": captures}}, **common)
     return len(first_frames)
+
+
+def _capture_clip(scene: Scene, pairs: int, frames: int) -> Iterator[CapturePair]:
+    """Yield consecutive captures of a scene; the frame at which two meet is imaged once."""
+    times, joint = torch.linspace(0, 1, frames), None
+    for number in range(pairs):
+        capture = scene.readout(number).capture(times)
+        if capture.truth is not None and joint is not None:
+            capture = replace(capture, truth=torch.cat((joint, capture.truth[1:])))
+        joint = None if capture.truth is None else capture.truth[-1:]
+        yield capture
 
 
 def _check_seeds(output: Path, seeds: Sequence[int]) -> None:

@@ -6,11 +6,13 @@ background continues beyond its photo by reflection.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from data.simulator.clip_motion import lengthen_motion, shake_camera
 from data.simulator.imaging import Imaging
 from data.simulator.layers import Layer
 from data.simulator.procedural_textures import draw_outline
@@ -29,11 +31,15 @@ _REFERENCE_AREA = 540 * 960  # px, of the frame for which object sizes are state
 _OBJECT_SIZES = (80.0, 260.0)  # px across
 _MAX_REDUCTION = 3  # of photos
 _BACKGROUND_SCALES = (0.6, 1.25)  # texture pixels per frame pixel: neither blurred nor aliased
-_IMAGING = 4  # last word of the imaging seeds: independent of all other draws
+_IMAGING, _CLIP, _SHAKE = 4, 5, 6  # last words of seeds: independent of all other draws
 
 
 def draw_scene(
-    textures: Sequence[Tensor], settings: SceneSettings, seed: int | Sequence[int]
+    textures: Sequence[Tensor],
+    settings: SceneSettings,
+    seed: int | Sequence[int],
+    *,
+    readouts: int = 1,
 ) -> Scene:
     """Draw a random scene; the same seed gives the same scene, bit for bit.
 
@@ -42,6 +48,8 @@ def draw_scene(
             them, objects show others than the background.
         settings: distribution of the scenes.
         seed: anything that seeds `numpy.random.default_rng`.
+        readouts: length of the clip that the scene will show (`Scene.readout`). Objects of longer
+            clips accelerate, and are somewhere in the frame at a random instant of the clip.
 
     Raises:
         InputError: there are no textures.
@@ -50,11 +58,12 @@ def draw_scene(
         raise InputError("scene: expected at least one photo, got none; add photos or textures")
     rng = np.random.default_rng(seed)
     strength = rng.uniform(*settings.range_of("strength"))
+    reach = math.hypot(settings.height, settings.width) / 2
     camera = draw_camera_motion(
         rng,
         travel=strength * settings.camera_motion,
         acceleration=strength * settings.acceleration,
-        reach=math.hypot(settings.height, settings.width) / 2,
+        reach=reach,
     )
     order = rng.permutation(len(textures))
     layers = [_draw_background(textures[order[0]], settings, rng)]
@@ -62,14 +71,30 @@ def draw_scene(
     for _ in range(rng.integers(settings.max_objects + 1)):
         photo = textures[rng.choice(others)]
         layers.append(_draw_object(photo, settings, strength, rng))
+    words = _words(seed)
+    if readouts > 1:
+        clip = np.random.default_rng((*words, _CLIP))
+        camera = lengthen_motion(camera, clip, readouts, middle=readouts / 2)
+        layers[1:] = [
+            replace(
+                layer,
+                motion=lengthen_motion(
+                    layer.motion, clip, readouts, middle=clip.uniform(0, readouts)
+                ),
+            )
+            for layer in layers[1:]
+        ]
+    if settings.camera_shake:
+        shake = np.random.default_rng((*words, _SHAKE))
+        amplitude = strength * settings.camera_shake
+        camera = shake_camera(camera, shake, amplitude=amplitude, reach=reach)
     imaging = draw_imaging(settings, seed)
     return Scene(settings.height, settings.width, camera, tuple(layers), imaging)
 
 
 def draw_imaging(settings: SceneSettings, seed: int | Sequence[int]) -> Imaging:
     """Draw the imaging of a scene, independently of its content."""
-    words = tuple(seed) if isinstance(seed, Sequence) else (seed,)
-    rng = np.random.default_rng((*words, _IMAGING))
+    rng = np.random.default_rng((*_words(seed), _IMAGING))
     spread = settings.view_difference / 2
     t2b, b2t = (1 + rng.uniform(-spread, spread, size=(2, 3))).tolist()
     return Imaging(
@@ -81,6 +106,10 @@ def draw_imaging(settings: SceneSettings, seed: int | Sequence[int]) -> Imaging:
         parallax=settings.parallax,
         noise_seed=int(rng.integers(2**32)),
     )
+
+
+def _words(seed: int | Sequence[int]) -> tuple[int, ...]:
+    return tuple(seed) if isinstance(seed, Sequence) else (seed,)
 
 
 def _draw_background(photo: Tensor, settings: SceneSettings, rng: np.random.Generator) -> Layer:

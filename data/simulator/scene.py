@@ -53,6 +53,22 @@ class Scene:
         layers = tuple(replace(layer, texture=layer.texture.to(device)) for layer in self.layers)
         return replace(self, layers=layers)
 
+    def readout(self, number: int) -> "Scene":
+        """The scene during readout `number` of a clip: its t = 0 is `number` readouts later.
+
+        Readouts follow each other without a gap: t = 1 of one is t = 0 of the next. Each has its
+        own noise.
+        """
+        return replace(
+            self,
+            camera=replace(self.camera, begin=self.camera.begin + number),
+            layers=tuple(
+                replace(layer, motion=replace(layer.motion, begin=layer.motion.begin + number))
+                for layer in self.layers
+            ),
+            imaging=replace(self.imaging, noise_seed=self.imaging.noise_seed + number),
+        )
+
     def render(
         self,
         instants: Tensor,

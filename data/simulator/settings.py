@@ -14,6 +14,7 @@ LIMITS = {
     "camera_motion": (0, math.inf),
     "object_motion": (0, math.inf),
     "acceleration": (0, math.inf),
+    "camera_shake": (0, math.inf),
     "max_objects": (0, math.inf),
     "gamma": (1, 10),
     "view_difference": (0, 1),
@@ -27,6 +28,9 @@ RANGE_LIMITS = {
     "read_noise": (0, 1),
 }
 """Minimum and maximum of the settings that may be a range to draw from."""
+
+MAX_READOUTS = 20
+"""Longest clip: rotation and perspective grow with it, until the scene is seen edge on."""
 
 Range = float | tuple[float, float]
 """One number, or a range (low, high) to draw from per scene."""
@@ -43,6 +47,7 @@ class SceneSettings:
     camera_motion: float = 60.0
     object_motion: float = 90.0
     acceleration: float = 12.0  # largest deviation of either from uniform translation, in px
+    camera_shake: float = 0.0  # largest shift by a hand's shake at strength 1, in px
     max_objects: int = 4
     strength: Range = 1.0  # scales all motion, 0 to 10
     exposure: Range = 0.0  # exposure time of each row as a share of the readout, 0 to 1

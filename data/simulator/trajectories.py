@@ -7,6 +7,7 @@ the frame are exposed.
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,19 +26,31 @@ _MIN_TRAVEL = 0.4  # of the longest translation
 _STEADY, _SPINNING = (0.0, 3.0), (15.0, 50.0)  # degrees over the readout at strength 1
 
 
+class Oscillation(NamedTuple):
+    """A sine that is added to the components of a motion."""
+
+    frequency: float  # cycles per readout
+    phase: float  # radians at t = 0
+    amplitudes: Tensor  # (6,) float64, in the units of the components
+
+
 @dataclass(frozen=True)
 class Motion:
     """A homography that changes smoothly with time, from moving to resting coordinates.
 
     Each of six components follows `start + rate t + bow sin(pi t) + sway sin(2 pi t)`: uniform
-    motion plus a deviation that vanishes at t = 0 and t = 1.
+    motion plus a deviation that vanishes at t = 0 and t = 1. Motion of clips adds oscillations.
 
     Attributes:
         coefficients: (6, 4) float64; a row (start, rate, bow, sway) for each of: shift along x and
             y (px), angle (radians), logarithm of the zoom, perspective along x and y (1/px).
+        oscillations: added to the components.
+        begin: added to all times: readout n of a clip begins at n.
     """
 
     coefficients: Tensor
+    oscillations: tuple[Oscillation, ...] = ()
+    begin: int = 0
 
     def __post_init__(self) -> None:
         """Check the coefficients.
@@ -56,9 +69,12 @@ class Motion:
 
     def homographies(self, times: Tensor) -> Tensor:
         """Homographies (..., 3, 3) from moving to resting coordinates at `times` (...)."""
-        t = times.to(self.coefficients)
+        t = times.to(self.coefficients) + self.begin
         basis = (torch.ones_like(t), t, torch.sin(math.pi * t), torch.sin(2 * math.pi * t))
         components = torch.stack(basis, dim=-1) @ self.coefficients.T
+        for frequency, phase, amplitudes in self.oscillations:
+            sine = torch.sin(2 * math.pi * frequency * t + phase)
+            components = components + sine[..., None] * amplitudes
         x, y, angle, log_zoom, tilt_x, tilt_y = components.unbind(-1)
         cosine, sine = log_zoom.exp() * angle.cos(), log_zoom.exp() * angle.sin()
         entries = (cosine, -sine, x, sine, cosine, y, tilt_x, tilt_y, torch.ones_like(t))

@@ -81,7 +81,7 @@ def read_flow(path: str | Path) -> Tensor:
     expected = _HEADER + 8 * width * height
     if width < 1 or height < 1 or len(data) != expected:
         raise InputError(
-            f"{path}: damaged or truncated: expected {expected} bytes for {height}x{width} pixels, "
+            f"{path}: damaged or truncated: expected {expected} bytes for {width}x{height} pixels, "
             f"got {len(data)}"
         )
     values = np.frombuffer(data, "<f4", offset=_HEADER).reshape(height, width, 2)

@@ -156,7 +156,7 @@ def _read_images(files: tuple[Path, ...], start: int = 0) -> Generator[Tensor, N
         shape = shape or frame.shape
         if frame.shape != shape:
             raise InputError(
-                f"{file}: expected {shape[1]}x{shape[2]} pixels like {files[0].name}, "
-                f"got {frame.shape[1]}x{frame.shape[2]}"
+                f"{file}: expected {shape[2]}x{shape[1]} pixels like {files[0].name}, "
+                f"got {frame.shape[2]}x{frame.shape[1]}"
             )
         yield frame

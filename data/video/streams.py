@@ -164,7 +164,7 @@ def _skip_audio(source: FrameSource, frames: int) -> AudioTrack | None:
 def _check_partners(first: FrameSource, second: FrameSource) -> None:
     """Check that two recordings agree in kind, size, rate and image names."""
     if first.size != second.size:
-        expected, got = ("x".join(map(str, source.size)) for source in (first, second))
+        expected, got = (f"{source.size[1]}x{source.size[0]}" for source in (first, second))
         raise InputError(f"{second.path}: expected {expected} pixels like {first.path}, got {got}")
     if bool(first.keys) != bool(second.keys):
         raise InputError(

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from data.create_rs_dataset import main
-from data.dataset_writer.folder import read_runs
+from data.dataset_writer.folder import read_runs, read_unconnected
 from data.dataset_writer.writing import write_simulated
 from data.files.images import read_image, to_uint8, write_image
 from data.files.videos import write_video
@@ -67,6 +67,40 @@ def test_the_folder_holds_the_simulated_captures(tmp_path: Path) -> None:
     sequences = [described["sequences"][name] for name in ("0000", "0001", "0002")]
     assert [sequence["seed"] for sequence in sequences] == [7, 8, 9]
     assert [sequence["strength"] for sequence in sequences] == [0.5, 1.0, 0.5]
+
+
+def test_consecutive_captures_share_the_frame_where_they_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("--pairs", 3, "--count", 2, "--size", "40x64", "--camera-shake", 4, "--frames", 3)
+    call(monkeypatch, tmp_path / "set", *words, "--procedural", 2, "--strengths", 1)
+    for sequence in ("0000", "0001"):
+        frames = tmp_path / "set/test" / sequence / "GS"
+        for pair in (0, 1):
+            end, start = frames / f"{pair:08d}_gs_002.png", frames / f"{pair + 1:08d}_gs_000.png"
+            assert end.read_bytes() == start.read_bytes()
+            assert end.read_bytes() != (frames / f"{pair:08d}_gs_000.png").read_bytes()
+    assert len(RSGOPRO(tmp_path / "set", "test")) == 6
+    (described,) = describe(tmp_path / "set")
+    assert (described["pairs"], described["consecutive"]) == (3, True)
+    assert described["sequences"]["0001"]["camera_shake"] == 4
+
+
+@pytest.mark.parametrize(("step", "consecutive"), [(None, True), (4, False)])
+def test_a_recording_gives_consecutive_captures_by_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int | None, consecutive: bool
+) -> None:
+    write_frames_of_scene(tmp_path / "clip", 17)
+    words = () if step is None else ("--step", step)
+    call(monkeypatch, tmp_path / "set", "--frames-folder", tmp_path / "clip", *words)
+    frames = tmp_path / "set/test/clip/GS"
+    end, start = frames / "00000000_gs_008.png", frames / "00000001_gs_000.png"
+    assert (end.read_bytes() == start.read_bytes()) == consecutive
+    (described,) = describe(tmp_path / "set")
+    assert described["consecutive"] == consecutive
+    unconnected = read_unconnected(tmp_path / "set", "test")
+    assert unconnected == (set() if consecutive else {"clip"})
+    assert read_unconnected(tmp_path / "set", "train") == set()
 
 
 def test_other_folders_are_not_written_to(tmp_path: Path) -> None:
@@ -305,7 +339,7 @@ def test_frames_of_different_sizes_leave_nothing(
 ) -> None:
     write_frames_of_scene(tmp_path / "walk", count=3)
     write_pixels(tmp_path / "walk" / "2.png", (48, 32))
-    with pytest.raises(InputError, match=r"2.png: expected 48x64 pixels like 0.png, got 48x32"):
+    with pytest.raises(InputError, match=r"2.png: expected 64x48 pixels like 0.png, got 32x48"):
         call(monkeypatch, tmp_path / "set", "--frames-folder", tmp_path / "walk", "--span", 2)
     assert [path.name for path in tmp_path.iterdir()] == ["walk"]
 

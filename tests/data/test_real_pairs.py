@@ -105,7 +105,7 @@ def test_same_image_twice(tmp_path):
 def test_different_sizes(tmp_path):
     write_captures(tmp_path, "0")
     write_pixels(tmp_path / "0_b2t.png", (6, 9))
-    with pytest.raises(InputError, match="0_b2t.png: expected 6x8 pixels like .*, got 6x9"):
+    with pytest.raises(InputError, match="0_b2t.png: expected 8x6 pixels like .*, got 9x6"):
         RealPairs(tmp_path)[0]
 
 

@@ -139,14 +139,14 @@ def test_missing_partner(tmp_path, lost, kept):
 def test_different_sizes_in_a_pair(tmp_path):
     split = write_rs_gopro(tmp_path)
     write_pixels(split / "seq" / "RS" / "00000000_rs_b2t.png", (6, 7))
-    with pytest.raises(InputError, match="rs_b2t.png: expected 6x8 pixels like .*, got 6x7"):
+    with pytest.raises(InputError, match="rs_b2t.png: expected 8x6 pixels like .*, got 7x6"):
         RSGOPRO(tmp_path, "train")[0]
 
 
 def test_true_frame_of_another_size(tmp_path):
     split = write_rs_gopro(tmp_path)
     write_pixels(split / "seq" / "GS" / "00000000_gs_001.png", (12, 16))
-    with pytest.raises(InputError, match="gs_001.png: expected 6x8 pixels .*, got 12x16"):
+    with pytest.raises(InputError, match="gs_001.png: expected 8x6 pixels .*, got 16x12"):
         RSGOPRO(tmp_path, "train")[0]
 
 

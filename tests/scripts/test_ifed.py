@@ -49,6 +49,38 @@ def test_its_own_protocol_and_the_others_score_only_what_it_learned(
         scripts.test("frames=9")
 
 
+def test_several_methods_are_scored_where_all_make_frames(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_rs_gopro(scripts.benchmark, split="test", pairs=2, frames=9, size=(24, 28))
+    weights = [save_ifed(scripts.folder / f"{count}.pth.tar", count) for count in (3, 5)]
+    methods: list[dict[str, object]] = [
+        {"name": "three", "weights": str(weights[0])},
+        {"name": "five", "weights": str(weights[1]), "self_ensemble": True},
+        {
+            "name": "truth",
+            "frames_folder": str(scripts.benchmark / "test"),
+            "pattern": "{sequence}/GS/{pair}_gs_{frame:03d}.png",
+        },
+    ]
+    changes = (f"methods={json.dumps(methods)}", 'protocols=["full"]', "worst_pages=1")
+    folder = scripts.test(*changes)
+    remark = "Scored at t = 0, 0.5, 1 only, where all methods make frames and truth exists."
+    assert remark in capsys.readouterr().out and remark in (folder / "report.md").read_text()
+    scores = json.loads((folder / "scores.json").read_text())["protocols"]["full"]
+    assert len(scores) == 7
+    assert all([f["time"] for f in each["frames"]] == [0, 0.5, 1] for each in scores.values())
+    assert scores["truth"]["overall"]["identical"] == 6
+    rows = (folder / "scores.csv").read_text().splitlines()[1:]
+    assert {row.split(",")[4] for row in rows} == {"0", "4", "8"}
+    assert len(list(folder.glob("frames/five/seq/*/frame_*.png"))) == 6
+    assert len(list((folder / "worst").iterdir())) == 2
+    with pytest.raises(
+        InputError, match="methods: all their networks make 3 frames, at t = 0, 0.5"
+    ):
+        scripts.test(*changes, "frames=9")
+
+
 def test_frames_that_it_did_not_learn_are_refused_before_any_is_made(scripts: Scripts) -> None:
     scripts.pair("0")
     scripts.pair("1")

@@ -335,7 +335,7 @@ def test_bad_captures_are_refused(scripts: Scripts) -> None:
     with pytest.raises(InputError, match=r"0_b2t.png: damaged, truncated or not an image"):
         scripts.real()
     write_pixels(Path(b2t), (20, 25))
-    with pytest.raises(InputError, match=r"0_b2t.png: expected 20x24 pixels .* got 20x25"):
+    with pytest.raises(InputError, match=r"0_b2t.png: expected 24x20 pixels .* got 25x20"):
         scripts.real()
     for path in (t2b, b2t):
         write_pixels(Path(path), (1, 24))

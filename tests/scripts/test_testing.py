@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from data.dataset_writer.writing import write_simulated
+from data.files.images import read_image
 from data.simulator.settings import SceneSettings
 from models.generator import Generator
-from tests.helpers.capture_folders import write_rs_gopro
+from tests.helpers.capture_folders import write_pixels, write_rs_gopro
 from tests.helpers.script_runs import ROOT, Scripts, names
 from utils.checkpoint import save_weights
 from utils.errors import InputError
@@ -136,6 +137,97 @@ def test_an_earlier_report_does_not_stand_beside_other_frames(scripts: Scripts) 
     write_rs_gopro(scripts.benchmark, split="test", frames=0, size=(52, 60))
     scripts.test("frames=3")
     assert [path.name for path in folder.iterdir()] == ["frames"]
+
+
+def test_frames_of_a_run_score_as_the_methods_that_made_them(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_rs_gopro(scripts.benchmark, split="test", pairs=2, frames=3, size=(24, 28))
+    listed = [
+        {"name": "network", "weights": str(scripts.weights)},
+        {"name": "no weights", "method": "classical"},
+    ]
+    plain = ('protocols=["full"]', "baselines=false", "frame_layout=released")
+    folder = scripts.test(*plain, "path.pretrained_netG=null", f"methods={json.dumps(listed)}")
+    assert len(names(folder / "frames")) == 12
+    assert "network/seq/00000001_gs_002.png" in names(folder / "frames")
+    made = json.loads((folder / "scores.json").read_text())["protocols"]["full"]
+    assert list(made) == ["network", "no weights"] and made["network"] != made["no weights"]
+    frames = {
+        name: {"name": name, "frames_folder": str(folder / "frames" / name), "pattern": "released"}
+        for name in made
+    }
+    listed = [*frames.values(), {**listed[0], "name": "again"}]
+    capsys.readouterr()
+    changes = (*plain, f"methods={json.dumps(listed)}", "task=ready", "worst_pages=1")
+    folder = scripts.test(*changes).parent / "ready"
+    read = json.loads((folder / "scores.json").read_text())["protocols"]["full"]
+    assert read == made | {"again": made["network"]}
+    assert "| no weights | PSNR |" in capsys.readouterr().out
+    assert names(folder / "frames") == [
+        f"again/seq/0000000{pair}_gs_00{frame}.png" for pair in (0, 1) for frame in (0, 1, 2)
+    ]
+    assert len(names(folder / "worst")) == 2
+
+
+def test_frames_of_every_method_are_saved_on_request(scripts: Scripts) -> None:
+    write_rs_gopro(scripts.benchmark, split="test", pairs=1, frames=2, size=(12, 14))
+    folder = scripts.test('protocols=["full"]', "save_images=all")
+    saved = names(folder / "frames")
+    labels = ["tiny", "classical", "t2b as it is", "b2t as it is", "mean of both"]
+    assert {name.split("/")[0] for name in saved} == {*labels} and len(saved) == 10
+    mean = read_image(folder / "frames/mean of both/seq/00000000/frame_001_t1.000.png")
+    views = [
+        read_image(scripts.benchmark / f"test/seq/RS/00000000_rs_{view}.png")
+        for view in ("t2b", "b2t")
+    ]
+    assert float((mean - (views[0] + views[1]) / 2).abs().max()) <= 0.51 / 255
+
+
+def test_several_sets_are_scored_by_themselves_and_together(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    roots = {"one": (3, 2), "two": (2, 1), "blind": (0, 1)}
+    for name, (frames, pairs) in roots.items():
+        root = scripts.folder / name
+        write_rs_gopro(root, split="test", frames=frames, pairs=pairs, size=(12, 14))
+    sets = [{"name": name, "data_root": str(scripts.folder / name)} for name in roots]
+    changes = (f"datasets.test={json.dumps(sets)}", 'protocols=["full"]', "method=classical")
+    folder = scripts.test(*changes)
+    top = json.loads((folder / "scores.json").read_text())
+    assert list(top["sets"]) == ["one", "two"] and "protocols" not in top
+    for name in ("one", "two"):
+        own = json.loads((folder / "sets" / name / "scores.json").read_text())
+        assert own["protocols"] == top["sets"][name]["protocols"]
+        assert own["data"]["data_root"] == str(scripts.folder / name)
+        means = own["protocols"]["full"]["classical"]
+        assert (len(means["frames"]), means["overall"]["pairs"]) == roots[name]
+    printed = capsys.readouterr().out
+    for line in ("# Test set `one`", "no scores: ", "| mean of sets |", "report of all sets: "):
+        assert line in printed
+    assert len(names(folder / "sets/blind/frames")) == 9
+    # A later run of one set leaves no report of the others.
+    scripts.test(f"datasets.test={json.dumps(sets[:1])}", *changes[1:])
+    assert not (folder / "sets/two/scores.json").exists()
+
+
+def test_a_set_that_cannot_be_scored_is_named(scripts: Scripts) -> None:
+    for name, pairs in (("long", 3), ("short", 2)):
+        write_rs_gopro(scripts.folder / name, split="test", pairs=pairs, frames=2, size=(12, 14))
+    sets = [{"name": name, "data_root": str(scripts.folder / name)} for name in ("long", "short")]
+    changes = (f"datasets.test={json.dumps(sets)}", 'protocols=["ifed"]', "method=classical")
+    with pytest.raises(InputError, match="^test set 'short': protocol 'ifed' leaves out the first"):
+        scripts.test(*changes)
+    assert not names(scripts.folder / "results")
+
+
+def test_nothing_is_scored_where_frames_are_missing(scripts: Scripts) -> None:
+    write_rs_gopro(scripts.benchmark, split="test", pairs=2, frames=2, size=(12, 14))
+    write_pixels(scripts.folder / "ready/seq/00000000_gs_000.png", (12, 14))
+    ready = {"name": "x", "frames_folder": str(scripts.folder / "ready"), "pattern": "released"}
+    with pytest.raises(InputError, match="'x': 3 of 4 frames are missing in .*nothing was scored"):
+        scripts.test('protocols=["full"]', f"methods={json.dumps([ready])}")
+    assert not names(scripts.folder / "results")
 
 
 def test_a_frame_count_that_does_not_match_is_refused(scripts: Scripts) -> None:

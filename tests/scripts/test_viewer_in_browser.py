@@ -1,6 +1,7 @@
 """The viewer as people use it: sliders, pointer and keys in Chromium, and the pixels they show."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ from tests.utils.pictures.test_viewer import (
     content,
     everything,
     is_close,
+    plain,
 )
-from utils.pictures.viewer import ViewerContent, write_viewer
+from utils.pictures.viewer import OtherFrames, ViewerContent, write_viewer
 
 pytestmark = [
     pytest.mark.slow,
@@ -68,6 +70,7 @@ def choose(page: Page, name: str) -> None:
     page.click(f"input[value={name}]")
 
 
+PSNR = "document.querySelector('#psnr-now').textContent"
 SIZES = [(1280, 800), (390, 844)]
 
 
@@ -133,3 +136,16 @@ def test_truth_error_flow_and_psnr_are_shown(open_page: Open) -> None:
     page.wait_for("state.frame === 2")
     assert is_close(seen(page, 0.25), TRUTHS[2])
     assert "identical" in page.evaluate("document.querySelector('#psnr-now').textContent")
+
+
+def test_methods_are_wiped_against_each_other_and_have_their_own_psnr(open_page: Open) -> None:
+    other = OtherFrames("theirs", [plain(colour) for colour in TRUTHS], [40.0, 41.0, 42.0])
+    shown = replace(everything(), label="ours", others=[other])
+    page = open_page(shown, (1280, 800))
+    assert "PSNR of ours over time: 30.00 dB" in page.evaluate(PSNR)
+    page.click("button[data-key=frame_1]")
+    choose(page, "frame")
+    assert is_close(seen(page, 0.25), GREENS[0]) and is_close(seen(page, 0.75), TRUTHS[0])
+    assert "PSNR of theirs over time: 40.00 dB" in page.evaluate(PSNR)
+    page.click("button[data-key=error_1]")
+    assert "PSNR of theirs over time: 40.00 dB" in page.evaluate(PSNR)

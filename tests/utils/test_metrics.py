@@ -105,7 +105,7 @@ def test_mean_leaves_identical_images_out() -> None:
 
 def test_too_small_images_are_refused_with_the_size_needed() -> None:
     small = noise(40, 60)
-    with pytest.raises(InputError, match=r"40x60 .* border of 20: expected at least 41x41"):
+    with pytest.raises(InputError, match=r"60x40 .* border of 20: expected at least 41x41"):
         psnr(small, small, border=20)
     with pytest.raises(InputError, match="expected at least 11x11"):
         ssim(small[:10], small[:10])

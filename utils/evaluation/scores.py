@@ -3,13 +3,16 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
+from pkgutil import resolve_name
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from data.files.images import Image
-from utils.metrics import METRICS
+from utils.metrics import METRICS, Metric
+from utils.quality.views import ViewsAtInstant
 
 K = TypeVar("K")
 
@@ -48,6 +51,8 @@ class FrameScore(NamedTuple):
         values: by name, a key of `utils.metrics.METRICS`; a PSNR is infinite for a frame identical
             to its truth.
         bands: scores by distance from the border.
+        change: PSNR of the change from the frame before against the truth's, see
+            `utils.evaluation.smoothness`; None where no frame comes before.
     """
 
     protocol: str
@@ -57,6 +62,7 @@ class FrameScore(NamedTuple):
     time: float
     values: Mapping[str, float]
     bands: tuple[BandScore, ...] = ()
+    change: float | None = None
 
     @property
     def sequence(self) -> str:
@@ -78,23 +84,54 @@ class Summary(NamedTuple):
     identical: int
 
 
+def open_metrics(optional: Sequence[str], device: torch.device | str) -> dict[str, Metric]:
+    """The metrics to compute, in the order of `METRICS`, each with its `measure`.
+
+    Args:
+        optional: names of metrics with `Metric.load` to compute beside the others.
+        device: for these.
+
+    Raises:
+        InputError: a package or weights are missing.
+    """
+    opened = {}
+    for name, metric in METRICS.items():
+        if name in optional and metric.load:
+            opened[name] = metric._replace(measure=resolve_name(metric.load)(device))
+        elif not metric.load:
+            opened[name] = metric
+    return opened
+
+
 def score_frame(
-    image: Image, truth: Image, border: int = 0
+    image: Image,
+    truth: Image,
+    border: int = 0,
+    *,
+    views: ViewsAtInstant | None = None,
+    metrics: Mapping[str, Metric] | None = None,
 ) -> tuple[dict[str, float], tuple[BandScore, ...]]:
-    """Compute all metrics of a frame and of its bands.
+    """Compute the metrics of a frame and of its bands.
 
     Args:
         image: (H, W, 3) uint8.
         truth: of the same size.
         border: pixels left out on each side; bands count from the border of the whole image.
+        views: at the frame's instant; without them, metrics that need views are left out.
+        metrics: as `open_metrics` gives them; by default all that need no package.
 
     Raises:
         InputError: the images are too small.
     """
+    evidence = {"truth": truth, "views": views, "nothing": None}
     values, by_band = {}, {start: dict[str, float]() for start in BAND_STARTS}
-    for name, metric in METRICS.items():
+    for name, metric in (open_metrics((), "cpu") if metrics is None else metrics).items():
+        if metric.needs == "views" and views is None:
+            continue
         if metric.pixels is None:
-            values[name] = metric.measure(image, truth, border)
+            if metric.measure is None:
+                raise ValueError(f"{name} is not loaded: see open_metrics")
+            values[name] = metric.measure(image, evidence[metric.needs], border)
             continue
         pixels = metric.pixels(image, truth, border)
         values[name] = metric.finish(float(pixels.mean()))
@@ -117,6 +154,7 @@ def summarise(scores: Sequence[FrameScore]) -> Summary:
     values = {
         name: metric.mean(metric.mean(score.values[name] for score in pair) for pair in groups)
         for name, metric in METRICS.items()
+        if name in scores[0].values
     }
     identical = sum(math.isinf(score.values["psnr"]) for score in scores)
     return Summary(values, pairs=len(groups), identical=identical)

@@ -67,7 +67,7 @@ class SceneOptions(OptionGroup):
     `height`, `width`: size of the frames in pixels.
     `max_objects`: maximum number of objects that move in front of the background.
     `camera_motion`, `object_motion`, `acceleration`: maximum displacements over one readout at
-    strength 1, in pixels.
+    strength 1, in pixels. `camera_shake`: maximum shift by the shake of a hand, likewise.
     `strength` (0 to 10): scales all motion. `exposure`: exposure time as a share of the readout.
     `shot_noise`, `read_noise`: standard deviations at white and at black. Each of the four is a
     number or a range [low, high] to draw from for each scene.
@@ -81,6 +81,7 @@ class SceneOptions(OptionGroup):
     camera_motion: float = SceneSettings.camera_motion
     object_motion: float = SceneSettings.object_motion
     acceleration: float = SceneSettings.acceleration
+    camera_shake: float = SceneSettings.camera_shake
     max_objects: int = SceneSettings.max_objects
     strength: Range = (1.0, 1.0)
     exposure: Range = (0.0, 0.0)

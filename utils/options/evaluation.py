@@ -3,15 +3,31 @@
 import argparse
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeInt,
+    model_validator,
+)
+from typing_extensions import Self
 
-from data.layouts import LAYOUTS
 from models.parts.settings import SIZE_MULTIPLE, Precision
-from utils.options.files import DeviceName, FolderName, OptionGroup, one_of
+from utils.options.files import DeviceName, FolderName, OptionGroup, changed, one_of
 from utils.options.methods import METHODS
+from utils.options.parts.frame_names import FrameLayoutName
+from utils.options.parts.help import show_options
+from utils.options.parts.tested import (
+    BenchmarkDatasets,
+    InferenceName,
+    TestedMethodOptions,
+    with_own_names,
+)
 
 ProtocolName = Literal["released", "full", "ifed"]
 """A key of `utils.metrics.PROTOCOLS`."""
+
+OptionalMetric = Literal["lpips_alex", "lpips_vgg"]
+"""A key of `utils.metrics.METRICS` whose metric needs a package or weights."""
 
 MAX_FRAMES = 10_000
 """Maximum number of frames per capture: they are in memory together."""
@@ -25,13 +41,17 @@ def _without_repeats(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _without_repeated_metrics(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError(f"expected each metric once, got {list(names)}")
+    return names
+
+
 def _on_the_grid(tile: int) -> int:
     if tile < SIZE_MULTIPLE or tile % SIZE_MULTIPLE:
         raise ValueError(f'expected null, "auto" or a multiple of {SIZE_MULTIPLE}, got {tile}')
     return tile
 
-
-InferenceName = Literal["ours", "released_stage1", "released_stage2"]
 
 TileOption = Literal["auto"] | Annotated[int, AfterValidator(_on_the_grid)] | None
 
@@ -41,7 +61,11 @@ Protocols = Annotated[
 
 
 class WeightPathOptions(OptionGroup):
-    """Outputs go to `root`/`task`; `pretrained_netG`: weight file of the network."""
+    """Files and folders.
+
+    `root`: outputs go to `root`/`task`.
+    `pretrained_netG`: weight file of the network, ours or a released .pth.
+    """
 
     root: str = "results"
     pretrained_netG: str | None = None  # noqa: N815
@@ -73,7 +97,16 @@ class MethodOptions(OptionGroup):
     path: WeightPathOptions
 
     @model_validator(mode="after")
-    def _names_weights(self) -> "MethodOptions":
+    def _names_methods(self) -> Self:
+        self._check_methods()
+        return self
+
+    def _check_methods(self) -> None:
+        """Check the method; groups with several check each of them.
+
+        Raises:
+            ValueError: it lacks weights, or its options contradict each other.
+        """
         if self.method == "network" and self.path.pretrained_netG is None:
             raise ValueError(
                 "path.pretrained_netG: 'network' needs a weight file, got null; name one, or set "
@@ -81,7 +114,6 @@ class MethodOptions(OptionGroup):
             )
         if self.inference != "ours":
             self._check_released()
-        return self
 
     def _check_released(self) -> None:
         """The authors' tests know neither the classical correction, nor tiles or augmentation."""
@@ -94,36 +126,92 @@ class MethodOptions(OptionGroup):
                 raise ValueError(f"{key}: not with inference '{self.inference}', got {value!r}")
 
 
-class BenchmarkOptions(OptionGroup):
-    """The captures to score: those of `data_root`/`split`, in the layout `dataset_type`."""
-
-    dataset_type: Annotated[str, one_of(LAYOUTS)] = "rs_gopro"
-    data_root: str
-    split: FolderName = "test"
-
-
-class BenchmarkDatasets(OptionGroup):
-    """Data sets of `main_test.py`: `test`."""
-
-    test: BenchmarkOptions
-
-
 class EvaluationOptions(MethodOptions):
     """Options of `main_test.py`; `options/test.json` is an example.
 
     `datasets`: the captures to score.
+    `methods`: several methods to score beside each other, in place of `method`; null scores one.
     `protocols`: scoring protocols (`utils.metrics.PROTOCOLS`), one table each.
     `frames`: number of frames per capture; null makes one for each true frame, 9 without truth. A
         number must equal that of the true frames.
     `baselines`: also score the classical correction, both inputs as they are, and their mean.
-    `save_images`: save the frames.
+    `save_images`: save the frames; "all" saves those of the baselines, too. Of several methods each
+        gets a folder of its own.
+    `frame_layout`: names of saved frames: "ours", SEQ/00000000/frame_000_t0.000.png, or "released",
+        SEQ/00000000_gs_000.png.
+    `worst_pages`: number of captures to show in pages of their own: those of the lowest PSNR of the
+        first method under the first protocol.
+    `optional_metrics`: metrics to compute beside PSNR, SSIM and the measures of ghosts, of those
+        that need requirements-metrics.txt and weights: "lpips_alex", "lpips_vgg".
     """
 
     datasets: BenchmarkDatasets
+    methods: (
+        Annotated[
+            tuple[TestedMethodOptions, ...],
+            Field(min_length=1),
+            AfterValidator(lambda methods: with_own_names(methods, "method")),
+        ]
+        | None
+    ) = None
     protocols: Protocols = ("released",)
     frames: FrameCount | None = None
     baselines: bool = True
-    save_images: bool = True
+    save_images: bool | Literal["all"] = True
+    frame_layout: FrameLayoutName = "ours"
+    worst_pages: NonNegativeInt = 0
+    optional_metrics: Annotated[
+        tuple[OptionalMetric, ...], AfterValidator(_without_repeated_metrics)
+    ] = ()
+
+    def options_of(self, tested: TestedMethodOptions) -> MethodOptions:
+        """The options of one of several methods, complete with what it takes from these."""
+        own = ("inference", "precision", "self_ensemble")
+        given = {key: getattr(tested, key) for key in own if getattr(tested, key) is not None}
+        shared = {key: getattr(self, key) for key in MethodOptions.model_fields}
+        path = self.path
+        if tested.weights is not None:
+            path = path.model_copy(update={"pretrained_netG": tested.weights})
+        method = tested.method or "network"
+        return MethodOptions.model_construct(**shared | given | {"method": method, "path": path})
+
+    def _check_methods(self) -> None:
+        """Check each of `methods`, or else the one method."""
+        if self.methods is None:
+            super()._check_methods()
+            return
+        if changed(self, "method"):
+            raise ValueError(
+                f"method: not beside methods, got {self.method!r}; add it to methods by a name and "
+                "method, or set methods=null"
+            )
+        for index, tested in enumerate(self.methods):
+            if tested.frames_folder is not None:
+                continue
+            try:
+                self.options_of(tested)._check_methods()
+            except ValueError as error:
+                raise ValueError(f"methods.{index}.{error}") from error
+
+
+_HELP = {
+    "test sets": ("datasets.test",),
+    "method": (
+        *("method", "path.pretrained_netG", "inference", "self_ensemble", "precision"),
+        *("tile", "device"),
+    ),
+    "several methods, each {...} in a list": ("methods",),
+    "scores": ("protocols", "optional_metrics", "frames", "baselines"),
+    "results": (*("task", "path.root", "save_images", "frame_layout", "worst_pages"),),
+}
+"""Options of `main_test.py` in groups, for `--help`; a group of options stands for all of its."""
+
+
+def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `main_test.py` takes besides an option file, and explain its options."""
+    add_method_argument(parser)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = show_options(EvaluationOptions, _HELP)
 
 
 def add_method_argument(parser: argparse.ArgumentParser) -> None:

@@ -4,8 +4,7 @@ import difflib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import json5
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
@@ -124,7 +123,7 @@ def with_defaults(recorded: Mapping[str, Any], model: type[OptionGroup]) -> dict
             default = field.get_default(call_default_factory=True)
             completed[name] = to_jsonable_python(default)
         elif isinstance(recorded.get(name), Mapping):
-            for group in _groups(field.annotation):
+            for group in groups_in(field.annotation):
                 completed[name] = with_defaults(recorded[name], group)
     return completed
 
@@ -205,15 +204,18 @@ def _group_by_key(
 ) -> dict[str, list[ErrorDetails]]:
     """Group the problems that pydantic found by key.
 
-    A value of a union type has a problem for each type; their locations end in the type's name,
-    which is dropped here.
+    A value of a union type has a problem for each type; their locations hold the type's name, which
+    is dropped here.
     """
     found: dict[str, list[ErrorDetails]] = {}
     for problem in problems:
         place: list[str] = []
         value: Any = options
-        for part in problem["loc"]:
+        for depth, part in enumerate(problem["loc"], start=1):
             if isinstance(value, Mapping):
+                is_missing = problem["type"] == "missing" and depth == len(problem["loc"])
+                if part not in value and not is_missing:
+                    continue
                 value = value.get(str(part))
             elif isinstance(value, list) and isinstance(part, int):
                 value = value[part] if part < len(value) else None
@@ -262,12 +264,17 @@ def _format_problem(
 
 def _suggest(key: str, model: type[OptionGroup]) -> str:
     """The nearest known key, or the known keys of the same group."""
-    known = [name for name in _keys(model) if not key.startswith(f"{name}.")]
-    nearest = difflib.get_close_matches(key, known, n=1)
+    # Keys of the groups in a list are known without their place in it.
+    plain = ".".join(part for part in key.split(".") if not part.isdecimal())
+    known = [name for name in _keys(model) if not plain.startswith(f"{name}.")]
+    group, nearest = plain.rpartition(".")[0], difflib.get_close_matches(plain, known, n=1)
+    siblings = [name for name in known if name.rpartition(".")[0] == group]
+    if plain != key:
+        names = {name: f"{key.rpartition('.')[0]}.{name.rpartition('.')[2]}" for name in siblings}
+        nearest = [names.get(name, name) for name in nearest]
+        siblings = [*names.values()]
     if nearest:
         return f"did you mean '{nearest[0]}'?"
-    group = key.rpartition(".")[0]
-    siblings = [name for name in known if name.rpartition(".")[0] == group]
     return f"known keys: {', '.join(siblings)}"
 
 
@@ -275,15 +282,15 @@ def _keys(model: type[OptionGroup], prefix: str = "") -> Iterator[str]:
     """Dotted names of all options, groups included."""
     for name, field in model.model_fields.items():
         yield prefix + name
-        for group in _groups(field.annotation):
+        for group in groups_in(field.annotation):
             yield from _keys(group, f"{prefix}{name}.")
 
 
-def _groups(annotation: object) -> Iterator[type[OptionGroup]]:
-    """The option groups in a field's type: itself, or the members of an optional one."""
-    members = (
-        get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-    )
-    for member in members:
-        if isinstance(member, type) and issubclass(member, OptionGroup):
-            yield member
+def groups_in(annotation: object) -> Iterator[type[OptionGroup]]:
+    """The option groups in a field's type: itself, or the members of a union or list."""
+    if get_origin(annotation) is None:
+        if isinstance(annotation, type) and issubclass(annotation, OptionGroup):
+            yield annotation
+        return
+    for member in get_args(annotation):
+        yield from groups_in(member)

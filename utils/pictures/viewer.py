@@ -43,6 +43,20 @@ _FLOW_SCALE = 0.5  # size of flow pictures / size of frames: flow is smooth
 _BEFORE, _AFTER = ("before",), ("after",)  # sides of the wipe
 
 
+class OtherFrames(NamedTuple):
+    """Frames of another method, shown beside the corrected ones.
+
+    Attributes:
+        label: name of the method.
+        frames: one for each corrected frame.
+        psnr: of each in dB; only shown if the truth is.
+    """
+
+    label: str
+    frames: Sequence[Image]
+    psnr: Sequence[float]
+
+
 class ShownTruth(NamedTuple):
     """The true frames and the PSNR of each corrected frame.
 
@@ -73,6 +87,8 @@ class ViewerContent:
         fps: frames per second when played.
         directions: readout directions of the inputs, in these pictures.
         remarks: more text for the line below the title.
+        label: name of the corrected frames.
+        others: frames of other methods.
     """
 
     title: str
@@ -85,6 +101,8 @@ class ViewerContent:
     fps: float = 9.0
     directions: tuple[Direction, Direction] = ("t2b", "b2t")
     remarks: Sequence[str] = ()
+    label: str = "corrected"
+    others: Sequence[OtherFrames] = ()
 
     def __post_init__(self) -> None:
         """Check that everything is given for every frame.
@@ -99,6 +117,7 @@ class ViewerContent:
             lengths["flows"] = len(self.flows.pictures)
         if self.truth is not None:
             lengths |= {"truth": len(self.truth.frames), "psnr": len(self.truth.psnr)}
+        lengths |= {other.label: len(other.frames) for other in self.others}
         if not self.frames or len(set(lengths.values())) > 1:
             raise ValueError(f"expected one of each for every frame, at least one, got {lengths}")
 
@@ -114,6 +133,7 @@ class _View(NamedTuple):
         shown: for each embedded frame, the number of its picture.
         is_flow: whether it is embedded at the size of flow.
         scale: meaning of its colours: a picture and a text.
+        other: the method whose frames it shows, if these are not the corrected ones.
     """
 
     key: str
@@ -123,6 +143,7 @@ class _View(NamedTuple):
     shown: Sequence[int]
     is_flow: bool = False
     scale: dict[str, str] | None = None
+    other: OtherFrames | None = None
 
 
 def write_viewer(path: Path, content: ViewerContent) -> None:
@@ -163,9 +184,12 @@ def _payload(content: ViewerContent) -> dict[str, Any]:
         "views": [_embed(view, whole, shown) for view in views],
     }
     if content.truth is not None:
-        psnr = [content.truth.psnr[frame] for frame in chosen]
-        payload["psnr"] = [value if math.isfinite(value) else None for value in psnr]
+        payload["psnr"] = _finite([content.truth.psnr[frame] for frame in chosen])
     return payload
+
+
+def _finite(values: Sequence[float]) -> list[float | None]:
+    return [value if math.isfinite(value) else None for value in values]
 
 
 def _list_views(content: ViewerContent, chosen: Sequence[int]) -> list[_View]:
@@ -173,23 +197,27 @@ def _list_views(content: ViewerContent, chosen: Sequence[int]) -> list[_View]:
     inputs, frames = content.inputs, content.frames
     first, second = content.directions
     pairs = [0 if content.pairs is None else content.pairs[frame] for frame in chosen]
+    # Frames of several methods can be wiped against each other.
+    sides = _BEFORE + _AFTER if content.others else _AFTER
     views = [
         _View("t2b", f"input {first}", _BEFORE, lambda pair: inputs[pair][0], pairs),
         _View("b2t", f"input {second}", _BEFORE, lambda pair: inputs[pair][1], pairs),
-        _View("frame", "corrected", _AFTER, lambda frame: frames[frame], chosen),
+        _View("frame", content.label, sides, lambda frame: frames[frame], chosen),
+    ]
+    views += [
+        _View(f"frame_{number}", other.label, sides, other.frames.__getitem__, chosen, other=other)
+        for number, other in enumerate(content.others, start=1)
     ]
     if content.truth is not None:
         truth = content.truth.frames
-        text = f"largest error of the channels: 0 to {BRIGHTEST_ERROR} or more of 255 levels"
-        scale = {"picture": _as_uri(draw_error_scale(), ".png"), "text": text}
-
-        def error(frame: int) -> Image:
-            return error_picture(frames[frame], truth[frame])
-
+        error = f"error of {content.label}" if content.others else "error"
         views += [
             _View("truth", "true frame", _BEFORE + _AFTER, lambda frame: truth[frame], chosen),
-            _View("error", "error", _AFTER, error, chosen, scale=scale),
+            _error_view("error", error, frames, truth, chosen),
         ]
+        for number, other in enumerate(content.others, start=1):
+            name = f"error_{number}", f"error of {other.label}"
+            views.append(_error_view(*name, other.frames, truth, chosen)._replace(other=other))
     if content.flows is not None:
         flows, longest = content.flows
         text = f"direction and length of the flow: {longest:.3g} px or more at the rim"
@@ -200,6 +228,15 @@ def _list_views(content: ViewerContent, chosen: Sequence[int]) -> list[_View]:
             _View("flow_b2t", f"flow to {second}", _AFTER, to_b2t, chosen, True, scale),
         ]
     return views
+
+
+def _error_view(
+    key: str, label: str, frames: Sequence[Image], truth: Sequence[Image], chosen: Sequence[int]
+) -> _View:
+    text = f"largest error of the channels: 0 to {BRIGHTEST_ERROR} or more of 255 levels"
+    scale = {"picture": _as_uri(draw_error_scale(), ".png"), "text": text}
+    picture = lambda frame: error_picture(frames[frame], truth[frame])  # noqa: E731
+    return _View(key, label, _AFTER, picture, chosen, scale=scale)
 
 
 def _shown_size(whole: tuple[int, ...], views: Sequence[_View]) -> tuple[int, int]:
@@ -241,7 +278,7 @@ def _embed(view: _View, whole: tuple[int, ...], shown: tuple[int, int]) -> dict[
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         pictures = list(pool.map(encode, numbers))
-    return {
+    embedded: dict[str, Any] = {
         "key": view.key,
         "label": view.label,
         "sides": view.sides,
@@ -249,6 +286,10 @@ def _embed(view: _View, whole: tuple[int, ...], shown: tuple[int, int]) -> dict[
         "order": [numbers.index(number) for number in view.shown],
         "scale": view.scale,
     }
+    if view.other is not None:
+        psnr = [view.other.psnr[frame] for frame in view.shown] if view.other.psnr else []
+        embedded |= {"method": view.other.label} | ({"psnr": _finite(psnr)} if psnr else {})
+    return embedded
 
 
 def _as_uri(picture: Image, suffix: str) -> str:

@@ -18,6 +18,7 @@ from utils.pictures.colour import draw_flow_sheet, show_flows
 from utils.pictures.contact_sheet import draw_contact_sheet
 from utils.pictures.frame_files import FRAMES, remove_earlier, replace_clip_frames, write_frames
 from utils.pictures.viewer import VIEWER, ViewerContent, write_viewer
+from utils.real.result_check import check_results
 
 VIDEO = "video.mp4"
 ANIMATION = "video.gif"
@@ -31,7 +32,7 @@ _MAX_FLOW_PIXELS = 9 * 1920 * 1080  # of all frames: the flow of more would take
 def write_results(
     capture: CapturePair, method: NamedCorrection, options: RealOptions, folder: Path
 ) -> None:
-    """Correct a capture and write all that the options ask for into `folder`.
+    """Correct a capture and write all that the options ask for into `folder`; print their check.
 
     Results are made in a hidden folder inside it first, so an error leaves earlier results as they
     were. Earlier results, also of a clip, that are not made again are removed; other files stay.
@@ -74,6 +75,8 @@ def write_results(
             )
             write_viewer(making / VIEWER, content)
         move_results(making, folder, sorted(path.name for path in making.iterdir()))
+    if options.check:
+        sys.stdout.write(f"{check_results(capture, made, times)}\n")
 
 
 def _correct(

@@ -14,7 +14,7 @@ from models.inference.correction import Correction
 from utils.errors import InputError
 from utils.evaluation.evaluate import score_frames
 from utils.evaluation.report import format_table
-from utils.metrics import BAND, METRICS, PROTOCOLS, mean_psnr
+from utils.metrics import BAND, PROTOCOLS, mean_psnr
 from utils.training.curves import plot_lines
 
 START, SUPERVISED = "start", "supervised"
@@ -112,7 +112,8 @@ def score(method: Correction, captures: Sequence[CapturePair]) -> Scores:
         frames = method(capture.pair, times, scan_time=capture.scan_time).frames
         found.append([values for values, _ in score_frames(frames, capture, PROTOCOLS["full"])])
     return {
-        name: np.asarray([[frame[name] for frame in scene] for scene in found]) for name in METRICS
+        name: np.asarray([[frame[name] for frame in scene] for scene in found])
+        for name in found[0][0]
     }
 
 

@@ -20,13 +20,13 @@ from models.parts.network import CorrectionNetwork
 from models.parts.settings import SIZE_MULTIPLE
 from utils.errors import InputError
 from utils.evaluation.evaluate import to_8bit
-from utils.metrics import METRICS, PROTOCOLS, Protocol, mean_psnr
+from utils.metrics import METRICS, PROTOCOLS, Protocol, mean_psnr, psnr, ssim
 from utils.system.distributed import Processes
 from utils.training.data import Captures
 
 _BRIGHTENING = 4.0  # factor on the disagreement in previews
 _HIDING_SEED = 0
-_SCORED = ("psnr", "ssim")  # of METRICS
+_SCORED = {"psnr": psnr, "ssim": ssim}
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -151,7 +151,7 @@ def _score_frames(frames: Tensor, truth: Tensor, protocol: Protocol) -> dict[str
 
     def measure(frame: Tensor, true: Tensor) -> list[float]:
         images = to_8bit(frame, protocol.rounding), to_uint8(true)
-        return [METRICS[name].measure(*images, protocol.border) for name in _SCORED]
+        return [score(*images, protocol.border) for score in _SCORED.values()]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         columns = zip(*pool.map(measure, frames, truth), strict=True)

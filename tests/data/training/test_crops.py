@@ -337,7 +337,7 @@ def test_bad_input_is_told_in_one_line_wherever_it_is_found(tmp_path, num_worker
     split = write_rs_gopro(tmp_path)
     write_pixels(split / "seq" / "RS" / "00000000_rs_b2t.png", (5, 5))
     dataset = folder_set(RSGOPRO(tmp_path, "train"), patch_size=4)
-    with pytest.raises(InputError, match="expected 6x8 pixels like .*, got 5x5$"):
+    with pytest.raises(InputError, match="expected 8x6 pixels like .*, got 5x5$"):
         take(1, dataset, batch_size=1, num_workers=num_workers)
 
 

@@ -59,7 +59,7 @@ def test_scenes_are_found_with_frames_beside_or_apart(tmp_path: Path, frames: st
         (b"PIEX" + bytes(20), "expected a .flo file, got something else"),
         (
             np.float32(202021.25).tobytes() + np.array([3, 2], "<i4").tobytes() + bytes(40),
-            "damaged or truncated: expected 60 bytes for 2x3 pixels, got 52",
+            "damaged or truncated: expected 60 bytes for 3x2 pixels, got 52",
         ),
     ],
 )

@@ -79,7 +79,7 @@ def test_images_without_usable_frames_are_refused(tmp_path: Path) -> None:
         open_frames_folder(tmp_path)
     write_pixels(tmp_path / "0.png", (4, 6))
     write_pixels(tmp_path / "1.png", (4, 7))
-    with pytest.raises(InputError, match=r"1.png: expected 4x6 pixels like 0.png, got 4x7"):
+    with pytest.raises(InputError, match=r"1.png: expected 6x4 pixels like 0.png, got 7x4"):
         list(open_frames_folder(tmp_path).frames())
     write_pixels(tmp_path / "1.jpg", (4, 6))
     with pytest.raises(InputError, match=r"1\.\w+ and 1\.\w+ are both frame 1"):

@@ -84,7 +84,7 @@ def test_sound_begins_with_the_first_pair(tmp_path: Path) -> None:
 
 def test_recordings_that_do_not_match_are_refused(tmp_path: Path) -> None:
     left, other = folder(tmp_path / "l", 7), folder(tmp_path / "other", 7, (6, 9))
-    with pytest.raises(InputError, match="other: expected 6x8 pixels like .*l, got 6x9"):
+    with pytest.raises(InputError, match="other: expected 8x6 pixels like .*l, got 9x6"):
         pair_views(left, other, PLAIN)
     few = folder(tmp_path / "few", 2)
     with pytest.raises(InputError) as error:

@@ -18,12 +18,9 @@ from tests.helpers.capture_folders import write_rs_gopro
 from tests.helpers.frames import classical_frames
 from utils.correction import load_method
 from utils.errors import InputError
-from utils.evaluation.evaluate import (
-    choose_methods,
-    evaluate,
-    plan_evaluation,
-    to_8bit,
-)
+from utils.evaluation.evaluate import evaluate, to_8bit
+from utils.evaluation.methods import choose_methods
+from utils.evaluation.plan import plan_evaluation
 from utils.evaluation.scores import FrameScore
 from utils.metrics import band_psnr, psnr, ssim
 from utils.options.evaluation import EvaluationOptions
@@ -61,7 +58,8 @@ def brighter(
 
 def run(captures: RSGOPRO, folder: Path, method: Correction = brighter, **changes: Any) -> Any:
     plan = plan_evaluation(captures, options(**changes), folder)
-    return evaluate(captures, choose_methods("ours", method, plan), plan, ALONE)
+    methods = choose_methods({"ours": method}, with_baselines=plan.baselines)
+    return evaluate(captures, methods, plan, ALONE)
 
 
 def test_scores_are_those_of_the_images_saved(tmp_path: Path) -> None:
@@ -130,7 +128,7 @@ def test_baselines_are_the_classical_correction_the_inputs_and_their_mean(tmp_pa
 def test_the_classical_method_appears_once_and_its_frames_are_saved(tmp_path: Path) -> None:
     captures = benchmark(tmp_path, frames=2)
     plan = plan_evaluation(captures, options(method="classical"), tmp_path / "out")
-    methods = choose_methods(*load_method(options(method="classical"), "cpu"), plan)
+    methods = choose_methods(dict([load_method(options(method="classical"), "cpu")]))
     assert list(methods) == ["classical", "t2b as it is", "b2t as it is", "mean of both"]
     evaluate(captures, methods, plan, ALONE)
     saved = to_uint8(read_image(tmp_path / "out/frames/seq/00000000/frame_000_t0.000.png"))
@@ -160,7 +158,7 @@ def test_every_process_takes_its_share_and_gets_all_scores(tmp_path: Path) -> No
     captures = benchmark(tmp_path, sequences=("a", "b"), pairs=2, frames=2)
     expected = run(captures, tmp_path / "whole")
     plan = plan_evaluation(captures, options(), tmp_path / "shared")
-    methods = choose_methods("ours", brighter, plan)
+    methods = choose_methods({"ours": brighter})
     for rank in (2, 1, 0):
         scores = evaluate(captures, methods, plan, OneOfThree(ALONE.device, rank, 3))
     assert [len({item.pair for item in share}) for share in OneOfThree.shares] == [1, 1, 2]
@@ -201,7 +199,7 @@ def test_a_number_of_frames_that_does_not_match_is_refused(tmp_path: Path) -> No
 
 def test_too_small_images_are_refused(tmp_path: Path) -> None:
     captures = benchmark(tmp_path, frames=2, size=(30, 40))
-    with pytest.raises(InputError, match="30x40 are too small to score with a border of 20"):
+    with pytest.raises(InputError, match="40x30 are too small to score with a border of 20"):
         run(captures, tmp_path / "out", protocols=("released",))
     assert not list(tmp_path.glob("out/**/*.png"))
 
@@ -215,7 +213,7 @@ def test_all_methods_are_scored_at_the_instants_that_the_network_makes(tmp_path:
     )
     assert (plan.times, plan.truth_frames) == ((0.0, 0.5, 1.0), (0, 4, 8))
     assert plan.remark.startswith("Scored at t = 0, 0.5, 1 only, ")
-    scores = evaluate(captures, choose_methods("ours", method, plan), plan, ALONE)
+    scores = evaluate(captures, choose_methods({"ours": method}), plan, ALONE)
     found = {(item.method, item.frame, item.time) for item in scores}
     assert len(found) == 3 * 5
     assert {place[1:] for place in found} == {(0, 0.0), (4, 0.5), (8, 1.0)}

@@ -68,6 +68,27 @@ def test_lines_show_the_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert distances[ours] == [[25, 31], [0.5, 0.75]]
 
 
+def test_no_line_hides_another_of_the_same_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places: list[list[float]] = []
+    looks: list[tuple[str, str, str]] = []
+    draw = Axes.plot
+
+    def record(self: Axes, x: Any, values: Any, **details: Any) -> Any:
+        places.append(list(x))
+        looks.append((details["color"], details["marker"], details["linestyle"]))
+        return draw(self, x, values, **details)
+
+    monkeypatch.setattr(Axes, "plot", record)
+    labels = [f"method {number}" for number in range(12)]
+    plot_scores(tmp_path, [score(label, "a/0", frame, 30) for label in labels for frame in (0, 1)])
+    of_psnr = slice(0, 12)  # of the plot by instant
+    assert len({x for line in places[of_psnr] for x in line}) == 24
+    assert all(abs(line[0]) < 0.5 and abs(line[1] - 1) < 0.5 for line in places[of_psnr])
+    assert len(set(looks[of_psnr])) == 12
+
+
 def test_identical_frames_are_gaps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     perfect = [
         SCORES[0],

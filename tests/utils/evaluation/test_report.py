@@ -173,3 +173,28 @@ def test_names_of_sequences_stay_text() -> None:
     assert _escaped("0000 a_b é") == "0000 a_b é"
     assert _escaped("a\n# b `c` <img> [d](e)") == r"a\\n# b \`c\` \<img\> \[d\](e)"
     assert len(_escaped("x" * 10**6)) < 300
+
+
+def test_report_of_several_methods_says_what_each_is(tmp_path: Path) -> None:
+    methods = (
+        {"name": "ours", "weights": "w.pth", "inference": "released_stage1"},
+        {"name": "theirs", "frames_folder": "out", "pattern": "released"},
+    )
+    several = EvaluationOptions.model_validate({**OPTIONS.model_dump(), "methods": methods})
+    scores = [*SCORES[:4], *two_frames("released", "theirs", "a/0", (30.0, 31.0))]
+    write_report(tmp_path, scores, several, strengths={})
+    lines = (tmp_path / "report.md").read_text().splitlines()
+    assert (
+        "* `ours`: method `network`, weights `w.pth`, inference `released_stage1`, "
+        "precision `float32`, self_ensemble `False`" in lines
+    )
+    assert "* `theirs`: frames_folder `out`, pattern `released`" in lines
+    assert "Data `benchmark/test`." in lines
+    content = json.loads((tmp_path / "scores.json").read_text())
+    assert content["methods"]["ours"]["weights"] == "w.pth"
+    assert content["methods"]["t2b as it is"] == {"baseline": True}
+    assert content["data"] == {
+        "dataset_type": "rs_gopro",
+        "data_root": "benchmark",
+        "split": "test",
+    }

@@ -35,8 +35,58 @@ def test_the_command_line_chooses_the_method_after_all_else() -> None:
         ('protocols=["released", "strict"]', "'released', 'full' or 'ifed'"),
         ('protocols=["strict"]', "--set: 'protocols.0' must be 'released', 'full' or 'ifed', got"),
         ('protocols=["full", "full"]', "expected each protocol once"),
+        ('optional_metrics=["lpips_alex", "lpips_alex"]', "expected each metric once"),
+        ('optional_metrics=["psnr"]', "must be 'lpips_alex' or 'lpips_vgg', got"),
         ("protocols=[]", "--set: 'protocols': Tuple should have at least 1 item"),
         ("datasets.test.data_root=null", "'datasets.test.data_root' must be a valid string"),
+        ("datasets.test=3", "'datasets.test' must be a group {...} of keys, got 3"),
+        ("datasets.test=[]", "'datasets.test': Tuple should have at least 1 item"),
+        ('datasets.test=[{"data_root": "a"}]', "missing key 'datasets.test.0.name'"),
+        (
+            'datasets.test={"name": "A", "data_root": "a"}',
+            "'datasets.test' must be a valid array, got",
+        ),
+        (
+            'datasets.test=[{"name": "A", "data_root": "a"}, {"name": "a", "data_root": "b"}]',
+            "'datasets.test': expected a name of its own for each test set, got 'a' twice",
+        ),
+        (
+            'datasets.test=[{"name": "A", "data_root": "a", "splt": "b"}]',
+            "unknown key 'datasets.test.0.splt'; did you mean 'datasets.test.0.split'?",
+        ),
+        ("methods=[]", "'methods': Tuple should have at least 1 item"),
+        (
+            'methods=[{"name": "x", "method": "classical"}, {"name": "X", "weights": "a"}]',
+            "'methods': expected a name of its own for each method, got 'X' twice",
+        ),
+        ('methods=[{"name": "x"}]', "'x' needs one of weights, method, frames_folder, got none"),
+        (
+            'methods=[{"name": "x", "weights": "a", "method": "network"}]',
+            "'x' needs one of weights, method, frames_folder, got weights and method",
+        ),
+        (
+            'methods=[{"name": "x", "wieghts": "a"}]',
+            "unknown key 'methods.0.wieghts'; did you mean 'methods.0.weights'?",
+        ),
+        ('methods=[{"name": "a/b", "weights": "a"}]', "expected a folder name without separators"),
+        (
+            'methods=[{"name": "x", "method": "classical", "inference": "released_stage1"}]',
+            "'methods.0.method': not with inference 'released_stage1', got 'classical'",
+        ),
+        (
+            'methods=[{"name": "x", "frames_folder": "a", "inference": "ours"}]',
+            "'methods.0.inference': not with frames_folder",
+        ),
+        (
+            'methods=[{"name": "x", "weights": "a", "pattern": "released"}]',
+            "'methods.0.pattern': only with frames_folder",
+        ),
+        (
+            'methods=[{"name": "x", "frames_folder": "a", "pattern": "{seq}.png"}]',
+            "'methods.0.pattern': expected placeholders among",
+        ),
+        ("save_images=some", "'save_images' must be a valid boolean or 'all'"),
+        ("frame_layout=theirs", "'frame_layout' must be 'ours' or 'released'"),
     ],
 )
 def test_impossible_evaluations_are_refused(change: str, message: str) -> None:
@@ -54,3 +104,51 @@ def test_what_the_released_tests_do_not_know_is_refused(change: str, key: str) -
     changes = ("inference=released_stage2", change)
     with pytest.raises(InputError, match=f"'{key}': not with inference 'released_stage2', got"):
         load_options(OPTIONS / "test.json", changes, EvaluationOptions)
+
+
+def test_one_method_and_several_are_not_mixed() -> None:
+    changes = ('methods=[{"name": "x", "method": "classical"}]', "method=classical")
+    with pytest.raises(InputError, match="'method': not beside methods, got 'classical'; add it"):
+        load_options(OPTIONS / "test.json", changes, EvaluationOptions)
+
+
+def test_methods_take_from_the_options_what_they_do_not_say() -> None:
+    listed = (
+        '{"name": "a", "weights": "a.pth", "inference": "released_stage2"}',
+        '{"name": "b", "method": "network", "precision": "bfloat16"}',
+        '{"name": "c", "method": "classical", "self_ensemble": true}',
+        '{"name": "d", "frames_folder": "d"}',
+    )
+    changes = (f"methods=[{', '.join(listed)}]", "path.pretrained_netG=ours", "precision=auto")
+    options = load_options(OPTIONS / "test.json", changes, EvaluationOptions)
+    assert options.methods is not None
+    a, b, c, _ = map(options.options_of, options.methods)
+    assert (a.method, a.path.pretrained_netG, a.inference) == (
+        "network",
+        "a.pth",
+        "released_stage2",
+    )
+    assert (b.path.pretrained_netG, b.inference) == ("ours", "ours")
+    assert (a.precision, b.precision) == ("auto", "bfloat16")
+    assert (c.method, c.self_ensemble, a.self_ensemble) == ("classical", True, False)
+
+
+def test_several_methods_need_no_other_weights() -> None:
+    given = ('methods=[{"name": "x", "method": "classical"}]', "path.pretrained_netG=null")
+    assert (
+        load_options(OPTIONS / "test.json", given, EvaluationOptions).path.pretrained_netG is None
+    )
+    without = ('methods=[{"name": "x", "method": "network"}]', "path.pretrained_netG=null")
+    with pytest.raises(InputError, match=r"'methods.0.path.pretrained_netG': 'network' needs a"):
+        load_options(OPTIONS / "test.json", without, EvaluationOptions)
+
+
+def test_a_single_set_has_no_name_and_several_have_theirs() -> None:
+    one = load_options(OPTIONS / "test.json", (), EvaluationOptions)
+    assert [*one.datasets.sets] == [""]
+    change = 'datasets.test=[{"name": "A", "data_root": "a"}, {"name": "B", "data_root": "b"}]'
+    several = load_options(OPTIONS / "test.json", (change,), EvaluationOptions)
+    assert {name: data.data_root for name, data in several.datasets.sets.items()} == {
+        "A": "a",
+        "B": "b",
+    }

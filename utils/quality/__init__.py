@@ -1,0 +1,1 @@
+"""Measures of frames beyond PSNR and SSIM."""

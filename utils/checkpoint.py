@@ -166,7 +166,7 @@ def load_training(path: str | Path) -> TrainingState:
             f"{path}: checkpoint format {content.get('format')}, expected {_FORMAT}; "
             "resume it with the version that wrote it"
         )
-    given = {name: content[key] for name, key in fields.items() if key in content}
+    given: dict[str, Any] = {name: content[key] for name, key in fields.items() if key in content}
     for name, kinds in _TYPES.items():
         value = given.get(name)  # missing only if optional, which may be None
         if not isinstance(value, kinds) or (name == "step" and value < 0):

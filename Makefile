@@ -4,7 +4,7 @@ VENV ?= .venv
 TEST_JOBS ?= 2
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
-SOURCES := models data utils tests main_train_stage1.py main_train_stage2.py main_test.py main_test_real.py
+SOURCES := models data utils tests main_train_stage1.py main_train_stage2.py main_test.py main_test_real.py hubconf.py
 YARDSTICK := results/yardstick
 
 .PHONY: demo eval bench test slow soak check format lint types smoke clean help

@@ -175,7 +175,9 @@ def evaluate(
     share = range(processes.rank, len(captures), processes.world_size)
     numbers = plan.truth_frames or range(len(plan.times))
     scores: list[FrameScore] = []
-    for index in tqdm(share, desc="captures", unit="pair", disable=not processes.is_main):
+    for index in tqdm(
+        share, desc="captures", unit="pair", disable=None if processes.is_main else True
+    ):
         capture = plan.load(captures, index)
         for method, correct in methods.items():
             frames = correct(capture.pair, plan.times, scan_time=capture.scan_time).frames

@@ -14,7 +14,7 @@ def main() -> None:
     arguments = parse_arguments(
         str(__doc__), extra=add_capture_arguments, default_options=str(OPTIONS)
     )
-    options = load_real_options(arguments, OPTIONS)
+    options = load_real_options(arguments)
     chosen = chosen_input(arguments)
     # Not sooner: --help and refused options do not wait for PyTorch.
     from utils.real.runs import correct_captures, correct_clip

@@ -59,7 +59,7 @@ def _check_split(folder: Path, *, quick: bool) -> int:
     sys.stdout.write(f"{folder}: {len(found)} sequences, {pairs} pairs, {truth}{each}\n")
     problems = [
         problem
-        for sequence in tqdm(found, desc=folder.name, unit="sequence", disable=quick)
+        for sequence in tqdm(found, desc=folder.name, unit="sequence", disable=quick or None)
         for problem in sequence_problems(sequence, quick=quick)
     ]
     if counts:

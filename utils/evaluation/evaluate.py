@@ -49,7 +49,7 @@ def evaluate(
             _with_predecessor(share, captures, plan),
             desc="captures",
             unit="pair",
-            disable=not processes.is_main,
+            disable=None if processes.is_main else True,
         ):
             capture, is_mine = plan.load(captures, index), index in share
             if plan.protocols and is_mine:

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError, to_jsonable_python
 from data.files.folders import plain_name
 from data.files.reading import read_regular
 from utils.errors import InputError, one_line
+from utils.options.bundled import with_bundled_paths
 from utils.options.released import explain_released
 
 _LARGEST_FILE = 100_000  # bytes; json5 takes half a millisecond per value
@@ -54,7 +55,7 @@ def load_options(
         InputError: the file cannot be read, or a key or value is wrong: one line per problem.
     """
     file = Path(path)
-    options = _read_json(file)
+    options = with_bundled_paths(_read_json(file), file)
     overridden = [_apply_override(options, text) for text in overrides]
     for key, problem in _odd_values(options):
         raise InputError(f"{_find_source(key, overridden, file)}: '{key}': {problem}")

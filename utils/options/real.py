@@ -137,16 +137,13 @@ class RealOptions(MethodOptions):
         return Path(self.output or Path(self.path.root) / self.task)
 
 
-def load_real_options(arguments: argparse.Namespace, default_file: Path) -> RealOptions:
+def load_real_options(arguments: argparse.Namespace) -> RealOptions:
     """The options of the option file, with the command-line arguments folded in.
 
     Raises:
         InputError: an argument cannot be read, or an option is wrong.
     """
-    changes = option_overrides(arguments)
-    if Path(arguments.opt) == default_file:
-        changes = [*bundled_files(default_file), *changes]
-    options = load_options(arguments.opt, changes, RealOptions)
+    options = load_options(arguments.opt, option_overrides(arguments), RealOptions)
     if arguments.output is None:
         return options
     return options.model_copy(update={"output": arguments.output})  # may hold non-UTF-8 bytes
@@ -198,19 +195,6 @@ def _choose_instants(frames: str | None, times: str | None) -> list[str]:
     if frames is not None:
         return [f"frames={_parse_count(frames)}", "times=null"]
     return [] if times is None else [f"times={_parse_times(times)}"]
-
-
-def bundled_files(option_file: Path) -> list[str]:
-    """Overrides that make the paths in our own option file independent of the current folder."""
-    root = option_file.parents[1]
-    if Path.cwd() == root:
-        return []
-    named = load_options(option_file, [], RealOptions)
-    files = {
-        "path.pretrained_netG": named.path.pretrained_netG,
-        "datasets.test.data_root": named.datasets.test.data_root,
-    }
-    return [f"{key}={json.dumps(str(root / name))}" for key, name in files.items() if name]
 
 
 def _add_values(group: argparse._ArgumentGroup, arguments: Mapping[tuple[str, str], str]) -> None:

@@ -66,7 +66,7 @@ def _make_parts(
         initial=plan.stream.count - pairs_left,
         desc=plan.stream.name,
         unit="pair",
-        disable=not processes.is_main,
+        disable=None if processes.is_main else True,  # None: unless stderr is a terminal
     )
     with bar, closing(plan.stream.pairs(begins[0])) as pairs:
         numbered = enumerate(pairs, start=begins[0])

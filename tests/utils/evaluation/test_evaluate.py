@@ -76,6 +76,17 @@ def test_scores_are_those_of_the_images_saved(tmp_path: Path) -> None:
         assert item.values["inner_psnr"] == pytest.approx(psnr(saved, truth, 3), abs=1e-9)
 
 
+def test_progress_shows_on_a_terminal_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    captures = benchmark(tmp_path, frames=2)
+    run(captures, tmp_path / "out", baselines=False)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    run(captures, tmp_path / "out", baselines=False)
+    assert "captures: 100%" in capsys.readouterr().err
+
+
 def test_protocols_floor_or_round_and_keep_both_kinds_of_frames(tmp_path: Path) -> None:
     captures = benchmark(tmp_path, frames=2, pairs=3)
     run(captures, tmp_path / "out", protocols=("full", "ifed"))

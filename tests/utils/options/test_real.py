@@ -9,7 +9,6 @@ from utils.options.files import load_options
 from utils.options.real import (
     RealOptions,
     add_capture_arguments,
-    bundled_files,
     load_real_options,
     option_overrides,
 )
@@ -31,18 +30,6 @@ def load(*words: str) -> RealOptions:
 def instants(*arguments: str, changes: tuple[str, ...] = ()) -> tuple[float, ...]:
     overridden = [*changes, *option_overrides(parse(*arguments))]
     return load_options(OPTIONS / "test_real.json", overridden, RealOptions).instants
-
-
-def test_bundled_files_are_found_from_anywhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = OPTIONS / "test_real.json"
-    monkeypatch.chdir(OPTIONS.parent)
-    assert bundled_files(file) == []
-    monkeypatch.chdir(tmp_path)
-    options = load_options(file, bundled_files(file), RealOptions)
-    assert Path(str(options.path.pretrained_netG)).is_file()
-    assert Path(options.datasets.test.data_root).is_dir()
 
 
 def test_bundled_options_are_valid() -> None:
@@ -71,7 +58,7 @@ def test_the_folder_and_what_to_do_with_it() -> None:
     assert options.check == "only" and options.restart
     words = ["--output", "a\udcff"]
     arguments = argparse.Namespace(**vars(parse(*words)), opt=str(OPTIONS / "test_real.json"))
-    assert load_real_options(arguments, OPTIONS / "test_real.json").folder == Path("a\udcff")
+    assert load_real_options(arguments).folder == Path("a\udcff")
     with pytest.raises(InputError, match="--output: expected a folder, got an empty name"):
         load("--output", "")
 

@@ -370,14 +370,16 @@ def test_one_image_without_the_other_is_refused(scripts: Scripts, given: str) ->
 
 def test_bad_arguments_are_refused(scripts: Scripts) -> None:
     scripts.pair("0")
-    with pytest.raises(InputError, match="--frames 1: expected a whole number from 2 to 10000"):
-        scripts.real("--frames", "1")
-    with pytest.raises(InputError, match="--frames 99999999999: expected a whole number from 2"):
+    with pytest.raises(InputError, match="--frames 0: expected a whole number from 1 to 10000"):
+        scripts.real("--frames", "0")
+    with pytest.raises(InputError, match="--frames 99999999999: expected a whole number from 1"):
         scripts.real("--frames", "99999999999")
     with pytest.raises(InputError, match="--output: expected a folder, got an empty name"):
         scripts.real("--output", "")
     with pytest.raises(InputError, match="gif: at most 50 frames per second, got 240; lower --fps"):
         scripts.real("--gif", "--fps", "240")
+    with pytest.raises(InputError, match="speed: only for clips; give --fps for the video of a"):
+        scripts.real("--speed", "0.5")
     with pytest.raises(InputError, match=r"'timing.exposure' has too few values, got \[0\]"):
         scripts.real(changes=("timing.exposure=[0]",))
     with pytest.raises(InputError, match=r"--times 0,2: expected instants in \[0, 1\]"):

@@ -24,6 +24,7 @@ from utils.real.capture_results import VIDEO, write_results
 from utils.real.clip_parts import HIDDEN, UnfinishedClip, open_unfinished
 from utils.real.clip_plan import ClipPlan, describe_clip
 from utils.real.clip_results import write_clip
+from utils.real.clip_speed import settle_video
 from utils.real.places import capture_name, choose_place, claimed, identify_source
 from utils.system.distributed import Processes
 
@@ -58,6 +59,8 @@ def correct_captures(
     if options.check == "only":
         _for_each(len(captures), check_one, processes)
         return
+    if options.speed is not None:
+        raise InputError("speed: only for clips; give --fps for the video of a single capture")
     if options.gif and (options.fps or DEFAULT_FPS) > MAX_GIF_FPS:
         raise InputError(
             f"gif: at most {MAX_GIF_FPS} frames per second, got {options.fps:g}; lower "
@@ -93,6 +96,7 @@ def correct_clip(chosen: ChosenInput, options: RealOptions, processes: Processes
     for name in ("gif", "flow_pictures"):
         if getattr(options, name):
             raise InputError(f"{name}: only for single captures; a clip becomes a video")
+    options = settle_video(options, stream.fps)
     plan = ClipPlan(stream, options)
     if processes.is_main:
         sys.stderr.write("".join(f"{note}\n" for note in plan.notes))
@@ -125,10 +129,7 @@ def correct_clip(chosen: ChosenInput, options: RealOptions, processes: Processes
         processes.gather(None)  # wait until the folder is ready
         write_clip(plan, method.correct, unfinished, processes)
     if processes.is_main:
-        _say(
-            f"{stream.name}: {plan.frame_count} frames of {stream.count} pairs at "
-            f"{plan.video_fps:.5g} per second in {place / VIDEO}{_say_viewer(place, options)}"
-        )
+        _say(f"{stream.name}: {plan.summary}, in {place / VIDEO}{_say_viewer(place, options)}")
 
 
 def _expect_instants(method: NamedCorrection, options: RealOptions) -> None:
@@ -142,7 +143,11 @@ def _expect_instants(method: NamedCorrection, options: RealOptions) -> None:
         return
     counted = options.times is None and len(options.instants) != len(instants)
     if counted or not set(options.instants) <= set(instants):
-        asked = f"{options.frames} frames" if counted else f"t = {list_instants(options.instants)}"
+        asked = (
+            f"{len(options.instants)} frames"
+            if counted
+            else f"t = {list_instants(options.instants)}"
+        )
         cure = f"--frames {len(instants)}" if len(instants) > 1 else "--times 0.5"
         raise InputError(
             f"{method.name}: its network makes {len(instants)} "

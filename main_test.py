@@ -1,12 +1,13 @@
 """Test a method on data laid out like RS-GOPRO: frames, PSNR and SSIM, plots, report."""
 
 from utils.options.command_line import parse_arguments, run
-from utils.options.evaluation import EvaluationOptions, add_method_argument, overrides
-from utils.options.files import load_options
 
 
 def main() -> None:
     """Read the options, join the other processes if there are any, and test."""
+    from utils.options.evaluation import EvaluationOptions, add_method_argument, overrides
+    from utils.options.files import load_options
+
     arguments = parse_arguments(str(__doc__), extra=add_method_argument)
     options = load_options(arguments.opt, overrides(arguments), EvaluationOptions)
     # Not sooner: --help and refused options do not wait for PyTorch.

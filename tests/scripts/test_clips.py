@@ -67,7 +67,10 @@ def test_a_clip_is_checked_and_gets_a_page(
     scripts: Scripts, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = clip_of_two_videos(scripts.folder, 30)
-    folder = scripts.real(*words, "--check") / "left"
+    with pytest.raises(SystemExit) as caught:
+        scripts.real(*words, "--check")
+    assert caught.value.code == 3  # nothing moves
+    folder = scripts.folder / "results" / "test_real" / "left"
     assert capsys.readouterr().out.startswith("left: capture check\n")
     assert not folder.exists()
     scripts.real(*words, "--frames", "3", "--method", "classical", changes=("viewer=true",))

@@ -5,7 +5,7 @@ import runpy
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -78,8 +78,12 @@ def test_captures_are_checked_first_or_only_checked(
     scripts: Scripts, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scripts.pair("scene/0", size=(48, 64))
-    folder = scripts.real("--check")
-    assert "scene/0: capture check" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as caught:
+        scripts.real("--check")
+    assert caught.value.code == 3
+    folder, said = scripts.folder / "results", capsys.readouterr()
+    assert "scene/0: capture check" in said.out and "  warning: " in said.out
+    assert said.err == "the input has warnings\n"
     assert not list(folder.rglob("*.png"))
     scripts.real("--frames", "2", changes=("check=true",))
     said = capsys.readouterr().out
@@ -120,7 +124,9 @@ def test_flow_is_found_once_unless_views_are_prepared(
     monkeypatch.setattr(dis, "_search", lambda *views: found.append(0) or search(*views))
     if "--align" in words:
         monkeypatch.setattr(Preparation, "apply", lambda _, pair: pair.flip(-1))
-    folder = scripts.real(*arguments, changes=("check=true",)) / "0"
+    folder = scripts.folder / "results" / "test_real" / "0"
+    with pytest.raises(SystemExit) if "--check" in words else nullcontext():
+        scripts.real(*arguments, changes=("check=true",))
     assert len(found) == searches
     if "--align" not in words:
         assert {path.name: path.read_bytes() for path in folder.glob("*.png")} == expected

@@ -38,8 +38,8 @@ _TIMING_VALUES = {
     "at mid-exposure",
 }
 _CHECK_SWITCHES = {
-    "--check": "only check the captures and print the findings",
-    "--align": "undo the measured misalignment of the cameras",
+    "--check": "only check the captures and print the findings; status 3 if there are warnings",
+    "--align": "undo the measured misalignment of the cameras, if that helps",
     "--match-colour": "undo the measured difference in colour",
 }
 _RESULT_VALUES = {
@@ -113,7 +113,7 @@ class RealOptions(MethodOptions):
     `frame_bits`: bits per colour of frames written as PNG; videos and the page have 8.
     `check`: check each capture first and print the findings; "only": correct nothing.
     `align`, `match_colour`: undo the misalignment of the cameras, and the difference in colour,
-        that the check measures.
+        that the check measures; the former only if it helps, as measured after it.
     `viewer`: write `index.html`, a page that shows the results.
     `flow_pictures`: write the flow fields of single captures as a sheet of pictures.
     `restart`: begin a clip again instead of continuing an interrupted run.

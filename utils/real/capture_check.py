@@ -1,6 +1,7 @@
 """The capture check before a correction, and the preparation of the views that follows from it."""
 
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice, pairwise
@@ -12,9 +13,11 @@ from data.capture import CapturePair
 from data.video.streams import CaptureStream
 from models.rig.alignment import Alignment, align, estimate_alignment
 from models.rig.colours import ColourDifference, estimate_colours, match_colours
+from models.rig.realignment import try_alignment
 from models.rig.report import CaptureReport, check_capture
+from utils.correction import compensates_misalignment
 from utils.options.real import RealOptions
-from utils.real.check_report import format_report
+from utils.real.check_report import MAX_MISALIGNMENT, format_report, warnings
 
 _CHECKED_PAIRS = 8  # of a clip, from its first on
 
@@ -49,49 +52,89 @@ class Preparation(NamedTuple):
         }
 
 
-def check_single(capture: CapturePair, options: RealOptions) -> Preparation:
-    """Check a single capture, print the findings, and return the preparation asked for."""
-    if not _is_needed(options):
-        return Preparation()
-    report = check_capture(capture.pair, capture.scan_time)
-    _print_report(report, capture.name, options)
-    return Preparation(
-        report.alignment if options.align else None,
-        report.colours if options.match_colour else None,
-    )
+class Checked(NamedTuple):
+    """Result of a check.
+
+    Attributes:
+        preparation: what is done to the views.
+        warnings: what will impair the correction nevertheless.
+    """
+
+    preparation: Preparation = Preparation()
+    warnings: tuple[str, ...] = ()
 
 
-def check_clip(stream: CaptureStream, options: RealOptions) -> Preparation:
-    """Check a clip by its first pairs, print the findings, and return the preparation asked for.
+def check_single(capture: CapturePair, options: RealOptions) -> Checked:
+    """Check a single capture, print the findings, and return them with the preparation asked for.
 
     Raises:
-        InputError: a pair cannot be read.
+        InputError: the weights cannot be read.
     """
     if not _is_needed(options):
-        return Preparation()
+        return Checked()
+    report = check_capture(capture.pair, capture.scan_time)
+    return _decide([capture], report, report.alignment, report.colours, options, capture.name)
+
+
+def check_clip(stream: CaptureStream, options: RealOptions) -> Checked:
+    """Check a clip by its first pairs, as `check_single` does.
+
+    Raises:
+        InputError: a pair or the weights cannot be read.
+    """
+    if not _is_needed(options):
+        return Checked()
     with closing(stream.pairs()) as all_pairs:
         captures = list(islice(all_pairs, _CHECKED_PAIRS))
-    if options.check:
-        _print_report(_check_pairs(captures), stream.name, options)
+    report = _check_pairs(captures)
     pairs, scan = [capture.pair for capture in captures], captures[0].scan_time
-    return Preparation(
-        estimate_alignment(pairs, scan) if options.align else None,
-        estimate_colours(pairs, scan) if options.match_colour else None,
+    alignment, colours = report.alignment, report.colours
+    if options.align or alignment.max_displacement(report.size) >= MAX_MISALIGNMENT:
+        alignment = estimate_alignment(pairs, scan)
+    if options.match_colour:
+        colours = estimate_colours(pairs, scan)
+    return _decide(captures, report, alignment, colours, options, stream.name)
+
+
+def _decide(
+    captures: Sequence[CapturePair],
+    report: CaptureReport,
+    alignment: Alignment,
+    colours: ColourDifference,
+    options: RealOptions,
+    name: str,
+) -> Checked:
+    """Try the alignment if it may matter, print the report, and choose the preparation."""
+    trial = None
+    is_misaligned = alignment.max_displacement(report.size) >= MAX_MISALIGNMENT
+    if alignment.strips and (options.align or is_misaligned):
+        pairs, scan = [capture.pair for capture in captures], captures[0].scan_time
+        compensates = compensates_misalignment(options)
+        trial = try_alignment(pairs, alignment, scan, compensates=compensates)
+    cures = {"--align": options.align, "--match-colour": options.match_colour}
+    applied = [flag for flag, is_given in cures.items() if is_given]
+    undone = [flag for flag in applied if flag != "--align" or (trial and trial.helps)]
+    if options.check:
+        shown, tried = report, trial
+        if options.timing.camera_timing().is_transposed:  # as the sensors stand
+            shown, tried = report.transposed, trial and trial.transposed
+        sys.stdout.write(f"{format_report(shown, name, applied=applied, trial=tried)}\n")
+    left = [
+        text
+        for text in warnings(report, applied=applied, trial=trial)
+        if not any(f"undone by {flag}" in text for flag in undone)
+    ]
+    return Checked(
+        Preparation(
+            alignment if "--align" in undone else None,
+            colours if "--match-colour" in undone else None,
+        ),
+        tuple(left),
     )
 
 
 def _is_needed(options: RealOptions) -> bool:
     return bool(options.check) or options.align or options.match_colour
-
-
-def _print_report(report: CaptureReport, name: str, options: RealOptions) -> None:
-    if not options.check:
-        return
-    cures = {"--align": options.align, "--match-colour": options.match_colour}
-    applied = [flag for flag, is_given in cures.items() if is_given]
-    if options.timing.camera_timing().is_transposed:
-        report = report.transposed  # as the sensors stand
-    sys.stdout.write(f"{format_report(report, name, applied=applied)}\n")
 
 
 def _check_pairs(captures: list[CapturePair]) -> CaptureReport:

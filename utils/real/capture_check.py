@@ -7,12 +7,14 @@ from dataclasses import replace
 from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from data.capture import CapturePair
 from data.video.streams import CaptureStream
 from models.rig.alignment import Alignment, align, estimate_alignment
 from models.rig.colours import ColourDifference, estimate_colours, match_colours
+from models.rig.dark_borders import DarkBorders, fill_dark_borders, find_dark_borders
 from models.rig.realignment import try_alignment
 from models.rig.report import CaptureReport, check_capture
 from utils.correction import compensates_misalignment
@@ -28,13 +30,17 @@ class Preparation(NamedTuple):
     Attributes:
         alignment: misalignment of the cameras to undo.
         colours: difference of the views in colour to undo.
+        borders: dark borders of t2b and of b2t to leave out.
     """
 
     alignment: Alignment | None = None
     colours: ColourDifference | None = None
+    borders: tuple[DarkBorders, DarkBorders] | None = None
 
     def apply(self, pair: Tensor) -> Tensor:
         """The prepared views of a pair (2, 3, H, W)."""
+        if self.borders is not None:
+            pair = torch.stack([*map(fill_dark_borders, pair, self.borders)])
         if self.colours is not None:
             pair = match_colours(pair, self.colours)
         return pair if self.alignment is None else align(pair, self.alignment)
@@ -49,7 +55,8 @@ class Preparation(NamedTuple):
         return {
             name: None if figures is None else figures._asdict()
             for name, figures in self._asdict().items()
-        }
+            if name != "borders"
+        } | {"borders": self.borders}
 
 
 class Checked(NamedTuple):
@@ -70,10 +77,13 @@ def check_single(capture: CapturePair, options: RealOptions) -> Checked:
     Raises:
         InputError: the weights cannot be read.
     """
+    borders = _find_borders([capture], capture.name, options)
+    capture = borders.apply_to(capture)
     if not _is_needed(options):
-        return Checked()
+        return Checked(borders)
     report = check_capture(capture.pair, capture.scan_time)
-    return _decide([capture], report, report.alignment, report.colours, options, capture.name)
+    made = _decide([capture], report, report.alignment, report.colours, options, capture.name)
+    return made._replace(preparation=made.preparation._replace(borders=borders.borders))
 
 
 def check_clip(stream: CaptureStream, options: RealOptions) -> Checked:
@@ -82,10 +92,12 @@ def check_clip(stream: CaptureStream, options: RealOptions) -> Checked:
     Raises:
         InputError: a pair or the weights cannot be read.
     """
-    if not _is_needed(options):
-        return Checked()
     with closing(stream.pairs()) as all_pairs:
         captures = list(islice(all_pairs, _CHECKED_PAIRS))
+    borders = _find_borders(captures, stream.name, options)
+    captures = [borders.apply_to(capture) for capture in captures]
+    if not _is_needed(options):
+        return Checked(borders)
     report = _check_pairs(captures)
     pairs, scan = [capture.pair for capture in captures], captures[0].scan_time
     alignment, colours = report.alignment, report.colours
@@ -93,7 +105,36 @@ def check_clip(stream: CaptureStream, options: RealOptions) -> Checked:
         alignment = estimate_alignment(pairs, scan)
     if options.match_colour:
         colours = estimate_colours(pairs, scan)
-    return _decide(captures, report, alignment, colours, options, stream.name)
+    made = _decide(captures, report, alignment, colours, options, stream.name)
+    return made._replace(preparation=made.preparation._replace(borders=borders.borders))
+
+
+def _find_borders(captures: Sequence[CapturePair], name: str, options: RealOptions) -> Preparation:
+    """What leaves out the dark borders that all captures have; a line says so."""
+    widest: list[DarkBorders] = []
+    for views in zip(*(capture.pair for capture in captures), strict=True):
+        sides = zip(*map(find_dark_borders, views), strict=True)
+        widest.append(DarkBorders(*map(min, sides)))
+    t2b, b2t = widest
+    if not any((*t2b, *b2t)):
+        return Preparation()
+    if options.check:
+        names = [*zip(("t2b", "b2t"), widest, strict=True)]
+        said = [
+            f"{width} px at the {_side(side, options)} of {view}"
+            for view, borders in names
+            for side, width in borders._asdict().items()
+            if width
+        ]
+        sys.stdout.write(f"{name}: dark borders are left out: {', '.join(said)}\n")
+    return Preparation(borders=(t2b, b2t))
+
+
+def _side(side: str, options: RealOptions) -> str:
+    """A side of a view as the sensor stands."""
+    if not options.timing.camera_timing().is_transposed:
+        return side
+    return {"top": "left", "left": "top", "bottom": "right", "right": "bottom"}[side]
 
 
 def _decide(

@@ -13,6 +13,7 @@ from data.simulator.textures import load_textures
 from data.video.streams import CaptureStream
 from models.rig.alignment import Alignment, estimate_alignment
 from models.rig.colours import ColourDifference
+from models.rig.dark_borders import DarkBorders
 from tests.helpers.clips import real_options
 from utils.real.capture_check import Checked, Preparation, check_clip, check_single
 
@@ -93,6 +94,20 @@ def test_a_shift_that_the_method_compensates_is_no_warning_and_stays(
         assert "the method compensates this by itself" in capsys.readouterr().out
     _, left = check_single(capture(), real_options(**GENERATOR))
     assert any("misaligned" in text and "pass --align" in text for text in left)
+
+
+def test_dark_borders_are_left_out_and_named(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = capture()
+    shown.b2t[:, :2] = shown.b2t[:, :, -1:] = 0
+    made = check_single(shown, real_options(check=False)).preparation
+    assert capsys.readouterr().out == ""
+    assert made == Preparation(borders=(DarkBorders(), DarkBorders(top=2, right=1)))
+    prepared = made.apply(shown.pair)
+    assert torch.equal(prepared[0], shown.t2b) and prepared[1, :, 0, -1].min() > 0
+    assert torch.equal(prepared[1, :, 0, :-1], shown.b2t[:, 2, :-1])
+    assert check_single(shown, real_options()).preparation == made
+    said = "scene: dark borders are left out: 2 px at the top of b2t, 1 px at the right of b2t\n"
+    assert capsys.readouterr().out.startswith(said)
 
 
 def test_figures_are_described_by_name() -> None:

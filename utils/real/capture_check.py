@@ -78,7 +78,8 @@ def check_single(capture: CapturePair, options: RealOptions) -> Checked:
         InputError: the weights cannot be read.
     """
     borders = _find_borders([capture], capture.name, options)
-    capture = borders.apply_to(capture)
+    if borders.borders is not None:
+        capture = borders.apply_to(capture)
     if not _is_needed(options):
         return Checked(borders)
     report = check_capture(capture.pair, capture.scan_time)
@@ -95,7 +96,8 @@ def check_clip(stream: CaptureStream, options: RealOptions) -> Checked:
     with closing(stream.pairs()) as all_pairs:
         captures = list(islice(all_pairs, _CHECKED_PAIRS))
     borders = _find_borders(captures, stream.name, options)
-    captures = [borders.apply_to(capture) for capture in captures]
+    if borders.borders is not None:
+        captures = [borders.apply_to(capture) for capture in captures]
     if not _is_needed(options):
         return Checked(borders)
     report = _check_pairs(captures)

@@ -85,9 +85,10 @@ def correct_captures(
         with claimed(place, folder, files(index)), remembered_flows():
             prepared = check_single(capture, options).preparation.apply_to(capture)
             write_results(prepared, method, options, place)
+        count = len(options.instants)
         video = f", video in {place / VIDEO}" if (place / VIDEO).exists() else ""
         _say(
-            f"{capture.name}: {len(options.instants)} frames in {place}{video}"
+            f"{capture.name}: {count} frame{'s'[: count > 1]} in {place}{video}"
             f"{_say_viewer(place, options)}"
         )
 

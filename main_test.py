@@ -1,12 +1,13 @@
 """Test methods on data laid out like RS-GOPRO: frames, PSNR and SSIM, plots, report."""
 
 from utils.options.command_line import parse_arguments, run
-from utils.options.evaluation import EvaluationOptions, add_evaluation_arguments, overrides
-from utils.options.files import load_options
 
 
 def main() -> None:
     """Read the options, join the other processes if there are any, and test."""
+    from utils.options.evaluation import EvaluationOptions, add_evaluation_arguments, overrides
+    from utils.options.files import load_options
+
     arguments = parse_arguments(str(__doc__), extra=add_evaluation_arguments)
     options = load_options(arguments.opt, overrides(arguments), EvaluationOptions)
     # Not sooner: --help and refused options do not wait for PyTorch.

@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
-from data.video.inputs import chosen_input
 from utils.options.command_line import parse_arguments, run
-from utils.options.real import add_capture_arguments, load_real_options
 
 OPTIONS = Path(__file__).parent / "options" / "test_real.json"
 
 
 def main() -> None:
     """Read the options, join the other processes if there are any, and correct."""
+    from data.video.inputs import chosen_input
+    from utils.options.real import add_capture_arguments, load_real_options
+
     arguments = parse_arguments(
         str(__doc__), extra=add_capture_arguments, default_options=str(OPTIONS)
     )

@@ -1,13 +1,14 @@
 """Stage 1: train a network to rebuild both rolling-shutter inputs, or on true frames."""
 
 from utils.options.command_line import add_training_arguments, parse_arguments, run
-from utils.options.files import load_options
-from utils.options.seeds import runs_of
-from utils.options.training import TrainingOptions, expect_objective
 
 
 def main() -> None:
     """Read the options, join the other processes if there are any, and train."""
+    from utils.options.files import load_options
+    from utils.options.seeds import runs_of
+    from utils.options.training import TrainingOptions, expect_objective
+
     arguments = parse_arguments(str(__doc__), extra=add_training_arguments)
     options = load_options(arguments.opt, arguments.set, TrainingOptions)
     expect_objective(options, "cycle", "supervised")

@@ -18,6 +18,8 @@ from models.inference.correction import (
 )
 from models.inference.released import correct_released
 from models.parts.settings import InferenceSettings
+from models.refiner.network import Refiner
+from models.weight_files import read_architecture, read_content
 from utils.errors import InputError
 from utils.options.evaluation import MethodOptions
 from utils.options.methods import METHODS
@@ -68,6 +70,19 @@ def load_network_method(options: MethodOptions, device: torch.device | str) -> N
 def load_classical_method(options: MethodOptions, device: torch.device | str) -> NamedCorrection:
     """The classical correction, which needs no weights."""
     return NamedCorrection("classical", correct_classically)
+
+
+def compensates_misalignment(options: MethodOptions) -> bool:
+    """Whether the method models a displacement between the cameras by itself.
+
+    Raises:
+        InputError: its weights cannot be read.
+    """
+    if options.method == "classical":
+        return True
+    path = Path(str(options.path.pretrained_netG))
+    read_content(path)
+    return read_architecture(path).get("net_type") == Refiner.net_type
 
 
 def identify_method(options: MethodOptions) -> dict[str, str]:

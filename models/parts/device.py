@@ -9,6 +9,7 @@ import torch
 
 from utils.errors import InputError
 
+_DEVICES = ("auto", "cuda", "mps", "cpu")
 _PROC, _CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD
 
@@ -24,6 +25,8 @@ def choose_device(name: str = "auto", *, local_rank: int = 0) -> torch.device:
         InputError: the device is not available, or there are fewer GPUs than processes.
     """
     has_mps = torch.backends.mps.is_available()
+    if name not in _DEVICES:
+        raise InputError(f"device: expected one of {', '.join(_DEVICES)}, got {name!r}")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
     if name == "cuda":

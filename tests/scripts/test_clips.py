@@ -35,7 +35,10 @@ def test_two_videos_become_one_with_sound(
     assert (made.count, made.fps, made.size) == (7, 60, (16, 24))
     assert made.audio is not None
     said = capsys.readouterr()
-    assert said.out == f"loud: 7 frames of 3 pairs at 60 per second in {folder / 'video.mp4'}\n"
+    assert said.out == (
+        "loud: 7 frames of 3 pairs at 60 per second, 0.1167 s at the speed of its source, in "
+        f"{folder / 'video.mp4'}\n"
+    )
     assert "loud: 100%" in said.err
     scripts.real(*words, "--frames", "2", "--fps", "6", "--save-frames")
     assert open_video(folder / "video.mp4").audio is None
@@ -43,11 +46,31 @@ def test_two_videos_become_one_with_sound(
     assert len(names(folder / "frames")) == 5
 
 
+def test_a_clip_keeps_rate_speed_and_sound_by_default(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = clip_of_two_videos(scripts.folder, 4, sound=True)
+    folder = scripts.real(*words, "--save-frames") / "loud"
+    made = open_video(folder / "video.mp4")
+    assert (made.count, made.fps) == (4, 30) and made.audio is not None
+    assert names(folder / "frames")[0] == "000000_000_t0.500.png"
+    said = capsys.readouterr().out
+    assert "loud: 4 frames of 4 pairs at 30 per second, 0.1333 s at the speed of its" in said
+    scripts.real(*words, "--speed", "0.25", "--fps", "15")
+    made = open_video(folder / "video.mp4")
+    assert (made.count, made.fps, made.audio) == (8, 15, None)
+    said = capsys.readouterr().out
+    assert "8 frames of 4 pairs at 15 per second, 0.5333 s at 0.25 times the speed of its" in said
+
+
 def test_a_clip_is_checked_and_gets_a_page(
     scripts: Scripts, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = clip_of_two_videos(scripts.folder, 30)
-    folder = scripts.real(*words, "--check") / "left"
+    with pytest.raises(SystemExit) as caught:
+        scripts.real(*words, "--check")
+    assert caught.value.code == 3  # nothing moves
+    folder = scripts.folder / "results" / "test_real" / "left"
     assert capsys.readouterr().out.startswith("left: capture check\n")
     assert not folder.exists()
     scripts.real(*words, "--frames", "3", "--method", "classical", changes=("viewer=true",))
@@ -188,9 +211,10 @@ def test_a_killed_clip_goes_on_and_equals_an_unbroken_one(
 ) -> None:
     words = (*clip_of_two_videos(scripts.folder, 50), "--frames", "3", "--method", "classical")
     whole, broken = scripts.folder / "whole", scripts.folder / "broken"
+    kept_parts = broken / "left" / ".unfinished"  # its subfolders hold parts that are being written
     command = [sys.executable, str(ROOT / "main_test_real.py"), *words, "--output", str(broken)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None and not list(broken.rglob("part_000000.h264")):
+        while process.poll() is None and not (kept_parts / "part_000000.h264").exists():
             time.sleep(0.01)
         process.send_signal(end)
     assert process.returncode == status

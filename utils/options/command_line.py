@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from utils.errors import InputError, one_line, says_memory_ran_out
 
+_WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")  # how a user may have chosen
+
 
 def parse_arguments(
     description: str,
@@ -69,11 +71,23 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def wait_without_spinning() -> None:
+    """Let idle threads of PyTorch sleep, unless the user has chosen how they wait.
+
+    By default they spin for a while, and on busy cores take time from the threads they wait for.
+    Must be called before PyTorch is imported, which reads the setting then.
+    """
+    if not any(name in os.environ for name in _WAITING):
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+
+
 def run(main: Callable[[], None]) -> None:
     """Call a script's `main` and turn bad input into one line on stderr and exit status 1.
 
-    SIGTERM exits the same way, so that unfinished files are removed.
+    SIGTERM exits the same way, so that unfinished files are removed. `main` itself imports what
+    takes time, so that an interrupt meanwhile is one line, too.
     """
+    wait_without_spinning()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names may have any characters

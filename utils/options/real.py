@@ -15,7 +15,6 @@ from models.parts.settings import frame_instants
 from utils.errors import InputError
 from utils.options.evaluation import (
     MAX_FRAMES,
-    FrameCount,
     MethodOptions,
     add_method_argument,
     overrides,
@@ -24,9 +23,13 @@ from utils.options.files import OptionGroup, load_options
 
 Instant = Annotated[float, Field(ge=0, le=1)]
 FrameRate = Annotated[float, Field(ge=0.01, le=1e5)]
+Speed = Annotated[float, Field(ge=1e-4, le=1e4)]
+FrameCount = Annotated[int, Field(ge=1, le=MAX_FRAMES)]
 
 DEFAULT_FPS = 9.0
 """Frames per second of a video whose speed is not known."""
+
+_CAPTURE_FRAMES = 9  # of a single capture
 
 _TIMING_VALUES = {
     ("--readout-ratio", "R"): "readout time / frame interval (1)",
@@ -35,15 +38,18 @@ _TIMING_VALUES = {
     "at mid-exposure",
 }
 _CHECK_SWITCHES = {
-    "--check": "only check the captures and print the findings",
-    "--align": "undo the measured misalignment of the cameras",
+    "--check": "only check the captures and print the findings; status 3 if there are warnings",
+    "--align": "undo the measured misalignment of the cameras, if that helps",
     "--match-colour": "undo the measured difference in colour",
 }
 _RESULT_VALUES = {
-    ("--frames", "N"): "frames per pair, at least 2",
+    ("--frames", "N"): "frames per pair, from t = 0 to t = 1; 1: at mid-time (default: 9 of a "
+    "single capture, 1 of each pair of a clip)",
     ("--times", "0,0.25,..."): "instants of the frames in [0, 1]",
-    ("--fps", "F"): "frames per second of the video; by default a clip keeps its speed: source "
-    "rate * (N - 1); half of that is slow motion without sound",
+    ("--fps", "F"): "frames per second of the video; by default those of the source, or as many "
+    "as --frames needs at its speed",
+    ("--speed", "S"): "speed of a clip's video relative to its source (1): --speed 0.25 shows 4 "
+    "frames per pair at the source's rate; --fps 50 --speed 0.25 shows 50 per second",
     ("--output", "DIR"): "folder for the results",
 }
 _RESULT_SWITCHES = {
@@ -94,17 +100,20 @@ class RealOptions(MethodOptions):
 
     `datasets`: the captures, unless the command line names a capture or a clip.
     `timing`: of the two sensors.
-    `frames`: number of frames per pair, evenly spaced from t = 0 to t = 1.
+    `frames`: number of frames per pair, evenly spaced from t = 0 to t = 1; 1 is at t = 0.5. null:
+        9 of a single capture; of each pair of a clip as many as `fps` and `speed` need, else 1.
     `times`: instants in [0, 1] to use instead of `frames`.
-    `fps`: frames per second of video and GIF; null keeps the speed of a clip if that is known, and
-        is 9 otherwise.
+    `fps`: frames per second of video and GIF; null: what the speed of a clip needs, or 9 if that is
+        not known.
+    `speed`: speed of a clip's video relative to its source; null: 1, or what `fps` and `frames`
+        make together.
     `output`: folder for the results; null: `path.root`/`task`.
     `gif`: write a GIF of a single capture.
     `save_frames`: keep a clip's frames as PNG; those of single captures always are.
     `frame_bits`: bits per colour of frames written as PNG; videos and the page have 8.
     `check`: check each capture first and print the findings; "only": correct nothing.
     `align`, `match_colour`: undo the misalignment of the cameras, and the difference in colour,
-        that the check measures.
+        that the check measures; the former only if it helps, as measured after it.
     `viewer`: write `index.html`, a page that shows the results.
     `flow_pictures`: write the flow fields of single captures as a sheet of pictures.
     `restart`: begin a clip again instead of continuing an interrupted run.
@@ -112,9 +121,10 @@ class RealOptions(MethodOptions):
 
     datasets: CaptureDatasets
     timing: TimingOptions = TimingOptions()
-    frames: FrameCount = 9
+    frames: FrameCount | None = None
     times: Annotated[tuple[Instant, ...], Field(min_length=1)] | None = None
     fps: FrameRate | None = None
+    speed: Speed | None = None
     output: str | None = None
     gif: bool = False
     save_frames: bool = False
@@ -128,8 +138,10 @@ class RealOptions(MethodOptions):
 
     @property
     def instants(self) -> tuple[float, ...]:
-        """Instants of the frames of each pair, in [0, 1]."""
-        return self.times or frame_instants(self.frames)
+        """Instants of the frames of each pair, in [0, 1]; without `frames`, of a single capture."""
+        if self.times is not None:
+            return self.times
+        return (0.5,) if self.frames == 1 else frame_instants(self.frames or _CAPTURE_FRAMES)
 
     @property
     def folder(self) -> Path:
@@ -170,7 +182,7 @@ def option_overrides(arguments: argparse.Namespace) -> list[str]:
         InputError: an argument cannot be read, or both `--frames` and `--times` are given.
     """
     changes = overrides(arguments)
-    for key in ("timing.readout_ratio", "timing.start_offset", "fps"):
+    for key in ("timing.readout_ratio", "timing.start_offset", "fps", "speed"):
         name = key.removeprefix("timing.")
         if (text := getattr(arguments, name)) is not None:
             changes.append(f"{key}={_parse_numbers(name, text, 1)[0]}")
@@ -216,8 +228,8 @@ def _parse_numbers(name: str, text: str, count: int) -> list[float]:
 
 
 def _parse_count(text: str) -> int:
-    if not text.isdecimal() or not 2 <= int(text) <= MAX_FRAMES:
-        raise InputError(f"--frames {text}: expected a whole number from 2 to {MAX_FRAMES}")
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_FRAMES:
+        raise InputError(f"--frames {text}: expected a whole number from 1 to {MAX_FRAMES}")
     return int(text)
 
 

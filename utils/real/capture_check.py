@@ -1,20 +1,25 @@
 """The capture check before a correction, and the preparation of the views that follows from it."""
 
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from data.capture import CapturePair
 from data.video.streams import CaptureStream
 from models.rig.alignment import Alignment, align, estimate_alignment
 from models.rig.colours import ColourDifference, estimate_colours, match_colours
+from models.rig.dark_borders import DarkBorders, fill_dark_borders, find_dark_borders
+from models.rig.realignment import try_alignment
 from models.rig.report import CaptureReport, check_capture
+from utils.correction import compensates_misalignment
 from utils.options.real import RealOptions
-from utils.real.check_report import format_report
+from utils.real.check_report import MAX_MISALIGNMENT, format_report, warnings
 
 _CHECKED_PAIRS = 8  # of a clip, from its first on
 
@@ -25,13 +30,17 @@ class Preparation(NamedTuple):
     Attributes:
         alignment: misalignment of the cameras to undo.
         colours: difference of the views in colour to undo.
+        borders: dark borders of t2b and of b2t to leave out.
     """
 
     alignment: Alignment | None = None
     colours: ColourDifference | None = None
+    borders: tuple[DarkBorders, DarkBorders] | None = None
 
     def apply(self, pair: Tensor) -> Tensor:
         """The prepared views of a pair (2, 3, H, W)."""
+        if self.borders is not None:
+            pair = torch.stack([*map(fill_dark_borders, pair, self.borders)])
         if self.colours is not None:
             pair = match_colours(pair, self.colours)
         return pair if self.alignment is None else align(pair, self.alignment)
@@ -46,52 +55,129 @@ class Preparation(NamedTuple):
         return {
             name: None if figures is None else figures._asdict()
             for name, figures in self._asdict().items()
-        }
+            if name != "borders"
+        } | {"borders": self.borders}
 
 
-def check_single(capture: CapturePair, options: RealOptions) -> Preparation:
-    """Check a single capture, print the findings, and return the preparation asked for."""
-    if not _is_needed(options):
-        return Preparation()
-    report = check_capture(capture.pair, capture.scan_time)
-    _print_report(report, capture.name, options)
-    return Preparation(
-        report.alignment if options.align else None,
-        report.colours if options.match_colour else None,
-    )
+class Checked(NamedTuple):
+    """Result of a check.
+
+    Attributes:
+        preparation: what is done to the views.
+        warnings: what will impair the correction nevertheless.
+    """
+
+    preparation: Preparation = Preparation()
+    warnings: tuple[str, ...] = ()
 
 
-def check_clip(stream: CaptureStream, options: RealOptions) -> Preparation:
-    """Check a clip by its first pairs, print the findings, and return the preparation asked for.
+def check_single(capture: CapturePair, options: RealOptions) -> Checked:
+    """Check a single capture, print the findings, and return them with the preparation asked for.
 
     Raises:
-        InputError: a pair cannot be read.
+        InputError: the weights cannot be read.
     """
+    borders = _find_borders([capture], capture.name, options)
+    if borders.borders is not None:
+        capture = borders.apply_to(capture)
     if not _is_needed(options):
-        return Preparation()
+        return Checked(borders)
+    report = check_capture(capture.pair, capture.scan_time)
+    made = _decide([capture], report, report.alignment, report.colours, options, capture.name)
+    return made._replace(preparation=made.preparation._replace(borders=borders.borders))
+
+
+def check_clip(stream: CaptureStream, options: RealOptions) -> Checked:
+    """Check a clip by its first pairs, as `check_single` does.
+
+    Raises:
+        InputError: a pair or the weights cannot be read.
+    """
     with closing(stream.pairs()) as all_pairs:
         captures = list(islice(all_pairs, _CHECKED_PAIRS))
-    if options.check:
-        _print_report(_check_pairs(captures), stream.name, options)
+    borders = _find_borders(captures, stream.name, options)
+    if borders.borders is not None:
+        captures = [borders.apply_to(capture) for capture in captures]
+    if not _is_needed(options):
+        return Checked(borders)
+    report = _check_pairs(captures)
     pairs, scan = [capture.pair for capture in captures], captures[0].scan_time
-    return Preparation(
-        estimate_alignment(pairs, scan) if options.align else None,
-        estimate_colours(pairs, scan) if options.match_colour else None,
+    alignment, colours = report.alignment, report.colours
+    if options.align or alignment.max_displacement(report.size) >= MAX_MISALIGNMENT:
+        alignment = estimate_alignment(pairs, scan)
+    if options.match_colour:
+        colours = estimate_colours(pairs, scan)
+    made = _decide(captures, report, alignment, colours, options, stream.name)
+    return made._replace(preparation=made.preparation._replace(borders=borders.borders))
+
+
+def _find_borders(captures: Sequence[CapturePair], name: str, options: RealOptions) -> Preparation:
+    """What leaves out the dark borders that all captures have; a line says so."""
+    widest: list[DarkBorders] = []
+    for views in zip(*(capture.pair for capture in captures), strict=True):
+        sides = zip(*map(find_dark_borders, views), strict=True)
+        widest.append(DarkBorders(*map(min, sides)))
+    t2b, b2t = widest
+    if not any((*t2b, *b2t)):
+        return Preparation()
+    if options.check:
+        names = [*zip(("t2b", "b2t"), widest, strict=True)]
+        said = [
+            f"{width} px at the {_side(side, options)} of {view}"
+            for view, borders in names
+            for side, width in borders._asdict().items()
+            if width
+        ]
+        sys.stdout.write(f"{name}: dark borders are left out: {', '.join(said)}\n")
+    return Preparation(borders=(t2b, b2t))
+
+
+def _side(side: str, options: RealOptions) -> str:
+    """A side of a view as the sensor stands."""
+    if not options.timing.camera_timing().is_transposed:
+        return side
+    return {"top": "left", "left": "top", "bottom": "right", "right": "bottom"}[side]
+
+
+def _decide(
+    captures: Sequence[CapturePair],
+    report: CaptureReport,
+    alignment: Alignment,
+    colours: ColourDifference,
+    options: RealOptions,
+    name: str,
+) -> Checked:
+    """Try the alignment if it may matter, print the report, and choose the preparation."""
+    trial = None
+    is_misaligned = alignment.max_displacement(report.size) >= MAX_MISALIGNMENT
+    if alignment.strips and (options.align or is_misaligned):
+        pairs, scan = [capture.pair for capture in captures], captures[0].scan_time
+        compensates = compensates_misalignment(options)
+        trial = try_alignment(pairs, alignment, scan, compensates=compensates)
+    cures = {"--align": options.align, "--match-colour": options.match_colour}
+    applied = [flag for flag, is_given in cures.items() if is_given]
+    undone = [flag for flag in applied if flag != "--align" or (trial and trial.helps)]
+    if options.check:
+        shown, tried = report, trial
+        if options.timing.camera_timing().is_transposed:  # as the sensors stand
+            shown, tried = report.transposed, trial and trial.transposed
+        sys.stdout.write(f"{format_report(shown, name, applied=applied, trial=tried)}\n")
+    left = [
+        text
+        for text in warnings(report, applied=applied, trial=trial)
+        if not any(f"undone by {flag}" in text for flag in undone)
+    ]
+    return Checked(
+        Preparation(
+            alignment if "--align" in undone else None,
+            colours if "--match-colour" in undone else None,
+        ),
+        tuple(left),
     )
 
 
 def _is_needed(options: RealOptions) -> bool:
     return bool(options.check) or options.align or options.match_colour
-
-
-def _print_report(report: CaptureReport, name: str, options: RealOptions) -> None:
-    if not options.check:
-        return
-    cures = {"--align": options.align, "--match-colour": options.match_colour}
-    applied = [flag for flag, is_given in cures.items() if is_given]
-    if options.timing.camera_timing().is_transposed:
-        report = report.transposed  # as the sensors stand
-    sys.stdout.write(f"{format_report(report, name, applied=applied)}\n")
 
 
 def _check_pairs(captures: list[CapturePair]) -> CaptureReport:

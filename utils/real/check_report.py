@@ -5,12 +5,16 @@ from collections.abc import Collection, Iterator
 
 from models.rig.alignment import Alignment
 from models.rig.readout_order import ReadoutOrder
+from models.rig.realignment import AlignmentTrial
 from models.rig.report import CaptureReport
+
+MAX_MISALIGNMENT = 1.0
+"""Displacement in px of the worst corner, from which on it is a misalignment."""
 
 _MIN_MATCHED = 0.4  # share of the pixels
 _MAX_BLUR, _MAX_BLUR_RATIO, _MIN_BLUR_DIFFERENCE = 2.5, 1.6, 0.6  # px, -, px
 _MAX_COLOUR_DIFFERENCE = 0.03  # relative, at mid-grey
-_MAX_MISALIGNMENT, _MAX_SPREAD = 1.0, 1.5  # px
+_MAX_SPREAD = 1.5  # px
 _MIN_DISPLACEMENT = 0.5  # px
 _MIN_PACE, _CERTAIN_AGREEMENT = 0.7, 0.9
 _SLIP_TOLERANCE, _MIN_SLIP = 0.25, 3.0  # relative to the motion to the next capture; px
@@ -18,10 +22,20 @@ _CHANNELS = ("red", "green", "blue")
 _SHARED_ROWS = "the rows that both views expose at the same time"
 
 
-def format_report(report: CaptureReport, name: str, *, applied: Collection[str] = ()) -> str:
+def format_report(
+    report: CaptureReport,
+    name: str,
+    *,
+    applied: Collection[str] = (),
+    trial: AlignmentTrial | None = None,
+) -> str:
     """Format the figures, as far as the views match, and the warnings, one per line.
 
-    `applied`: those of the cures "--align" and "--match-colour" that are applied anyway.
+    Args:
+        report: of the capture.
+        name: of the capture.
+        applied: those of the cures "--align" and "--match-colour" that are asked for.
+        trial: of the alignment; None if it was not tried.
     """
     height, width = report.size
     t2b, b2t = ("no edges" if blur is None else f"{blur:.1f} px" for blur in report.blur)
@@ -40,13 +54,17 @@ def format_report(report: CaptureReport, name: str, *, applied: Collection[str] 
             "motion": f"median {median:.1f}, 95th percentile {fast:.1f} px per frame interval",
             "order": _describe_order(report.order),
         }
+        if trial is not None:
+            figures["alignment"] = _describe_trial(trial, report.size, applied)
     lines = [f"{name}: capture check"]
     lines += [f"  {label:<10} {text}" for label, text in figures.items()]
-    lines += [f"  warning: {text}" for text in warnings(report, applied=applied)]
+    lines += [f"  warning: {text}" for text in warnings(report, applied=applied, trial=trial)]
     return "\n".join(lines)
 
 
-def warnings(report: CaptureReport, *, applied: Collection[str] = ()) -> list[str]:
+def warnings(
+    report: CaptureReport, *, applied: Collection[str] = (), trial: AlignmentTrial | None = None
+) -> list[str]:
     """What will impair the correction: each with the measured figure and a cure; often none."""
     if report.orientation != "upright":
         return [
@@ -63,7 +81,7 @@ def warnings(report: CaptureReport, *, applied: Collection[str] = ()) -> list[st
     return [
         *_warn_of_order(report.order),
         *_warn_of_rest(report),
-        *_warn_of_misalignment(report, applied),
+        *_warn_of_misalignment(report, applied, trial),
         *_warn_of_colours(report, applied),
         *_warn_of_blur(report),
     ]
@@ -100,21 +118,27 @@ def _warn_of_rest(report: CaptureReport) -> Iterator[str]:
         )
 
 
-def _warn_of_misalignment(report: CaptureReport, applied: Collection[str]) -> Iterator[str]:
+def _warn_of_misalignment(
+    report: CaptureReport, applied: Collection[str], trial: AlignmentTrial | None
+) -> Iterator[str]:
     alignment, order = report.alignment, report.order
     if not alignment.strips:
         yield f"cannot measure camera alignment: too little texture in {_SHARED_ROWS}"
         return
     corner = alignment.max_displacement(report.size)
-    if corner >= _MAX_MISALIGNMENT:
+    is_slip = order is not None and _is_slip(alignment, order)
+    compensated = trial is not None and trial.after is None and not is_slip
+    if corner >= MAX_MISALIGNMENT and not compensated:
         cure = _cure("--align", applied)
-        if order is not None and _is_slip(alignment, order):
+        if trial is not None and not trial.helps:
+            cure = "--align does not help, as measured after it: align the cameras"
+        if is_slip:
             cure = (
                 "the scene moves about as far in one frame interval: compare other frames "
                 "(--offset)"
             )
         yield (
-            f"the cameras are misaligned: in {_SHARED_ROWS}, b2t is {_describe_shift(alignment)} "
+            f"the cameras are misaligned: in {_SHARED_ROWS}, b2t is {_describe_offset(alignment)} "
             f"({corner:.1f} px at the worst corner); {cure}"
         )
     if alignment.spread >= _MAX_SPREAD:
@@ -160,12 +184,22 @@ def _describe_alignment(alignment: Alignment) -> str:
     if not alignment.strips:
         return f"alignment unknown: too little texture in {_SHARED_ROWS}"
     residual = f"residual {alignment.spread:.1f} px"
-    turn, zoom = math.degrees(alignment.angle), 100 * (alignment.zoom - 1)
-    if math.hypot(*alignment.shift) < 0.05 and abs(turn) < 0.005 and abs(zoom) < 0.005:
-        return f"aligned in {_SHARED_ROWS}; {residual}"
+    offset = _describe_offset(alignment)
+    return f"{f'b2t is {offset}' if offset else f'aligned in {_SHARED_ROWS}'}; {residual}"
+
+
+def _describe_trial(trial: AlignmentTrial, size: tuple[int, int], applied: Collection[str]) -> str:
+    is_asked = "--align" in applied
+    if trial.after is None:
+        what = "--align is left out" if is_asked else "nothing to do"
+        return f"{what}: the method compensates this by itself, and resampling would blur"
+    before, after = (part.max_displacement(size) for part in (trial.before, trial.after))
+    done = "is undone" if is_asked and trial.helps else "is kept, not undone"
+    if not is_asked:
+        done = f"would {'' if trial.helps else 'not '}be undone"
     return (
-        f"b2t is {_describe_shift(alignment)}, rotated by {turn:+.2f} degrees clockwise, "
-        f"{zoom:+.2f} % larger; {residual}"
+        f"{done} by --align: {before:.1f} px at the worst corner before, {after:.1f} px "
+        f"after; residual {trial.before.spread:.1f} and {trial.after.spread:.1f} px"
     )
 
 
@@ -178,11 +212,22 @@ def _describe_order(order: ReadoutOrder | None) -> str:
     )
 
 
-def _describe_shift(alignment: Alignment) -> str:
-    """Such as "shifted by 6.3 px right and 2.1 px down relative to t2b"."""
+def _describe_offset(alignment: Alignment) -> str:
+    """Such as "6.6 px left and 5.7 px down of t2b, 0.47 % smaller"; empty if aligned."""
     x, y = alignment.shift
-    across, along = "right" if x >= 0 else "left", "down" if y >= 0 else "up"
-    return f"shifted by {abs(x):.1f} px {across} and {abs(y):.1f} px {along} relative to t2b"
+    turn, zoom = math.degrees(alignment.angle), 100 * (alignment.zoom - 1)
+    shifts = [
+        f"{abs(value):.1f} px {names[value < 0]}"
+        for value, names in ((x, ("right", "left")), (y, ("down", "up")))
+        if abs(value) >= 0.05
+    ]
+    parts = [" and ".join(shifts) + " of t2b"] if shifts else []
+    if abs(turn) >= 0.005:
+        way = "clockwise" if turn > 0 else "anticlockwise"
+        parts.append(f"turned by {abs(turn):.2f} degrees {way}")
+    if abs(zoom) >= 0.005:
+        parts.append(f"{abs(zoom):.2f} % {'larger' if zoom > 0 else 'smaller'}")
+    return ", ".join(parts)
 
 
 def _is_slip(alignment: Alignment, order: ReadoutOrder) -> bool:

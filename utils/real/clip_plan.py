@@ -21,7 +21,7 @@ class ClipPlan:
 
     Attributes:
         stream: its pairs.
-        options: with `instants` in order of time.
+        options: with `instants` in order of time (`settle_video`).
         preparation: of each pair.
     """
 
@@ -61,6 +61,13 @@ class ClipPlan:
         return self.options.fps or speed or DEFAULT_FPS
 
     @property
+    def speed(self) -> float | None:
+        """Speed of the video relative to its source; None if that states no rate."""
+        if self.stream.fps is None:
+            return None
+        return self.video_fps / (self.frames_per_pair * self.stream.fps)
+
+    @property
     def frame_count(self) -> int:
         """Frames of the whole clip."""
         return self.stream.count * self.frames_per_pair + self.shares_instants
@@ -74,9 +81,7 @@ class ClipPlan:
     def soundtrack(self) -> Soundtrack | None:
         """The sound of the first recording, if it has any and the clip keeps its speed."""
         audio, rate = self.stream.audio, self.stream.fps
-        if audio is None or rate is None:
-            return None
-        if abs(self.video_fps / (self.frames_per_pair * rate) - 1) > _SPEED_TOLERANCE:
+        if audio is None or rate is None or not self._keeps_speed:
             return None
         return Soundtrack(audio, self.stream.count / rate)
 
@@ -90,6 +95,24 @@ class ClipPlan:
             f"{self.stream.audio.path}: its sound is left out, because at {self.video_fps:.5g} "
             "frames per second the video does not keep its speed",
         )
+
+    @property
+    def summary(self) -> str:
+        """Frames, rate, duration and speed of the video, for the user."""
+        frames, pairs, fps = self.frame_count, self.stream.count, self.video_fps
+        speed = "at the speed of its source"
+        if self.speed is None:
+            speed = "at a speed that is not known, because images state no rate (--fps)"
+        elif not self._keeps_speed:
+            speed = f"at {self.speed:.4g} times the speed of its source"
+        return (
+            f"{frames} frame{'s'[: frames > 1]} of {pairs} pair{'s'[: pairs > 1]} at {fps:.5g} per "
+            f"second, {frames / fps:.4g} s {speed}"
+        )
+
+    @property
+    def _keeps_speed(self) -> bool:
+        return self.speed is not None and abs(self.speed - 1) <= _SPEED_TOLERANCE
 
     def instants(self, pair: int) -> Sequence[float]:
         """Instants of the frames to make of a pair.

@@ -19,13 +19,17 @@ from utils.correction import NamedCorrection, identify_method, load_method
 from utils.errors import InputError, one_line
 from utils.options.real import DEFAULT_FPS, RealOptions
 from utils.pictures.viewer import VIEWER
-from utils.real.capture_check import Preparation, check_clip, check_single
+from utils.real.capture_check import Checked, check_clip, check_single
 from utils.real.capture_results import VIDEO, write_results
 from utils.real.clip_parts import HIDDEN, UnfinishedClip, open_unfinished
 from utils.real.clip_plan import ClipPlan, describe_clip
 from utils.real.clip_results import write_clip
+from utils.real.clip_speed import settle_video
 from utils.real.places import capture_name, choose_place, claimed, identify_source
 from utils.system.distributed import Processes
+
+WARNED = 3
+"""Exit status of `--check` if there are warnings."""
 
 
 def correct_captures(
@@ -52,12 +56,19 @@ def correct_captures(
         files, inputs = (lambda _: chosen.paths), chosen.files
     timing = options.timing.camera_timing()
 
+    warned: list[str] = []
+
     def check_one(index: int) -> None:
-        check_single(apply_timing(captures[index], timing), options)
+        capture = apply_timing(captures[index], timing)
+        if check_single(capture, options).warnings:
+            warned.append(capture.name)
 
     if options.check == "only":
         _for_each(len(captures), check_one, processes)
+        _exit_if_any(sum(processes.gather(len(warned))), len(captures), processes)
         return
+    if options.speed is not None:
+        raise InputError("speed: only for clips; give --fps for the video of a single capture")
     if options.gif and (options.fps or DEFAULT_FPS) > MAX_GIF_FPS:
         raise InputError(
             f"gif: at most {MAX_GIF_FPS} frames per second, got {options.fps:g}; lower "
@@ -72,11 +83,12 @@ def correct_captures(
         place = choose_place(folder, capture.name, files(index))
         _expect_apart(place, inputs)
         with claimed(place, folder, files(index)), remembered_flows():
-            prepared = check_single(capture, options).apply_to(capture)
+            prepared = check_single(capture, options).preparation.apply_to(capture)
             write_results(prepared, method, options, place)
+        count = len(options.instants)
         video = f", video in {place / VIDEO}" if (place / VIDEO).exists() else ""
         _say(
-            f"{capture.name}: {len(options.instants)} frames in {place}{video}"
+            f"{capture.name}: {count} frame{'s'[: count > 1]} in {place}{video}"
             f"{_say_viewer(place, options)}"
         )
 
@@ -93,13 +105,13 @@ def correct_clip(chosen: ChosenInput, options: RealOptions, processes: Processes
     for name in ("gif", "flow_pictures"):
         if getattr(options, name):
             raise InputError(f"{name}: only for single captures; a clip becomes a video")
+    options = settle_video(options, stream.fps)
     plan = ClipPlan(stream, options)
     if processes.is_main:
         sys.stderr.write("".join(f"{note}\n" for note in plan.notes))
-    preparation = processes.from_main(
-        check_clip(stream, options) if processes.is_main else Preparation()
-    )
+    checked = processes.from_main(check_clip(stream, options) if processes.is_main else Checked())
     if options.check == "only":
+        _exit_if_any(bool(checked.warnings), 1, processes)
         return
     size = stream.sources[0].size
     if max(size) > MAX_VIDEO_SIDE:
@@ -112,7 +124,7 @@ def correct_clip(chosen: ChosenInput, options: RealOptions, processes: Processes
         choose_place(options.folder, stream.name, inputs) if processes.is_main else options.folder
     )
     _expect_apart(place, {file.resolve() for source in stream.sources for file in source.files})
-    plan = replace(plan, preparation=preparation)
+    plan = replace(plan, preparation=checked.preparation)
     method = load_method(options, processes.device)
     _expect_instants(method, options)
     unfinished = UnfinishedClip(place / HIDDEN, plan.part_count)
@@ -125,10 +137,7 @@ def correct_clip(chosen: ChosenInput, options: RealOptions, processes: Processes
         processes.gather(None)  # wait until the folder is ready
         write_clip(plan, method.correct, unfinished, processes)
     if processes.is_main:
-        _say(
-            f"{stream.name}: {plan.frame_count} frames of {stream.count} pairs at "
-            f"{plan.video_fps:.5g} per second in {place / VIDEO}{_say_viewer(place, options)}"
-        )
+        _say(f"{stream.name}: {plan.summary}, in {place / VIDEO}{_say_viewer(place, options)}")
 
 
 def _expect_instants(method: NamedCorrection, options: RealOptions) -> None:
@@ -142,13 +151,29 @@ def _expect_instants(method: NamedCorrection, options: RealOptions) -> None:
         return
     counted = options.times is None and len(options.instants) != len(instants)
     if counted or not set(options.instants) <= set(instants):
-        asked = f"{options.frames} frames" if counted else f"t = {list_instants(options.instants)}"
+        asked = (
+            f"{len(options.instants)} frames"
+            if counted
+            else f"t = {list_instants(options.instants)}"
+        )
         cure = f"--frames {len(instants)}" if len(instants) > 1 else "--times 0.5"
         raise InputError(
             f"{method.name}: its network makes {len(instants)} "
             f"frame{'s'[: len(instants) > 1]}, at t = {list_instants(instants)}, but {asked} are "
             f"asked for; give {cure}, or use other weights"
         )
+
+
+def _exit_if_any(warned: int, count: int, processes: Processes) -> None:
+    """End with a status of its own if captures are checked only and some have warnings.
+
+    Raises:
+        SystemExit: with status 3, in the main process.
+    """
+    if warned and processes.is_main:
+        which = f"{warned} of {count} captures have" if count > 1 else "the input has"
+        sys.stderr.write(f"{which} warnings\n")
+        sys.exit(WARNED)
 
 
 def _say(line: str) -> None:

@@ -80,7 +80,15 @@ def test_timing_is_passed_on() -> None:
 @pytest.mark.parametrize(
     ("first", "second", "message"),
     [
-        (np.zeros((4, 5), np.uint8), np.zeros((4, 5), np.uint8), r"first image: .*got \(4, 5\)"),
+        (np.zeros(4, np.uint8), np.zeros(4, np.uint8), r"first image: .*got \(4,\)"),
+        (
+            np.zeros((4, 5, 4), np.uint8),
+            pair()[1],
+            r"leave out the alpha channel: image\[\.\.\., :3",
+        ),
+        (np.zeros((4, 5, 1), np.uint8), pair()[1], r"leave out the last axis: image\[\.\.\., 0\]"),
+        (np.zeros((3, 9, 5), np.uint8), pair()[1], r"colours last: image.transpose\(1, 2, 0\)"),
+        (np.zeros((2, 4, 5, 3), np.uint8), pair()[1], "captures of a batch one by one"),
         (pair()[0], pair("uint16")[0], "second image: expected .* uint8 like the first, got .*16"),
         (pair()[0], pair(size=(24, 41))[1], r"got \(24, 41, 3\)"),
         (pair("float32")[0] * 255, pair("float32")[1], r"expected values in \[0, 1\]"),
@@ -97,6 +105,43 @@ def test_what_is_no_array_is_refused() -> None:
     for image in (torch.zeros(4, 5, 3), [[0]], "left.png"):
         with pytest.raises(InputError, match="first image: expected a NumPy array, got (T|l|s)"):
             load_correction("classical")(image, image, [0.5])  # type: ignore[arg-type]
+
+
+def test_a_single_number_makes_a_single_frame() -> None:
+    correct, images = load_correction("classical"), pair()
+    frames = correct(*images, np.linspace(0, 1, 3))
+    np.testing.assert_array_equal(correct(*images, 0.5), frames[1])
+    np.testing.assert_array_equal(correct(*images, torch.tensor(0.5)), frames[1])
+    assert correct(*images, [0.5]).shape == (1, 24, 40, 3)
+
+
+def test_grey_images_make_grey_frames() -> None:
+    correct, (first, second) = load_correction("classical"), (image[..., 0] for image in pair())
+    coloured = correct(*(image[..., None].repeat(3, 2) for image in (first, second)), [0, 0.5])
+    frames = correct(first, second, [0, 0.5])
+    assert frames.shape == (2, 24, 40) and frames.dtype == np.uint8
+    np.testing.assert_array_equal(frames, coloured[..., 0])
+
+
+@pytest.mark.parametrize("times", ["now", None, [[0.5]], [0.5, "x"]])
+def test_instants_that_are_no_numbers_are_refused(times: object) -> None:
+    with pytest.raises((InputError, ValueError), match="times|instant"):
+        load_correction("classical")(*pair(), times)  # type: ignore[arg-type]
+
+
+def test_tensors_are_told_how_to_become_arrays() -> None:
+    image = torch.rand(3, 24, 40)
+    with pytest.raises(InputError, match=r"pass tensor.permute\(1, 2, 0\).cpu\(\).numpy\(\)$"):
+        load_correction("classical")(image, image, 0.5)  # type: ignore[arg-type]
+    array = image.permute(1, 2, 0).cpu().numpy()
+    assert load_correction("classical")(array, array, 0.5).shape == (24, 40, 3)
+
+
+def test_an_unknown_device_is_one_line() -> None:
+    with pytest.raises(
+        InputError, match="^device: expected one of auto, cuda, mps, cpu, got 'gpu'$"
+    ):
+        load_correction(device="gpu")
 
 
 def test_the_readmes_five_lines() -> None:

@@ -1,5 +1,6 @@
 """Arguments shared by the scripts, and errors as one line."""
 
+import ast
 import os
 import signal
 import subprocess
@@ -9,7 +10,12 @@ from pathlib import Path
 import pytest
 
 from utils.errors import InputError
-from utils.options.command_line import add_training_arguments, parse_arguments, run
+from utils.options.command_line import (
+    add_training_arguments,
+    parse_arguments,
+    run,
+    wait_without_spinning,
+)
 
 
 @pytest.fixture
@@ -163,3 +169,25 @@ def test_defects_keep_their_traceback() -> None:
 
     with pytest.raises(ValueError, match="a defect"):
         run(main)
+
+
+@pytest.mark.parametrize("chosen", [None, "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"])
+def test_threads_sleep_unless_the_user_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, chosen: str | None
+) -> None:
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
+        monkeypatch.setenv(name, "as it was")
+        monkeypatch.delenv(name)
+    if chosen is not None:
+        monkeypatch.setenv(chosen, "mine")
+    wait_without_spinning()
+    expected = {None: "PASSIVE", "OMP_WAIT_POLICY": "mine"}.get(chosen)
+    assert os.environ.get("OMP_WAIT_POLICY") == expected
+
+
+@pytest.mark.parametrize("script", sorted(Path(__file__).parents[3].glob("main_*.py")), ids=str)
+def test_scripts_import_inside_main_what_takes_time(script: Path) -> None:
+    """An interrupt at start-up is one line, and PyTorch sees how its threads should wait."""
+    statements = ast.parse(script.read_text(encoding="utf-8")).body
+    imported = {each.module for each in statements if isinstance(each, ast.ImportFrom)}
+    assert imported - {"pathlib"} == {"utils.options.command_line"}

@@ -35,7 +35,7 @@ def instants(*arguments: str, changes: tuple[str, ...] = ()) -> tuple[float, ...
 def test_bundled_options_are_valid() -> None:
     options = load()
     assert options.path.pretrained_netG == "pretrained/drsc_light.safetensors"
-    assert (options.frames, options.times, options.fps) == (9, None, None)
+    assert (options.frames, options.times, options.fps) == (None, None, None)
     assert not options.gif and not options.save_frames
     assert options.timing.camera_timing() == CameraTiming()
 
@@ -83,15 +83,16 @@ def test_arguments_that_cannot_be_read(words: list[str], message: str) -> None:
 
 def test_instants_come_from_the_options_unless_the_command_line_says_otherwise() -> None:
     assert instants() == tuple(index / 8 for index in range(9))
+    assert instants("--frames", "1") == (0.5,)
     assert instants(changes=("frames=3",)) == (0.0, 0.5, 1.0)
     assert instants(changes=("times=[0.1, 1]",)) == (0.1, 1.0)
     assert instants("--frames", "2", changes=("times=[0.1]",)) == (0.0, 1.0)
     assert instants("--times", "0, 0.25,1", changes=("frames=3",)) == (0.0, 0.25, 1.0)
 
 
-@pytest.mark.parametrize("count", ["1", "0", "-3", "2.5", "many", ""])
+@pytest.mark.parametrize("count", ["0", "-3", "2.5", "many", ""])
 def test_too_few_or_unreadable_frames(count: str) -> None:
-    with pytest.raises(InputError, match=f"--frames {count}: expected a whole number from 2 to"):
+    with pytest.raises(InputError, match=f"--frames {count}: expected a whole number from 1 to"):
         instants(f"--frames={count}")
 
 
@@ -109,7 +110,8 @@ def test_frames_and_times_exclude_each_other() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("frames=1", "--set: 'frames' must be greater than or equal to 2, got 1"),
+        ("frames=0", "--set: 'frames' must be greater than or equal to 1, got 0"),
+        ("speed=0", "--set: 'speed' must be greater than or equal to 0.0001, got 0"),
         ("frames=2.5", "--set: 'frames' must be a valid integer, got 2.5"),
         ("times=[0, 1.5]", "'times.1' must be less than or equal to 1"),
         ("times=[]", "'times'"),

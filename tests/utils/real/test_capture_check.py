@@ -11,11 +11,16 @@ from data.simulator.drawing import draw_scene
 from data.simulator.settings import SceneSettings
 from data.simulator.textures import load_textures
 from data.video.streams import CaptureStream
-from models.rig.alignment import Alignment
+from models.rig.alignment import Alignment, estimate_alignment
 from models.rig.colours import ColourDifference
+from models.rig.dark_borders import DarkBorders
 from tests.helpers.clips import real_options
-from utils.real.capture_check import Preparation, check_clip, check_single
+from utils.real.capture_check import Checked, Preparation, check_clip, check_single
 
+GENERATOR = {
+    "method": "network",
+    "path": {"pretrained_netG": "pretrained/drsc_light_generator.safetensors"},
+}
 SETTINGS = SceneSettings(height=160, width=240, camera_motion=10, max_objects=0, parallax=(5, -3))
 
 
@@ -36,9 +41,9 @@ def clip(count: int) -> CaptureStream:
 
 def test_nothing_is_done_unless_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capture()
-    assert check_single(shown, real_options(check=False)) == Preparation()
+    assert check_single(shown, real_options(check=False)) == Checked()
     assert capsys.readouterr().out == ""
-    assert check_single(shown, real_options()) == Preparation()
+    assert check_single(shown, real_options()).preparation == Preparation()
     assert capsys.readouterr().out.startswith("scene: capture check\n  size       240x160\n")
     assert torch.equal(Preparation().apply(shown.pair), shown.pair)
 
@@ -64,16 +69,45 @@ def test_figures_are_of_the_views_as_the_sensors_stand(
 def test_measured_differences_are_undone(
     count: int | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = real_options(align=True, match_colour=True)
-    made = check_single(capture(), asked) if count is None else check_clip(clip(count), asked)
+    asked = real_options(**GENERATOR, align=True, match_colour=True)
+    checked = check_single(capture(), asked) if count is None else check_clip(clip(count), asked)
+    made, left = checked
+    assert not any("aligned" in text or "colours" in text for text in left)
     assert made.alignment is not None and made.colours is not None
     assert made.alignment.shift == pytest.approx((5, -3), abs=0.5)
     assert made.colours.gain == pytest.approx([0.8] * 3, abs=0.02)
     said = capsys.readouterr().out
     assert "undone by --align" in said and "undone by --match-colour" in said and "pass" not in said
-    prepared = check_single(made.apply_to(capture()), real_options(align=True, check=False))
-    assert prepared.alignment is not None
-    assert torch.tensor(prepared.alignment.shift).abs().max() < 0.5
+    assert "is undone by --align: " in said
+    prepared = estimate_alignment([made.apply_to(capture()).pair])
+    assert torch.tensor(prepared.shift).abs().max() < 0.5
+
+
+def test_a_shift_that_the_method_compensates_is_no_warning_and_stays(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for align in (False, True):
+        preparation, left = check_single(capture(), real_options(align=align))
+        assert preparation == Preparation()
+        assert not any("misaligned" in text for text in left)
+        assert any("pass --match-colour" in text for text in left)
+        assert "the method compensates this by itself" in capsys.readouterr().out
+    _, left = check_single(capture(), real_options(**GENERATOR))
+    assert any("misaligned" in text and "pass --align" in text for text in left)
+
+
+def test_dark_borders_are_left_out_and_named(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = capture()
+    shown.b2t[:, :2] = shown.b2t[:, :, -1:] = 0
+    made = check_single(shown, real_options(check=False)).preparation
+    assert capsys.readouterr().out == ""
+    assert made == Preparation(borders=(DarkBorders(), DarkBorders(top=2, right=1)))
+    prepared = made.apply(shown.pair)
+    assert torch.equal(prepared[0], shown.t2b) and prepared[1, :, 0, -1].min() > 0
+    assert torch.equal(prepared[1, :, 0, :-1], shown.b2t[:, 2, :-1])
+    assert check_single(shown, real_options()).preparation == made
+    said = "scene: dark borders are left out: 2 px at the top of b2t, 1 px at the right of b2t\n"
+    assert capsys.readouterr().out.startswith(said)
 
 
 def test_figures_are_described_by_name() -> None:

@@ -5,6 +5,7 @@ import pytest
 from models.rig.alignment import Alignment
 from models.rig.colours import ColourDifference
 from models.rig.readout_order import ReadoutOrder
+from models.rig.realignment import AlignmentTrial
 from models.rig.report import CaptureReport
 from utils.real.check_report import format_report, warnings
 
@@ -35,8 +36,7 @@ def test_a_good_capture_in_full() -> None:
         "  sharpness  edge blur: t2b 0.8 px, b2t 0.9 px\n"
         "  matches    95 % of the pixels are found in the other view\n"
         "  colours    b2t relative to t2b at mid-grey: red +0.0 %, green +0.0 %, blue +0.0 %\n"
-        "  cameras    b2t is shifted by 0.2 px right and 0.3 px up relative to t2b, rotated by "
-        "+0.00 degrees clockwise, +0.00 % larger; residual 0.1 px\n"
+        "  cameras    b2t is 0.2 px right and 0.3 px up of t2b; residual 0.1 px\n"
         "  motion     median 12.3, 95th percentile 31.0 px per frame interval\n"
         "  order      unknown from a single capture: swapped views look like time running backwards"
     )
@@ -97,12 +97,42 @@ def test_misaligned_cameras() -> None:
     warning = only_warning(alignment=alignment)
     assert warning == (
         "the cameras are misaligned: in the rows that both views expose at the same time, b2t is "
-        "shifted by 6.3 px left and 2.1 px down relative to t2b "
+        "6.3 px left and 2.1 px down of t2b, turned by 0.30 degrees clockwise, 0.10 % larger "
         f"({alignment.max_displacement((540, 960)):.1f} px at the worst corner); pass --align"
     )
-    assert "rotated by +0.30 degrees clockwise, +0.10 % larger" in format_report(
-        GOOD._replace(alignment=alignment), "0"
+    report = GOOD._replace(alignment=alignment._replace(shift=(0, -5.7), angle=-0.01, zoom=0.9953))
+    assert (
+        "cameras    b2t is 5.7 px up of t2b, turned by 0.57 degrees anticlockwise, 0.47 % smaller; "
+        "residual 0.2 px" in format_report(report, "0")
     )
+
+
+MISALIGNED = Alignment((-6.0, 8.0), spread=0.2, strips=40)
+
+
+@pytest.mark.parametrize(
+    ("after", "helps", "asked", "said", "warning"),
+    [
+        (None, False, False, "nothing to do: the method compensates this by itself", None),
+        (None, False, True, "--align is left out: the method compensates this by itself", None),
+        (Alignment((0.3, 0.4)), True, True, "is undone by --align: 10.0 px at", "undone by"),
+        (Alignment((0.3, 0.4)), True, False, "would be undone by --align: 10.0 px", "pass --align"),
+        (Alignment((3, -4), spread=1), False, True, "is kept, not undone by", "does not help"),
+        (Alignment((3, -4)), False, False, "would not be undone by --align", "does not help"),
+    ],
+)
+def test_what_aligning_does_is_said(
+    after: Alignment | None, helps: bool, asked: bool, said: str, warning: str | None
+) -> None:
+    trial = AlignmentTrial(MISALIGNED, after, helps)
+    applied = ("--align",) if asked else ()
+    report = GOOD._replace(alignment=MISALIGNED)
+    text = format_report(report, "0", applied=applied, trial=trial)
+    assert f"  alignment  {said}" in text
+    found = warnings(report, applied=applied, trial=trial)
+    assert len(found) == (warning is not None) and (warning or "") in "".join(found)
+    if asked and after == Alignment((3, -4), spread=1):
+        assert "10.0 px at the worst corner before, 5.0 px after; residual 0.2 and 1.0 px" in text
 
 
 @pytest.mark.parametrize(("shift", "is_slip"), [((20.0, 1.0), 1), ((-18.0, 1.0), 1), ((9, 9), 0)])

@@ -19,8 +19,8 @@ from models.parts.settings import SIZE_MULTIPLE, Channels, Precision
 from utils.errors import InputError
 from utils.options.data import TrainingDataOptions, ValidationDataOptions
 from utils.options.files import DeviceName, FolderName, OptionGroup, changed
-from utils.options.network import GeneratorOptions
-from utils.options.rebuilding import Rebuilding, expect_lap_size, expect_rebuilder
+from utils.options.parts.network import GeneratorOptions
+from utils.options.parts.rebuilding import Rebuilding, expect_lap_size, expect_rebuilder
 
 Seed = Annotated[int, Field(ge=0, lt=2**62)]
 """Each process adds its rank, and PyTorch takes signed 64-bit numbers."""

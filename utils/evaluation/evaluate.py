@@ -12,7 +12,8 @@ from tqdm import tqdm
 from data.capture import CapturePair
 from data.files.images import Image, to_uint8
 from data.layouts import CaptureFolder, ends_of_sequences
-from utils.evaluation.methods import Method, make_frames
+from utils.evaluation.clips import ClipFrames
+from utils.evaluation.methods import ClipMethod, Method, make_frames
 from utils.evaluation.plan import EvaluationPlan, share_of
 from utils.evaluation.saving import save_frames
 from utils.evaluation.scores import BandScore, FrameScore, open_metrics, score_frame
@@ -44,6 +45,11 @@ def evaluate(
     share = share_of(len(captures), processes)
     steps = StepErrors(plan.followers)
     numbers = plan.truth_frames or range(len(plan.times))
+    clips = {
+        label: ClipFrames(method, captures, plan)
+        for label, method in methods.items()
+        if isinstance(method, ClipMethod)
+    }
     with BackgroundScores(metrics) as scoring:
         for index in tqdm(
             _with_predecessor(share, captures, plan),
@@ -55,7 +61,11 @@ def evaluate(
             if plan.protocols and is_mine:
                 scoring.start_capture(capture, plan.times)
             for method, source in methods.items():
-                frames = make_frames(source, capture, plan.times).frames
+                frames = (
+                    clips[method].of(index)
+                    if method in clips
+                    else make_frames(source, capture, plan.times).frames
+                )
                 for name in plan.protocols:
                     border, drops_ends = PROTOCOLS[name].border, PROTOCOLS[name].drops_ends
                     # Before saving: images that are too small leave no frames behind.

@@ -229,6 +229,8 @@ def self_ensemble(method: Correction) -> Correction:
     """
 
     def correct(pair: Tensor, times: Sequence[float], **options: Any) -> Corrected:
+        if options.get("motion") is not None:
+            raise ValueError("a self-ensemble estimates the motion of both versions: give none")
         plain = method(pair, times, **options)
         mirrored = method(pair.flip(0, -1), [1 - t for t in times], **options)
         for frame, other in zip(plain.frames, mirrored.frames, strict=True):  # in place: memory

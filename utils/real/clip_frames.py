@@ -3,12 +3,11 @@
 import sys
 from collections import deque
 from collections.abc import Iterator
-from contextlib import closing
 
-from models.clip.correction import ClipPair, correct_clip
 from torch import Tensor
 
 from data.capture import CapturePair
+from models.clip.correction import ClipPair, correct_clip
 from models.inference.correction import instants_of
 from utils.correction import NamedCorrection
 from utils.real.clip_plan import ClipPlan
@@ -97,7 +96,6 @@ def make_frames(
     made_frames = correct_clip(
         method.correct, given(), scan_time, follows_motion=method.follows_motion, on_break=tell
     )
-    with closing(made_frames):
-        for number, frames in zip(range(first, last + 1), made_frames, strict=True):
-            if number in numbers:
-                yield plan.stream.timing.restore(frames)
+    for number, frames in zip(range(first, last + 1), made_frames, strict=True):
+        if number in numbers:
+            yield plan.stream.timing.restore(frames)

@@ -29,7 +29,7 @@ MODEL_ROOMS = (
     {"camera", "rig", "classical"},
     {"refiner", "ifed", "objectives", "architecture"},
     {"inference"},
-    {"reference"},
+    {"reference", "clip"},
 )
 UTILS_ROOMS = (
     {"errors"},

@@ -14,10 +14,11 @@ from models.inference.correction import (
     Correction,
     correct,
     correct_classically,
+    instants_of,
     self_ensemble,
 )
 from models.inference.released import correct_released
-from models.parts.settings import InferenceSettings
+from models.parts.settings import InferenceSettings, list_instants
 from models.refiner.network import Refiner
 from models.weight_files import read_architecture, read_content
 from utils.errors import InputError
@@ -26,10 +27,17 @@ from utils.options.methods import METHODS
 
 
 class NamedCorrection(NamedTuple):
-    """A method of correction and its name in tables."""
+    """A method of correction and its name in tables.
+
+    Attributes:
+        name: in tables.
+        correct: makes the frames.
+        follows_motion: whether it starts from classical motion (`models.clip.correction`).
+    """
 
     name: str
     correct: Correction
+    follows_motion: bool = False
 
 
 def load_method(options: MethodOptions, device: torch.device | str) -> NamedCorrection:
@@ -64,12 +72,27 @@ def load_network_method(options: MethodOptions, device: torch.device | str) -> N
             precision=options.precision,
         )
         return NamedCorrection(f"{name}, {options.inference}", composed)
-    return NamedCorrection(name, partial(correct, network, settings=settings))
+    corrected = partial(correct, network, settings=settings)
+    return NamedCorrection(name, corrected, follows_motion=network.needs_cues)
 
 
 def load_classical_method(options: MethodOptions, device: torch.device | str) -> NamedCorrection:
     """The classical correction, which needs no weights."""
-    return NamedCorrection("classical", correct_classically)
+    return NamedCorrection("classical", correct_classically, follows_motion=True)
+
+
+def expect_any_instant(method: NamedCorrection) -> None:
+    """Check that a method may be used with neighbouring pairs.
+
+    Raises:
+        InputError: its network makes certain instants only.
+    """
+    instants = instants_of(method.correct)
+    if instants is not None:
+        raise InputError(
+            f"{method.name}: its network makes frames at t = {list_instants(instants)} only, and "
+            "context 'clip' needs others between pairs; set context=pair"
+        )
 
 
 def compensates_misalignment(options: MethodOptions) -> bool:
@@ -91,7 +114,7 @@ def identify_method(options: MethodOptions) -> dict[str, str]:
     Raises:
         InputError: the weights cannot be read.
     """
-    about = {"method": options.method}
+    about = {"method": options.method, "context": options.context}
     if options.inference != "ours":
         about["inference"] = options.inference
     if options.method == "network":

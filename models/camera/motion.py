@@ -3,8 +3,10 @@
 Uniform motion and odd deviations show plainly in a pair. Even ones, such as a steady acceleration,
 displace both exposures of a point alike, except where vertical motion shifts the rows, so that the
 two exposure times are not symmetric about 1/2. That trace is a few per cent of the deviation, but
-thousands of matches share it. It resembles a shear of the image: one model has even deviations and
-no shear, another shear alone, which is chosen only if it fits the matches clearly better.
+thousands of matches share it. Depth, lens distortion and errors of the flow leave traces of that
+size, too: even deviations are believed only if the matches fit clearly better with them than
+without. They resemble a shear of the image: another model has shear and no even deviations, and is
+chosen only if it fits clearly better than the others.
 """
 
 from dataclasses import replace
@@ -17,6 +19,7 @@ from models.camera.path import (
     NOISE_FLOOR,
     RIGID,
     SHEARING,
+    STEADY,
     CameraMotion,
     PathModel,
     half_diagonal,
@@ -34,6 +37,7 @@ _MIN_MATCHES = 40  # of two equations each, for up to 18 coefficients
 _ITERATIONS = 11
 _FIRST_SCALE, _LAST_SCALE, _SCALE_DECAY = 8.0, 0.5, 0.7  # px
 _CORRELATED = 40  # neighbouring matches with equal errors: they count as one against the prior
+_EVEN_RATIO = 0.97  # of the misfit without even deviations: shaking cameras reach 0.9 and less
 _SHEAR_RATIO = 0.995  # of the rigid model's misfit: real shear improves it by 2 % and more
 
 
@@ -58,10 +62,13 @@ def fit_camera_motion(matches: Matches, size: tuple[int, int], reach: float) -> 
     if np.count_nonzero(used) < _MIN_MATCHES:
         return at_rest
     equations = _Equations(Matches(*(part[used] for part in matches)), size, reach)
-    rigid = equations.solve(at_rest)
-    shearing = equations.solve(replace(at_rest, model=SHEARING))
-    is_sheared = equations.misfit(shearing.path) < _SHEAR_RATIO * equations.misfit(rigid.path)
-    return shearing if is_sheared else rigid
+    steady, rigid, shearing = (
+        equations.solve(replace(at_rest, model=model)) for model in (STEADY, RIGID, SHEARING)
+    )
+    is_even = equations.misfit(rigid.path) < _EVEN_RATIO * equations.misfit(steady.path)
+    best = rigid if is_even else steady
+    is_sheared = equations.misfit(shearing.path) < _SHEAR_RATIO * equations.misfit(best.path)
+    return shearing if is_sheared else best
 
 
 class _Equations:

@@ -51,6 +51,9 @@ _TILT, _NOTHING, _SHEAR = (0.03, 0, 0, 0), (0, 0, 0, 0), (0.05, 0, 0, 0)
 RIGID = PathModel(np.repeat((_SHIFT, _TURN_OR_ZOOM, _TILT, _NOTHING), 2, axis=0))
 """A distant or flat scene past an accelerating camera."""
 
+STEADY = PathModel(RIGID.sizes * (1, 1, 1, 0))
+"""The same past a camera without even deviations: most captures cannot show them."""
+
 SHEARING = PathModel(np.repeat((_SHIFT, _TURN_OR_ZOOM, _TILT, _SHEAR), 2, axis=0) * (1, 1, 1, 0))
 """A scene whose depth shears the image, such as a floor seen from the side; no even deviations."""
 

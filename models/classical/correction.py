@@ -7,6 +7,7 @@ shows; that is left to the networks.
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from models.classical.border_extrapolation import MARGIN, extrapolate_borders
 from models.classical.estimation import estimate_motion
 from models.classical.field import Exposed, MotionField, cell_centres, enlarge_strip, sample_frame
 from models.flow.dis import single_threaded_opencv
-from models.measurement.arrays import Array
+from models.measurement.arrays import Array, Bools
 from models.measurement.flow_measurement import to_pixels
 from models.measurement.sampling import sample_image
 from models.measurement.scan import Scan
@@ -31,7 +32,12 @@ _STRIP = 2**18  # pixels of a frame that are rendered at once
 
 
 def correct_with_field(
-    pair: Tensor, times: Sequence[float], *, scan_time: Tensor | None = None
+    pair: Tensor,
+    times: Sequence[float],
+    *,
+    scan_time: Tensor | None = None,
+    rows: Tensor | None = None,
+    motion: MotionField | None = None,
 ) -> tuple[Tensor, MotionField]:
     """Global-shutter frames of one capture, and the motion they were sampled along.
 
@@ -44,6 +50,8 @@ def correct_with_field(
         times: instants in [0, 1], in any order.
         scan_time: (H,) evenly spaced exposure times of t2b's rows; by default they fill the whole
             readout.
+        rows: (T, H) bool, rows of each frame that are needed; others may be black. Default: all.
+        motion: of the capture, if it is known; default: estimated here.
 
     Returns:
         Frames (T, 3, H, W) float32 in [0, 1] on the pair's device, and the motion.
@@ -60,9 +68,10 @@ def correct_with_field(
     t2b, b2t = extended[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
     at_once = min(os.cpu_count() or 1, max(_PIXELS_AT_ONCE // t2b[..., 0].size, 1))
     with single_threaded_opencv(), ThreadPoolExecutor(at_once) as pool:
-        field = estimate_motion(t2b, b2t, Scan.of(scan_time, height))
-        frames = np.empty((len(times), *t2b.shape), np.float32)
-        list(pool.map(lambda frame, t: _render(field, extended, t, frame), frames, times))
+        field = motion or estimate_motion(t2b, b2t, Scan.of(scan_time, height))
+        frames = np.zeros((len(times), *t2b.shape), np.float32)
+        needed = np.ones(frames.shape[:2], bool) if rows is None else rows.numpy()
+        list(pool.map(partial(_render, field, extended), times, frames, needed))
     return torch.from_numpy(frames).permute(0, 3, 1, 2).to(pair.device), field
 
 
@@ -78,8 +87,8 @@ def view_weight(view: Exposed, size: Sequence[int], noise: float) -> Array:
     return closeness * np.exp(-np.minimum(outside / _BORDER_FADE, 30))
 
 
-def _render(field: MotionField, extended: Array, t: float, frame: Array) -> None:
-    """Write the frame (H, W, 3) at time `t`, in strips to save memory."""
+def _render(field: MotionField, extended: Array, t: float, frame: Array, needed: Bools) -> None:
+    """Write the needed rows (H,) of the frame (H, W, 3) at `t`, in strips to save memory."""
     height, width = frame.shape[:2]
     views = sample_frame(field, t, field.velocity, with_mismatch=False)
     weights = [view_weight(view, (height, width), field.noise) for view in views]
@@ -89,6 +98,8 @@ def _render(field: MotionField, extended: Array, t: float, frame: Array) -> None
     count = max(_STRIP // width, 1)
     for top in range(0, height, count):
         rows = slice(top, min(top + count, height))
+        if not needed[rows].any():
+            continue
         first, second = (
             _warp_rows(view, enlarge_strip(offset, rows, width), top)
             for view, offset in zip(extended, offsets, strict=True)

@@ -56,7 +56,7 @@ def estimate_motion(t2b: Array, b2t: Array, scan: Scan) -> MotionField:
         still = _fit_camera(views, measured, scan)
         still = replace(still, readout=readout, noise=measure_noise(differences[0], measured[0]))
         evidence = collect_evidence(still, views)
-        cells = _to_cells(t2b), _to_cells(b2t)
+        cells = to_cells(t2b), to_cells(b2t)
         field = _add_local_motion(still, cells, evidence)
         objects = find_lost_objects(matching.result(), cells, field)
     return _add_local_motion(still, cells, evidence, objects) if objects[1].any() else field
@@ -140,7 +140,7 @@ def _add_local_motion(
     return replace(field, velocity=field.camera + local)
 
 
-def _to_cells(image: Array) -> Array:
+def to_cells(image: Array) -> Array:
     """Means (h, w, 3) over the cells of an image, whose border is repeated to whole cells."""
     rows, columns = (-(-side // CELL) for side in image.shape[:2])
     padding = ((0, rows * CELL - image.shape[0]), (0, columns * CELL - image.shape[1]), (0, 0))

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from models.camera.path import DEVIATION_TERMS, deviation_basis
+from models.camera.path import deviation_basis
 from models.measurement.arrays import Array
 from models.measurement.flow_measurement import Measurement
 from models.measurement.parallax import Parallax
@@ -61,6 +61,20 @@ class MotionField:
         """Readouts from t = 1/2 to the farthest exposure."""
         return self.scan.reach(self.measurements[0].own.shape[0])
 
+    def basis(self, instant: Array | np.float32) -> Array:
+        """(..., N) functions of time that the deviations are coefficients of, 0 at t = 1/2."""
+        return deviation_basis(instant, self.reach)
+
+    def mismatch(self, view: int, exposed: "Moving") -> Array:
+        """Distances (h, w) in px between the flow measured in a view and that predicted."""
+        measurement, instant = self.measurements[view], exposed.instant
+        flow, gap = (
+            sample_image(part, exposed.x, exposed.y) for part in (measurement.flow, measurement.gap)
+        )
+        elapsed = self.basis(instant + gap) - self.basis(instant)
+        predicted = exposed.velocity * gap[..., None]
+        return length_of(flow - (predicted + displacement_of(exposed.deviation, elapsed)))
+
 
 class Exposed(NamedTuple):
     """Where a frame's cells are exposed in one view.
@@ -79,6 +93,17 @@ class Exposed(NamedTuple):
     mismatch: Array
 
 
+class Moving(NamedTuple):
+    """Points where a view exposes them, and how they move."""
+
+    x: Array  # (h, w) column in px
+    y: Array  # (h, w) row in px
+    instant: Array  # (h, w) time of the exposure
+    velocity: Array  # (h, w, 2)
+    deviation: Array  # (h, w, 2, N)
+    middle: tuple[Array, Array]  # (x, y) px at t = 1/2
+
+
 def sample_frame(
     field: MotionField, t: float, velocity: Array, *, with_mismatch: bool = True
 ) -> tuple[Exposed, Exposed]:
@@ -93,17 +118,17 @@ def sample_frame(
     instant = 0.5 + (t - 0.5) / field.readout
     rows, columns = velocity.shape[:2]
     x, y = cell_centres(rows, columns)
-    motion = _advance(field, instant, velocity, (x, y))
+    middle, here, deviation = follow_to_middle(field, instant, velocity, (x, y))
     between = field.parallax.at(x)
     views = []
-    for scan, measurement, side in zip(
-        (field.scan, field.scan.reversed), field.measurements, (-0.5, 0.5), strict=True
-    ):
+    for number, scan in enumerate((field.scan, field.scan.reversed)):
+        side = number - 0.5
         start = x + side * between[..., 0], y + side * between[..., 1]
-        place, exposure = _meet_scan(scan, start, motion, instant, field.reach)
+        place, exposure = _meet_scan(field, scan, start, (here, deviation), instant)
         mismatch = np.zeros_like(x)
         if with_mismatch:
-            mismatch = _mismatch(measurement, place, exposure, motion, field.reach)
+            moving = Moving(*place, exposure, here, deviation, middle)
+            mismatch = field.mismatch(number, moving)
         views.append(Exposed(*place, exposure - np.float32(instant), mismatch))
     return views[0], views[1]
 
@@ -115,47 +140,41 @@ def cell_centres(rows: int, columns: int) -> tuple[Array, Array]:
     return grid[0], grid[1]
 
 
-def _advance(
+def follow_to_middle(
     field: MotionField, t: float, velocity: Array, place: tuple[Array, Array]
-) -> tuple[Array, Array]:
-    """Velocity and deviation of what is at `place` at time `t`, by fixed-point iterations."""
-    until_middle = -deviation_basis(np.float32(t), field.reach)
+) -> tuple[tuple[Array, Array], Array, Array]:
+    """Follow what is at `place` at time `t` to t = 1/2, by fixed-point iterations.
+
+    Returns:
+        Its place there, its velocity and its deviation.
+    """
+    until_middle = -field.basis(np.float32(t))
     middle = place
     for _ in range(3):
         here, deviation = sample_cells(velocity, middle), sample_cells(field.deviation, middle)
         move = here * np.float32(0.5 - t) + deviation @ until_middle
         middle = place[0] + move[..., 0], place[1] + move[..., 1]
-    return here, deviation
+    return middle, here, deviation
 
 
 def _meet_scan(
-    scan: Scan, start: tuple[Array, Array], motion: tuple[Array, Array], t: float, reach: float
+    field: MotionField,
+    scan: Scan,
+    start: tuple[Array, Array],
+    motion: tuple[Array, Array],
+    t: float,
 ) -> tuple[tuple[Array, Array], Array]:
     """Place (x, y) and time of exposure of points that are at `start` at time t."""
     velocity, deviation = motion
     closing = scan.closing_speed(velocity[..., 1])
-    until_start = deviation_basis(np.float32(t), reach)
+    until_start = field.basis(np.float32(t))
     move = np.zeros_like(velocity)
     for _ in range(3):
         moved = start[1] + move[..., 1] + velocity[..., 1] * (scan.first - t)
         row = np.asarray(moved / closing, np.float32)
         instant = scan.at(row)
-        move = displacement_of(deviation, deviation_basis(instant, reach) - until_start)
+        move = displacement_of(deviation, field.basis(instant) - until_start)
     return (start[0] + move[..., 0] + velocity[..., 0] * (instant - t), row), instant
-
-
-def _mismatch(
-    measurement: Measurement,
-    place: tuple[Array, Array],
-    instant: Array,
-    motion: tuple[Array, Array],
-    reach: float,
-) -> Array:
-    """Distances (h, w) in px between the measured flow and that predicted from the exposure on."""
-    velocity, deviation = motion
-    flow, gap = sample_image(measurement.flow, *place), sample_image(measurement.gap, *place)
-    elapsed = deviation_basis(instant + gap, reach) - deviation_basis(instant, reach)
-    return length_of(flow - (velocity * gap[..., None] + displacement_of(deviation, elapsed)))
 
 
 def enlarge_cells(cells: Array, size: Sequence[int]) -> Array:
@@ -180,7 +199,7 @@ def displacement_of(deviation: Array, elapsed: Array) -> Array:
     for component in range(deviation.shape[-2]):
         total = displacement[..., component]
         total[...] = deviation[..., component, 0] * elapsed[..., 0]
-        for term in range(1, DEVIATION_TERMS):
+        for term in range(1, deviation.shape[-1]):
             total += deviation[..., component, term] * elapsed[..., term]
     return displacement
 

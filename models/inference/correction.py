@@ -24,6 +24,7 @@ from models.parts.generator_layers import resize_flow
 from models.parts.network import CorrectionNetwork, FrameBatch, Inference, padded_scan
 from models.parts.precision import autocast
 from models.parts.settings import InferenceSettings
+from models.refiner.cues import cues_of
 from utils.errors import InputError
 
 DEFAULT_SETTINGS = InferenceSettings()
@@ -53,6 +54,8 @@ class Correction(Protocol):
         *,
         scan_time: Tensor | None = None,
         with_flows: bool = False,
+        rows: Tensor | None = None,
+        motion: MotionField | None = None,
     ) -> Corrected:
         """Make frames at T instants of one capture.
 
@@ -61,6 +64,10 @@ class Correction(Protocol):
             times: T instants in [0, 1].
             scan_time: (H,) exposure time of each t2b row; default: rows 0 to H - 1 in [0, 1].
             with_flows: whether to return the flows, too.
+            rows: (T, H) bool, rows of each frame that are needed; a method may leave the others
+                black. Default: all.
+            motion: classical motion of the capture, if it is known; methods that start from it
+                estimate it otherwise, other methods ignore it.
         """
         ...
 
@@ -72,6 +79,8 @@ def correct(
     *,
     scan_time: Tensor | None = None,
     with_flows: bool = False,
+    rows: Tensor | None = None,
+    motion: MotionField | None = None,
     settings: InferenceSettings = DEFAULT_SETTINGS,
 ) -> Corrected:
     """Make global-shutter frames of one capture with a network, in as few passes as possible.
@@ -84,6 +93,8 @@ def correct(
         times: instants in [0, 1], in any order.
         scan_time: (H,) exposure time of each t2b row; default: rows 0 to H - 1 in [0, 1].
         with_flows: whether to return the network's finest flows, too.
+        rows: (T, H) bool, rows of each frame that are needed; default: all.
+        motion: classical motion of the capture, if it is known; used if the network takes cues.
         settings: precision and tiles.
 
     Returns:
@@ -102,9 +113,13 @@ def correct(
     if note:
         sys.stderr.write(f"{note}\n")
     batch_pixels = BATCH_PIXELS[weight.device.type == "cpu"]
-    inference = Inference(pair.to(weight), tuple(map(float, times)), scan, tile, batch_pixels)
-    frames = weight.new_empty((len(times), 3, height, width), dtype=torch.float32)
-    flows = frames.new_empty((len(times), 2, 2, height, width)) if with_flows else None
+    instants = tuple(map(float, times))
+    cues = None
+    if motion is not None and network.needs_cues:
+        cues = cues_of(motion, instants, (height, width)).packed.to(weight)
+    inference = Inference(pair.to(weight), instants, scan, tile, batch_pixels, rows, cues)
+    frames = weight.new_zeros((len(times), 3, height, width), dtype=torch.float32)
+    flows = frames.new_zeros((len(times), 2, 2, height, width)) if with_flows else None
 
     def collect(batch: FrameBatch) -> None:
         for frame, flow, t in zip(batch.frames, batch.flows, batch.times, strict=True):
@@ -162,6 +177,8 @@ def correct_classically(
     *,
     scan_time: Tensor | None = None,
     with_flows: bool = False,
+    rows: Tensor | None = None,
+    motion: MotionField | None = None,
 ) -> Corrected:
     """Make frames by sampling both inputs along motion estimated without learned weights.
 
@@ -169,7 +186,7 @@ def correct_classically(
         InputError: the images have a single row.
         ValueError: no instants, an instant outside [0, 1], or another shape than stated.
     """
-    frames, field = correct_with_field(pair, times, scan_time=scan_time)
+    frames, field = correct_with_field(pair, times, scan_time=scan_time, rows=rows, motion=motion)
     if not with_flows:
         return Corrected(frames)
     with single_threaded_opencv(), ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -217,6 +234,8 @@ def self_ensemble(method: Correction) -> Correction:
 def _correct_both_ways(
     method: Correction, pair: Tensor, times: Sequence[float], **options: Any
 ) -> Corrected:
+    if options.get("motion") is not None:
+        raise ValueError("a self-ensemble estimates the motion of both versions: give none")
     plain = method(pair, times, **options)
     mirrored = method(pair.flip(0, -1), [1 - t for t in times], **options)
     for frame, other in zip(plain.frames, mirrored.frames, strict=True):  # in place: memory

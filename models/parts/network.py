@@ -45,6 +45,8 @@ class Inference(NamedTuple):
             synchronised.
         tile: pixels that a tile keeps along each side; None: the whole image at once.
         batch_pixels: largest batch in pixels; a single pass may have more.
+        rows: (T, H) bool, rows of each frame that are needed; None: all. A network may make more.
+        cues: (T, C, h, w) packed motion cues of the frames, if they are known.
     """
 
     pair: Tensor
@@ -52,6 +54,8 @@ class Inference(NamedTuple):
     scan_time: Tensor
     tile: int | None
     batch_pixels: int
+    rows: Tensor | None = None
+    cues: Tensor | None = None
 
     @property
     def size(self) -> tuple[int, int]:

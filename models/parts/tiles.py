@@ -39,13 +39,16 @@ class Tile(NamedTuple):
         ]
 
 
-def tiles_of(size: tuple[int, int], tile: int | None, margin: int) -> Iterator[Tile]:
+def tiles_of(
+    size: tuple[int, int], tile: int | None, margin: int, rows: slice | None = None
+) -> Iterator[Tile]:
     """Tiles that keep every pixel of an image exactly once, row by row.
 
     Args:
         size: (H, W) of the image.
         tile: pixels kept along each side, a multiple of 32; None: one tile for the whole image.
         margin: pixels of context on each side inside the image, a multiple of 32.
+        rows: those that the tiles keep, from a multiple of 32 on; default: all.
 
     Raises:
         ValueError: `tile` or `margin` is not such a multiple.
@@ -56,9 +59,10 @@ def tiles_of(size: tuple[int, int], tile: int | None, margin: int) -> Iterator[T
             f"tile and margin must be multiples of {SIZE_MULTIPLE}, got {tile} and {margin}"
         )
     height, width = size
-    for top in range(0, height, tile):
+    first, last = (0, height) if rows is None else (rows.start, rows.stop)
+    for top in range(first, last, tile):
         for left in range(0, width, tile):
-            bottom, right = min(top + tile, height), min(left + tile, width)
+            bottom, right = min(top + tile, last), min(left + tile, width)
             seen = (
                 max(top - margin, 0),
                 max(left - margin, 0),
@@ -66,3 +70,17 @@ def tiles_of(size: tuple[int, int], tile: int | None, margin: int) -> Iterator[T
                 min(right + margin, width),
             )
             yield Tile((top, left, bottom, right), seen)
+
+
+def bands_of(rows: Tensor) -> Iterator[slice]:
+    """Bands of rows that hold all needed ones of (H,) bool; they begin at multiples of 32."""
+    height, band = len(rows), None
+    for top in range(0, height, SIZE_MULTIPLE):
+        bottom = min(top + SIZE_MULTIPLE, height)
+        if rows[top:bottom].any():
+            band = slice(top if band is None else band.start, bottom)
+        elif band is not None:
+            yield band
+            band = None
+    if band is not None:
+        yield band

@@ -1,6 +1,7 @@
 """Classical motion as tensors: where each frame's cells are exposed, and how reliable that is."""
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from data.capture import CapturePair
 from data.time_maps import offset_maps
 from models.classical.correction import view_weight
 from models.classical.estimation import estimate_motion
-from models.classical.field import cell_centres, sample_frame
+from models.classical.field import MotionField, cell_centres, sample_frame
 from models.flow.dis import single_threaded_opencv
 from models.measurement.arrays import Array
 from models.measurement.scan import Scan
@@ -77,7 +78,11 @@ def find_motion(pair: Tensor, offsets: Tensor) -> MotionCues:
 
 def _find_cues(images: Array, scan: Scan, times: list[float]) -> MotionCues:
     """The cues of T frames of one capture (2, H, W, 3)."""
-    field = estimate_motion(images[0], images[1], scan)
+    return cues_of(estimate_motion(images[0], images[1], scan), times, images.shape[1:3])
+
+
+def cues_of(field: MotionField, times: Sequence[float], size: Sequence[int]) -> MotionCues:
+    """The cues of frames at T instants of a capture of (H, W), given its motion."""
     x, y = cell_centres(*field.velocity.shape[:2])
     frames = []
     for t in times:
@@ -87,7 +92,7 @@ def _find_cues(images: Array, scan: Scan, times: list[float]) -> MotionCues:
             [part for view in pair for part in (view.x - x, view.y - y)] for pair in (views, others)
         )
         mismatch = [np.log1p(view.mismatch) / np.log1p(_MISMATCH_RANGE) for view in views + others]
-        first, second = (view_weight(view, images.shape[1:3], field.noise) for view in views)
+        first, second = (view_weight(view, size, field.noise) for view in views)
         preference = np.log(first / second).clip(-MAX_PREFERENCE, MAX_PREFERENCE)
         offset = [view.offset * np.float32(field.readout) for view in views]
         frames.append((local, camera, mismatch, offset, [preference]))

@@ -29,7 +29,7 @@ from models.parts.network import (
 )
 from models.parts.padding import pad_to_multiple, round_up, unpad
 from models.parts.settings import SIZE_MULTIPLE, Channels
-from models.parts.tiles import tiles_of
+from models.parts.tiles import bands_of, tiles_of
 from models.refiner.blocks import SLOPE, Change, FusionNet, MatchingNet, UNet, displace, zeroed
 from models.refiner.cues import (
     CUE_CHANNELS,
@@ -38,13 +38,14 @@ from models.refiner.cues import (
     find_motion,
     find_training_cues,
 )
-from models.refiner.refined_motion import Encoded, RefinedMotion
-from models.warping import Corner, backward_warp, bicubic_warp
+from models.refiner.refined_motion import Encoded, RefinedMotion, repeat_each, warp_views
+from models.warping import Corner, bicubic_warp
 
 _BASE_CHANNELS = (96, 128, 192, 192)
 _ENCODED, _HIDDEN, _FUSED, _MATCHED = 48, 48, 48, 48
 _ROUNDS = 2  # of correcting the motion
 _VELOCITY_SCALE = 32.0  # px per readout, and px, that are scaled to 1
+_BAND_MARGIN = 32  # px of context around needed rows, a multiple of 32
 _MOTION_BYTES = 290  # per pixel, of the classical motion
 _REFINED_BYTES = 290  # per pixel and frame, of the refined motion
 _FIRST_LOGIT = -4.0  # of the camera's share in the motion: 2 % before training
@@ -116,13 +117,27 @@ class Refiner(CorrectionNetwork):
         views = torch.cat((F.avg_pool2d(images, CELL), features), dim=1)
         return Encoded(continued, halves, views.unflatten(0, (-1, 2)))
 
-    def refine_motion(self, encoded: Encoded, cues: MotionCues) -> RefinedMotion:
-        """Refine the motion of whole frames of B pairs, given cues of B * T frames."""
+    def refine_motion(
+        self, encoded: Encoded, cues: MotionCues, rows: slice | None = None
+    ) -> RefinedMotion:
+        """Refine the motion of frames of B pairs, given cues of B * T frames.
+
+        Args:
+            encoded: the pairs.
+            cues: of whole frames.
+            rows: those of the frames that are needed, in px, from a multiple of 32 on; default:
+                all.
+        """
         # Pad the cues, not the images: padded rows would bias the motion estimate.
         cues = MotionCues(*(pad_to_multiple(cue, SIZE_MULTIPLE // CELL) for cue in cues))
+        top = 0
+        if rows is not None:
+            top, bottom = rows.start, round_up(rows.stop, SIZE_MULTIPLE)
+            cues = MotionCues(*(cue[..., top // CELL : bottom // CELL, :] for cue in cues))
         count = cues.local.shape[0] // encoded.views.shape[0]
-        continued, halves, views = (_repeat(part, count) for part in encoded)
-        return RefinedMotion(continued, halves, count, cues, *self._correct(views.unbind(1), cues))
+        continued, halves, views = (repeat_each(part, count) for part in encoded)
+        corrected = self._correct(views.unbind(1), cues, (top // CELL, 0))
+        return RefinedMotion(continued, halves, count, top, cues, *corrected)
 
     def fuse(self, whole: RefinedMotion, part: tuple[int, int, int, int]) -> CorrectionOutput:
         """Make a part of the frames, sampling anywhere in both inputs.
@@ -153,26 +168,47 @@ class Refiner(CorrectionNetwork):
     def infer(self, inference: Inference) -> Iterator[FrameBatch]:
         """Estimate the motion of the whole image once, then make the frames, in tiles if asked."""
         size, pair, times = inference.size, inference.pair[None], inference.times
-        maps = time_maps.offset_maps(
-            inference.scan_time[None], inference.scan_time.new_tensor([times])
-        )
-        with torch.autocast(pair.device.type, enabled=False):
-            cues = find_motion(pair, maps)
-        if inference.tile is not None:
-            release_memory()  # nearly a gigabyte for large images
+        if inference.cues is not None:
+            cues = MotionCues.of_samples(inference.cues[None])
+        else:
+            scan = inference.scan_time
+            with torch.autocast(pair.device.type, enabled=False):
+                cues = find_motion(
+                    pair, time_maps.offset_maps(scan[None], scan.new_tensor([times]))
+                )
         whole = inference.tile is None
+        if not whole:
+            release_memory()  # nearly a gigabyte for large images
         count = frames_per_batch(size, inference.batch_pixels) if whole else 1
         encoded = self.encode(pair)
+        if inference.rows is not None:
+            yield from self._make_bands(inference, encoded, cues)
+            return
         for start in range(0, len(times), count):
             chosen = times[start : start + count]
             chosen_cues = MotionCues(*(cue[start : start + count] for cue in cues))
-            yield from self._fuse_tiles(
-                inference._replace(times=chosen), self.refine_motion(encoded, chosen_cues)
-            )
+            motion = self.refine_motion(encoded, chosen_cues)
+            yield from self._fuse_tiles(inference._replace(times=chosen), motion)
 
-    def _fuse_tiles(self, inference: Inference, motion: RefinedMotion) -> Iterator[FrameBatch]:
+    def _make_bands(
+        self, inference: Inference, encoded: Encoded, cues: MotionCues
+    ) -> Iterator[FrameBatch]:
+        """Make the needed rows of each frame, in bands with a margin of context."""
+        assert inference.rows is not None
+        height = inference.size[0]
+        for index, (t, needed) in enumerate(zip(inference.times, inference.rows, strict=True)):
+            chosen_cues = MotionCues(*(cue[index : index + 1] for cue in cues))
+            for band in bands_of(needed):
+                first, last = band.start - _BAND_MARGIN, band.stop + _BAND_MARGIN
+                seen = slice(max(first, 0), min(last, height))
+                motion = self.refine_motion(encoded, chosen_cues, seen)
+                yield from self._fuse_tiles(inference._replace(times=(t,)), motion, band)
+
+    def _fuse_tiles(
+        self, inference: Inference, motion: RefinedMotion, rows: slice | None = None
+    ) -> Iterator[FrameBatch]:
         """Make frames tile by tile; a generator of its own, so that locals are freed at its end."""
-        for tile in tiles_of(inference.size, inference.tile, self.tile_margin):
+        for tile in tiles_of(inference.size, inference.tile, self.tile_margin, rows):
             made = self.fuse(motion, tile.seen)
             flows = made.flows[-1][0].unflatten(0, (2, len(inference.times), 2)).transpose(0, 1)
             yield FrameBatch(inference.times, made.frames[0], flows, tile)
@@ -187,17 +223,19 @@ class Refiner(CorrectionNetwork):
         return (_MOTION_BYTES + _REFINED_BYTES * count) * pixels + self.pixel_bytes * fused
 
     def _correct(
-        self, views: Sequence[Tensor], cues: MotionCues
+        self, views: Sequence[Tensor], cues: MotionCues, corner: Corner
     ) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
         """Correct the displacements of each cell in two rounds with shared weights.
+
+        The cues begin at the cell `corner` of the views.
 
         Returns:
             Displacements after each round, features, and preference, as in `RefinedMotion`.
         """
-        by_camera = _warp_views([view[:, :3] for view in views], cues.camera / CELL)
+        by_camera = warp_views([view[:, :3] for view in views], cues.camera / CELL, corner)
         displacement, found = cues.local, []
         for _ in range(_ROUNDS):
-            hidden = self.motion_net(*self._compare(views, by_camera, displacement, cues))
+            hidden = self.motion_net(*self._compare(views, by_camera, displacement, cues, corner))
             motion = self.motion_head(hidden).to(displacement.dtype)
             # Without evidence of an independently moving object the camera's motion is better.
             share = torch.sigmoid(motion[:, :1] + _FIRST_LOGIT)
@@ -209,10 +247,15 @@ class Refiner(CorrectionNetwork):
         return (found[0], found[1]), hidden, motion[:, 6:]
 
     def _compare(
-        self, views: Sequence[Tensor], by_camera: Tensor, displacement: Tensor, cues: MotionCues
+        self,
+        views: Sequence[Tensor],
+        by_camera: Tensor,
+        displacement: Tensor,
+        cues: MotionCues,
+        corner: Corner,
     ) -> tuple[Tensor, list[Tensor]]:
         """Inputs of the motion network: features of views, motion and cues; cost volumes."""
-        warped = _warp_views(views, displacement / CELL)
+        warped = warp_views(views, displacement / CELL, corner)
         given = (
             warped,
             by_camera,
@@ -228,9 +271,7 @@ class Refiner(CorrectionNetwork):
     def _prepare_fusion(self, motion: RefinedMotion, corner: Corner) -> Tensor:
         """Inputs of the fusion network at half size, of a part at `corner` (top, left)."""
         start = ((MARGIN + corner[0]) // 2, (MARGIN + corner[1]) // 2)
-        warped = _warp_views(
-            motion.halves.unbind(1), resize(motion.displacements[-1], 2) / 2, start
-        )
+        warped = warp_views(motion.halves.unbind(1), resize(motion.displacements[-1], 2) / 2, start)
         first, second = warped.chunk(2, dim=1)
         preference = resize((motion.cues.preference + motion.preference) / MAX_PREFERENCE, 2)
         offset = resize(motion.cues.offset, 2)
@@ -249,17 +290,3 @@ class Refiner(CorrectionNetwork):
         share = torch.sigmoid(preference)
         frames = share * first + (1 - share) * second + change.residual.to(first.dtype)
         return frames.clamp(0, 1)
-
-
-def _repeat(images: Tensor, count: int) -> Tensor:
-    """Repeat each of (B, ...) `count` times: (B * count, ...); no copy if B or `count` is 1."""
-    return images.unsqueeze(1).expand(-1, count, *images.shape[1:]).flatten(0, 1)
-
-
-def _warp_views(views: Sequence[Tensor], flow: Tensor, corner: Corner | None = None) -> Tensor:
-    """Warp both views by their halves of a flow (N, 4, h, w) that starts at `corner`; join them."""
-    warped = [
-        backward_warp(view, part, corner=corner, exact=False).warped
-        for view, part in zip(views, flow.chunk(2, dim=1), strict=True)
-    ]
-    return torch.cat(warped, dim=1)

@@ -1,7 +1,8 @@
 """Correct the captures of a benchmark and score every frame against its truth."""
 
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -12,7 +13,8 @@ from tqdm import tqdm
 from data.capture import CapturePair
 from data.files.images import Image, to_uint8
 from data.layouts import CaptureFolder, ends_of_sequences
-from utils.evaluation.methods import Method, make_frames
+from models.clip.correction import ClipPair, correct_clip
+from utils.evaluation.methods import ClipMethod, Method, make_frames
 from utils.evaluation.plan import EvaluationPlan, share_of
 from utils.evaluation.saving import save_frames
 from utils.evaluation.scores import BandScore, FrameScore, open_metrics, score_frame
@@ -44,6 +46,11 @@ def evaluate(
     share = share_of(len(captures), processes)
     steps = StepErrors(plan.followers)
     numbers = plan.truth_frames or range(len(plan.times))
+    clips = {
+        label: ClipFrames(method, captures, plan)
+        for label, method in methods.items()
+        if isinstance(method, ClipMethod)
+    }
     with BackgroundScores(metrics) as scoring:
         for index in tqdm(
             _with_predecessor(share, captures, plan),
@@ -55,7 +62,11 @@ def evaluate(
             if plan.protocols and is_mine:
                 scoring.start_capture(capture, plan.times)
             for method, source in methods.items():
-                frames = make_frames(source, capture, plan.times).frames
+                frames = (
+                    clips[method].of(index)
+                    if method in clips
+                    else make_frames(source, capture, plan.times).frames
+                )
                 for name in plan.protocols:
                     border, drops_ends = PROTOCOLS[name].border, PROTOCOLS[name].drops_ends
                     # Before saving: images that are too small leave no frames behind.
@@ -76,6 +87,59 @@ def evaluate(
     everything = [score for part in processes.gather(scores) for score in part]
     order = {name: index for index, name in enumerate(captures.names)}
     return sorted(everything, key=lambda score: order[score.pair])
+
+
+class ClipFrames:
+    """Makes the frames of captures in the order of their sequences.
+
+    A sequence is entered at any pair, with the pair before it: the frames do not depend on where.
+    """
+
+    def __init__(self, method: ClipMethod, captures: CaptureFolder, plan: EvaluationPlan) -> None:
+        """Prepare to make the frames of some captures; none is made yet."""
+        self._method = method
+        self._captures = captures
+        self._plan = plan
+        self._next: int | None = None
+        self._frames: Iterator[Tensor] = iter(())
+
+    def of(self, index: int) -> Tensor:
+        """Frames (T, 3, H, W) of a capture; fastest for one capture after the other.
+
+        Raises:
+            InputError: an image cannot be read.
+        """
+        if index != self._next or not self._follows(index):
+            first = index - self._follows(index)
+            self._frames = self._correct_from(first)
+            for _ in range(first, index):
+                next(self._frames)
+        self._next = index + 1
+        return next(self._frames)
+
+    def _follows(self, index: int) -> bool:
+        """Whether a capture follows the one before it without a gap."""
+        names = self._captures.names
+        return index > 0 and self._plan.followers.get(names[index - 1]) == names[index]
+
+    def _correct_from(self, first: int) -> Iterator[Tensor]:
+        names = self._captures.names
+
+        def pairs() -> Iterator[ClipPair]:
+            for index in range(first, len(names)):
+                if index > first and not self._follows(index):
+                    return
+                yield ClipPair(self._captures.load(index, ()).pair, self._plan.times)
+
+        return correct_clip(
+            self._method.correct,
+            pairs(),
+            self._captures.load(first, ()).scan_time,
+            follows_motion=self._method.follows_motion,
+            on_break=lambda number, finding: sys.stderr.write(
+                f"{names[first + number]}: does not follow the pair before it: {finding}\n"
+            ),
+        )
 
 
 def _with_predecessor(share: range, captures: CaptureFolder, plan: EvaluationPlan) -> range:

@@ -9,7 +9,7 @@ from data.files.folders import prepare_output_folder
 from data.files.images import Image, to_uint8, write_image
 from data.layouts import CaptureFolder
 from utils.evaluation.evaluate import to_8bit
-from utils.evaluation.methods import Method, make_frames
+from utils.evaluation.methods import ClipMethod, Method, make_frames
 from utils.evaluation.plan import EvaluationPlan
 from utils.evaluation.saving import read_saved_frames
 from utils.evaluation.scores import FrameScore, group_scores
@@ -117,7 +117,9 @@ def _show(
     else:
         sheet = draw_contact_sheet(*inputs, frames[first], plan.times)
     write_image(files[0], sheet)
-    flows = make_frames(methods[first], capture, plan.times, with_flows=True).flows
+    flows = None
+    if not isinstance(methods[first], ClipMethod):  # whose frames have several flows
+        flows = make_frames(methods[first], capture, plan.times, with_flows=True).flows
     content = ViewerContent(
         title=title,
         inputs=[inputs],

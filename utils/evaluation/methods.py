@@ -15,10 +15,10 @@ from data.files.images import IMAGE_SUFFIXES, read_image
 from data.layouts import CaptureFolder
 from models.inference.correction import BASELINES, Corrected, Correction, instants_of
 from models.parts.settings import list_instants
-from utils.correction import load_method
+from utils.correction import expect_any_instant, load_method
 from utils.errors import InputError
 from utils.evaluation.plan import share_of
-from utils.options.evaluation import EvaluationOptions
+from utils.options.evaluation import EvaluationOptions, MethodOptions
 from utils.options.parts.frame_names import frame_path
 from utils.system.distributed import Processes
 
@@ -76,13 +76,31 @@ class ReadyFrames:
         return torch.stack([_read_frame(path, capture) for path in paths])
 
 
-Method = Correction | ReadyFrames
+@dataclass(frozen=True)
+class ClipMethod:
+    """A correction that takes the pairs before and after a pair, too (`models.clip`).
+
+    Attributes:
+        correct: makes frames of pairs.
+        follows_motion: whether it starts from classical motion.
+    """
+
+    correct: Correction
+    follows_motion: bool
+
+
+Method = Correction | ReadyFrames | ClipMethod
 
 
 def make_frames(
     method: Method, capture: CapturePair, times: Sequence[float], *, with_flows: bool = False
 ) -> Corrected:
-    """Frames of a capture at some instants: made, or read from disk (those have no flows)."""
+    """Frames of a capture at some instants: made, or read from disk (those have no flows).
+
+    A `ClipMethod` makes those of the pair alone.
+    """
+    if isinstance(method, ClipMethod):
+        method = method.correct
     if isinstance(method, ReadyFrames):
         return Corrected(method.read(capture, times))
     return method(capture.pair, times, scan_time=capture.scan_time, with_flows=with_flows)
@@ -95,15 +113,29 @@ def load_methods(options: EvaluationOptions, device: torch.device) -> dict[str, 
         InputError: weights cannot be loaded.
     """
     if options.methods is None:
-        return dict([load_method(options, device)])
+        name, method = _load(options, device)
+        return {name: method}
     loaded: dict[str, Method] = {}
     for tested in options.methods:
         if tested.frames_folder is not None:
             folder = Path(tested.frames_folder)
             loaded[tested.name] = ReadyFrames(tested.name, folder, tested.pattern)
         else:
-            loaded[tested.name] = load_method(options.options_of(tested), device).correct
+            loaded[tested.name] = _load(options.options_of(tested), device)[1]
     return loaded
+
+
+def _load(options: MethodOptions, device: torch.device) -> tuple[str, Method]:
+    """Load the method of the options, and its name in tables.
+
+    Raises:
+        InputError: its weights cannot be loaded, or make certain instants only, with neighbours.
+    """
+    loaded = load_method(options, device)
+    if options.context == "pair":
+        return loaded.name, loaded.correct
+    expect_any_instant(loaded)
+    return f"{loaded.name}, clip", ClipMethod(loaded.correct, loaded.follows_motion)
 
 
 def common_instants(methods: Mapping[str, Method]) -> tuple[float, ...] | None:
@@ -113,7 +145,7 @@ def common_instants(methods: Mapping[str, Method]) -> tuple[float, ...] | None:
         InputError: there are none.
     """
     found = {
-        label: None if isinstance(method, ReadyFrames) else instants_of(method)
+        label: None if isinstance(method, ReadyFrames | ClipMethod) else instants_of(method)
         for label, method in methods.items()
     }
     fixed = {label: instants for label, instants in found.items() if instants is not None}
@@ -165,6 +197,7 @@ def describe_methods(options: EvaluationOptions, labels: Sequence[str]) -> dict[
         if own.method == "network":
             described[label]["weights"] = own.path.pretrained_netG
             described[label] |= {"inference": own.inference, "precision": own.precision}
+        described[label]["context"] = own.context
         described[label]["self_ensemble"] = own.self_ensemble
     return described
 

@@ -18,6 +18,7 @@ from utils.options.parts.frame_names import FrameLayoutName
 from utils.options.parts.help import show_options
 from utils.options.parts.tested import (
     BenchmarkDatasets,
+    ContextName,
     InferenceName,
     TestedMethodOptions,
     with_own_names,
@@ -81,6 +82,8 @@ class MethodOptions(OptionGroup):
         The default is float32, for scores that compare with published ones.
     `tile`: side of the network's tiles in pixels; "auto" uses tiles only if memory is short, null
         never.
+    `context`: "pair" corrects every pair alone, as all published methods do; "clip" also takes the
+        views of the pairs before and after it in the clip or sequence (docs/METHOD.md).
     `inference`: how passes of a network become frames: "ours", or "released_stage1" and
         "released_stage2" as the authors' test scripts compose them (docs/DIFFERENCES.md).
     `self_ensemble`: test-time augmentation with the mirrored, time-reversed capture: better, twice
@@ -92,6 +95,7 @@ class MethodOptions(OptionGroup):
     method: Annotated[str, one_of(METHODS)] = "network"
     precision: Precision = "float32"
     tile: TileOption = "auto"
+    context: ContextName = "pair"
     inference: InferenceName = "ours"
     self_ensemble: bool = False
     path: WeightPathOptions
@@ -121,6 +125,7 @@ class MethodOptions(OptionGroup):
             ("method", self.method, self.method == "network"),
             ("tile", self.tile, not isinstance(self.tile, int)),
             ("self_ensemble", self.self_ensemble, not self.self_ensemble),
+            ("context", self.context, self.context == "pair" or not changed(self, "context")),
         ):
             if not fits:
                 raise ValueError(f"{key}: not with inference '{self.inference}', got {value!r}")
@@ -166,7 +171,7 @@ class EvaluationOptions(MethodOptions):
 
     def options_of(self, tested: TestedMethodOptions) -> MethodOptions:
         """The options of one of several methods, complete with what it takes from these."""
-        own = ("inference", "precision", "self_ensemble")
+        own = ("context", "inference", "precision", "self_ensemble")
         given = {key: getattr(tested, key) for key in own if getattr(tested, key) is not None}
         shared = {key: getattr(self, key) for key in MethodOptions.model_fields}
         path = self.path
@@ -197,8 +202,8 @@ class EvaluationOptions(MethodOptions):
 _HELP = {
     "test sets": ("datasets.test",),
     "method": (
-        *("method", "path.pretrained_netG", "inference", "self_ensemble", "precision"),
-        *("tile", "device"),
+        *("method", "path.pretrained_netG", "context", "inference", "self_ensemble"),
+        *("precision", "tile", "device"),
     ),
     "several methods, each {...} in a list": ("methods",),
     "scores": ("protocols", "optional_metrics", "frames", "baselines"),

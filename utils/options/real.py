@@ -20,6 +20,7 @@ from utils.options.evaluation import (
     overrides,
 )
 from utils.options.files import OptionGroup, load_options
+from utils.options.parts.tested import ContextName
 
 Instant = Annotated[float, Field(ge=0, le=1)]
 FrameRate = Annotated[float, Field(ge=0.01, le=1e5)]
@@ -98,6 +99,7 @@ class TimingOptions(OptionGroup):
 class RealOptions(MethodOptions):
     """Options of `main_test_real.py`; `options/test_real.json` shows them filled in.
 
+    `context`: by default "clip": the pairs of a clip help each other.
     `datasets`: the captures, unless the command line names a capture or a clip.
     `timing`: of the two sensors.
     `frames`: number of frames per pair, evenly spaced from t = 0 to t = 1; 1 is at t = 0.5. null:
@@ -119,6 +121,7 @@ class RealOptions(MethodOptions):
     `restart`: begin a clip again instead of continuing an interrupted run.
     """
 
+    context: ContextName = "clip"
     datasets: CaptureDatasets
     timing: TimingOptions = TimingOptions()
     frames: FrameCount | None = None

@@ -5,22 +5,23 @@ finished and joined, so an interrupted run continues after its last finished par
 """
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
-from itertools import islice
 from pathlib import Path
+from typing import NoReturn
 
+from torch import Tensor
 from tqdm import tqdm
 
-from data.capture import CapturePair
 from data.files.folders import prepare_output_folder, remove
 from data.files.images import Image, to_levels, to_uint8, write_image
 from data.files.videos import join_video_parts, write_video_part
-from models.inference.correction import Correction
+from utils.correction import NamedCorrection
 from utils.errors import InputError
 from utils.pictures.frame_files import FRAMES, clip_frame_name
 from utils.pictures.viewer import VIEWER
 from utils.real.capture_results import VIDEO, move_results
+from utils.real.clip_frames import PairWindow, first_needed, make_frames
 from utils.real.clip_parts import UnfinishedClip
 from utils.real.clip_plan import PAIRS_PER_PART, ClipPlan
 from utils.real.clip_viewer import write_clip_viewer
@@ -28,7 +29,7 @@ from utils.system.distributed import Processes
 
 
 def write_clip(
-    plan: ClipPlan, method: Correction, unfinished: UnfinishedClip, processes: Processes
+    plan: ClipPlan, method: NamedCorrection, unfinished: UnfinishedClip, processes: Processes
 ) -> None:
     """Make the missing parts of a clip, shared among the processes, and join all parts.
 
@@ -51,7 +52,7 @@ def write_clip(
 
 
 def _make_parts(
-    plan: ClipPlan, method: Correction, unfinished: UnfinishedClip, processes: Processes
+    plan: ClipPlan, method: NamedCorrection, unfinished: UnfinishedClip, processes: Processes
 ) -> None:
     """Make this process's share of the missing parts of the video."""
     missing = processes.from_main(unfinished.missing)[processes.rank :: processes.world_size]
@@ -68,13 +69,11 @@ def _make_parts(
         unit="pair",
         disable=None if processes.is_main else True,  # None: unless stderr is a terminal
     )
-    with bar, closing(plan.stream.pairs(begins[0])) as pairs:
-        numbered = enumerate(pairs, start=begins[0])
-        passed = begins[0]
+    with bar, closing(PairWindow(plan, first_needed(plan, method, begins[0]))) as pairs:
         for begin, part in zip(begins, missing, strict=True):
-            chosen = islice(numbered, begin - passed, begin - passed + PAIRS_PER_PART)
-            passed = begin + PAIRS_PER_PART
-            frames = _make_frames(plan, method, chosen, unfinished.folder, bar.update)
+            numbers = range(begin, min(begin + PAIRS_PER_PART, plan.stream.count))
+            made = make_frames(plan, method, pairs, numbers)
+            frames = _save_frames(plan, zip(numbers, made, strict=True), unfinished.folder, bar)
             write_video_part(unfinished.parts[part], frames, plan.video_fps)
 
 
@@ -91,29 +90,18 @@ def _join_parts(plan: ClipPlan, unfinished: UnfinishedClip) -> None:
     remove(unfinished.folder)
 
 
-def _make_frames(
-    plan: ClipPlan,
-    method: Correction,
-    pairs: Iterable[tuple[int, CapturePair]],
-    folder: Path,
-    on_pair: Callable[[], object],
+def _save_frames(
+    plan: ClipPlan, made: Iterable[tuple[int, Tensor]], folder: Path, bar: "tqdm[NoReturn]"
 ) -> Iterator[Image]:
-    """Frames of some pairs in order of time; saves them below `folder` if the options say so.
-
-    `on_pair` is called after the frames of each pair.
-    """
-    for number, capture in pairs:
-        times = plan.instants(number)
-        pair = plan.preparation.apply(capture.pair)
-        made = method(pair, times, scan_time=capture.scan_time).frames
-        frames = plan.stream.timing.restore(made)
-        for place, (instant, frame) in enumerate(zip(times, frames, strict=True)):
+    """8-bit frames of numbered pairs; saves them below `folder` if the options say so."""
+    for number, frames in made:
+        for place, (instant, frame) in enumerate(zip(plan.instants(number), frames, strict=True)):
             image = to_uint8(frame)
             if plan.options.save_frames:
                 kept = to_levels(frame, plan.options.frame_bits)
                 write_image(folder / FRAMES / clip_frame_name(number, place, instant), kept)
             yield image
-        on_pair()
+        bar.update()
 
 
 def _describe_kept(plan: ClipPlan, unfinished: UnfinishedClip) -> str:

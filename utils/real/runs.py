@@ -135,7 +135,7 @@ def correct_clip(chosen: ChosenInput, options: RealOptions, processes: Processes
             about = identify_method(options) | describe_clip(plan)
             open_unfinished(unfinished, about, restart=options.restart)
         processes.gather(None)  # wait until the folder is ready
-        write_clip(plan, method.correct, unfinished, processes)
+        write_clip(plan, method, unfinished, processes)
     if processes.is_main:
         _say(f"{stream.name}: {plan.summary}, in {place / VIDEO}{_say_viewer(place, options)}")
 

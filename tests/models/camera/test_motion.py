@@ -157,3 +157,14 @@ def test_a_shorter_readout_has_its_own_deviation_basis() -> None:
     found = fit_camera_motion(halved, SIZE, 0.25)
     velocity = found.velocity(np.float32(160), np.float32(120))
     np.testing.assert_allclose(velocity, (-32, 40), atol=0.2)
+
+
+@pytest.mark.parametrize("accelerates", [False, True])
+def test_even_deviations_are_believed_only_where_they_explain_matches(accelerates: bool) -> None:
+    motion = moving(shift_x=(14, 0, 0), shift_y=(-24, 4 if accelerates else 0, 0))
+    matches = exact_matches(motion)
+    errors = np.random.default_rng(0).normal(scale=0.2, size=matches.other_place.shape)
+    noisy = matches._replace(other_place=(matches.other_place + errors).astype(np.float32))
+    found = fit_camera_motion(noisy, SIZE, 0.5)
+    assert bool(found.path[:, -1].any()) == accelerates
+    assert misplacements(found, motion, 0.0).max() < (1.0 if accelerates else 0.2)

@@ -1,8 +1,10 @@
 from collections.abc import Sequence
 
+import pytest
 import torch
 from torch import Tensor
 
+from models.classical.correction import correct_with_field
 from models.inference.correction import Corrected, correct_classically, self_ensemble
 from tests.helpers.frames import classical_frames
 from tests.helpers.moving_texture import Pan
@@ -71,3 +73,10 @@ def test_flows_are_averaged_as_the_displacements_they_are() -> None:
     inner = (..., slice(8, -8), slice(8, -8))
     assert (both.flows - one.flows)[inner].abs().mean() < 0.05
     assert one.flows[inner].abs().mean() > 1  # there is something to average
+
+
+def test_a_known_motion_is_refused_because_it_is_of_one_version_only() -> None:
+    pair = torch.rand(2, 3, 32, 48, generator=torch.Generator().manual_seed(0))
+    _, motion = correct_with_field(pair, [0.5])
+    with pytest.raises(ValueError, match="give none"):
+        self_ensemble(correct_classically)(pair, TIMES, motion=motion)

@@ -1,0 +1,1 @@
+"""Clips: frames made with the views of neighbouring pairs."""

@@ -1,0 +1,197 @@
+"""Motion across the joint of two consecutive pairs: for each point a path from one to the other.
+
+A pair's views agree on the mean velocity of a point between its exposures. What they leave open
+shows in the neighbour: `smooth_path` is the cubic Hermite path through both mid-times with the
+velocities that the views show there; `own_path` follows the motion within each pair up to the
+joint, whose deviations from uniform motion may be faster than a cubic is. Both may be corrected by
+a cubic that leaves the velocities at both mid-times as they are.
+
+Times count readouts, with 1/2 at the joint (`models.clip.joints`); tau is the time from there.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from models.classical.field import (
+    MotionField,
+    Moving,
+    cell_centres,
+    displacement_of,
+    follow_to_middle,
+    sample_cells,
+)
+from models.measurement.arrays import Array, Bools
+
+_ITERATIONS = 3
+_STEP = 1e-2  # readouts, of derivatives by time
+_STEPS, _BEND, _CUBIC, _OWN = 0, 1, 2, 3  # positions in the basis
+
+
+class Path(NamedTuple):
+    """Motion of the cells at a joint.
+
+    Attributes:
+        velocity: (h, w, 2) px per readout at the joint, the mean of both sides.
+        deviation: (h, w, 2, 9) coefficients of `JointTimes.basis`.
+    """
+
+    velocity: Array
+    deviation: Array
+
+    def where(self, chosen: Bools, other: "Path") -> "Path":
+        """This path in the chosen cells (h, w), the other one elsewhere."""
+        return Path(
+            np.where(chosen[..., None], self.velocity, other.velocity),
+            np.where(chosen[..., None, None], self.deviation, other.deviation),
+        )
+
+    def corrected(self, change: Array, gap: Array, half: float) -> "Path":
+        """The path with its mean velocity over a gap (h, w) about the joint changed by (h, w, 2).
+
+        The velocities at both mid-times, `half` readouts from the joint, stay.
+        """
+        deviation = self.deviation.copy()
+        deviation[..., _CUBIC] += change / (gap**2 / 4 - 3 * np.float32(half) ** 2)[..., None]
+        return self._replace(deviation=deviation)
+
+
+@dataclass(frozen=True)
+class JointTimes:
+    """Functions of time around the joint of two pairs.
+
+    Attributes:
+        pairs: the fields before and after.
+    """
+
+    pairs: tuple[MotionField, MotionField]
+
+    @property
+    def half(self) -> float:
+        """Readouts from a mid-time to the joint."""
+        return 0.5 / self.pairs[0].readout
+
+    def basis(self, instant: Array | np.float32) -> Array:
+        """(..., 9) deviations, 0 at the joint.
+
+        |tau|; tau² - 2 h |tau|; tau³ - 3 h² tau, where h is `half`: the latter two have no velocity
+        at the mid-times. Then three of each pair's own, on its side of the joint.
+        """
+        tau, half = np.asarray(instant, np.float32) - np.float32(0.5), np.float32(self.half)
+        squared, distance = tau * tau, np.abs(tau)
+        common = (
+            distance,
+            squared - 2 * half * distance,
+            squared * tau - 3 * half**2 * tau,
+        )
+        middle = np.float32(0.5)
+        before, after = (
+            pair.basis(limit(tau, np.float32(0)) + (middle + to_joint))
+            - pair.basis(middle + to_joint)
+            for pair, limit, to_joint in zip(
+                self.pairs, (np.minimum, np.maximum), (half, -half), strict=True
+            )
+        )
+        return np.concatenate((np.stack(common, axis=-1), before, after), axis=-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointMotion(MotionField):
+    """Motion in two views on either side of a joint; the measurements are not of these views.
+
+    Attributes:
+        times: of the joint, the basis of the deviations.
+        disagreement: (h, w) px between the places of a cell in both views, where it is at the
+            joint.
+    """
+
+    times: JointTimes
+    disagreement: Array
+
+    def basis(self, instant: Array | np.float32) -> Array:
+        """(..., 9), see `JointTimes.basis`."""
+        return self.times.basis(instant)
+
+    def mismatch(self, view: int, exposed: Moving) -> Array:
+        """(h, w) px between the views' places; the same for both views."""
+        return sample_cells(self.disagreement, exposed.middle)
+
+
+def smooth_path(pairs: Sequence[MotionField]) -> Path:
+    """The cubic Hermite path between the mid-times of two pairs, at constant acceleration.
+
+    With velocities v0, v1 of a point at the mid-times, h readouts before and after the joint, it is
+    at (v0 + v1) / 2 tau + (v1 - v0) / (4 h) tau².
+    """
+    speeds = [shown_speed(pair) for pair in pairs]
+    half = 0.5 / pairs[0].readout
+    x, y = cell_centres(*speeds[0].shape[:2])
+    before, after = (_speed_at_end(pair, end) for pair, end in zip(pairs, (1, 0), strict=True))
+    for _ in range(_ITERATIONS):
+        even, odd = (after - before) * np.float32(half / 4), (after + before) * np.float32(half / 2)
+        before, after = (
+            sample_cells(speed, (x + move[..., 0], y + move[..., 1]))
+            for speed, move in zip(speeds, (even - odd, even + odd), strict=True)
+        )
+    bend = (after - before) / np.float32(4 * half)
+    deviation = np.zeros((*bend.shape, 9), np.float32)
+    # tau² is a bend that begins with the step of velocity that it takes back.
+    deviation[..., _STEPS], deviation[..., _BEND] = np.float32(2 * half) * bend, bend
+    return Path(np.float32(0.5) * (before + after), deviation)
+
+
+def own_path(times: JointTimes, bend: float) -> Path:
+    """The motion of each pair on its side of the joint.
+
+    The step of the velocity there is taken back by a share `bend` in [0, 1], by an acceleration
+    that is the same in both.
+    """
+    x, y = cell_centres(*times.pairs[0].velocity.shape[:2])
+    half, middle = np.float32(times.half), np.float32(0.5)
+    slopes = []
+    for pair, to_joint in zip(times.pairs, (half, -half), strict=True):
+        step = np.float32(_STEP) * np.sign(to_joint)
+        joint = middle + to_joint
+        slopes.append((pair.basis(joint) - pair.basis(joint - step)) / step)
+    speeds = [_speed_at_end(pair, end) for pair, end in zip(times.pairs, (1, 0), strict=True)]
+    moves = [-half * speeds[0], half * speeds[1]]
+    for _ in range(_ITERATIONS):
+        places = [(x + move[..., 0], y + move[..., 1]) for move in moves]
+        (before, own_before), (after, own_after) = (
+            (sample_cells(pair.velocity, place), sample_cells(pair.deviation, place))
+            for pair, place in zip(times.pairs, places, strict=True)
+        )
+        common = np.zeros((*before.shape, _OWN), np.float32)
+        common[..., _STEPS] = np.float32(0.5) * (after - before)
+        jump = (after + own_after @ slopes[1]) - (before + own_before @ slopes[0])
+        common[..., _BEND] = np.float32(bend) / (4 * half) * jump
+        path = Path(
+            np.float32(0.5) * (before + after),
+            np.concatenate((common, own_before, own_after), axis=-1),
+        )
+        moves = [
+            path.velocity * tau + path.deviation @ times.basis(middle + tau)
+            for tau in (-half, half)
+        ]
+    return path
+
+
+def shown_speed(pair: MotionField) -> Array:
+    """(h, w, 2) mean velocity over the time between the two exposures of each cell.
+
+    It is what the views show; deviations tell apart times that no view shows there.
+    """
+    y = cell_centres(*pair.velocity.shape[:2])[1]
+    until = np.maximum(np.abs(pair.scan.at(y) - np.float32(0.5)), np.float32(_STEP))
+    middle = np.float32(0.5)
+    change = (pair.basis(middle + until) - pair.basis(middle - until)) / (2 * until)[..., None]
+    moved = displacement_of(pair.deviation, change)
+    return np.asarray(pair.velocity + moved, np.float32)
+
+
+def _speed_at_end(pair: MotionField, t: float) -> Array:
+    """(h, w, 2) velocity of the points that a pair sees at t, frame intervals."""
+    centres = cell_centres(*pair.velocity.shape[:2])
+    return follow_to_middle(pair, 0.5 + (t - 0.5) / pair.readout, pair.velocity, centres)[1]

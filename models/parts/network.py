@@ -1,8 +1,7 @@
 """Base class of correction networks: their interface to training, inference and tiling.
 
-A network that makes frames at 0, t and 1 in a pass must define `build_layers` and `forward`; with
-`encode` and `decode` it computes what does not depend on t once. Any other network also defines
-`infer`.
+A network that makes frames at 0, t and 1 in a pass defines `build_layers` and `forward`, and with
+`encode` and `decode` computes once what does not depend on t. Any other also defines `infer`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,8 +40,7 @@ class Inference(NamedTuple):
     Attributes:
         pair: (2, 3, H, W) on the network's device.
         times: instants of the frames.
-        scan_time: (H,) exposure times of the t2b rows, on the CPU so that a GPU is not
-            synchronised.
+        scan_time: (H,) exposure times of the t2b rows, on the CPU: a GPU need not wait for them.
         tile: pixels that a tile keeps along each side; None: the whole image at once.
         batch_pixels: largest batch in pixels; a single pass may have more.
         rows: (T, H) bool, rows of each frame that are needed; None: all. A network may make more.
@@ -88,8 +86,7 @@ class CorrectionNetwork(nn.Module):
     Attributes:
         net_type: name in `models.networks.NETWORKS`, in option files and weight files.
         channel_orders: channel orders that the weights may expect.
-        initial_weights: initial weights that options may choose, the constructor's first; empty if
-            the network has its own only.
+        initial_weights: those that options may choose, the constructor's first; empty: its own only.
         tile_margin: pixels of context around a tile, a multiple of 32.
         pixel_bytes: memory of a pass, per pixel of a tile with its margin.
         step_bytes: activations of a training step in bytes per pixel of a crop in float32: a

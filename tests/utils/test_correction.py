@@ -24,7 +24,11 @@ def options(weights: Path | None, method: str, *, self_ensemble: bool = False) -
 
 
 def test_the_classical_correction_needs_no_weights() -> None:
-    assert load_method(options(None, "classical"), "cpu") == ("classical", correct_classically)
+    assert load_method(options(None, "classical"), "cpu") == (
+        "classical",
+        correct_classically,
+        True,
+    )
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,9 @@ from models.inference.correction import Corrected, Correction, correct, instants
 from models.parts.settings import frame_instants
 from tests.helpers.capture_folders import write_rs_gopro
 from tests.helpers.frames import classical_frames
-from utils.correction import load_method
 from utils.errors import InputError
 from utils.evaluation.evaluate import evaluate, to_8bit
-from utils.evaluation.methods import choose_methods
+from utils.evaluation.methods import choose_methods, load_methods
 from utils.evaluation.plan import plan_evaluation
 from utils.evaluation.scores import FrameScore
 from utils.metrics import band_psnr, psnr, ssim
@@ -139,7 +138,7 @@ def test_baselines_are_the_classical_correction_the_inputs_and_their_mean(tmp_pa
 def test_the_classical_method_appears_once_and_its_frames_are_saved(tmp_path: Path) -> None:
     captures = benchmark(tmp_path, frames=2)
     plan = plan_evaluation(captures, options(method="classical"), tmp_path / "out")
-    methods = choose_methods(dict([load_method(options(method="classical"), "cpu")]))
+    methods = choose_methods(load_methods(options(method="classical"), torch.device("cpu")))
     assert list(methods) == ["classical", "t2b as it is", "b2t as it is", "mean of both"]
     evaluate(captures, methods, plan, ALONE)
     saved = to_uint8(read_image(tmp_path / "out/frames/seq/00000000/frame_000_t0.000.png"))

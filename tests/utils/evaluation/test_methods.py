@@ -164,7 +164,7 @@ def test_methods_are_loaded_by_label_and_find_their_set() -> None:
     assert isinstance(ready, ReadyFrames)
     assert ready.path("s/1", 0, 0.0) == Path("out/gopro/frames/s/1_gs_000.png")
     assert describe_methods(several, ["a", "b", "mean of both"]) == {
-        "a": {"method": "classical", "self_ensemble": False},
+        "a": {"method": "classical", "context": "pair", "self_ensemble": False},
         "b": {"frames_folder": "out/{set}/frames", "pattern": "released"},
         "mean of both": {"baseline": True},
     }

@@ -74,7 +74,9 @@ def test_files_name_the_sets(tmp_path: Path) -> None:
     write_overview(tmp_path, SETS, OPTIONS, folders={"A": "sets/A", "B": "sets/B b", "C": "sets/C"})
     content = json.loads((tmp_path / "scores.json").read_text())
     assert list(content) == ["options", "methods", "sets"]
-    assert content["methods"] == {"ours": {"method": "classical", "self_ensemble": False}}
+    assert content["methods"] == {
+        "ours": {"method": "classical", "context": "pair", "self_ensemble": False}
+    }
     assert list(content["sets"]) == ["A", "B"]
     assert content["sets"]["B"] == {
         "data": {"dataset_type": "rs_gopro", "data_root": "b", "split": "valid"},

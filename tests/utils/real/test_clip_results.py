@@ -16,6 +16,7 @@ from data.video.sources import open_video
 from data.video.streams import CaptureStream
 from models.inference.correction import Corrected
 from tests.helpers.clips import real_options
+from utils.correction import NamedCorrection
 from utils.errors import InputError
 from utils.real import clip_results
 from utils.real.clip_parts import HIDDEN, UnfinishedClip, open_unfinished
@@ -55,13 +56,15 @@ def brighten(
 
 
 def plan_of(stream: CaptureStream, times: Sequence[float], **changes: object) -> ClipPlan:
-    return ClipPlan(stream, real_options(times=tuple(times), viewer=False, **changes))
+    return ClipPlan(
+        stream, real_options(times=tuple(times), viewer=False, context="pair", **changes)
+    )
 
 
 def make(plan: ClipPlan, folder: Path, *, processes: Processes = ALONE) -> UnfinishedClip:
     unfinished = UnfinishedClip(folder / HIDDEN, plan.part_count)
     open_unfinished(unfinished, describe_clip(plan))
-    write_clip(plan, brighten, unfinished, processes)
+    write_clip(plan, NamedCorrection("brighten", brighten), unfinished, processes)
     return unfinished
 
 
@@ -144,7 +147,7 @@ def test_an_interrupted_clip_goes_on(tmp_path: Path, capsys: pytest.CaptureFixtu
     unfinished = UnfinishedClip(folder / HIDDEN, plan.part_count)
     open_unfinished(unfinished, describe_clip(plan))
     with pytest.raises(KeyboardInterrupt):
-        write_clip(plan, stop, unfinished, ALONE)
+        write_clip(plan, NamedCorrection("stop", stop), unfinished, ALONE)
     assert unfinished.missing == [1, 2]
     said = capsys.readouterr().err.splitlines()[-1]
     assert said == (
@@ -203,9 +206,9 @@ def test_processes_share_the_parts(tmp_path: Path) -> None:
     unfinished = UnfinishedClip(tmp_path / HIDDEN, plan.part_count)
     open_unfinished(unfinished, describe_clip(plan))
     second = SecondOfTwo(torch.device("cpu"), rank=1, world_size=2)
-    write_clip(plan, brighten, unfinished, second)
+    write_clip(plan, NamedCorrection("brighten", brighten), unfinished, second)
     assert unfinished.missing == [0, 2]
-    write_clip(plan, brighten, unfinished, ALONE)
+    write_clip(plan, NamedCorrection("brighten", brighten), unfinished, ALONE)
     assert len(levels(tmp_path / "video.mp4")) == 31
 
 

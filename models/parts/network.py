@@ -86,7 +86,7 @@ class CorrectionNetwork(nn.Module):
     Attributes:
         net_type: name in `models.networks.NETWORKS`, in option files and weight files.
         channel_orders: channel orders that the weights may expect.
-        initial_weights: those that options may choose, the constructor's first; empty: its own only.
+        initial_weights: what options may choose, the constructor's first; empty: its own only.
         tile_margin: pixels of context around a tile, a multiple of 32.
         pixel_bytes: memory of a pass, per pixel of a tile with its margin.
         step_bytes: activations of a training step in bytes per pixel of a crop in float32: a

@@ -13,7 +13,6 @@ from utils.evaluation.evaluate import evaluate
 from utils.evaluation.example import EXAMPLE, WORST, find_worst, write_example, write_worst
 from utils.evaluation.methods import (
     Method,
-    ReadyFrames,
     check_ready_frames,
     choose_methods,
     common_instants,
@@ -24,6 +23,7 @@ from utils.evaluation.overview import SetScores, format_overview, write_overview
 from utils.evaluation.plan import EvaluationPlan, plan_evaluation
 from utils.evaluation.plots import PLOTS, plot_scores
 from utils.evaluation.report import REPORT, format_tables, remove_report, write_report
+from utils.evaluation.saving import ReadyFrames
 from utils.evaluation.smoothness import plot_clips
 from utils.options.evaluation import EvaluationOptions
 from utils.pictures.viewer import VIEWER

@@ -13,7 +13,6 @@ from models.inference.correction import BASELINES, correct, correct_classically
 from tests.helpers.capture_folders import write_pixels, write_rs_gopro
 from utils.errors import InputError
 from utils.evaluation.methods import (
-    ReadyFrames,
     check_ready_frames,
     choose_methods,
     common_instants,
@@ -22,6 +21,7 @@ from utils.evaluation.methods import (
     make_frames,
     methods_of_set,
 )
+from utils.evaluation.saving import ReadyFrames
 from utils.options.evaluation import EvaluationOptions
 from utils.system.distributed import Processes
 

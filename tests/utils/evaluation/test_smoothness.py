@@ -15,9 +15,10 @@ from data.rs_gopro import RSGOPRO
 from tests.helpers.capture_folders import write_rs_gopro
 from tests.utils.evaluation.test_evaluate import ALONE, benchmark, brighter, options
 from utils.evaluation.evaluate import evaluate
-from utils.evaluation.methods import ReadyFrames, choose_methods, methods_of_set
+from utils.evaluation.methods import choose_methods, methods_of_set
 from utils.evaluation.plan import plan_evaluation
 from utils.evaluation.report import format_tables, write_report
+from utils.evaluation.saving import ReadyFrames
 from utils.evaluation.scores import FrameScore
 from utils.evaluation.smoothness import (
     StepErrors,

@@ -1,5 +1,6 @@
 """Video files by ffmpeg: H.264 and GIF from frames, and parts joined without re-encoding."""
 
+import os
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -76,11 +77,16 @@ def write_gif(path: str | Path, frames: Iterable[Image], fps: float) -> None:
 
 
 def join_video_parts(
-    parts: Sequence[Path], path: Path, fps: float, sound: Soundtrack | None = None
+    parts: Sequence[Path],
+    path: Path,
+    fps: float,
+    sound: Soundtrack | None = None,
+    pixel_aspect: Fraction = Fraction(1),
 ) -> None:
     """Join the parts that `write_video_part` wrote into an MP4.
 
-    Copies the audio if MP4 can hold its codec, else encodes it as AAC.
+    Copies the audio if MP4 can hold its codec, else encodes it as AAC. `pixel_aspect` is the width
+    / height of a pixel as players show it.
 
     Raises:
         InputError: no space left or no permission, or a part or the audio cannot be read.
@@ -88,7 +94,8 @@ def join_video_parts(
     rate = Fraction(fps).limit_denominator(_MAX_DENOMINATOR)
     # Raw streams have no timestamps, and each part restarts: set them from the frame count.
     count = f"setts=ts=N*{rate.denominator}:duration={rate.denominator}"
-    stamps = ["-bsf:v", f"{count}:time_base=1/{rate.numerator}"]
+    aspect = f"h264_metadata=sample_aspect_ratio={pixel_aspect}," if pixel_aspect != 1 else ""
+    stamps = ["-bsf:v", f"{aspect}{count}:time_base=1/{rate.numerator}"]
     pictures = f"-fflags +genpts -f h264 -framerate {rate} -i -".split()
     added, codec = [], "copy"
     if sound is not None:
@@ -141,7 +148,13 @@ def _run_ffmpeg(arguments: Sequence[str], data: Iterable[bytes]) -> None:
     program = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error"]
     with (
         tempfile.TemporaryFile() as log,
-        subprocess.Popen([*program, *arguments], stdin=subprocess.PIPE, stderr=log) as process,
+        subprocess.Popen(
+            [*program, *arguments],
+            stdin=subprocess.PIPE,
+            stderr=log,
+            # The bundled program crashes on loading the system's character sets for MPEG-TS.
+            env=os.environ | {"GCONV_PATH": os.devnull},
+        ) as process,
     ):
         assert process.stdin is not None
         with suppress(BrokenPipeError):

@@ -10,6 +10,7 @@ from utils.errors import InputError
 
 if TYPE_CHECKING:
     from data.capture import CapturePair
+    from data.video.pairing import Change
     from data.video.streams import CaptureStream
 
 # What reads images and videos is imported where they are read: --help does not wait for PyTorch.
@@ -23,6 +24,7 @@ class ChosenInput:
     second: str | None = None
     layout: Layout | None = None
     offset: int = 0  # frame n of the first view pairs with frame n + offset of the second
+    changes: "tuple[Change, ...] | None" = ()  # later offsets; None looks for missing frames
 
     @property
     def is_clip(self) -> bool:
@@ -49,7 +51,12 @@ def add_input_arguments(inputs: argparse._ArgumentGroup, *, images: bool = True)
     for name, metavar, text in (
         ("--t2b", "PATH", f"first view, read top to bottom: {source}"),
         ("--b2t", "PATH", "second view, read bottom to top, of the same kind"),
-        ("--offset", "K", "clips: frame n of --t2b pairs with frame n + K of --b2t (0)"),
+        (
+            "--offset",
+            "K",
+            "clips: frame n of --t2b pairs with frame n + K of --b2t (0); "
+            "K,N:L changes to L from frame N on, where a frame is missing; auto finds such places",
+        ),
         ("--input", "PATH", f"both views in one picture: {source}"),
     ):
         inputs.add_argument(name, metavar=metavar, help=text)
@@ -88,7 +95,8 @@ def chosen_input(arguments: argparse.Namespace) -> ChosenInput | None:
         raise InputError(f"{t2b} with {b2t}: expected two images or two clips, got one of each")
     if offset is not None and is_image(t2b):
         raise InputError("--offset: only for clips, not for two images; leave it out")
-    return ChosenInput(t2b, b2t, offset=offset or 0)
+    number, changes = offset or (0, ())
+    return ChosenInput(t2b, b2t, offset=number, changes=changes)
 
 
 def add_directions_argument(timing: argparse._ArgumentGroup) -> None:
@@ -136,14 +144,29 @@ def open_clip(chosen: ChosenInput, timing: CameraTiming) -> "CaptureStream":
     from data.video.sources import open_source
     from data.video.streams import pair_views, split_views
 
-    first = open_source(chosen.first)
     if chosen.layout is not None:
-        return split_views(first, chosen.layout, timing)
-    return pair_views(first, open_source(str(chosen.second)), timing, offset=chosen.offset)
+        return split_views(open_source(chosen.first), chosen.layout, timing)
+    first = open_source(chosen.first, variable=True)
+    second = open_source(str(chosen.second), variable=True)
+    return pair_views(first, second, timing, offset=chosen.offset, changes=chosen.changes)
 
 
-def _parse_offset(text: str | None) -> int | None:
+def _parse_offset(text: str | None) -> "tuple[int, tuple[Change, ...] | None] | None":
+    from data.video.pairing import Change
+
+    if text is None:
+        return None
+    if text == "auto":
+        return 0, None
     try:
-        return None if text is None else int(text)
-    except ValueError:
-        raise InputError(f"--offset {text}: expected a whole number of frames") from None
+        first, *later = text.split(",")
+        changes = tuple(Change(*map(int, one.split(":", 1))) for one in later)
+        numbers = [0, *(change.frame for change in changes)]
+        if sorted(set(numbers)) != numbers:
+            raise ValueError
+        return int(first), changes
+    except (ValueError, TypeError):
+        raise InputError(
+            f"--offset {text}: expected a whole number of frames K, K,N:L with the offset L from "
+            "frame N on, or auto"
+        ) from None

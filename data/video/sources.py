@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor
 from data.files.images import IMAGE_SUFFIXES, read_image
 from data.files.videos import AudioTrack
 from data.real_pairs import natural_key
-from data.video.decoding import decode_video, probe_video
+from data.video.decoding import VideoInfo, decode_video, probe_video
 from utils.errors import InputError
 
 _WILDCARD = re.compile(r"(\*\*|\*|\?|\[[^]]+\])")
@@ -38,17 +39,32 @@ class FrameSource:
     keys: tuple[str, ...] = ()  # names of images, to find partners; empty for a video
     is_rotated: bool = False  # rows as the sensor stored them are shown as columns
     audio: AudioTrack | None = None
+    video: VideoInfo | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines to show to the user about what is converted or left out."""
+        return self.video.notes if self.video else ()
+
+    @property
+    def pixel_aspect(self) -> Fraction:
+        """Width / height of a pixel as it is shown."""
+        return self.video.pixel_aspect if self.video else Fraction(1)
 
 
-def open_source(path: str) -> FrameSource:
+def open_source(path: str, *, variable: bool = False) -> FrameSource:
     """Open a folder of images, the images of a pattern such as "left/*.png", or a video.
+
+    Args:
+        path: what to open.
+        variable: accept a video of variable frame rate.
 
     Raises:
         InputError: as for `open_frames_folder`, `open_pattern` and `open_video`.
     """
     if Path(path).is_dir():
         return open_frames_folder(path)
-    return open_pattern(path) if _is_pattern(path) else open_video(path)
+    return open_pattern(path) if _is_pattern(path) else open_video(path, variable=variable)
 
 
 def is_image(path: str) -> bool:
@@ -57,14 +73,18 @@ def is_image(path: str) -> bool:
     return suffix in IMAGE_SUFFIXES and not Path(path).is_dir() and not _is_pattern(path)
 
 
-def open_video(path: str | Path) -> FrameSource:
+def open_video(path: str | Path, *, variable: bool = False) -> FrameSource:
     """Open a video file; decodes it once to find its properties.
+
+    Args:
+        path: the file.
+        variable: accept a variable frame rate.
 
     Raises:
         InputError: as for `data.video.decoding.probe_video`.
     """
     video = Path(path)
-    info = probe_video(video)
+    info = probe_video(video, variable=variable)
     return FrameSource(
         path=video,
         name=video.stem,
@@ -75,6 +95,7 @@ def open_video(path: str | Path) -> FrameSource:
         frames=partial(decode_video, video, info),
         is_rotated=info.is_rotated,
         audio=AudioTrack(video, info.audio, info.begin) if info.audio else None,
+        video=info,
     )
 
 

@@ -10,6 +10,7 @@ from utils.errors import InputError
 
 if TYPE_CHECKING:
     from data.capture import CapturePair
+    from data.files.stored_values import StoredValues
     from data.video.pairing import Change
     from data.video.streams import CaptureStream
 
@@ -25,6 +26,8 @@ class ChosenInput:
     layout: Layout | None = None
     offset: int = 0  # frame n of the first view pairs with frame n + offset of the second
     changes: "tuple[Change, ...] | None" = ()  # later offsets; None looks for missing frames
+    bits: str | None = None  # of values in 16-bit images
+    bayer: str | None = None  # mosaic of grey images
 
     @property
     def is_clip(self) -> bool:
@@ -32,6 +35,17 @@ class ChosenInput:
         from data.video.sources import is_image
 
         return not is_image(self.first)
+
+    @property
+    def stored(self) -> "StoredValues":
+        """What the values of images are.
+
+        Raises:
+            InputError: `bits` or `bayer` is not known.
+        """
+        from data.files.stored_values import parse_stored_values
+
+        return parse_stored_values(self.bits, self.bayer)
 
     @property
     def files(self) -> set[Path]:
@@ -57,6 +71,8 @@ def add_input_arguments(inputs: argparse._ArgumentGroup, *, images: bool = True)
             "clips: frame n of --t2b pairs with frame n + K of --b2t (0); "
             "K,N:L changes to L from frame N on, where a frame is missing; auto finds such places",
         ),
+        ("--bits", "N", "of values in 16-bit images: 10, 12, 14 or 16"),
+        ("--bayer", "P", "mosaic that grey images hold: rggb, bggr, grbg, gbrg or none"),
         ("--input", "PATH", f"both views in one picture: {source}"),
     ):
         inputs.add_argument(name, metavar=metavar, help=text)
@@ -85,8 +101,9 @@ def chosen_input(arguments: argparse.Namespace) -> ChosenInput | None:
         raise InputError(f"{given} without {missing}: a capture needs both views")
     if offset is not None and t2b is None:
         raise InputError("--offset: only for --t2b with --b2t; leave it out")
+    values = {"bits": arguments.bits, "bayer": arguments.bayer}
     if both is not None:
-        return ChosenInput(both, layout=arguments.layout)
+        return ChosenInput(both, layout=arguments.layout, **values)
     if t2b is None:
         return None
     from data.video.sources import is_image
@@ -96,7 +113,7 @@ def chosen_input(arguments: argparse.Namespace) -> ChosenInput | None:
     if offset is not None and is_image(t2b):
         raise InputError("--offset: only for clips, not for two images; leave it out")
     number, changes = offset or (0, ())
-    return ChosenInput(t2b, b2t, offset=number, changes=changes)
+    return ChosenInput(t2b, b2t, offset=number, changes=changes, **values)
 
 
 def add_directions_argument(timing: argparse._ArgumentGroup) -> None:
@@ -131,8 +148,8 @@ def read_capture(chosen: ChosenInput) -> "CapturePair":
     from data.video.streams import read_split
 
     if chosen.layout is not None:
-        return read_split(chosen.first, chosen.layout)
-    return read_pair(chosen.first, str(chosen.second))
+        return read_split(chosen.first, chosen.layout, chosen.stored)
+    return read_pair(chosen.first, str(chosen.second), stored=chosen.stored)
 
 
 def open_clip(chosen: ChosenInput, timing: CameraTiming) -> "CaptureStream":
@@ -145,9 +162,10 @@ def open_clip(chosen: ChosenInput, timing: CameraTiming) -> "CaptureStream":
     from data.video.streams import pair_views, split_views
 
     if chosen.layout is not None:
-        return split_views(open_source(chosen.first), chosen.layout, timing)
-    first = open_source(chosen.first, variable=True)
-    second = open_source(str(chosen.second), variable=True)
+        source = open_source(chosen.first, stored=chosen.stored)
+        return split_views(source, chosen.layout, timing)
+    first = open_source(chosen.first, variable=True, stored=chosen.stored)
+    second = open_source(str(chosen.second), variable=True, stored=chosen.stored)
     return pair_views(first, second, timing, offset=chosen.offset, changes=chosen.changes)
 
 

@@ -4,7 +4,7 @@ import glob
 import os
 import re
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
@@ -13,6 +13,7 @@ from pathlib import Path
 from torch import Tensor
 
 from data.files.images import IMAGE_SUFFIXES, read_image
+from data.files.stored_values import StoredValues
 from data.files.videos import AudioTrack
 from data.real_pairs import natural_key
 from data.video.decoding import VideoInfo, decode_video, probe_video
@@ -52,19 +53,22 @@ class FrameSource:
         return self.video.pixel_aspect if self.video else Fraction(1)
 
 
-def open_source(path: str, *, variable: bool = False) -> FrameSource:
+def open_source(
+    path: str, *, variable: bool = False, stored: StoredValues | None = None
+) -> FrameSource:
     """Open a folder of images, the images of a pattern such as "left/*.png", or a video.
 
     Args:
         path: what to open.
         variable: accept a video of variable frame rate.
+        stored: what the values of images are; see `data.files.images.read_image`.
 
     Raises:
         InputError: as for `open_frames_folder`, `open_pattern` and `open_video`.
     """
     if Path(path).is_dir():
-        return open_frames_folder(path)
-    return open_pattern(path) if _is_pattern(path) else open_video(path, variable=variable)
+        return open_frames_folder(path, stored)
+    return open_pattern(path, stored) if _is_pattern(path) else open_video(path, variable=variable)
 
 
 def is_image(path: str) -> bool:
@@ -99,7 +103,7 @@ def open_video(path: str | Path, *, variable: bool = False) -> FrameSource:
     )
 
 
-def open_frames_folder(path: str | Path) -> FrameSource:
+def open_frames_folder(path: str | Path, stored: StoredValues | None = None) -> FrameSource:
     """Open a folder of images as frames, in natural order of their names.
 
     Raises:
@@ -116,10 +120,10 @@ def open_frames_folder(path: str | Path) -> FrameSource:
     ]
     if not files:
         raise InputError(f"{folder}: no frames; expected images such as 000.png, 001.png")
-    return open_images(folder, folder.resolve().name, files)
+    return open_images(folder, folder.resolve().name, files, stored)
 
 
-def open_pattern(pattern: str) -> FrameSource:
+def open_pattern(pattern: str, stored: StoredValues | None = None) -> FrameSource:
     """Open the images that match a pattern; the text that `*`, `?`, `[...]` match is their key.
 
     Raises:
@@ -139,10 +143,12 @@ def open_pattern(pattern: str) -> FrameSource:
         raise InputError(
             f"{pattern}: matches no image; expected a pattern such as 'left/*.png', or a video"
         )
-    return open_images(Path(pattern), files[0][1].resolve().parent.name, files)
+    return open_images(Path(pattern), files[0][1].resolve().parent.name, files, stored)
 
 
-def open_images(path: Path, name: str, files: Sequence[tuple[str, Path]]) -> FrameSource:
+def open_images(
+    path: Path, name: str, files: Sequence[tuple[str, Path]], stored: StoredValues | None = None
+) -> FrameSource:
     """Open images with their keys as frames, in natural order of the keys.
 
     Raises:
@@ -155,8 +161,10 @@ def open_images(path: Path, name: str, files: Sequence[tuple[str, Path]]) -> Fra
                 f"{path}: {file.name} and {other.name} are both frame {key}; remove one"
             )
     keys, images = zip(*ordered, strict=True)
-    height, width = read_image(images[0]).shape[-2:]
-    frames = partial(_read_images, images)
+    height, width = read_image(images[0], stored).shape[-2:]
+    if stored is not None:  # judged by the first image: a later one may be dark
+        stored = replace(stored, bits=stored.bits or 16, bayer=stored.bayer or "none")
+    frames = partial(_read_images, images, stored=stored)
     return FrameSource(path, name, (height, width), None, len(images), images, frames, keys)
 
 
@@ -170,10 +178,12 @@ def _as_group(wildcard: str) -> str:
     return "([^/])" if wildcard == "?" else "([^/]*)"
 
 
-def _read_images(files: tuple[Path, ...], start: int = 0) -> Generator[Tensor, None, None]:
+def _read_images(
+    files: tuple[Path, ...], start: int = 0, *, stored: StoredValues | None = None
+) -> Generator[Tensor, None, None]:
     shape = None
     for file in files[start:]:
-        frame = read_image(file)
+        frame = read_image(file, stored)
         shape = shape or frame.shape
         if frame.shape != shape:
             raise InputError(

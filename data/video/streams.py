@@ -11,6 +11,7 @@ from torch import Tensor
 
 from data.camera_timing import CameraTiming, Layout
 from data.capture import CapturePair
+from data.files.stored_values import StoredValues
 from data.files.videos import AudioTrack
 from data.video.pairing import Change
 from data.video.partners import check_partners, choose_pairs
@@ -139,15 +140,15 @@ def split_views(source: FrameSource, layout: Layout, timing: CameraTiming) -> Ca
     )
 
 
-def read_split(path: str | Path, layout: Layout) -> CapturePair:
-    """Read one capture from an image that shows both views.
+def read_split(path: str | Path, layout: Layout, stored: StoredValues | None = None) -> CapturePair:
+    """Read one capture from an image that shows both views, with values as `stored` says.
 
     Raises:
         InputError: the image cannot be read, its width (lr) or height (tb) is odd, or a view has
             fewer than 2 lines.
     """
     image = Path(path)
-    source = open_images(image, image.stem, [("0", image)])
+    source = open_images(image, image.stem, [("0", image)], stored)
     [capture] = split_views(source, layout, CameraTiming()).pairs()
     return replace(capture, name=image.stem)
 

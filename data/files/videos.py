@@ -1,6 +1,7 @@
 """Video files by ffmpeg: H.264 and GIF from frames, and parts joined without re-encoding."""
 
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +16,7 @@ import numpy as np
 
 from data.files.folders import replacing
 from data.files.images import Image, check_array
+from utils.errors import InputError
 
 MAX_GIF_FPS = 50
 """GIF delays are hundredths of a second, and browsers slow a delay of one down to ten."""
@@ -25,6 +27,10 @@ MAX_VIDEO_SIDE = 16384
 _MP4_AUDIO_CODECS = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"})
 _MAX_DENOMINATOR = 1001  # of frame rates such as 240000/1001
 _CHUNK = 1 << 20  # bytes
+_LACKS = re.compile(
+    r"(?i)^(unknown (encoder|bitstream filter)|unrecognized option|no such filter|option not found)"
+)
+_NEEDED = "ffmpeg 4.4 or newer with libx264"  # 4.4 has the bitstream filter setts
 
 
 class AudioTrack(NamedTuple):
@@ -144,6 +150,7 @@ def _run_ffmpeg(arguments: Sequence[str], data: Iterable[bytes]) -> None:
 
     Raises:
         OSError: it failed; the message is ffmpeg's first line.
+        InputError: it lacks an encoder, filter or option.
     """
     program = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error"]
     with (
@@ -165,6 +172,11 @@ def _run_ffmpeg(arguments: Sequence[str], data: Iterable[bytes]) -> None:
         status = process.wait()
         log.seek(0)
         first = log.readline().decode(errors="replace").strip().rpartition("] ")[2]
+    if status != 0 and _LACKS.search(first):
+        raise InputError(
+            f"{program[0]}: {first}; expected {_NEEDED}; unset IMAGEIO_FFMPEG_EXE to use the "
+            "program that imageio-ffmpeg brings, or install a newer one"
+        )
     if status != 0:
         raise OSError(first or f"ffmpeg ended with status {status}")
 

@@ -19,6 +19,9 @@ from data.real_pairs import natural_key
 from data.video.decoding import VideoInfo, decode_video, probe_video
 from utils.errors import InputError
 
+_OTHER_STILLS = frozenset(
+    {".avif", ".heic", ".heif", ".jp2", ".j2k", ".jxl", ".exr", ".hdr", ".dng", ".tga", ".psd"}
+)
 _WILDCARD = re.compile(r"(\*\*|\*|\?|\[[^]]+\])")
 
 
@@ -85,9 +88,14 @@ def open_video(path: str | Path, *, variable: bool = False) -> FrameSource:
         variable: accept a variable frame rate.
 
     Raises:
-        InputError: as for `data.video.decoding.probe_video`.
+        InputError: as for `data.video.decoding.probe_video`, or it is a still image.
     """
     video = Path(path)
+    if video.suffix.lower() in _OTHER_STILLS and video.is_file():
+        raise InputError(
+            f"{video}: stills of this format are not read; convert them to PNG or TIFF, upright "
+            "as the sensor stored them"
+        )
     info = probe_video(video, variable=variable)
     return FrameSource(
         path=video,

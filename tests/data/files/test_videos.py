@@ -141,3 +141,19 @@ def test_video_with_no_space_left(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="/videos: cannot write there: No space left on device;"):
         write_video(tmp_path / "videos" / "video.mp4", frames, 10)
     assert os.listdir(tmp_path / "videos") == []
+
+
+def test_programs_that_lack_something_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "ffmpeg"
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(program))
+    for line in ("Unknown encoder 'libx264'", "Unrecognized option 'bsf:v'."):
+        program.write_text(f'#!/bin/sh\necho "{line}" >&2\nexit 1\n')
+        program.chmod(0o700)
+        with pytest.raises(InputError) as error:
+            write_video(tmp_path / "video.mp4", [PIXELS], 10)
+        assert str(error.value).startswith(
+            f"{program}: {line}; expected ffmpeg 4.4 or newer with libx264; unset"
+        )
+    assert os.listdir(tmp_path) == ["ffmpeg"]

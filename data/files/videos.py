@@ -28,7 +28,7 @@ _MP4_AUDIO_CODECS = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus", "fla
 _MAX_DENOMINATOR = 1001  # of frame rates such as 240000/1001
 _CHUNK = 1 << 20  # bytes
 _LACKS = re.compile(
-    r"(?i)^(unknown (encoder|bitstream filter)|unrecognized option|no such filter|option not found)"
+    r"(?i)^(unknown encoder|unrecognized option|no such filter|error parsing bitstream filter)"
 )
 _NEEDED = "ffmpeg 4.4 or newer with libx264"  # 4.4 has the bitstream filter setts
 

@@ -3,9 +3,11 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 _MAX_DRIFT = 0.1  # frame intervals; below it, frames of equal number are pairs
+_MAX_DELAY = 0.9  # frame intervals, of frames that are alone between pairs
 _PAIRS_TO_ALIGN = 9  # at the beginning, where both clocks are taken to agree
 
 
@@ -83,7 +85,10 @@ def needs_stamps(gap: float, interval: float, tick: float) -> bool:
 def pair_by_stamps(
     first: Sequence[float], second: Sequence[float], interval: float, offset: int
 ) -> Pairing:
-    """Pair the frames that are nearest in time, if within half an interval; others are left out.
+    """Pair the frames that are nearest in time; others are left out.
+
+    Frames that are not each other's nearest are pairs if no other frame lies between the pairs
+    around them and they are less than 0.9 intervals apart.
 
     Frame n of the first recording and n + `offset` of the second are simultaneous at the beginning,
     on the average over a few pairs: single time stamps may jitter. Times and delays are in seconds.
@@ -99,14 +104,22 @@ def pair_by_stamps(
 def _nearest_pairs(
     first: Sequence[float], second: Sequence[float], interval: float
 ) -> list[tuple[int, int, float]]:
-    """Pairs of frames each of which is the other's nearest, and the second's delay."""
+    """Pairs of frames that are each other's nearest, or alone between such pairs; and the delay."""
     found = []
     for number, time in enumerate(first):
         partner = _nearest(second, time)
         delay = second[partner] - time
         if abs(delay) <= interval / 2 and _nearest(first, second[partner]) == number:
             found.append((number, partner, delay))
-    return found
+    ends = [(-1, -1, 0.0), *found, (len(first), len(second), 0.0)]
+    for (one, other, _), (next_one, next_other, _) in pairwise(ends):
+        for number, partner in zip(
+            range(one + 1, next_one), range(other + 1, next_other), strict=False
+        ):
+            delay = second[partner] - first[number]
+            if abs(delay) < _MAX_DELAY * interval:
+                found.append((number, partner, delay))
+    return sorted(found)
 
 
 def _nearest(times: Sequence[float], wanted: float) -> int:

@@ -148,7 +148,11 @@ def test_programs_that_lack_something_are_named(
 ) -> None:
     program = tmp_path / "ffmpeg"
     monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(program))
-    for line in ("Unknown encoder 'libx264'", "Unrecognized option 'bsf:v'."):
+    for line in (
+        "Unknown encoder 'libx264'",
+        "Unrecognized option 'bsf:v'.",
+        "Error parsing bitstream filter sequence 'setts': Bitstream filter not found",
+    ):
         program.write_text(f'#!/bin/sh\necho "{line}" >&2\nexit 1\n')
         program.chmod(0o700)
         with pytest.raises(InputError) as error:

@@ -37,13 +37,16 @@ def test_drifting_clocks_are_paired_by_their_stamps() -> None:
         assert delay == pytest.approx(second[other] - first[one], abs=5 * (1 / 29.7 - 1 / 30))
 
 
-def test_jittered_stamps_pair_the_same_moments() -> None:
+@pytest.mark.parametrize("jitter", [0.003, 0.008, 0.014])
+def test_jittered_stamps_pair_the_same_moments(jitter: float) -> None:
     draw = random.Random(1)
-    first, second = ([n / 30 + draw.uniform(-0.008, 0.008) for n in range(60)] for _ in range(2))
+    first, second = ([n / 30 + draw.uniform(-jitter, jitter) for n in range(60)] for _ in range(2))
     pairing = pair_by_stamps(first, second, 1 / 30, 0)
-    assert pairing.first == pairing.second
-    assert len(pairing.first) >= 58
-    assert max(map(abs, pairing.delays)) < 1 / 60
+    assert len(pairing.first) >= 55
+    assert (
+        max(abs(one - other) for one, other in zip(pairing.first, pairing.second, strict=True)) <= 1
+    )
+    assert max(map(abs, pairing.delays)) < 0.9 / 30
 
 
 def test_a_gap_in_the_stamps_leaves_out_one_frame() -> None:

@@ -6,7 +6,7 @@ metadata of the file could imitate.
 
 import os
 import shlex
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,24 +84,27 @@ class Recording:
             raise decoding_error(self.path, number, _reason(error)) from error
 
 
-@contextmanager
-def noticing_cut_matroska(video: Path, ticks: Sequence[int]) -> Iterator[None]:
-    """Refuse a Matroska file that ends too early, after reading it to its end.
+def expect_whole_matroska(video: Path, count: int) -> None:
+    """Refuse a Matroska file that ends too early: libavformat tells that to its log only.
 
-    libavformat then returns the frames that are there, and tells the rest to its log only.
+    Reads the file without decoding: log lines of decoder threads can lock up PyAV.
 
     Raises:
-        InputError: it does; `ticks` says how many frames were read.
+        InputError: it does; `count` frames can be decoded.
     """
-    level = logging.get_level()
-    logging.set_level(logging.ERROR)
-    try:
-        with logging.Capture(local=False) as messages:
-            yield
-    finally:
-        logging.set_level(level)
+    with open_recording(video) as recording:
+        if not recording.container.format.name.startswith("matroska"):
+            return
+        level = logging.get_level()
+        logging.set_level(logging.ERROR)
+        try:
+            with logging.Capture(local=False) as messages:
+                for _ in recording.container.demux(recording.pictures):
+                    pass
+        finally:
+            logging.set_level(level)
     if any(text.startswith(_MATROSKA_CUT) for _, _, text in messages):
-        raise decoding_error(video, len(ticks), "")
+        raise decoding_error(video, count, "")
 
 
 @contextmanager

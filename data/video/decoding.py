@@ -25,9 +25,9 @@ from data.video.colour import Colours, read_colours, to_standard_range
 from data.video.containers import (
     Recording,
     decoding_error,
+    expect_whole_matroska,
     expect_whole_y4m,
     no_frame,
-    noticing_cut_matroska,
     open_recording,
 )
 from data.video.interlacing import is_combed
@@ -91,7 +91,7 @@ def probe_video(video: Path, *, variable: bool = False) -> VideoInfo:
     thumbnails: list[NDArray[np.uint8]] = []
     combed, first = 0, None
     with open_recording(video) as recording:
-        with noticing_cut_matroska(video, ticks), closing(recording.frames()) as frames:
+        with closing(recording.frames()) as frames:
             for frame in tqdm(frames, desc=video.name, unit="frame", disable=None, leave=False):
                 first = first or frame
                 if frame.pts is None:
@@ -102,6 +102,7 @@ def probe_video(video: Path, *, variable: bool = False) -> VideoInfo:
         if first is None:
             raise no_frame(video)
         expect_whole_y4m(video, len(ticks), recording.frame_bytes)
+        expect_whole_matroska(video, len(ticks))
         if combed >= _MAX_COMBED:
             raise InputError(
                 f"{video}: interlaced: odd and even rows show two instants; expected progressive "

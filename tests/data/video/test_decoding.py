@@ -124,8 +124,11 @@ def test_truncated_videos_are_refused(tmp_path: Path, suffix: str) -> None:
            tmp_path / f"copy.{suffix}")  # fmt: skip
     data = (tmp_path / f"copy.{suffix}").read_bytes()
     (tmp_path / f"cut.{suffix}").write_bytes(data[: len(data) // 2])
-    with pytest.raises(InputError, match=r"cut.\w+: damaged or cut short after \d frames: .+; cop"):
-        probe_video(tmp_path / f"cut.{suffix}")
+    for _ in range(2):  # the second time, too
+        with pytest.raises(
+            InputError, match=r"cut.\w+: damaged or cut short after \d frames: .+; "
+        ):
+            probe_video(tmp_path / f"cut.{suffix}")
 
 
 def test_damage_after_probing_is_noticed(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from data.capture import CapturePair
 from data.files.images import IMAGE_SUFFIXES, read_image
+from data.files.stored_values import StoredValues
 from data.time_maps import scan_time
 from utils.errors import InputError
 
@@ -22,14 +23,19 @@ class RealPairs(Dataset[CapturePair]):
     `ROOT/SCENE/0_t2b.png` and `ROOT/SCENE/0_b2t.png` make the capture named "SCENE/0".
     """
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(self, root: str | Path, stored: StoredValues | None = None) -> None:
         """List the captures; images are read on access.
+
+        Args:
+            root: the folder.
+            stored: what the values of the images are; see `data.files.images.read_image`.
 
         Raises:
             InputError: the folder is missing or holds no capture, an image lacks its partner, or
                 two files are the same image of a capture.
         """
         self.root = Path(root)
+        self.stored = stored
         self._files = _paired_files(self.root)
         self.names = sorted(self._files, key=natural_key)
 
@@ -44,7 +50,8 @@ class RealPairs(Dataset[CapturePair]):
             InputError: as for `read_pair`.
         """
         name = self.names[index]
-        return read_pair(self._files[name]["t2b"], self._files[name]["b2t"], name=name)
+        files = self._files[name]
+        return read_pair(files["t2b"], files["b2t"], name=name, stored=self.stored)
 
     @property
     def paths(self) -> set[Path]:
@@ -73,7 +80,11 @@ class RealPairs(Dataset[CapturePair]):
 
 
 def read_pair(
-    t2b_path: str | Path, b2t_path: str | Path, *, name: str | None = None
+    t2b_path: str | Path,
+    b2t_path: str | Path,
+    *,
+    name: str | None = None,
+    stored: StoredValues | None = None,
 ) -> CapturePair:
     """Read one capture from two image files.
 
@@ -81,13 +92,14 @@ def read_pair(
         t2b_path: image read out top to bottom.
         b2t_path: image read out bottom to top.
         name: of the capture; by default the first file's name without "_t2b" and suffix.
+        stored: what the values of the images are; see `data.files.images.read_image`.
 
     Raises:
         InputError: an image cannot be read (see `data.files.images.read_image`), the sizes differ,
             or there are fewer than 2 rows.
     """
-    t2b = read_image(t2b_path)
-    b2t = read_image_like(t2b, t2b_path, b2t_path)
+    t2b = read_image(t2b_path, stored)
+    b2t = read_image_like(t2b, t2b_path, b2t_path, stored)
     height = t2b.shape[-2]
     if height < 2:
         raise InputError(f"{t2b_path}: a rolling shutter needs at least 2 rows, got {height}")
@@ -95,13 +107,15 @@ def read_pair(
     return CapturePair(t2b=t2b, b2t=b2t, scan_time=scan_time(height), name=given)
 
 
-def read_image_like(image: Tensor, image_path: str | Path, path: str | Path) -> Tensor:
+def read_image_like(
+    image: Tensor, image_path: str | Path, path: str | Path, stored: StoredValues | None = None
+) -> Tensor:
     """Read an image that must have the size of another one, `image` from `image_path`.
 
     Raises:
         InputError: it cannot be read or has another size.
     """
-    found = read_image(path)
+    found = read_image(path, stored)
     if found.shape != image.shape:
         expected, got = (f"{size[-1]}x{size[-2]}" for size in (image.shape, found.shape))
         raise InputError(f"{path}: expected {expected} pixels like {image_path}, got {got}")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from data.files.folders import replacing
 from data.files.reading import read_regular
+from data.files.stored_values import StoredValues
 from utils.errors import InputError
 
 Image = NDArray[np.uint8]
@@ -29,17 +30,22 @@ _NETPBM_HEADER = re.compile(
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def read_image(path: str | Path) -> Tensor:
+def read_image(path: str | Path, stored: StoredValues | None = None) -> Tensor:
     """Read an 8- or 16-bit image as RGB; drops alpha, repeats grey.
 
     Orientation tags are ignored: the scan time belongs to the rows as stored.
+
+    Args:
+        path: the file.
+        stored: what its values are, for files of cameras; None takes them as the format says.
 
     Returns:
         (3, H, W) RGB float32 in [0, 1].
 
     Raises:
         InputError: the file is missing, unreadable, truncated, damaged, not an image, neither 8-
-            nor 16-bit, or has values above the maximum that its header states.
+            nor 16-bit, has values above the maximum that its header states, or its values are not
+            as `stored` says.
     """
     data = _read_bytes(Path(path))
     decoded = _decode(Path(path), data)
@@ -47,9 +53,13 @@ def read_image(path: str | Path) -> Tensor:
         raise InputError(
             f"{path}: expected 8- or 16-bit values, got {decoded.dtype}; convert the image"
         )
+    stated = _stated_maximum(data, decoded.dtype)
+    if stored is not None:
+        stated = stated or stored.scale(path, decoded)
+        demosaicked = stored.demosaic(path, decoded)
+        decoded = demosaicked[..., ::-1] if demosaicked is not decoded else decoded
     colour = decoded[..., 2::-1] if decoded.ndim == 3 else np.repeat(decoded[..., None], 3, axis=2)
     values = np.ascontiguousarray(colour.transpose(2, 0, 1), dtype=np.float32)
-    stated = _stated_maximum(data, decoded.dtype)
     if stated and values.max() > stated:
         raise InputError(
             f"{path}: expected values up to {stated:g} as its header states, got "

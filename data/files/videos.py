@@ -1,5 +1,7 @@
 """Video files by ffmpeg: H.264 and GIF from frames, and parts joined without re-encoding."""
 
+import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +16,7 @@ import numpy as np
 
 from data.files.folders import replacing
 from data.files.images import Image, check_array
+from utils.errors import InputError
 
 MAX_GIF_FPS = 50
 """GIF delays are hundredths of a second, and browsers slow a delay of one down to ten."""
@@ -24,6 +27,10 @@ MAX_VIDEO_SIDE = 16384
 _MP4_AUDIO_CODECS = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"})
 _MAX_DENOMINATOR = 1001  # of frame rates such as 240000/1001
 _CHUNK = 1 << 20  # bytes
+_LACKS = re.compile(
+    r"(?i)^(unknown encoder|unrecognized option|no such filter|error parsing bitstream filter)"
+)
+_NEEDED = "ffmpeg 4.4 or newer with libx264"  # 4.4 has the bitstream filter setts
 
 
 class AudioTrack(NamedTuple):
@@ -76,11 +83,16 @@ def write_gif(path: str | Path, frames: Iterable[Image], fps: float) -> None:
 
 
 def join_video_parts(
-    parts: Sequence[Path], path: Path, fps: float, sound: Soundtrack | None = None
+    parts: Sequence[Path],
+    path: Path,
+    fps: float,
+    sound: Soundtrack | None = None,
+    pixel_aspect: Fraction = Fraction(1),
 ) -> None:
     """Join the parts that `write_video_part` wrote into an MP4.
 
-    Copies the audio if MP4 can hold its codec, else encodes it as AAC.
+    Copies the audio if MP4 can hold its codec, else encodes it as AAC. `pixel_aspect` is the width
+    / height of a pixel as players show it.
 
     Raises:
         InputError: no space left or no permission, or a part or the audio cannot be read.
@@ -88,7 +100,8 @@ def join_video_parts(
     rate = Fraction(fps).limit_denominator(_MAX_DENOMINATOR)
     # Raw streams have no timestamps, and each part restarts: set them from the frame count.
     count = f"setts=ts=N*{rate.denominator}:duration={rate.denominator}"
-    stamps = ["-bsf:v", f"{count}:time_base=1/{rate.numerator}"]
+    aspect = f"h264_metadata=sample_aspect_ratio={pixel_aspect}," if pixel_aspect != 1 else ""
+    stamps = ["-bsf:v", f"{aspect}{count}:time_base=1/{rate.numerator}"]
     pictures = f"-fflags +genpts -f h264 -framerate {rate} -i -".split()
     added, codec = [], "copy"
     if sound is not None:
@@ -137,11 +150,18 @@ def _run_ffmpeg(arguments: Sequence[str], data: Iterable[bytes]) -> None:
 
     Raises:
         OSError: it failed; the message is ffmpeg's first line.
+        InputError: it lacks an encoder, filter or option.
     """
     program = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error"]
     with (
         tempfile.TemporaryFile() as log,
-        subprocess.Popen([*program, *arguments], stdin=subprocess.PIPE, stderr=log) as process,
+        subprocess.Popen(
+            [*program, *arguments],
+            stdin=subprocess.PIPE,
+            stderr=log,
+            # The bundled program crashes on loading the system's character sets for MPEG-TS.
+            env=os.environ | {"GCONV_PATH": os.devnull},
+        ) as process,
     ):
         assert process.stdin is not None
         with suppress(BrokenPipeError):
@@ -152,6 +172,11 @@ def _run_ffmpeg(arguments: Sequence[str], data: Iterable[bytes]) -> None:
         status = process.wait()
         log.seek(0)
         first = log.readline().decode(errors="replace").strip().rpartition("] ")[2]
+    if status != 0 and _LACKS.search(first):
+        raise InputError(
+            f"{program[0]}: {first}; expected {_NEEDED}; unset IMAGEIO_FFMPEG_EXE to use the "
+            "program that imageio-ffmpeg brings, or install a newer one"
+        )
     if status != 0:
         raise OSError(first or f"ffmpeg ended with status {status}")
 

@@ -1,94 +1,115 @@
-"""Decode videos with ffmpeg.
+"""Decode videos by PyAV: their properties, then their frames.
 
-Colours follow the matrix and range that the file states, depths above 8 bits are kept, and frames
-are rotated as players show them.
+Colours follow the tags of the file, depths above 8 bits are kept, and frames are rotated as players
+show them.
 """
 
-import os
-import re
-import shlex
-import subprocess
-import tempfile
-from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
-from typing import IO
+from typing import cast
 
-import imageio_ffmpeg
 import numpy as np
 import torch
+from av.filter import Graph
+from av.sidedata.sidedata import SideData, Type
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
 from data.files.reading import expect_regular
+from data.video.colour import Colours, read_colours, to_standard_range
+from data.video.containers import (
+    Recording,
+    decoding_error,
+    expect_whole_matroska,
+    expect_whole_y4m,
+    no_frame,
+    open_recording,
+)
+from data.video.interlacing import is_combed
+from data.video.stamps import find_rate, variable_rate_error
 from utils.errors import InputError
 
-_LIST_FRAMES = "-fps_mode passthrough -enc_time_base demux -f framecrc"
-_TO_RGB = "scale=in_color_matrix=auto:in_range=auto:flags=bicubic+accurate_rnd+full_chroma_int"
-_MIN_FRAMES_FOR_EXACT_RATE = 9  # of fewer, intervals rounded to ticks may all be equal
-_MAX_JITTER = 0.2  # of the usual interval between frames, beyond the rounding to ticks
-_CONTAINERS = (
-    "mov,matroska,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,vvc,av1,obu,ivf,ogg,flv,asf,gif,apng,nut,"
-    "mxf,yuv4mpegpipe,dv,wtv,rm,vc1,vc1test,mjpeg,mjpeg_2000,mpjpeg,smjpeg,cavsvideo,avs2,avs3,evc,"
-    "dirac,dnxhd,h261,h263,mpegtsraw,live_flv,kux,gxf,lxf,r3d,roq,bink,smk,swf,film_cpk,mtv,nsv,thp"
-)
-"""Formats that hold their pictures themselves; lists of other files are not followed."""
-_Y4M_LINE = 1 << 10  # bytes, more than any header
-_TRUNCATED = re.compile(r"ended prematurely|partial file")
+_SCALE = "in_color_matrix={}:in_range=auto:flags=bicubic+accurate_rnd+full_chroma_int"
+_THUMBNAIL = (64, 48)  # columns, rows
+_MAX_COMBED = 2  # frames; a cut between two scenes may look combed once
 
 
 @dataclass(frozen=True)
+class Turn:
+    """How players turn the stored picture: transposed, then mirrored."""
+
+    transposed: bool = False
+    flip_columns: bool = False
+    flip_rows: bool = False
+
+    def apply(self, image: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Turn an image (H, W, ...)."""
+        turned = image.swapaxes(0, 1) if self.transposed else image
+        return turned[:: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1]
+
+
+@dataclass(frozen=True, eq=False)
 class VideoInfo:
     """Properties of a video."""
 
     count: int  # frames, at least 1
     size: tuple[int, int]  # rows and columns, as players show them
-    fps: float | None  # None for a single frame
+    fps: float | None  # None for a single frame; of variable rates the mean
+    is_constant: bool  # whether the rate is
     is_deep: bool  # more than 8 bits per value
     is_rotated: bool  # players show stored rows as columns
     audio: str | None  # codec of the first track
     begin: float  # time of the first frame in the file, in seconds
+    times: tuple[float, ...]  # of all frames, from the first one, in seconds
+    tick: float  # resolution of the times, in seconds
+    pixel_aspect: Fraction  # width / height of a pixel, as players show it
+    thumbnails: NDArray[np.uint8]  # (count, 48, 64) grey, as players show them
+    notes: tuple[str, ...]  # lines to show to the user
+    colours: Colours
+    turn: Turn
 
 
-def probe_video(video: Path) -> VideoInfo:
+def probe_video(video: Path, *, variable: bool = False) -> VideoInfo:
     """Decode a whole video once, to find its properties and any damage.
 
+    Args:
+        video: the file.
+        variable: accept a variable frame rate.
+
     Raises:
-        InputError: the file is missing, damaged or truncated, holds no frame, or has a variable
-            frame rate.
+        InputError: the file is missing, damaged or truncated, holds no frame, is interlaced, has
+            colours that cannot be converted, or has a variable frame rate.
     """
     if not expect_regular(video).is_file():
         raise InputError(f"{video}: no such video")
-    with _ffmpeg(video, _LIST_FRAMES) as (output, process, log):
-        bar = tqdm(output, desc=video.name, unit="frame", disable=None, leave=False)
-        header, ticks = _parse_frame_list(line.decode() for line in bar)
-        status = process.wait()
-        messages = _read_log(log)
-    no_pictures = "matches no streams" in messages
-    if (status != 0 and not no_pictures) or _TRUNCATED.search(messages):
-        if status < 0:
-            messages = f"[fatal] ffmpeg was killed by signal {-status}"
-        raise _decoding_error(video, len(ticks), messages)
-    if not ticks:
-        raise InputError(f"{video}: holds no frame; expected a video such as .mp4, .mov or .avi")
-    _expect_whole_y4m(video, len(ticks), int(header["bytes"]))
-    tick = Fraction(header["tb 0"])
-    width, height = map(int, header["dimensions 0"].split("x"))
-    audio = re.search(r"Stream #0:.* Audio: (\w+)", messages)
-    rotation = re.search(r"rotation of (-?[\d.]+) degrees", messages)
-    return VideoInfo(
-        count=len(ticks),
-        size=(height, width),
-        fps=_find_rate(video, ticks, tick),
-        is_deep=re.search(r" Video: .*, \w+(le|be)\b", messages) is not None,
-        is_rotated=rotation is not None and round(float(rotation[1])) % 180 == 90,
-        audio=audio[1] if audio else None,
-        begin=float(ticks[0] * tick),
-    )
+    ticks: list[int] = []
+    thumbnails: list[NDArray[np.uint8]] = []
+    combed, first = 0, None
+    with open_recording(video) as recording:
+        with closing(recording.frames()) as frames:
+            for frame in tqdm(frames, desc=video.name, unit="frame", disable=None, leave=False):
+                first = first or frame
+                if frame.pts is None:
+                    raise InputError(f"{video}: frame {len(ticks)} has no time stamp")
+                ticks.append(frame.pts)
+                thumbnails.append(_thumbnail(frame))
+                combed += frame.interlaced_frame and combed < _MAX_COMBED and is_combed(frame)
+        if first is None:
+            raise no_frame(video)
+        expect_whole_y4m(video, len(ticks), recording.frame_bytes)
+        expect_whole_matroska(video, len(ticks))
+        if combed >= _MAX_COMBED:
+            raise InputError(
+                f"{video}: interlaced: odd and even rows show two instants; expected progressive "
+                f"frames; record progressively, or split both videos into their fields first: "
+                f"ffmpeg -i IN -vf bwdif=mode=send_field OUT.mp4"
+            )
+        return _describe(recording, first, ticks, thumbnails, variable=variable)
 
 
 def decode_video(video: Path, info: VideoInfo, start: int = 0) -> Generator[Tensor, None, None]:
@@ -97,115 +118,120 @@ def decode_video(video: Path, info: VideoInfo, start: int = 0) -> Generator[Tens
     Raises:
         InputError: a frame cannot be decoded.
     """
-    height, width = info.size
-    pixels, kind = ("rgb48le", np.dtype("<u2")) if info.is_deep else ("rgb24", np.dtype("u1"))
-    filters = f"-vf select=gte(n\\,{start}),{_TO_RGB}"
-    raw = f"-fps_mode passthrough -pix_fmt {pixels} -f rawvideo"
-    size = height * width * 3 * kind.itemsize
-    with _ffmpeg(video, f"{filters} {raw}") as (output, process, log):
-        for number in range(start, info.count):
-            data = output.read(size)
-            if len(data) < size:
-                process.wait()
-                raise _decoding_error(video, number, _read_log(log))
-            image = np.frombuffer(data, kind).reshape(height, width, 3).transpose(2, 0, 1)
-            values = np.ascontiguousarray(image, dtype=np.float32)
-            yield torch.from_numpy(values) / float(np.iinfo(kind).max)
+    pixels, largest = ("rgb48le", 65535.0) if info.is_deep else ("rgb24", 255.0)
+    with open_recording(video) as recording, closing(recording.frames()) as frames:
+        graph, count = None, 0
+        for frame in frames:
+            count += 1
+            if count <= start:
+                continue
+            if count > info.count:
+                return
+            graph = graph or _conversion(recording, frame, info.colours, pixels)
+            graph.vpush(frame)
+            image = info.turn.apply(graph.vpull().to_ndarray()).transpose(2, 0, 1)
+            values = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32)) / largest
+            is_converted = info.colours.is_converted
+            yield to_standard_range(values, info.colours) if is_converted else values
+        if count < info.count:
+            raise decoding_error(video, count, "")
 
 
-def _expect_whole_y4m(video: Path, count: int, frame_bytes: int) -> None:
-    """Refuse a YUV4MPEG2 file that is cut within a frame, which ffmpeg leaves out silently.
-
-    Raises:
-        InputError: it is cut.
-    """
-    with video.open("rb") as file:
-        if not file.readline(_Y4M_LINE).startswith(b"YUV4MPEG2 "):
-            return
-        for _ in range(count):
-            file.readline(_Y4M_LINE)  # "FRAME" and its parameters
-            file.seek(frame_bytes, os.SEEK_CUR)
-        if file.read(1):
-            raise _decoding_error(video, count, "")
-
-
-def _parse_frame_list(lines: Iterable[str]) -> tuple[dict[str, str], list[int]]:
-    """Parse ffmpeg's framecrc output: its header with a frame's bytes, and the frames' ticks."""
-    header, ticks = {}, []
-    for line in lines:
-        if line.startswith("#"):
-            name, _, value = line[1:].partition(":")
-            header[name] = value.strip()
-        else:
-            fields = line.split(",")
-            ticks.append(int(fields[2]))
-            header.setdefault("bytes", fields[4].strip())
-    return header, ticks
-
-
-def _find_rate(video: Path, ticks: list[int], tick: Fraction) -> float | None:
-    """Frames per second of timestamps in ticks (`tick` seconds); None for a single frame.
-
-    If coarse ticks leave it open, it is the nearest standard rate.
-
-    Raises:
-        InputError: the rate is variable.
-    """
-    if len(ticks) < 2:
-        return None
-    intervals = Counter(later - earlier for earlier, later in pairwise(ticks))
-    smallest, largest = min(intervals), max(intervals)
-    [(usual, _)] = intervals.most_common(1)
-    if smallest <= 0 or largest - smallest > _MAX_JITTER * usual + 2:
-        shortest, longest = (float(interval * tick * 1000) for interval in (smallest, largest))
-        constant = max(1, round(1 / (max(usual, 1) * tick)))
+def _describe(
+    recording: Recording,
+    first: VideoFrame,
+    ticks: list[int],
+    thumbnails: list[NDArray[np.uint8]],
+    *,
+    variable: bool,
+) -> VideoInfo:
+    """Properties of a video by its first frame and the time stamps of all."""
+    video, stream, colours = recording.path, recording.pictures, read_colours(first)
+    if colours.unknown:
         raise InputError(
-            f"{video}: variable frame rate, {shortest:.4g} to {longest:.4g} ms between frames; "
-            f"make it constant: ffmpeg -i {shlex.quote(str(video))} -vf fps={constant} OUT.mp4"
+            f"{video}: its colours are tagged {colours.unknown}, which is not converted; expected "
+            "BT.601, BT.709, BT.2020, PQ or HLG"
         )
-    duration = ticks[-1] - ticks[0]
-    rate = (len(ticks) - 1) / (duration * tick)
-    if len(intervals) == 1 and len(ticks) >= _MIN_FRAMES_FOR_EXACT_RATE:
-        return float(rate)
-    standard = Fraction(round(rate)), Fraction(1000 * round(rate * 1001 / 1000), 1001)
-    nearest = min(standard, key=lambda one: abs(one - rate))
-    return float(nearest if abs(nearest - rate) * duration < rate else rate)
-
-
-def _decoding_error(video: Path, count: int, messages: str) -> InputError:
-    """The error of a video that can be decoded up to frame `count`."""
-    found = re.search(r"\[(?:error|fatal)\] (.+)", messages)
-    reason = found[1].rstrip(".") if found else "it ends too early"
-    if count == 0:
-        return InputError(
-            f"{video}: no frame can be decoded: {reason}; expected a video such as .mp4, .mov or "
-            ".avi with a common codec such as H.264"
-        )
-    return InputError(
-        f"{video}: damaged or cut short after {count} frames: {reason}; copy it again, or keep the "
-        f"readable part: ffmpeg -i {shlex.quote(str(video))} OUT.mp4"
+    turn, is_odd_angle = _read_turn(first)
+    tick = Fraction(first.time_base or stream.time_base or 1)
+    times = tuple(float((stamp - ticks[0]) * tick) for stamp in ticks)
+    rate, is_constant = find_rate(video, ticks, tick)
+    if rate is not None and not is_constant and not variable:
+        raise variable_rate_error(video, times, rate)
+    aspect = Fraction(stream.sample_aspect_ratio or 1)
+    start = Fraction(recording.container.start_time or 0, 1_000_000)
+    sound = [track.codec_context.name for track in recording.sound if track.codec_context]
+    size = (first.width, first.height) if turn.transposed else (first.height, first.width)
+    return VideoInfo(
+        count=len(ticks),
+        size=size,
+        fps=rate,
+        is_constant=is_constant,
+        is_deep=colours.is_converted or any(part.bits > 8 for part in first.format.components),
+        is_rotated=turn.transposed,
+        audio=sound[0] if sound else None,
+        begin=max(0.0, float(ticks[0] * tick - start)),
+        times=times,
+        tick=float(tick),
+        pixel_aspect=1 / aspect if turn.transposed else aspect,
+        thumbnails=np.stack([turn.apply(image) for image in thumbnails]).astype(np.uint8),
+        notes=tuple(_notes(recording, first, colours, is_odd_angle=is_odd_angle)),
+        colours=colours,
+        turn=turn,
     )
 
 
-@contextmanager
-def _ffmpeg(
-    video: Path, options: str
-) -> Iterator[tuple[IO[bytes], subprocess.Popen[bytes], IO[bytes]]]:
-    """Decode a video's picture stream; yields ffmpeg's output, process and log."""
-    strict = ["-hide_banner", "-nostdin", "-v", "level+info", "-xerror"]
-    source = ["-format_whitelist", _CONTAINERS, "-i", f"file:{video}", "-map", "0:V:0"]
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), *strict, *source, *options.split(), "-"]
-    with (
-        tempfile.TemporaryFile() as log,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log) as process,
-    ):
-        assert process.stdout is not None
-        try:
-            yield process.stdout, process, log
-        finally:
-            process.kill()
+def _notes(
+    recording: Recording, first: VideoFrame, colours: Colours, *, is_odd_angle: bool
+) -> Generator[str, None, None]:
+    """Lines about what is converted or left out."""
+    if colours.note:
+        yield f"{recording.path}: {colours.note}"
+    if any(part.is_alpha for part in first.format.components):
+        yield f"{recording.path}: its transparency (alpha) is left out"
+    if recording.other_pictures:
+        yield f"{recording.path}: {recording.other_pictures} more video tracks are left out"
+    if len(recording.sound) > 1:
+        yield f"{recording.path}: of {len(recording.sound)} sound tracks only the first is used"
+    if is_odd_angle:
+        yield f"warning: {recording.path}: its rotation is not a multiple of 90 degrees: ignored"
+    if first.interlaced_frame:
+        yield (
+            f"{recording.path}: flagged interlaced, but its rows show one instant: taken as "
+            "progressive"
+        )
 
 
-def _read_log(log: IO[bytes]) -> str:
-    log.seek(0)
-    return log.read().decode(errors="replace")
+def _read_turn(frame: VideoFrame) -> tuple[Turn, bool]:
+    """The turn by a frame's display matrix, and whether the matrix has another angle.
+
+    The matrix sends column and row (p, q) to (a p + c q, b p + d q).
+    """
+    stated = cast("Mapping[Type, SideData]", frame.side_data)  # PyAV's stub names one type only
+    if Type.DISPLAYMATRIX not in stated:
+        return Turn(), False
+    a, b, _, c, d = np.frombuffer(bytes(stated[Type.DISPLAYMATRIX]), np.int32)[:5].tolist()
+    if (a, d) == (0, 0) and b and c:
+        return Turn(True, c < 0, b < 0), False
+    if (b, c) == (0, 0) and a and d:
+        return Turn(False, a < 0, d < 0), False
+    return Turn(), True
+
+
+def _conversion(recording: Recording, frame: VideoFrame, colours: Colours, pixels: str) -> Graph:
+    """A filter graph that converts frames like `frame` to RGB."""
+    graph = Graph()
+    tick = frame.time_base or recording.pictures.time_base
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=tick
+    )
+    scale = graph.add("scale", _SCALE.format(colours.matrix))
+    target = graph.add("format", pixels)
+    graph.link_nodes(source, scale, target, graph.add("buffersink")).configure()
+    return graph
+
+
+def _thumbnail(frame: VideoFrame) -> NDArray[np.uint8]:
+    columns, rows = _THUMBNAIL
+    small = frame.reformat(width=columns, height=rows, format="gray", interpolation="AREA")
+    return small.to_ndarray().astype(np.uint8)

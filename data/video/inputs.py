@@ -10,6 +10,8 @@ from utils.errors import InputError
 
 if TYPE_CHECKING:
     from data.capture import CapturePair
+    from data.files.stored_values import StoredValues
+    from data.video.pairing import Change
     from data.video.streams import CaptureStream
 
 # What reads images and videos is imported where they are read: --help does not wait for PyTorch.
@@ -23,6 +25,9 @@ class ChosenInput:
     second: str | None = None
     layout: Layout | None = None
     offset: int = 0  # frame n of the first view pairs with frame n + offset of the second
+    changes: "tuple[Change, ...] | None" = ()  # later offsets; None looks for missing frames
+    bits: str | None = None  # of values in 16-bit images
+    bayer: str | None = None  # mosaic of grey images
 
     @property
     def is_clip(self) -> bool:
@@ -30,6 +35,17 @@ class ChosenInput:
         from data.video.sources import is_image
 
         return not is_image(self.first)
+
+    @property
+    def stored(self) -> "StoredValues":
+        """What the values of images are.
+
+        Raises:
+            InputError: `bits` or `bayer` is not known.
+        """
+        from data.files.stored_values import parse_stored_values
+
+        return parse_stored_values(self.bits, self.bayer)
 
     @property
     def files(self) -> set[Path]:
@@ -49,7 +65,14 @@ def add_input_arguments(inputs: argparse._ArgumentGroup, *, images: bool = True)
     for name, metavar, text in (
         ("--t2b", "PATH", f"first view, read top to bottom: {source}"),
         ("--b2t", "PATH", "second view, read bottom to top, of the same kind"),
-        ("--offset", "K", "clips: frame n of --t2b pairs with frame n + K of --b2t (0)"),
+        (
+            "--offset",
+            "K",
+            "clips: frame n of --t2b pairs with frame n + K of --b2t (0); "
+            "K,N:L changes to L from frame N on, where a frame is missing; auto finds such places",
+        ),
+        ("--bits", "N", "of values in 16-bit images: 10, 12, 14 or 16"),
+        ("--bayer", "P", "mosaic that grey images hold: rggb, bggr, grbg, gbrg or none"),
         ("--input", "PATH", f"both views in one picture: {source}"),
     ):
         inputs.add_argument(name, metavar=metavar, help=text)
@@ -78,8 +101,9 @@ def chosen_input(arguments: argparse.Namespace) -> ChosenInput | None:
         raise InputError(f"{given} without {missing}: a capture needs both views")
     if offset is not None and t2b is None:
         raise InputError("--offset: only for --t2b with --b2t; leave it out")
+    values = {"bits": arguments.bits, "bayer": arguments.bayer}
     if both is not None:
-        return ChosenInput(both, layout=arguments.layout)
+        return ChosenInput(both, layout=arguments.layout, **values)
     if t2b is None:
         return None
     from data.video.sources import is_image
@@ -88,7 +112,8 @@ def chosen_input(arguments: argparse.Namespace) -> ChosenInput | None:
         raise InputError(f"{t2b} with {b2t}: expected two images or two clips, got one of each")
     if offset is not None and is_image(t2b):
         raise InputError("--offset: only for clips, not for two images; leave it out")
-    return ChosenInput(t2b, b2t, offset=offset or 0)
+    number, changes = offset or (0, ())
+    return ChosenInput(t2b, b2t, offset=number, changes=changes, **values)
 
 
 def add_directions_argument(timing: argparse._ArgumentGroup) -> None:
@@ -123,8 +148,8 @@ def read_capture(chosen: ChosenInput) -> "CapturePair":
     from data.video.streams import read_split
 
     if chosen.layout is not None:
-        return read_split(chosen.first, chosen.layout)
-    return read_pair(chosen.first, str(chosen.second))
+        return read_split(chosen.first, chosen.layout, chosen.stored)
+    return read_pair(chosen.first, str(chosen.second), stored=chosen.stored)
 
 
 def open_clip(chosen: ChosenInput, timing: CameraTiming) -> "CaptureStream":
@@ -136,14 +161,30 @@ def open_clip(chosen: ChosenInput, timing: CameraTiming) -> "CaptureStream":
     from data.video.sources import open_source
     from data.video.streams import pair_views, split_views
 
-    first = open_source(chosen.first)
     if chosen.layout is not None:
-        return split_views(first, chosen.layout, timing)
-    return pair_views(first, open_source(str(chosen.second)), timing, offset=chosen.offset)
+        source = open_source(chosen.first, stored=chosen.stored)
+        return split_views(source, chosen.layout, timing)
+    first = open_source(chosen.first, variable=True, stored=chosen.stored)
+    second = open_source(str(chosen.second), variable=True, stored=chosen.stored)
+    return pair_views(first, second, timing, offset=chosen.offset, changes=chosen.changes)
 
 
-def _parse_offset(text: str | None) -> int | None:
+def _parse_offset(text: str | None) -> "tuple[int, tuple[Change, ...] | None] | None":
+    from data.video.pairing import Change
+
+    if text is None:
+        return None
+    if text == "auto":
+        return 0, None
     try:
-        return None if text is None else int(text)
-    except ValueError:
-        raise InputError(f"--offset {text}: expected a whole number of frames") from None
+        first, *later = text.split(",")
+        changes = tuple(Change(*map(int, one.split(":", 1))) for one in later)
+        numbers = [0, *(change.frame for change in changes)]
+        if sorted(set(numbers)) != numbers:
+            raise ValueError
+        return int(first), changes
+    except (ValueError, TypeError):
+        raise InputError(
+            f"--offset {text}: expected a whole number of frames K, K,N:L with the offset L from "
+            "frame N on, or auto"
+        ) from None

@@ -4,7 +4,8 @@ import glob
 import os
 import re
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -12,11 +13,15 @@ from pathlib import Path
 from torch import Tensor
 
 from data.files.images import IMAGE_SUFFIXES, read_image
+from data.files.stored_values import StoredValues
 from data.files.videos import AudioTrack
 from data.real_pairs import natural_key
-from data.video.decoding import decode_video, probe_video
+from data.video.decoding import VideoInfo, decode_video, probe_video
 from utils.errors import InputError
 
+_OTHER_STILLS = frozenset(
+    {".avif", ".heic", ".heif", ".jp2", ".j2k", ".jxl", ".exr", ".hdr", ".dng", ".tga", ".psd"}
+)
 _WILDCARD = re.compile(r"(\*\*|\*|\?|\[[^]]+\])")
 
 
@@ -38,17 +43,35 @@ class FrameSource:
     keys: tuple[str, ...] = ()  # names of images, to find partners; empty for a video
     is_rotated: bool = False  # rows as the sensor stored them are shown as columns
     audio: AudioTrack | None = None
+    video: VideoInfo | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines to show to the user about what is converted or left out."""
+        return self.video.notes if self.video else ()
+
+    @property
+    def pixel_aspect(self) -> Fraction:
+        """Width / height of a pixel as it is shown."""
+        return self.video.pixel_aspect if self.video else Fraction(1)
 
 
-def open_source(path: str) -> FrameSource:
+def open_source(
+    path: str, *, variable: bool = False, stored: StoredValues | None = None
+) -> FrameSource:
     """Open a folder of images, the images of a pattern such as "left/*.png", or a video.
+
+    Args:
+        path: what to open.
+        variable: accept a video of variable frame rate.
+        stored: what the values of images are; see `data.files.images.read_image`.
 
     Raises:
         InputError: as for `open_frames_folder`, `open_pattern` and `open_video`.
     """
     if Path(path).is_dir():
-        return open_frames_folder(path)
-    return open_pattern(path) if _is_pattern(path) else open_video(path)
+        return open_frames_folder(path, stored)
+    return open_pattern(path, stored) if _is_pattern(path) else open_video(path, variable=variable)
 
 
 def is_image(path: str) -> bool:
@@ -57,14 +80,23 @@ def is_image(path: str) -> bool:
     return suffix in IMAGE_SUFFIXES and not Path(path).is_dir() and not _is_pattern(path)
 
 
-def open_video(path: str | Path) -> FrameSource:
+def open_video(path: str | Path, *, variable: bool = False) -> FrameSource:
     """Open a video file; decodes it once to find its properties.
 
+    Args:
+        path: the file.
+        variable: accept a variable frame rate.
+
     Raises:
-        InputError: as for `data.video.decoding.probe_video`.
+        InputError: as for `data.video.decoding.probe_video`, or it is a still image.
     """
     video = Path(path)
-    info = probe_video(video)
+    if video.suffix.lower() in _OTHER_STILLS and video.is_file():
+        raise InputError(
+            f"{video}: stills of this format are not read; convert them to PNG or TIFF, upright "
+            "as the sensor stored them"
+        )
+    info = probe_video(video, variable=variable)
     return FrameSource(
         path=video,
         name=video.stem,
@@ -75,10 +107,11 @@ def open_video(path: str | Path) -> FrameSource:
         frames=partial(decode_video, video, info),
         is_rotated=info.is_rotated,
         audio=AudioTrack(video, info.audio, info.begin) if info.audio else None,
+        video=info,
     )
 
 
-def open_frames_folder(path: str | Path) -> FrameSource:
+def open_frames_folder(path: str | Path, stored: StoredValues | None = None) -> FrameSource:
     """Open a folder of images as frames, in natural order of their names.
 
     Raises:
@@ -95,10 +128,10 @@ def open_frames_folder(path: str | Path) -> FrameSource:
     ]
     if not files:
         raise InputError(f"{folder}: no frames; expected images such as 000.png, 001.png")
-    return open_images(folder, folder.resolve().name, files)
+    return open_images(folder, folder.resolve().name, files, stored)
 
 
-def open_pattern(pattern: str) -> FrameSource:
+def open_pattern(pattern: str, stored: StoredValues | None = None) -> FrameSource:
     """Open the images that match a pattern; the text that `*`, `?`, `[...]` match is their key.
 
     Raises:
@@ -118,10 +151,12 @@ def open_pattern(pattern: str) -> FrameSource:
         raise InputError(
             f"{pattern}: matches no image; expected a pattern such as 'left/*.png', or a video"
         )
-    return open_images(Path(pattern), files[0][1].resolve().parent.name, files)
+    return open_images(Path(pattern), files[0][1].resolve().parent.name, files, stored)
 
 
-def open_images(path: Path, name: str, files: Sequence[tuple[str, Path]]) -> FrameSource:
+def open_images(
+    path: Path, name: str, files: Sequence[tuple[str, Path]], stored: StoredValues | None = None
+) -> FrameSource:
     """Open images with their keys as frames, in natural order of the keys.
 
     Raises:
@@ -134,8 +169,10 @@ def open_images(path: Path, name: str, files: Sequence[tuple[str, Path]]) -> Fra
                 f"{path}: {file.name} and {other.name} are both frame {key}; remove one"
             )
     keys, images = zip(*ordered, strict=True)
-    height, width = read_image(images[0]).shape[-2:]
-    frames = partial(_read_images, images)
+    height, width = read_image(images[0], stored).shape[-2:]
+    if stored is not None:  # judged by the first image: a later one may be dark
+        stored = replace(stored, bits=stored.bits or 16, bayer=stored.bayer or "none")
+    frames = partial(_read_images, images, stored=stored)
     return FrameSource(path, name, (height, width), None, len(images), images, frames, keys)
 
 
@@ -149,10 +186,12 @@ def _as_group(wildcard: str) -> str:
     return "([^/])" if wildcard == "?" else "([^/]*)"
 
 
-def _read_images(files: tuple[Path, ...], start: int = 0) -> Generator[Tensor, None, None]:
+def _read_images(
+    files: tuple[Path, ...], start: int = 0, *, stored: StoredValues | None = None
+) -> Generator[Tensor, None, None]:
     shape = None
     for file in files[start:]:
-        frame = read_image(file)
+        frame = read_image(file, stored)
         shape = shape or frame.shape
         if frame.shape != shape:
             raise InputError(

@@ -1,8 +1,9 @@
 """Pairs of two synchronised cameras as a stream; one pair is in memory at a time."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
@@ -10,12 +11,12 @@ from torch import Tensor
 
 from data.camera_timing import CameraTiming, Layout
 from data.capture import CapturePair
+from data.files.stored_values import StoredValues
 from data.files.videos import AudioTrack
+from data.video.pairing import Change
+from data.video.partners import check_partners, choose_pairs
 from data.video.sources import FrameSource, open_images
 from utils.errors import InputError
-
-_RATE_TOLERANCE = 0.005  # relative difference of measured rates
-_MAX_NAMES_SHOWN = 3
 
 Views = Generator[tuple[Tensor, Tensor], None, None]
 """Images (3, H, W) of the first and the second sensor, pair by pair."""
@@ -34,6 +35,19 @@ class CaptureStream:
     audio: AudioTrack | None  # begins with the first pair
     notes: tuple[str, ...]  # lines to show to the user
     views: Callable[[int], Views]  # from a pair's index on
+    delays: tuple[float, ...] = ()  # of the second view in readouts, beyond `timing`; per pair
+
+    @property
+    def pixel_aspect(self) -> Fraction:
+        """Width / height of a pixel as it is shown."""
+        return self.sources[0].pixel_aspect if self.sources else Fraction(1)
+
+    def pair_timing(self, number: int) -> CameraTiming:
+        """The timing of one pair."""
+        if not self.delays:
+            return self.timing
+        delay = self.timing.start_offset + self.delays[number]
+        return replace(self.timing, start_offset=delay)
 
     def pairs(self, start: int = 0) -> Generator[CapturePair, None, None]:
         """Yield the pairs from index `start` on, named by their indices.
@@ -43,55 +57,54 @@ class CaptureStream:
         """
         with closing(self.views(start)) as views:
             for number, (first, second) in enumerate(islice(views, self.count - start), start):
-                yield _orient(first, second, self.timing, name=f"{self.name}/{number:06d}")
+                timing = self.pair_timing(number)
+                yield _orient(first, second, timing, name=f"{self.name}/{number:06d}")
 
 
 def pair_views(
-    first: FrameSource, second: FrameSource, timing: CameraTiming, *, offset: int = 0
+    first: FrameSource,
+    second: FrameSource,
+    timing: CameraTiming,
+    *,
+    offset: int = 0,
+    changes: Sequence[Change] | None = (),
 ) -> CaptureStream:
     """Pair the frames of two synchronised recordings; images pair by name.
+
+    Videos whose time stamps come apart are paired by these, and each pair has its own timing.
 
     Args:
         first: recording of the first sensor.
         second: recording of the second sensor.
         timing: of the sensors.
         offset: frame n of the first pairs with frame n + `offset` of the second.
+        changes: other offsets from later frames on; None looks for missing frames and applies what
+            it finds.
 
     Raises:
-        InputError: sizes, frame rates or names of images differ, or `offset` leaves no pair.
+        InputError: sizes, frame rates or names of images differ, or no pair is left.
     """
-    _check_partners(first, second)
-    skipped = max(0, -offset), max(0, offset)
-    left = first.count - skipped[0], second.count - skipped[1]
-    if min(left) < 1:
-        raise InputError(
-            f"--offset {offset}: beyond the end of a recording; {first.path} has {first.count} "
-            f"frames, {second.path} has {second.count}"
-        )
-    notes = []
-    if left[0] != left[1]:
-        notes.append(
-            f"{first.path} has {first.count} frames, {second.path} has {second.count}; "
-            f"using the {min(left)} pairs that they share"
-        )
+    check_partners(first, second)
+    pairing, notes = choose_pairs(first, second, timing, offset, changes)
 
     def views(start: int) -> Views:
         with (
-            closing(first.frames(skipped[0] + start)) as one,
-            closing(second.frames(skipped[1] + start)) as other,
+            closing(_pick(first, pairing.first[start:])) as one,
+            closing(_pick(second, pairing.second[start:])) as other,
         ):
             yield from zip(one, other, strict=False)
 
     return CaptureStream(
         name=first.name.removesuffix("_t2b"),
-        count=min(left),
+        count=len(pairing.first),
         fps=first.fps,
         timing=timing,
         sources=(first, second),
-        arrangement=f"offset {offset}",
-        audio=_skip_audio(first, skipped[0]),
-        notes=(*notes, *_rotation_notes((first, second), timing)),
+        arrangement=pairing.arrangement,
+        audio=_skip_audio(first, pairing.first[0]),
+        notes=(*notes, *first.notes, *second.notes, *_rotation_notes((first, second), timing)),
         views=views,
+        delays=pairing.delays,
     )
 
 
@@ -122,20 +135,20 @@ def split_views(source: FrameSource, layout: Layout, timing: CameraTiming) -> Ca
         sources=(source,),
         arrangement=layout,
         audio=source.audio,
-        notes=_rotation_notes((source,), timing),
+        notes=(*source.notes, *_rotation_notes((source,), timing)),
         views=views,
     )
 
 
-def read_split(path: str | Path, layout: Layout) -> CapturePair:
-    """Read one capture from an image that shows both views.
+def read_split(path: str | Path, layout: Layout, stored: StoredValues | None = None) -> CapturePair:
+    """Read one capture from an image that shows both views, with values as `stored` says.
 
     Raises:
         InputError: the image cannot be read, its width (lr) or height (tb) is odd, or a view has
             fewer than 2 lines.
     """
     image = Path(path)
-    source = open_images(image, image.stem, [("0", image)])
+    source = open_images(image, image.stem, [("0", image)], stored)
     [capture] = split_views(source, layout, CameraTiming()).pairs()
     return replace(capture, name=image.stem)
 
@@ -154,37 +167,25 @@ def _orient(first: Tensor, second: Tensor, timing: CameraTiming, *, name: str) -
     return CapturePair(t2b=t2b, b2t=b2t, scan_time=timing.scan_time(t2b.shape[-2]), name=name)
 
 
+def _pick(source: FrameSource, numbers: Sequence[int]) -> Generator[Tensor, None, None]:
+    """Frames of increasing numbers."""
+    if not numbers:
+        return
+    wanted = iter(numbers)
+    number = next(wanted)
+    with closing(source.frames(number)) as frames:
+        for index, frame in enumerate(frames, start=number):
+            if index == number:
+                yield frame
+                if (number := next(wanted, -1)) < 0:
+                    return
+
+
 def _skip_audio(source: FrameSource, frames: int) -> AudioTrack | None:
     """A source's audio without that of its first `frames`."""
     if source.audio is None or source.fps is None:
         return None
     return source.audio._replace(begin=source.audio.begin + frames / source.fps)
-
-
-def _check_partners(first: FrameSource, second: FrameSource) -> None:
-    """Check that two recordings agree in kind, size, rate and image names."""
-    if first.size != second.size:
-        expected, got = (f"{source.size[1]}x{source.size[0]}" for source in (first, second))
-        raise InputError(f"{second.path}: expected {expected} pixels like {first.path}, got {got}")
-    if bool(first.keys) != bool(second.keys):
-        raise InputError(
-            f"{first.path} with {second.path}: expected two videos or two image sequences, got one "
-            "of each"
-        )
-    if first.fps and second.fps and abs(first.fps / second.fps - 1) > _RATE_TOLERANCE:
-        raise InputError(
-            f"{second.path}: expected {first.fps:.5g} frames per second like {first.path}, got "
-            f"{second.fps:.5g}; views must be synchronised frame by frame"
-        )
-    for source, other in ((first, second), (second, first)):
-        known = set(other.keys)
-        alone = [key for key in source.keys if key not in known]
-        if alone:
-            shown = ", ".join(alone[:_MAX_NAMES_SHOWN])
-            raise InputError(
-                f"{source.path}: {len(alone)} of {source.count} images have no partner of the same "
-                f"name in {other.path}: {shown}{', ...' * (len(alone) > _MAX_NAMES_SHOWN)}"
-            )
 
 
 def _rotation_notes(sources: tuple[FrameSource, ...], timing: CameraTiming) -> tuple[str, ...]:

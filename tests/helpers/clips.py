@@ -3,8 +3,10 @@
 import subprocess
 from pathlib import Path
 
+import cv2
 import imageio_ffmpeg
 import numpy as np
+import skimage.data
 from numpy.typing import NDArray
 
 from data.files.videos import write_video
@@ -42,6 +44,29 @@ def smooth(name: str, size: tuple[int, int] = (16, 24)) -> Pixels:
     rows, columns = (np.linspace(0, 1, side)[:, None] for side in size)
     weights = np.concatenate((1 - rows, rows), 1), np.concatenate((1 - columns, columns), 1)
     return np.einsum("yi,xj,ijc->yxc", *weights, coarse).round().astype(np.uint8)
+
+
+def moving_clip(
+    count: int, *, step: float = 3, size: tuple[int, int] = (96, 128)
+) -> list[tuple[Pixels, Pixels]]:
+    """Pairs of both views of a photo that moves right; each row is sampled at its own instant.
+
+    Args:
+        count: pairs.
+        step: pixels per frame interval, on the average; it varies from pair to pair.
+        size: rows and columns.
+    """
+    rows, columns = size
+    photo = cv2.resize(skimage.data.coffee(), (600, rows)).astype(np.float32)
+    scan = np.arange(rows) / (rows - 1)
+    x, y = np.meshgrid(np.arange(columns), np.arange(rows))
+
+    def sample(times: NDArray[np.float64]) -> Pixels:
+        path = 40 + step * (times + 2 * np.sin(times / 4))
+        at = (x + path[:, None]).astype(np.float32), y.astype(np.float32)
+        return cv2.remap(photo, *at, cv2.INTER_LINEAR).round().astype(np.uint8)
+
+    return [(sample(n + scan), sample(n + 1 - scan)) for n in range(count)]
 
 
 def write_clip_video(path: Path, count: int, *, name: str = "", fps: float = 30) -> Path:

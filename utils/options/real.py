@@ -62,9 +62,17 @@ _RESULT_SWITCHES = {
 
 
 class CaptureFolderOptions(OptionGroup):
-    """The captures to correct: every NAME_t2b with its NAME_b2t under `data_root`."""
+    """The captures to correct: every NAME_t2b with its NAME_b2t under `data_root`.
+
+    `bits`: of the values in 16-bit images; null takes them for 16 and refuses what looks like
+        fewer.
+    `bayer`: the mosaic that grey images hold; null takes them for grey and refuses what looks like
+        a mosaic, "none" takes them for grey.
+    """
 
     data_root: str
+    bits: Literal[10, 12, 14, 16] | None = None
+    bayer: Literal["rggb", "bggr", "grbg", "gbrg", "none"] | None = None
 
 
 class CaptureDatasets(OptionGroup):
@@ -194,6 +202,9 @@ def option_overrides(arguments: argparse.Namespace) -> list[str]:
     if arguments.directions is not None:
         directions = parse_directions(arguments.directions)
         changes.append(f"timing.directions={json.dumps(directions)}")
+    for name in ("bits", "bayer"):
+        if (text := getattr(arguments, name)) is not None:
+            changes.append(f"datasets.test.{name}={text}")
     changes += _choose_instants(arguments.frames, arguments.times)
     if arguments.output == "":
         raise InputError("--output: expected a folder, got an empty name")

@@ -80,7 +80,8 @@ def _make_parts(
 def _join_parts(plan: ClipPlan, unfinished: UnfinishedClip) -> None:
     """Join the parts, move the results out of the hidden folder and remove it."""
     video, results = unfinished.folder / VIDEO, [VIDEO]
-    join_video_parts(unfinished.parts, video, plan.video_fps, plan.soundtrack)
+    aspect = plan.stream.pixel_aspect
+    join_video_parts(unfinished.parts, video, plan.video_fps, plan.soundtrack, aspect)
     if plan.options.viewer:
         write_clip_viewer(plan, video, unfinished.folder)
         results.append(VIEWER)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from data.capture import CapturePair
 from data.files.folders import lock_folder, prepare_output_folder
+from data.files.stored_values import StoredValues
 from data.files.videos import MAX_GIF_FPS, MAX_VIDEO_SIDE
 from data.real_pairs import RealPairs
 from data.video.inputs import ChosenInput, open_clip, read_capture
@@ -48,7 +49,8 @@ def correct_captures(
     captures: Sequence[CapturePair] | RealPairs
     files: Callable[[int], tuple[Path, ...]]
     if chosen is None:
-        captures = RealPairs(options.datasets.test.data_root)
+        test = options.datasets.test
+        captures = RealPairs(test.data_root, StoredValues(test.bits, test.bayer))
         files, inputs = captures.files, captures.paths
     else:
         capture = read_capture(chosen)

@@ -18,7 +18,7 @@ from data.files.videos import (
 )
 from data.video.sources import open_video
 from tests.helpers.capture_folders import random_pixels
-from tests.helpers.clips import add_sound, frame_times, grey, sound_begin, write_clip_video
+from tests.helpers.clips import add_sound, ffmpeg, frame_times, grey, sound_begin, write_clip_video
 from utils.errors import InputError
 
 PIXELS = random_pixels("image", (7, 5))
@@ -61,6 +61,23 @@ def test_sound_is_cut_to_its_stretch(tmp_path: Path, suffix: str, codec: str) ->
     joined = open_video(tmp_path / "joined.mp4")
     assert joined.count == 30 and joined.audio is not None and joined.audio.codec == "aac"
     assert sound_begin(tmp_path / "joined.mp4") == pytest.approx(0.2, abs=0.03)
+
+
+def test_sound_of_transport_streams_is_joined(tmp_path: Path) -> None:
+    loud = add_sound(write_clip_video(tmp_path / "a.mp4", 30), tmp_path / "a.mov", begin=0)
+    ffmpeg("-i", loud, "-c", "copy", tmp_path / "loud.ts")
+    write_video_part(tmp_path / "part.h264", [grey(90)] * 30, 30)
+    sound = Soundtrack(AudioTrack(tmp_path / "loud.ts", "aac", 0.0), 1.0)
+    join_video_parts([tmp_path / "part.h264"], tmp_path / "joined.mp4", 30, sound)
+    joined = open_video(tmp_path / "joined.mp4")
+    assert joined.count == 30 and joined.audio is not None
+
+
+def test_joined_parts_keep_the_pixel_aspect(tmp_path: Path) -> None:
+    write_video_part(tmp_path / "part.h264", [grey(90)] * 3, 30)
+    part, path = [tmp_path / "part.h264"], tmp_path / "joined.mp4"
+    join_video_parts(part, path, 30, pixel_aspect=Fraction(4, 3))
+    assert open_video(path).pixel_aspect == Fraction(4, 3)
 
 
 def test_failed_joins_leave_nothing(tmp_path: Path) -> None:
@@ -124,3 +141,23 @@ def test_video_with_no_space_left(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="/videos: cannot write there: No space left on device;"):
         write_video(tmp_path / "videos" / "video.mp4", frames, 10)
     assert os.listdir(tmp_path / "videos") == []
+
+
+def test_programs_that_lack_something_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "ffmpeg"
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(program))
+    for line in (
+        "Unknown encoder 'libx264'",
+        "Unrecognized option 'bsf:v'.",
+        "Error parsing bitstream filter sequence 'setts': Bitstream filter not found",
+    ):
+        program.write_text(f'#!/bin/sh\necho "{line}" >&2\nexit 1\n')
+        program.chmod(0o700)
+        with pytest.raises(InputError) as error:
+            write_video(tmp_path / "video.mp4", [PIXELS], 10)
+        assert str(error.value).startswith(
+            f"{program}: {line}; expected ffmpeg 4.4 or newer with libx264; unset"
+        )
+    assert os.listdir(tmp_path) == ["ffmpeg"]

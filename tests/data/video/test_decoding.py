@@ -11,7 +11,7 @@ from data.files.images import to_uint8
 from data.files.videos import write_video
 from data.video.decoding import decode_video, probe_video
 from tests.helpers.capture_folders import random_pixels
-from tests.helpers.clips import add_sound, ffmpeg, grey, smooth, write_clip_video
+from tests.helpers.clips import add_sound, ffmpeg, grey, moving_clip, smooth, write_clip_video
 from utils.errors import InputError
 
 
@@ -124,8 +124,11 @@ def test_truncated_videos_are_refused(tmp_path: Path, suffix: str) -> None:
            tmp_path / f"copy.{suffix}")  # fmt: skip
     data = (tmp_path / f"copy.{suffix}").read_bytes()
     (tmp_path / f"cut.{suffix}").write_bytes(data[: len(data) // 2])
-    with pytest.raises(InputError, match=r"cut.\w+: damaged or cut short after \d frames: .+; cop"):
-        probe_video(tmp_path / f"cut.{suffix}")
+    for _ in range(2):  # the second time, too
+        with pytest.raises(
+            InputError, match=r"cut.\w+: damaged or cut short after \d frames: .+; "
+        ):
+            probe_video(tmp_path / f"cut.{suffix}")
 
 
 def test_damage_after_probing_is_noticed(tmp_path: Path) -> None:
@@ -173,3 +176,100 @@ def test_pipes_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
     with pytest.raises(InputError, match=r"pipe\.mp4: expected a regular file, got a pipe"):
         probe_video(tmp_path / "pipe.mp4")
+
+
+def test_transport_streams_are_decoded(tmp_path: Path) -> None:
+    video = add_sound(write_clip_video(tmp_path / "a.mp4", 6), tmp_path / "clip.mp4", begin=0)
+    ffmpeg("-i", video, "-c", "copy", tmp_path / "clip.ts")
+    info, original = probe_video(tmp_path / "clip.ts"), probe_video(video)
+    assert (info.count, info.fps, info.size, info.audio) == (6, 30, (16, 24), "aac")
+    for ours, theirs in zip(
+        decode_video(tmp_path / "clip.ts", info), decode_video(video, original), strict=True
+    ):
+        assert ours.equal(theirs)
+
+
+def test_names_and_metadata_are_not_taken_for_properties(tmp_path: Path) -> None:
+    video = write_clip_video(tmp_path / "clip.mp4", 3)
+    named = tmp_path / "partial file ended prematurely.mp4"
+    title = "Stream #0:1: Audio: aac, rotation of 90.00 degrees, Video: h264, yuv420p10le"
+    ffmpeg("-i", video, "-c", "copy", "-metadata", f"title={title}", named)
+    info = probe_video(named)
+    assert (info.count, info.audio, info.is_rotated, info.is_deep) == (3, None, False, False)
+    assert info.notes == ()
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("libx264", "mp4"), ("mpeg2video", "mpg")])
+def test_interlaced_videos_are_refused_and_progressive_ones_flagged_so_are_not(
+    tmp_path: Path, codec: str, suffix: str
+) -> None:
+    fields = [t2b for t2b, _ in moving_clip(16)]
+    write_video(tmp_path / "fields.mp4", fields, 60)
+    for name, weave in (("two", "tinterlace=interleave_top"), ("one", "framestep=2")):
+        flags = ["-vf", f"{weave},setfield=tff,format=yuv420p", "-flags", "+ildct+ilme", "-q:v", 2]
+        ffmpeg("-i", tmp_path / "fields.mp4", "-c:v", codec, *flags, tmp_path / f"{name}.{suffix}")
+    with pytest.raises(InputError, match="interlaced: odd and even rows show two instants"):
+        probe_video(tmp_path / f"two.{suffix}")
+    [note] = probe_video(tmp_path / f"one.{suffix}").notes
+    assert "flagged interlaced, but its rows show one instant" in note
+
+
+def test_pixel_aspect_is_read_as_shown(tmp_path: Path) -> None:
+    video = write_clip_video(tmp_path / "clip.mp4", 2)
+    assert probe_video(video).pixel_aspect == 1
+    ffmpeg("-i", video, "-vf", "setsar=4/3", tmp_path / "wide.mp4")
+    assert probe_video(tmp_path / "wide.mp4").pixel_aspect == Fraction(4, 3)
+    ffmpeg(*["-display_rotation", "90"], *["-i", tmp_path / "wide.mp4"], *["-c", "copy"],
+           tmp_path / "turned.mp4")  # fmt: skip
+    assert probe_video(tmp_path / "turned.mp4").pixel_aspect == Fraction(3, 4)
+
+
+def test_mirrored_videos_are_shown_as_by_players(tmp_path: Path) -> None:
+    video = write_clip_video(tmp_path / "clip.mp4", 1)
+    ffmpeg("-display_hflip", "-i", video, "-c", "copy", tmp_path / "mirrored.mp4")
+    [frame], [plain] = (
+        list(decode_video(file, probe_video(file))) for file in (tmp_path / "mirrored.mp4", video)
+    )
+    assert frame.equal(plain.flip(2))
+
+
+def test_parts_that_are_left_out_are_said(tmp_path: Path) -> None:
+    video = add_sound(write_clip_video(tmp_path / "a.mp4", 2), tmp_path / "clip.mp4", begin=0)
+    double = [word for track in ("0:v", "0:v", "0:a", "0:a") for word in ("-map", track)]
+    ffmpeg("-i", video, *double, "-c", "copy", tmp_path / "two.mp4")
+    assert probe_video(tmp_path / "two.mp4").notes == (
+        f"{tmp_path / 'two.mp4'}: 1 more video tracks are left out",
+        f"{tmp_path / 'two.mp4'}: of 2 sound tracks only the first is used",
+    )
+    ffmpeg(*["-i", video], *["-pix_fmt", "yuva444p", "-c:v", "ffv1", "-an"], tmp_path / "alpha.mkv")
+    [note] = probe_video(tmp_path / "alpha.mkv").notes
+    assert note.endswith("its transparency (alpha) is left out")
+
+
+def test_untagged_colours_follow_the_size_as_in_players(tmp_path: Path) -> None:
+    for size, matrix in (((16, 24), "smpte170m"), ((720, 24), "bt709")):
+        red = np.full((*size, 3), (200, 0, 0), np.uint8)
+        write_video(tmp_path / "tagged.mp4", [red], 30)
+        untag = ["-colorspace", "unknown", "-color_primaries", "unknown", "-color_trc", "unknown"]
+        convert = f"scale=out_color_matrix={matrix}:out_range=tv,setparams=colorspace=unknown"
+        ffmpeg("-i", tmp_path / "tagged.mp4", "-vf", convert, *untag, tmp_path / "untagged.mp4")
+        [frame] = decode_video(tmp_path / "untagged.mp4", probe_video(tmp_path / "untagged.mp4"))
+        assert (frame.mean((1, 2)) * 255).tolist() == pytest.approx([200, 0, 0], abs=3)
+
+
+@pytest.mark.parametrize(("transfer", "white"), [("smpte2084", 0.5807), ("arib-std-b67", 0.7504)])
+def test_high_dynamic_range_becomes_standard_range(
+    tmp_path: Path, transfer: str, white: float
+) -> None:
+    # Diffuse white of 203 cd/m2 (ITU-R BT.2408) is 58 % of PQ and 75 % of HLG.
+    level = round(white * 255)
+    write_video(tmp_path / "grey.mp4", [grey(level)], 30)
+    tags = f"-color_primaries bt2020 -color_trc {transfer} -colorspace bt2020nc -color_range tv"
+    convert = "scale=out_color_matrix=bt2020:out_range=tv"
+    ffmpeg("-i", tmp_path / "grey.mp4", "-vf", convert, *tags.split(),
+           *["-pix_fmt", "yuv420p10le", "-c:v", "ffv1"], tmp_path / "hdr.mkv")  # fmt: skip
+    info = probe_video(tmp_path / "hdr.mkv")
+    [note] = info.notes
+    assert "is tone-mapped to standard range" in note and info.is_deep
+    [frame] = decode_video(tmp_path / "hdr.mkv", info)
+    assert 0.95 < float(frame.mean()) < 1 and float(frame.std()) < 0.01

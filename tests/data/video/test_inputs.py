@@ -13,6 +13,7 @@ from data.video.inputs import (
     open_clip,
     read_capture,
 )
+from data.video.pairing import Change
 from tests.helpers.capture_folders import as_image, random_pixels, write_pixels
 from tests.helpers.clips import write_clip_video
 from utils.errors import InputError
@@ -31,6 +32,11 @@ def test_arguments_name_captures_or_clips() -> None:
     assert clip is not None and clip.is_clip
     shifted = choose("--t2b", "l.mp4", "--b2t", "r.mp4", "--offset", "-3")
     assert shifted == ChosenInput("l.mp4", "r.mp4", offset=-3) and shifted.is_clip
+    changed = choose("--t2b", "l.mp4", "--b2t", "r.mp4", "--offset", "2,9:1,12:-1")
+    changes = Change(9, 1), Change(12, -1)
+    assert changed == ChosenInput("l.mp4", "r.mp4", offset=2, changes=changes)
+    found = choose("--t2b", "l.mp4", "--b2t", "r.mp4", "--offset", "auto")
+    assert found == ChosenInput("l.mp4", "r.mp4", changes=None)
     both = choose("--input", "a/*.png", "--layout", "tb")
     assert both == ChosenInput("a/*.png", layout="tb") and both.is_clip
 
@@ -44,6 +50,8 @@ def test_arguments_name_captures_or_clips() -> None:
         ("--layout lr", "--layout without --input"),
         ("--input a.mp4 --layout lr --b2t r.mp4", "--input holds both views; leave out --t2b"),
         ("--t2b l.mp4 --b2t r.mp4 --offset 1.5", "--offset 1.5: expected a whole number"),
+        ("--t2b l.mp4 --b2t r.mp4 --offset 0,5", "--offset 0,5: expected a whole number"),
+        ("--t2b l.mp4 --b2t r.mp4 --offset 0,9:1,5:2", "9:1,5:2: expected a whole number"),
         ("--t2b l.png --b2t r.png --offset 1", "--offset: only for clips"),
         ("--input a.mp4 --layout lr --offset 1", "--offset: only for --t2b with --b2t"),
         ("--offset 1", "--offset: only for --t2b with --b2t"),

@@ -84,3 +84,9 @@ def test_images_without_usable_frames_are_refused(tmp_path: Path) -> None:
     write_pixels(tmp_path / "1.jpg", (4, 6))
     with pytest.raises(InputError, match=r"1\.\w+ and 1\.\w+ are both frame 1"):
         open_frames_folder(tmp_path)
+
+
+def test_stills_of_other_formats_are_no_clips(tmp_path: Path) -> None:
+    (tmp_path / "a.avif").write_bytes(b"any")
+    with pytest.raises(InputError, match=r"a\.avif: stills of this format are not read; convert"):
+        open_video(tmp_path / "a.avif")

@@ -1,18 +1,23 @@
 """Recordings of two sensors as streams of pairs."""
 
+import re
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 import torch
 
 from data.camera_timing import CameraTiming
 from data.files.images import write_image
+from data.files.videos import write_video
 from data.real_pairs import read_pair
+from data.video.pairing import Change
 from data.video.sources import FrameSource, open_frames_folder, open_video
 from data.video.streams import apply_timing, pair_views, read_split, split_views
 from tests.helpers.capture_folders import as_image, random_pixels, write_pixels
-from tests.helpers.clips import add_sound, write_clip_video
+from tests.helpers.clips import Pixels, add_sound, moving_clip, write_clip_video
 from utils.errors import InputError
 
 PLAIN = CameraTiming()
@@ -137,3 +142,70 @@ def test_rotated_videos_give_a_warning(tmp_path: Path) -> None:
     [note] = split_views(turned, "lr", PLAIN).notes
     assert note.startswith(f"warning: {video}: stored rotated by 90 degrees")
     assert not split_views(turned, "lr", CameraTiming(directions=("l2r", "r2l"))).notes
+
+
+def lose(clip: list[tuple[Pixels, Pixels]], view: int, gap: int) -> list[Pixels]:
+    """One view of a clip without a frame."""
+    return [pair[view] for number, pair in enumerate(clip) if number != gap]
+
+
+def test_a_missing_frame_is_named_and_undone_on_request(tmp_path: Path) -> None:
+    clip = moving_clip(20)
+    write_video(tmp_path / "l.mp4", lose(clip, 0, -1), 30)
+    write_video(tmp_path / "r.mp4", lose(clip, 1, 11), 30)
+    left, right = open_video(tmp_path / "l.mp4"), open_video(tmp_path / "r.mp4")
+    stream = pair_views(left, right, PLAIN)
+    assert stream.notes[1] == (
+        f"warning: {right.path}: a frame is missing before frame 11 (0.37 s); all later pairs are "
+        "wrong; give --offset 0,12:-1"
+    )
+    for changes in (None, (Change(12, -1),)):
+        stream = pair_views(left, right, PLAIN, changes=changes)
+        assert stream.count == 19 and stream.arrangement == "offset 0,12:-1"
+        pairs = list(stream.pairs(10))
+        shown = [number for number in range(20) if number != 11][10:]
+        for pair, number in zip(pairs, shown, strict=True):
+            t2b, b2t = map(as_image, clip[number])
+            assert float((pair.t2b - t2b).abs().mean()) < 0.02
+            assert float((pair.b2t - b2t).abs().mean()) < 0.02
+
+
+def stamped(path: Path, times: list[float]) -> FrameSource:
+    """A video whose frame n is shown at a given time, in seconds, rounded to milliseconds."""
+    with av.open(path, "w") as container:
+        stream = container.add_stream("ffv1", rate=30)
+        stream.width, stream.height, stream.time_base = 24, 16, Fraction(1, 1000)
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for number, time in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(random_pixels(str(number), (16, 24)))
+            frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
+            container.mux(stream.encode(frame.reformat(format="yuv420p")))
+        container.mux(stream.encode(None))
+    return open_video(path, variable=True)
+
+
+def test_frames_of_different_times_get_their_own_timing(tmp_path: Path) -> None:
+    left = stamped(tmp_path / "l.mkv", [n * 0.040 for n in range(12)])
+    right = stamped(tmp_path / "r.mkv", [n * 0.040 + 0.010 * (n == 6) for n in range(12)])
+    stream = pair_views(left, right, CameraTiming(readout_ratio=0.5, start_offset=0.1))
+    assert stream.count == 12 and stream.fps == 25
+    delays = [0.0] * 12
+    delays[6] = 0.010 / 0.020  # in readouts of half a frame interval
+    assert stream.delays == pytest.approx(delays)
+    assert stream.notes[0].startswith(f"warning: {right.path}: its time stamps come apart from")
+    assert "paired by time stamps, up to 10.0 ms apart" in stream.notes[0]
+    timing = CameraTiming(readout_ratio=0.5, start_offset=0.6)
+    assert list(stream.pairs())[6].scan_time.equal(timing.scan_time(16))
+    with pytest.raises(InputError, match=r"\+1.50 readouts later; expected less than 1"):
+        pair_views(left, right, CameraTiming(readout_ratio=0.125, start_offset=-0.5))
+    with pytest.raises(InputError, match="--offset 0,3:1: the time stamps of .* give one offset"):
+        pair_views(left, right, PLAIN, changes=(Change(3, 1),))
+
+
+def test_drifting_clocks_are_noticed(tmp_path: Path) -> None:
+    left = stamped(tmp_path / "l.mkv", [n / 30 for n in range(60)])
+    right = stamped(tmp_path / "r.mkv", [n / 29.865 for n in range(60)])
+    stream = pair_views(left, right, PLAIN)
+    assert re.search(r"\+[89]\.0 ms between frames of equal number in the end", stream.notes[0])
+    assert len(stream.delays) == stream.count == 60
+    assert stream.delays[-1] == pytest.approx(55 * (1 / 29.865 - 1 / 30) * 30, abs=0.06)

@@ -1,0 +1,47 @@
+"""Frames that are missing in one of two views."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from data.video.continuity import find_changes
+from data.video.pairing import Change
+from tests.helpers.clips import moving_clip
+
+SIZE = (48, 64)  # of the thumbnails
+
+
+def views(count: int, step: float = 3) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Grey views of a moving photo, the second shifted by a pixel, with noise and another gain."""
+    clip = moving_clip(count, step=step, size=SIZE)
+    t2b, b2t = (np.stack([pair[view][..., 1] for pair in clip]).astype(float) for view in (0, 1))
+    noise = np.random.default_rng(0)
+    b2t = 0.9 * np.roll(b2t, 1, axis=2) + 10
+    shown = [view + noise.normal(0, 1, view.shape) for view in (t2b, b2t)]
+    first, second = (view.clip(0, 255).astype(np.uint8) for view in shown)
+    return first, second
+
+
+@pytest.mark.parametrize("gap", [3, 11, 20])
+def test_the_place_of_a_missing_frame_is_found(gap: int) -> None:
+    t2b, b2t = views(26)
+    whole, lost = np.arange(25), np.delete(np.arange(26), gap)
+    assert find_changes(t2b[whole], b2t[lost]) == (Change(gap + 1, -1),)
+    assert find_changes(t2b[lost], b2t[whole]) == (Change(gap, 1),)
+
+
+def test_two_gaps_are_found() -> None:
+    t2b, b2t = views(34)
+    first, second = np.delete(np.arange(34), 22), np.delete(np.arange(34), 9)
+    assert find_changes(t2b[first], b2t[second]) == (Change(10, -1), Change(22, 0))
+
+
+@pytest.mark.parametrize("step", [0, 0.2, 1, 3, 6])
+def test_good_clips_raise_no_alarm(step: float) -> None:
+    assert find_changes(*views(24, step)) == ()
+
+
+def test_short_and_even_clips_raise_no_alarm() -> None:
+    assert find_changes(*views(4)) == ()
+    even = np.full((20, *SIZE), 90, np.uint8)
+    assert find_changes(even, even) == ()

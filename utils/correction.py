@@ -52,7 +52,7 @@ def load_network_method(options: MethodOptions, device: torch.device | str) -> N
     """
     file = Path(str(options.path.pretrained_netG))
     network = load_network(file, device)
-    settings = InferenceSettings(options.precision, options.tile)
+    settings = InferenceSettings(options.precision, options.tile, options.blending)
     name = file.name if file.stem in BASELINES else file.stem
     if options.inference != "ours":
         composed = partial(
@@ -67,7 +67,9 @@ def load_network_method(options: MethodOptions, device: torch.device | str) -> N
 
 def load_classical_method(options: MethodOptions, device: torch.device | str) -> NamedCorrection:
     """The classical correction, which needs no weights."""
-    return NamedCorrection("classical", correct_classically)
+    if options.blending == "choose":
+        return NamedCorrection("classical", correct_classically)
+    return NamedCorrection("classical", partial(correct_classically, blending=options.blending))
 
 
 def identify_method(options: MethodOptions) -> dict[str, str]:
@@ -76,7 +78,7 @@ def identify_method(options: MethodOptions) -> dict[str, str]:
     Raises:
         InputError: the weights cannot be read.
     """
-    about = {"method": options.method}
+    about = {"method": options.method, "blending": options.blending}
     if options.inference != "ours":
         about["inference"] = options.inference
     if options.method == "network":

@@ -13,15 +13,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.classical.blending import better_view, choose, narrow_seams
 from models.classical.border_extrapolation import MARGIN, extrapolate_borders
 from models.classical.estimation import estimate_motion
-from models.classical.field import Exposed, MotionField, cell_centres, enlarge_strip, sample_frame
+from models.classical.field import (
+    CELL,
+    Exposed,
+    MotionField,
+    cell_centres,
+    enlarge_strip,
+    sample_frame,
+)
 from models.flow.dis import single_threaded_opencv
 from models.measurement.arrays import Array
 from models.measurement.flow_measurement import to_pixels
 from models.measurement.sampling import sample_image
 from models.measurement.scan import Scan
 from models.parts.checks import check_scan, check_size, check_times
+from models.parts.settings import Blending
 
 _MIN_DISTANCE = 1e-2  # readouts: inputs that are nearer in time do not count more
 _MOTION_ERROR = 0.05  # of [0, 1] per readout
@@ -31,19 +40,25 @@ _STRIP = 2**18  # pixels of a frame that are rendered at once
 
 
 def correct_with_field(
-    pair: Tensor, times: Sequence[float], *, scan_time: Tensor | None = None
+    pair: Tensor,
+    times: Sequence[float],
+    *,
+    scan_time: Tensor | None = None,
+    blending: Blending = "choose",
 ) -> tuple[Tensor, MotionField]:
     """Global-shutter frames of one capture, and the motion they were sampled along.
 
     Both inputs, extrapolated beyond their borders, are sampled bicubically where each pixel's point
     is exposed. Their weights are the inverse of the expected squared error: that of the motion,
-    which grows with the time from the frame to the exposure, plus that of the noise.
+    which grows with the time from the frame to the exposure, plus that of the noise. Where they
+    disagree by more than noise, the one of the larger weight is taken (`models.classical.blending`).
 
     Args:
         pair: (2, 3, H, W) RGB in [0, 1]: t2b, b2t; any H >= 2, any W >= 1.
         times: instants in [0, 1], in any order.
         scan_time: (H,) evenly spaced exposure times of t2b's rows; by default they fill the whole
             readout.
+        blending: "choose", or "average" for the weighted mean everywhere.
 
     Returns:
         Frames (T, 3, H, W) float32 in [0, 1] on the pair's device, and the motion.
@@ -62,7 +77,7 @@ def correct_with_field(
     with single_threaded_opencv(), ThreadPoolExecutor(at_once) as pool:
         field = estimate_motion(t2b, b2t, Scan.of(scan_time, height))
         frames = np.empty((len(times), *t2b.shape), np.float32)
-        list(pool.map(lambda frame, t: _render(field, extended, t, frame), frames, times))
+        list(pool.map(lambda frame, t: _render(field, extended, t, frame, blending), frames, times))
     return torch.from_numpy(frames).permute(0, 3, 1, 2).to(pair.device), field
 
 
@@ -78,12 +93,16 @@ def view_weight(view: Exposed, size: Sequence[int], noise: float) -> Array:
     return closeness * np.exp(-np.minimum(outside / _BORDER_FADE, 30))
 
 
-def _render(field: MotionField, extended: Array, t: float, frame: Array) -> None:
+def _render(
+    field: MotionField, extended: Array, t: float, frame: Array, blending: Blending
+) -> None:
     """Write the frame (H, W, 3) at time `t`, in strips to save memory."""
     height, width = frame.shape[:2]
     views = sample_frame(field, t, field.velocity, with_mismatch=False)
     weights = [view_weight(view, (height, width), field.noise) for view in views]
     share = weights[0] / (weights[0] + weights[1])
+    first_better = better_view(np.log(weights[0] / weights[1]), views[1].offset - views[0].offset)
+    better = first_better.astype(np.float32)
     x, y = cell_centres(*share.shape)
     offsets = [np.stack((view.x - x, view.y - y), axis=-1) for view in views]
     count = max(_STRIP // width, 1)
@@ -94,7 +113,15 @@ def _render(field: MotionField, extended: Array, t: float, frame: Array) -> None
             for view, offset in zip(extended, offsets, strict=True)
         )
         part = enlarge_strip(share, rows, width)[..., None]
-        np.clip(part * first + (1 - part) * second, 0, 1, out=frame[rows])
+        if blending == "average":
+            np.clip(part * first + (1 - part) * second, 0, 1, out=frame[rows])
+            continue
+        mixed = first - second
+        squared = np.einsum("hwc,hwc->hw", mixed, mixed)[..., None]
+        seams = narrow_seams(enlarge_strip(better, rows, width)[..., None], CELL)
+        mixed *= choose(part, seams, squared, field.noise)
+        mixed += second
+        np.clip(mixed, 0, 1, out=frame[rows])
 
 
 def _warp_rows(extended: Array, offset: Array, top: int) -> Array:

@@ -23,11 +23,14 @@ from models.parts.checks import check_size, check_times
 from models.parts.generator_layers import resize_flow
 from models.parts.network import CorrectionNetwork, FrameBatch, Inference, padded_scan
 from models.parts.precision import autocast
-from models.parts.settings import InferenceSettings
+from models.parts.settings import Blending, InferenceSettings
 from utils.errors import InputError
 
 DEFAULT_SETTINGS = InferenceSettings()
 """float32, for comparison with published results; tiles only if memory is short."""
+
+AS_TRAINED = InferenceSettings(blending="average")
+"""Frames as the objectives of training see them, with everything that the network learns."""
 
 
 class Corrected(NamedTuple):
@@ -84,7 +87,7 @@ def correct(
         times: instants in [0, 1], in any order.
         scan_time: (H,) exposure time of each t2b row; default: rows 0 to H - 1 in [0, 1].
         with_flows: whether to return the network's finest flows, too.
-        settings: precision and tiles.
+        settings: precision, tiles and blending.
 
     Returns:
         Frames and flows on the network's device.
@@ -102,7 +105,9 @@ def correct(
     if note:
         sys.stderr.write(f"{note}\n")
     batch_pixels = BATCH_PIXELS[weight.device.type == "cpu"]
-    inference = Inference(pair.to(weight), tuple(map(float, times)), scan, tile, batch_pixels)
+    inference = Inference(
+        pair.to(weight), tuple(map(float, times)), scan, tile, batch_pixels, settings.blending
+    )
     frames = weight.new_empty((len(times), 3, height, width), dtype=torch.float32)
     flows = frames.new_empty((len(times), 2, 2, height, width)) if with_flows else None
 
@@ -162,14 +167,17 @@ def correct_classically(
     *,
     scan_time: Tensor | None = None,
     with_flows: bool = False,
+    blending: Blending = "choose",
 ) -> Corrected:
     """Make frames by sampling both inputs along motion estimated without learned weights.
+
+    `blending`: whether a frame takes one of the views where they disagree, or their average.
 
     Raises:
         InputError: the images have a single row.
         ValueError: no instants, an instant outside [0, 1], or another shape than stated.
     """
-    frames, field = correct_with_field(pair, times, scan_time=scan_time)
+    frames, field = correct_with_field(pair, times, scan_time=scan_time, blending=blending)
     if not with_flows:
         return Corrected(frames)
     with single_threaded_opencv(), ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -15,7 +15,7 @@ from data import time_maps
 from data.capture import CapturePair
 from models.parts.checks import check_scan
 from models.parts.padding import pad_to_multiple, unpad
-from models.parts.settings import SIZE_MULTIPLE, Channels, InitialWeights, list_instants
+from models.parts.settings import SIZE_MULTIPLE, Blending, Channels, InitialWeights, list_instants
 from models.parts.tiles import Tile, tiles_of
 from utils.errors import InputError
 
@@ -45,6 +45,7 @@ class Inference(NamedTuple):
             synchronised.
         tile: pixels that a tile keeps along each side; None: the whole image at once.
         batch_pixels: largest batch in pixels; a single pass may have more.
+        blending: how both views are blended, for networks that sample them by motion.
     """
 
     pair: Tensor
@@ -52,6 +53,7 @@ class Inference(NamedTuple):
     scan_time: Tensor
     tile: int | None
     batch_pixels: int
+    blending: Blending = "average"
 
     @property
     def size(self) -> tuple[int, int]:

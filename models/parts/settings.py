@@ -19,6 +19,10 @@ InitialWeights = Literal["kaiming", "pytorch"]
 Precision = Literal["float32", "bfloat16", "auto"]
 """\"auto\" selects bfloat16 if the hardware supports it."""
 
+Blending = Literal["choose", "average"]
+"""How both warped views become a frame: "choose" takes one of them where they disagree, so that no
+frame shows both, half transparent; "average" weights them everywhere, for the highest PSNR."""
+
 TileSize = Literal["auto"] | int | None
 """Pixels that a tile keeps along each side; "auto": tiles only if memory is short; None: never."""
 
@@ -33,10 +37,12 @@ class InferenceSettings:
     Attributes:
         precision: precision of the convolutions.
         tile: tile size.
+        blending: how both views are blended; a refiner's only.
     """
 
     precision: Precision = "float32"
     tile: TileSize = "auto"
+    blending: Blending = "choose"
 
 
 def frame_instants(count: int) -> tuple[float, ...]:

@@ -31,12 +31,14 @@ from models.parts.padding import pad_to_multiple, round_up, unpad
 from models.parts.settings import SIZE_MULTIPLE, Channels
 from models.parts.tiles import tiles_of
 from models.refiner.blocks import SLOPE, Change, FusionNet, MatchingNet, UNet, displace, zeroed
+from models.refiner.choosing import choose_views
 from models.refiner.cues import (
     CUE_CHANNELS,
     MAX_PREFERENCE,
     MotionCues,
     find_motion,
     find_training_cues,
+    measure_motion,
 )
 from models.refiner.refined_motion import Encoded, RefinedMotion
 from models.warping import Corner, backward_warp, bicubic_warp
@@ -124,18 +126,27 @@ class Refiner(CorrectionNetwork):
         continued, halves, views = (_repeat(part, count) for part in encoded)
         return RefinedMotion(continued, halves, count, cues, *self._correct(views.unbind(1), cues))
 
-    def fuse(self, whole: RefinedMotion, part: tuple[int, int, int, int]) -> CorrectionOutput:
+    def fuse(
+        self, whole: RefinedMotion, part: tuple[int, int, int, int], noise: float | None = None
+    ) -> CorrectionOutput:
         """Make a part of the frames, sampling anywhere in both inputs.
 
         Args:
             whole: motion of whole frames.
             part: (top, left, bottom, right); top and left are multiples of 32.
+            noise: standard deviation of the views' noise, to choose between them as the classical
+                correction does, without fusion; None: fusion corrects the displacement, blends
+                both views and adds a residual.
         """
         top, left, bottom, right = part
         motion = whole.within(part)
-        change = self.fusion_net(self._prepare_fusion(motion, (top, left)))
-        flow = resize(motion.displacements[-1], 2) + _VELOCITY_SCALE * change.displacement
-        frames = self._blend(motion, flow, change, (top, left))
+        flow = resize(motion.displacements[-1], 2)
+        if noise is None:
+            change = self.fusion_net(self._prepare_fusion(motion, (top, left)))
+            flow = flow + _VELOCITY_SCALE * change.displacement
+            frames = self._blend(motion, flow, change, (top, left))
+        else:
+            frames = choose_views(motion.cues, *_sample(motion, flow, (top, left)), noise)
         levels = [resize(level, 2) / 2 for level in (motion.cues.local, *motion.displacements)]
         levels.append(flow / 2)
         height, width = bottom - top, right - left
@@ -157,7 +168,8 @@ class Refiner(CorrectionNetwork):
             inference.scan_time[None], inference.scan_time.new_tensor([times])
         )
         with torch.autocast(pair.device.type, enabled=False):
-            cues = find_motion(pair, maps)
+            cues, noises = measure_motion(pair, maps)
+        noise = noises[0] if inference.blending == "choose" else None
         if inference.tile is not None:
             release_memory()  # nearly a gigabyte for large images
         whole = inference.tile is None
@@ -167,13 +179,15 @@ class Refiner(CorrectionNetwork):
             chosen = times[start : start + count]
             chosen_cues = MotionCues(*(cue[start : start + count] for cue in cues))
             yield from self._fuse_tiles(
-                inference._replace(times=chosen), self.refine_motion(encoded, chosen_cues)
+                inference._replace(times=chosen), self.refine_motion(encoded, chosen_cues), noise
             )
 
-    def _fuse_tiles(self, inference: Inference, motion: RefinedMotion) -> Iterator[FrameBatch]:
+    def _fuse_tiles(
+        self, inference: Inference, motion: RefinedMotion, noise: float | None
+    ) -> Iterator[FrameBatch]:
         """Make frames tile by tile; a generator of its own, so that locals are freed at its end."""
         for tile in tiles_of(inference.size, inference.tile, self.tile_margin):
-            made = self.fuse(motion, tile.seen)
+            made = self.fuse(motion, tile.seen, noise)
             flows = made.flows[-1][0].unflatten(0, (2, len(inference.times), 2)).transpose(0, 1)
             yield FrameBatch(inference.times, made.frames[0], flows, tile)
 
@@ -239,12 +253,7 @@ class Refiner(CorrectionNetwork):
 
     def _blend(self, motion: RefinedMotion, flow: Tensor, change: Change, corner: Corner) -> Tensor:
         """Blend both inputs, sampled along half-size flow in pixels, to frames (N, 3, h, w)."""
-        full = resize(flow, 2)
-        start = (MARGIN + corner[0], MARGIN + corner[1])
-        first, second = (
-            bicubic_warp(motion.continued[:, view], full[:, 2 * view : 2 * view + 2], start)
-            for view in (0, 1)
-        )
+        first, second = _sample(motion, flow, corner)
         preference = resize(motion.cues.preference, CELL) + change.preference.to(first.dtype)
         share = torch.sigmoid(preference)
         frames = share * first + (1 - share) * second + change.residual.to(first.dtype)
@@ -254,6 +263,17 @@ class Refiner(CorrectionNetwork):
 def _repeat(images: Tensor, count: int) -> Tensor:
     """Repeat each of (B, ...) `count` times: (B * count, ...); no copy if B or `count` is 1."""
     return images.unsqueeze(1).expand(-1, count, *images.shape[1:]).flatten(0, 1)
+
+
+def _sample(motion: RefinedMotion, flow: Tensor, corner: Corner) -> tuple[Tensor, Tensor]:
+    """Sample t2b and b2t bicubically along half-size flow in pixels, each (N, 3, h, w)."""
+    full = resize(flow, 2)
+    start = (MARGIN + corner[0], MARGIN + corner[1])
+    first, second = (
+        bicubic_warp(motion.continued[:, view], full[:, 2 * view : 2 * view + 2], start)
+        for view in (0, 1)
+    )
+    return first, second
 
 
 def _warp_views(views: Sequence[Tensor], flow: Tensor, corner: Corner | None = None) -> Tensor:

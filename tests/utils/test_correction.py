@@ -3,9 +3,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from models.architecture import load_network
 from models.generator import Generator
-from models.inference.correction import correct_classically
-from tests.helpers.frames import classical_frames
+from models.inference.correction import AS_TRAINED, correct_classically
+from models.refiner.network import Refiner
+from tests.helpers.frames import classical_frames, network_frames
 from utils.checkpoint import save_weights
 from utils.correction import identify_method, load_method
 from utils.options.real import RealOptions
@@ -25,6 +27,32 @@ def options(weights: Path | None, method: str, *, self_ensemble: bool = False) -
 
 def test_the_classical_correction_needs_no_weights() -> None:
     assert load_method(options(None, "classical"), "cpu") == ("classical", correct_classically)
+
+
+def test_blending_is_a_choice_and_another_method() -> None:
+    pair = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    chosen = options(None, "classical")
+    averaged = chosen.model_copy(update={"blending": "average"})
+    frames = load_method(averaged, "cpu").correct(pair, [0.5]).frames
+    assert torch.equal(frames, classical_frames(pair, [0.5], blending="average"))
+    assert not torch.equal(frames, load_method(chosen, "cpu").correct(pair, [0.5]).frames)
+    assert identify_method(averaged) != identify_method(chosen)
+
+
+def test_the_blending_reaches_the_network(tmp_path: Path) -> None:
+    save_weights(tmp_path / "mine.safetensors", Refiner(width=0.25))
+    pair = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    chosen = options(tmp_path / "mine.safetensors", "network")
+    frames = [
+        load_method(chosen.model_copy(update={"blending": blending}), "cpu")
+        .correct(pair, [0.5])
+        .frames
+        for blending in ("choose", "average")
+    ]
+    network = load_network(tmp_path / "mine.safetensors")
+    assert torch.equal(frames[1], network_frames(network, pair, [0.5], settings=AS_TRAINED))
+    assert torch.equal(frames[0], network_frames(network, pair, [0.5]))
+    assert not torch.equal(*frames)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from data.capture import CapturePair
 from data.files.folders import prepare_output_folder
 from data.files.images import Image, to_uint8
 from data.layouts import CaptureFolder, ends_of_sequences, frame_at
-from models.inference.correction import BASELINES, Correction
-from models.parts.settings import frame_instants, list_instants
+from models.inference.correction import BASELINES, Correction, correct_classically
+from models.parts.settings import Blending, frame_instants, list_instants
 from utils.errors import InputError
 from utils.evaluation.scores import BandScore, FrameScore, score_frame
 from utils.metrics import PROTOCOLS, Protocol, Rounding
@@ -40,6 +40,7 @@ class EvaluationPlan:
         baselines: whether to score `BASELINES`, too.
         folder: where to save the frames of the method under test; None saves none.
         truth_frames: indices of the true frames at `times`; None: all of them.
+        blending: of the classical baseline.
     """
 
     times: tuple[float, ...]
@@ -47,6 +48,7 @@ class EvaluationPlan:
     baselines: bool
     folder: Path | None
     truth_frames: tuple[int, ...] | None = None
+    blending: Blending = "choose"
 
     def load(self, captures: CaptureFolder, index: int) -> CapturePair:
         """Read a capture with its true frames at `times`."""
@@ -121,6 +123,7 @@ def plan_evaluation(
         baselines=options.baselines and truth > 0,
         folder=folder if options.save_images else None,
         truth_frames=truth_frames,
+        blending=options.blending,
     )
 
 
@@ -151,7 +154,9 @@ def _with_truth(
 
 def choose_methods(name: str, method: Correction, plan: EvaluationPlan) -> dict[str, Correction]:
     """The methods to evaluate by name: `method` first, then the baselines of the plan."""
-    baselines = BASELINES if plan.baselines else {}
+    baselines = dict(BASELINES) if plan.baselines else {}
+    if plan.baselines and plan.blending != "choose":
+        baselines["classical"] = partial(correct_classically, blending=plan.blending)
     return {name: method} | {other: baselines[other] for other in baselines if other != name}
 
 

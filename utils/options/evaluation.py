@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from data.layouts import LAYOUTS
-from models.parts.settings import SIZE_MULTIPLE, Precision
+from models.parts.settings import SIZE_MULTIPLE, Blending, Precision
 from utils.options.files import DeviceName, FolderName, OptionGroup, one_of
 from utils.options.methods import METHODS
 
@@ -57,6 +57,9 @@ class MethodOptions(OptionGroup):
         The default is float32, for scores that compare with published ones.
     `tile`: side of the network's tiles in pixels; "auto" uses tiles only if memory is short, null
         never.
+    `blending`: how the classical correction and the refiner join both views: "choose" takes one of
+        them where they disagree, so that nothing is half transparent; "average" weights them
+        everywhere, for the highest PSNR. Other networks blend by themselves.
     `inference`: how passes of a network become frames: "ours", or "released_stage1" and
         "released_stage2" as the authors' test scripts compose them (docs/DIFFERENCES.md).
     `self_ensemble`: test-time augmentation with the mirrored, time-reversed capture: better, twice
@@ -68,6 +71,7 @@ class MethodOptions(OptionGroup):
     method: Annotated[str, one_of(METHODS)] = "network"
     precision: Precision = "float32"
     tile: TileOption = "auto"
+    blending: Blending = "choose"
     inference: InferenceName = "ours"
     self_ensemble: bool = False
     path: WeightPathOptions

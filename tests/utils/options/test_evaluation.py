@@ -36,6 +36,7 @@ def test_the_command_line_chooses_the_method_after_all_else() -> None:
         ('protocols=["strict"]', "--set: 'protocols.0' must be 'released', 'full' or 'ifed', got"),
         ('protocols=["full", "full"]', "expected each protocol once"),
         ("protocols=[]", "--set: 'protocols': Tuple should have at least 1 item"),
+        ("blending=mean", "--set: 'blending' must be 'choose' or 'average', got"),
         ("datasets.test.data_root=null", "'datasets.test.data_root' must be a valid string"),
     ],
 )

@@ -51,7 +51,7 @@ def correct_with_field(
     Both inputs, extrapolated beyond their borders, are sampled bicubically where each pixel's point
     is exposed. Their weights are the inverse of the expected squared error: that of the motion,
     which grows with the time from the frame to the exposure, plus that of the noise. Where they
-    disagree by more than noise, the one of the larger weight is taken (`models.classical.blending`).
+    differ by more than noise, the one of the larger weight is taken (`models.classical.blending`).
 
     Args:
         pair: (2, 3, H, W) RGB in [0, 1]: t2b, b2t; any H >= 2, any W >= 1.

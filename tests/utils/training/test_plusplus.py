@@ -54,6 +54,7 @@ def train(root: Path, *overrides: str) -> nn.Module:
     return subject.network
 
 
+@pytest.mark.slow
 def test_the_recipe_trains_and_resumes_bit_for_bit(tmp_path: Path, files: list[str]) -> None:
     early = train(tmp_path / "one", *files, "train.iterations=1")
     whole = train(tmp_path / "whole", *files)
@@ -62,12 +63,13 @@ def test_the_recipe_trains_and_resumes_bit_for_bit(tmp_path: Path, files: list[s
     assert isinstance(whole, SelfDRSCPlusPlus)
     assert same_weights(whole, resumed)
     assert not same_weights(whole, early)
-    (log,) = (tmp_path / "whole").glob("*/*.jsonl")
+    (log,) = (tmp_path / "whole").glob("*/metrics.jsonl")
     assert "Lap" in log.read_text() and "Perceptual" in log.read_text()
     (written,) = (tmp_path / "whole").glob("*/generator.safetensors")
     assert same_weights(load_generator(written), whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [

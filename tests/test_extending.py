@@ -109,6 +109,7 @@ def run(tree: Path, *words: str) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_all_four_work_in_training_validation_and_test(tree: Path) -> None:
     weights = "path.pretrained_netG=runs/extended/generator.safetensors"
     test = {

@@ -146,6 +146,7 @@ def test_a_program_that_differs_is_not_left_behind(
     assert target.read_text() == "earlier"
 
 
+@pytest.mark.slow
 def test_fixed_size_as_torch_export(
     tiny: Generator,
     tmp_path: Path,
@@ -233,6 +234,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
         check_output(tmp_path / "g.pt2", "torch_export")
 
 
+@pytest.mark.slow
 def test_selfdrsc_plusplus_at_a_fixed_size(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = SelfDRSCPlusPlus(num_frames=2, n_feats=8, width=0.5).eval()

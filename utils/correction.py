@@ -11,9 +11,9 @@ import torch
 from models.architecture import load_network
 from models.inference.correction import (
     BASELINES,
+    CLASSICAL,
     Correction,
     correct,
-    correct_classically,
     instants_of,
     self_ensemble,
 )
@@ -62,7 +62,7 @@ def load_network_method(options: MethodOptions, device: torch.device | str) -> N
     """
     file = Path(str(options.path.pretrained_netG))
     network = load_network(file, device)
-    settings = InferenceSettings(options.precision, options.tile)
+    settings = InferenceSettings(options.precision, options.tile, options.blending)
     name = file.name if file.stem in BASELINES else file.stem
     if options.inference != "ours":
         composed = partial(
@@ -78,7 +78,7 @@ def load_network_method(options: MethodOptions, device: torch.device | str) -> N
 
 def load_classical_method(options: MethodOptions, device: torch.device | str) -> NamedCorrection:
     """The classical correction, which needs no weights."""
-    return NamedCorrection("classical", correct_classically, follows_motion=True)
+    return NamedCorrection("classical", CLASSICAL[options.blending], follows_motion=True)
 
 
 def expect_any_instant(method: NamedCorrection) -> None:
@@ -115,6 +115,7 @@ def identify_method(options: MethodOptions) -> dict[str, str]:
         InputError: the weights cannot be read.
     """
     about = {"method": options.method, "context": options.context}
+    about["blending"] = options.blending
     if options.inference != "ours":
         about["inference"] = options.inference
     if options.method == "network":

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.classical.blending import choose, informed
 from models.classical.border_extrapolation import MARGIN, extrapolate_borders
 from models.classical.estimation import estimate_motion
 from models.classical.field import Exposed, MotionField, cell_centres, enlarge_strip, sample_frame
@@ -23,6 +24,7 @@ from models.measurement.flow_measurement import to_pixels
 from models.measurement.sampling import sample_image
 from models.measurement.scan import Scan
 from models.parts.checks import check_scan, check_size, check_times
+from models.parts.settings import Blending
 
 _MIN_DISTANCE = 1e-2  # readouts: inputs that are nearer in time do not count more
 _MOTION_ERROR = 0.05  # of [0, 1] per readout
@@ -38,12 +40,14 @@ def correct_with_field(
     scan_time: Tensor | None = None,
     rows: Tensor | None = None,
     motion: MotionField | None = None,
+    blending: Blending = "choose",
 ) -> tuple[Tensor, MotionField]:
     """Global-shutter frames of one capture, and the motion they were sampled along.
 
     Both inputs, extrapolated beyond their borders, are sampled bicubically where each pixel's point
     is exposed. Their weights are the inverse of the expected squared error: that of the motion,
-    which grows with the time from the frame to the exposure, plus that of the noise.
+    which grows with the time from the frame to the exposure, plus that of the noise. Where they
+    differ by more than noise, one of clearly larger weight is taken (`models.classical.blending`).
 
     Args:
         pair: (2, 3, H, W) RGB in [0, 1]: t2b, b2t; any H >= 2, any W >= 1.
@@ -52,6 +56,7 @@ def correct_with_field(
             readout.
         rows: (T, H) bool, rows of each frame that are needed; others may be black. Default: all.
         motion: of the capture, if it is known; default: estimated here.
+        blending: "choose", or "average" for the weighted mean everywhere.
 
     Returns:
         Frames (T, 3, H, W) float32 in [0, 1] on the pair's device, and the motion.
@@ -71,7 +76,7 @@ def correct_with_field(
         field = motion or estimate_motion(t2b, b2t, Scan.of(scan_time, height))
         frames = np.zeros((len(times), *t2b.shape), np.float32)
         needed = np.ones(frames.shape[:2], bool) if rows is None else rows.numpy()
-        list(pool.map(partial(_render, field, extended), times, frames, needed))
+        list(pool.map(partial(_render, field, extended, blending), times, frames, needed))
     return torch.from_numpy(frames).permute(0, 3, 1, 2).to(pair.device), field
 
 
@@ -87,12 +92,15 @@ def view_weight(view: Exposed, size: Sequence[int], noise: float) -> Array:
     return closeness * np.exp(-np.minimum(outside / _BORDER_FADE, 30))
 
 
-def _render(field: MotionField, extended: Array, t: float, frame: Array, needed: Bools) -> None:
+def _render(
+    field: MotionField, extended: Array, blending: Blending, t: float, frame: Array, needed: Bools
+) -> None:
     """Write the needed rows (H,) of the frame (H, W, 3) at `t`, in strips to save memory."""
     height, width = frame.shape[:2]
     views = sample_frame(field, t, field.velocity, with_mismatch=False)
     weights = [view_weight(view, (height, width), field.noise) for view in views]
     share = weights[0] / (weights[0] + weights[1])
+    strength = informed(*(view.offset for view in views))
     x, y = cell_centres(*share.shape)
     offsets = [np.stack((view.x - x, view.y - y), axis=-1) for view in views]
     count = max(_STRIP // width, 1)
@@ -105,7 +113,15 @@ def _render(field: MotionField, extended: Array, t: float, frame: Array, needed:
             for view, offset in zip(extended, offsets, strict=True)
         )
         part = enlarge_strip(share, rows, width)[..., None]
-        np.clip(part * first + (1 - part) * second, 0, 1, out=frame[rows])
+        if blending == "average":
+            np.clip(part * first + (1 - part) * second, 0, 1, out=frame[rows])
+            continue
+        mixed = first - second
+        squared = np.einsum("hwc,hwc->hw", mixed, mixed)[..., None]
+        choice = enlarge_strip(strength, rows, width)[..., None]
+        mixed *= choose(part, choice, squared, field.noise)
+        mixed += second
+        np.clip(mixed, 0, 1, out=frame[rows])
 
 
 def _warp_rows(extended: Array, offset: Array, top: int) -> Array:

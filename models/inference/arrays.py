@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from data.camera_timing import CameraTiming
 from models.architecture import load_network
 from models.inference import correction
 from models.parts.device import choose_device
+from models.parts.settings import Blending, InferenceSettings
 from utils.errors import InputError
 
 BUNDLED_WEIGHTS = Path(__file__).parents[2] / "pretrained" / "drsc_light.safetensors"
@@ -78,7 +79,11 @@ class ArrayCorrection:
 
 
 def load_correction(
-    weights: str | Path = BUNDLED_WEIGHTS, *, device: str = "auto", self_ensemble: bool = False
+    weights: str | Path = BUNDLED_WEIGHTS,
+    *,
+    device: str = "auto",
+    self_ensemble: bool = False,
+    blending: Blending = "choose",
 ) -> ArrayCorrection:
     """Load a correction of NumPy images.
 
@@ -86,13 +91,22 @@ def load_correction(
         weights: a weight file, ours or a released one; "classical" needs none.
         device: "auto", "cpu", "cuda" or "mps".
         self_ensemble: whether to use test-time augmentation: better, in twice the time.
+        blending: how the classical correction and the refiner join both views (`Blending`).
 
     Raises:
-        InputError: the weights cannot be loaded, or the device is not available.
+        InputError: the weights cannot be loaded, the device is not available, or there is no such
+            blending.
     """
-    method: correction.Correction = correction.correct_classically
+    if blending not in get_args(Blending):
+        expected = " or ".join(map(repr, get_args(Blending)))
+        raise InputError(f"blending: expected {expected}, got {blending!r}")
+    method: correction.Correction = partial(correction.correct_classically, blending=blending)
     if weights != "classical":
-        method = partial(correction.correct, load_network(weights, choose_device(device)))
+        method = partial(
+            correction.correct,
+            load_network(weights, choose_device(device)),
+            settings=InferenceSettings(blending=blending),
+        )
     return ArrayCorrection(correction.self_ensemble(method) if self_ensemble else method)
 
 

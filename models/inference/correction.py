@@ -21,14 +21,18 @@ from models.flow.dis import single_threaded_opencv
 from models.inference.tiling import BATCH_PIXELS, FALLBACK_TILE, plan_tiles
 from models.parts.checks import check_size, check_times
 from models.parts.generator_layers import resize_flow
-from models.parts.network import CorrectionNetwork, FrameBatch, Inference, padded_scan
+from models.parts.network import CorrectionNetwork, FrameBatch, Inference
+from models.parts.padding import padded_scan
 from models.parts.precision import autocast
-from models.parts.settings import InferenceSettings
+from models.parts.settings import Blending, InferenceSettings
 from models.refiner.cues import cues_of
 from utils.errors import InputError
 
 DEFAULT_SETTINGS = InferenceSettings()
 """float32, for comparison with published results; tiles only if memory is short."""
+
+AS_TRAINED = InferenceSettings(blending="average")
+"""Frames as the objectives of training see them, with everything that the network learns."""
 
 
 class Corrected(NamedTuple):
@@ -95,7 +99,7 @@ def correct(
         with_flows: whether to return the network's finest flows, too.
         rows: (T, H) bool, rows of each frame that are needed; default: all.
         motion: classical motion of the capture, if it is known; used if the network takes cues.
-        settings: precision and tiles.
+        settings: precision, tiles and blending.
 
     Returns:
         Frames and flows on the network's device.
@@ -114,10 +118,12 @@ def correct(
         sys.stderr.write(f"{note}\n")
     batch_pixels = BATCH_PIXELS[weight.device.type == "cpu"]
     instants = tuple(map(float, times))
-    cues = None
+    inference = Inference(
+        pair.to(weight), instants, scan, tile, batch_pixels, settings.blending, rows
+    )
     if motion is not None and network.needs_cues:
         cues = cues_of(motion, instants, (height, width)).packed.to(weight)
-    inference = Inference(pair.to(weight), instants, scan, tile, batch_pixels, rows, cues)
+        inference = inference._replace(cues=cues, noise=motion.noise)
     frames = weight.new_zeros((len(times), 3, height, width), dtype=torch.float32)
     flows = frames.new_zeros((len(times), 2, 2, height, width)) if with_flows else None
 
@@ -179,14 +185,19 @@ def correct_classically(
     with_flows: bool = False,
     rows: Tensor | None = None,
     motion: MotionField | None = None,
+    blending: Blending = "choose",
 ) -> Corrected:
     """Make frames by sampling both inputs along motion estimated without learned weights.
+
+    `blending`: whether a frame takes one of the views where they disagree, or their average.
 
     Raises:
         InputError: the images have a single row.
         ValueError: no instants, an instant outside [0, 1], or another shape than stated.
     """
-    frames, field = correct_with_field(pair, times, scan_time=scan_time, rows=rows, motion=motion)
+    frames, field = correct_with_field(
+        pair, times, scan_time=scan_time, rows=rows, motion=motion, blending=blending
+    )
     if not with_flows:
         return Corrected(frames)
     with single_threaded_opencv(), ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -213,8 +224,14 @@ def _repeat(choose: Callable[[Tensor], Tensor]) -> Correction:
     return correct
 
 
+CLASSICAL: Mapping[Blending, Correction] = {
+    "choose": correct_classically,
+    "average": partial(correct_classically, blending="average"),
+}
+"""The classical correction by how it joins both views."""
+
 BASELINES: Mapping[str, Correction] = {
-    "classical": correct_classically,
+    "classical": CLASSICAL["choose"],
     "t2b as it is": _repeat(lambda pair: pair[:1]),
     "b2t as it is": _repeat(lambda pair: pair[1:]),
     "mean of both": _repeat(lambda pair: pair.mean(dim=0, keepdim=True)),

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from data import time_maps
 from data.capture import CapturePair
-from models.parts.checks import check_scan
-from models.parts.padding import pad_to_multiple, unpad
-from models.parts.settings import SIZE_MULTIPLE, Channels, InitialWeights, list_instants
+from models.parts.padding import pad_to_multiple, padded_scan, unpad
+from models.parts.settings import SIZE_MULTIPLE, Blending, Channels, InitialWeights, list_instants
 from models.parts.tiles import Tile, tiles_of
 from utils.errors import InputError
 
@@ -43,8 +42,10 @@ class Inference(NamedTuple):
         scan_time: (H,) exposure times of the t2b rows, on the CPU: a GPU need not wait for them.
         tile: pixels that a tile keeps along each side; None: the whole image at once.
         batch_pixels: largest batch in pixels; a single pass may have more.
+        blending: how both views are blended, for networks that sample them by motion.
         rows: (T, H) bool, rows of each frame that are needed; None: all. A network may make more.
         cues: (T, C, h, w) packed motion cues of the frames, if they are known.
+        noise: standard deviation of the views' noise; known with the cues.
     """
 
     pair: Tensor
@@ -52,8 +53,10 @@ class Inference(NamedTuple):
     scan_time: Tensor
     tile: int | None
     batch_pixels: int
+    blending: Blending = "average"
     rows: Tensor | None = None
     cues: Tensor | None = None
+    noise: float | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -277,16 +280,6 @@ def check_inputs(
     expected = (pair.shape[0], 2 * num_frames, height, width)
     if tuple(offsets.shape) != expected:
         raise ValueError(f"offsets must be {expected}, got {tuple(offsets.shape)}")
-
-
-def padded_scan(scan_time: Tensor | None, height: int, rows: int) -> Tensor:
-    """Exposure times (rows,): those of the image, extrapolated linearly below it."""
-    if scan_time is None:
-        return time_maps.scan_time(height, rows=rows)
-    check_scan(scan_time, height)
-    pace = (scan_time[-1] - scan_time[0]) / (height - 1)
-    below = torch.arange(1, rows - height + 1, dtype=scan_time.dtype, device=scan_time.device)
-    return torch.cat((scan_time, scan_time[-1] + pace * below))
 
 
 def frames_per_batch(size: tuple[int, int], batch_pixels: int) -> int:

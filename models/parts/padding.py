@@ -1,7 +1,10 @@
-"""Pad images right and bottom by replication to the sizes that the networks need, and back."""
+"""Pad images and exposure times to the sizes that the networks need, and back."""
 
 import torch
 from torch import Tensor
+
+from data import time_maps
+from models.parts.checks import check_scan
 
 
 def round_up(size: int, multiple: int) -> int:
@@ -51,3 +54,13 @@ def repeat_last(images: Tensor, count: int, *, dim: int) -> Tensor:
     repeats = list(images.shape)
     repeats[dim] = count
     return torch.cat((images, last.expand(repeats)), dim=dim)
+
+
+def padded_scan(scan_time: Tensor | None, height: int, rows: int) -> Tensor:
+    """Exposure times (rows,): those of the image, extrapolated linearly below it."""
+    if scan_time is None:
+        return time_maps.scan_time(height, rows=rows)
+    check_scan(scan_time, height)
+    pace = (scan_time[-1] - scan_time[0]) / (height - 1)
+    below = torch.arange(1, rows - height + 1, dtype=scan_time.dtype, device=scan_time.device)
+    return torch.cat((scan_time, scan_time[-1] + pace * below))

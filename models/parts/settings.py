@@ -19,6 +19,11 @@ InitialWeights = Literal["kaiming", "pytorch"]
 Precision = Literal["float32", "bfloat16", "auto"]
 """\"auto\" selects bfloat16 if the hardware supports it."""
 
+Blending = Literal["choose", "average"]
+"""How both warped views become a frame: "choose" takes the one exposed clearly nearer in time where
+they disagree, so that no frame shows both, half transparent, near t = 0 and 1; "average" weights
+them everywhere."""
+
 TileSize = Literal["auto"] | int | None
 """Pixels that a tile keeps along each side; "auto": tiles only if memory is short; None: never."""
 
@@ -33,10 +38,12 @@ class InferenceSettings:
     Attributes:
         precision: precision of the convolutions.
         tile: tile size.
+        blending: how both views are blended; a refiner's only.
     """
 
     precision: Precision = "float32"
     tile: TileSize = "auto"
+    blending: Blending = "choose"
 
 
 def frame_instants(count: int) -> tuple[float, ...]:

@@ -64,6 +64,12 @@ def find_motion(pair: Tensor, offsets: Tensor) -> MotionCues:
         pair: (B, 2, 3, H, W) RGB in [0, 1], any H >= 2, any W >= 1.
         offsets: (B, 2 * T, H, W) as `Generator.forward` takes them, or their first column.
     """
+    return measure_motion(pair, offsets)[0]
+
+
+@torch.no_grad()
+def measure_motion(pair: Tensor, offsets: Tensor) -> tuple[MotionCues, list[float]]:
+    """`find_motion`, and the standard deviation of the noise of each pair's views."""
     images = pair.float().permute(0, 1, 3, 4, 2).cpu().contiguous().numpy()
     count = offsets.shape[1] // 2
     # The maps of one instant are s - t and 1 - s - t.
@@ -72,13 +78,15 @@ def find_motion(pair: Tensor, offsets: Tensor) -> MotionCues:
     scans = [Scan.of(scan, images.shape[2]) for scan in rows[:, 0] + times[:, :1]]
     with single_threaded_opencv(), ThreadPoolExecutor(os.cpu_count()) as pool:
         found = list(pool.map(_find_cues, images, scans, times.tolist()))
-    parts = [part[0] if len(part) == 1 else torch.cat(part) for part in zip(*found, strict=True)]
-    return MotionCues(*(part.to(pair.device) for part in parts))
+    cues, noise = zip(*found, strict=True)
+    parts = [part[0] if len(part) == 1 else torch.cat(part) for part in zip(*cues, strict=True)]
+    return MotionCues(*(part.to(pair.device) for part in parts)), list(noise)
 
 
-def _find_cues(images: Array, scan: Scan, times: list[float]) -> MotionCues:
-    """The cues of T frames of one capture (2, H, W, 3)."""
-    return cues_of(estimate_motion(images[0], images[1], scan), times, images.shape[1:3])
+def _find_cues(images: Array, scan: Scan, times: list[float]) -> tuple[MotionCues, float]:
+    """The cues of T frames of one capture (2, H, W, 3), and its noise."""
+    field = estimate_motion(images[0], images[1], scan)
+    return cues_of(field, times, images.shape[1:3]), field.noise
 
 
 def cues_of(field: MotionField, times: Sequence[float], size: Sequence[int]) -> MotionCues:

@@ -30,16 +30,18 @@ from models.parts.network import (
 from models.parts.padding import pad_to_multiple, round_up, unpad
 from models.parts.settings import SIZE_MULTIPLE, Channels
 from models.parts.tiles import bands_of, tiles_of
-from models.refiner.blocks import SLOPE, Change, FusionNet, MatchingNet, UNet, displace, zeroed
+from models.refiner.blending import blend_views
+from models.refiner.blocks import SLOPE, FusionNet, MatchingNet, UNet, displace, zeroed
 from models.refiner.cues import (
     CUE_CHANNELS,
     MAX_PREFERENCE,
     MotionCues,
     find_motion,
     find_training_cues,
+    measure_motion,
 )
 from models.refiner.refined_motion import Encoded, RefinedMotion, repeat_each, warp_views
-from models.warping import Corner, bicubic_warp
+from models.warping import Corner
 
 _BASE_CHANNELS = (96, 128, 192, 192)
 _ENCODED, _HIDDEN, _FUSED, _MATCHED = 48, 48, 48, 48
@@ -139,18 +141,21 @@ class Refiner(CorrectionNetwork):
         corrected = self._correct(views.unbind(1), cues, (top // CELL, 0))
         return RefinedMotion(continued, halves, count, top, cues, *corrected)
 
-    def fuse(self, whole: RefinedMotion, part: tuple[int, int, int, int]) -> CorrectionOutput:
+    def fuse(
+        self, whole: RefinedMotion, part: tuple[int, int, int, int], noise: float | None = None
+    ) -> CorrectionOutput:
         """Make a part of the frames, sampling anywhere in both inputs.
 
         Args:
             whole: motion of whole frames.
             part: (top, left, bottom, right); top and left are multiples of 32.
+            noise: standard deviation of the views' noise, to choose between them; None: never.
         """
         top, left, bottom, right = part
         motion = whole.within(part)
         change = self.fusion_net(self._prepare_fusion(motion, (top, left)))
         flow = resize(motion.displacements[-1], 2) + _VELOCITY_SCALE * change.displacement
-        frames = self._blend(motion, flow, change, (top, left))
+        frames = blend_views(motion, flow, change, (top, left), noise)
         levels = [resize(level, 2) / 2 for level in (motion.cues.local, *motion.displacements)]
         levels.append(flow / 2)
         height, width = bottom - top, right - left
@@ -168,14 +173,15 @@ class Refiner(CorrectionNetwork):
     def infer(self, inference: Inference) -> Iterator[FrameBatch]:
         """Estimate the motion of the whole image once, then make the frames, in tiles if asked."""
         size, pair, times = inference.size, inference.pair[None], inference.times
+        noise = inference.noise
         if inference.cues is not None:
             cues = MotionCues.of_samples(inference.cues[None])
         else:
             scan = inference.scan_time
+            maps = time_maps.offset_maps(scan[None], scan.new_tensor([times]))
             with torch.autocast(pair.device.type, enabled=False):
-                cues = find_motion(
-                    pair, time_maps.offset_maps(scan[None], scan.new_tensor([times]))
-                )
+                cues, (noise,) = measure_motion(pair, maps)
+        inference = inference._replace(noise=noise if inference.blending == "choose" else None)
         whole = inference.tile is None
         if not whole:
             release_memory()  # nearly a gigabyte for large images
@@ -209,7 +215,7 @@ class Refiner(CorrectionNetwork):
     ) -> Iterator[FrameBatch]:
         """Make frames tile by tile; a generator of its own, so that locals are freed at its end."""
         for tile in tiles_of(inference.size, inference.tile, self.tile_margin, rows):
-            made = self.fuse(motion, tile.seen)
+            made = self.fuse(motion, tile.seen, inference.noise)
             flows = made.flows[-1][0].unflatten(0, (2, len(inference.times), 2)).transpose(0, 1)
             yield FrameBatch(inference.times, made.frames[0], flows, tile)
 
@@ -277,16 +283,3 @@ class Refiner(CorrectionNetwork):
         offset = resize(motion.cues.offset, 2)
         hidden = resize(motion.hidden, 2)
         return join((hidden, warped, first - second, preference, offset))
-
-    def _blend(self, motion: RefinedMotion, flow: Tensor, change: Change, corner: Corner) -> Tensor:
-        """Blend both inputs, sampled along half-size flow in pixels, to frames (N, 3, h, w)."""
-        full = resize(flow, 2)
-        start = (MARGIN + corner[0], MARGIN + corner[1])
-        first, second = (
-            bicubic_warp(motion.continued[:, view], full[:, 2 * view : 2 * view + 2], start)
-            for view in (0, 1)
-        )
-        preference = resize(motion.cues.preference, CELL) + change.preference.to(first.dtype)
-        share = torch.sigmoid(preference)
-        frames = share * first + (1 - share) * second + change.residual.to(first.dtype)
-        return frames.clamp(0, 1)

@@ -3,9 +3,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from models.architecture import load_network
 from models.generator import Generator
-from models.inference.correction import correct_classically
-from tests.helpers.frames import classical_frames
+from models.inference.correction import AS_TRAINED, correct_classically
+from models.refiner.network import Refiner
+from tests.helpers.frames import classical_frames, network_frames
+from tests.helpers.moving_texture import smooth_texture
 from utils.checkpoint import save_weights
 from utils.correction import identify_method, load_method
 from utils.options.real import RealOptions
@@ -29,6 +32,40 @@ def test_the_classical_correction_needs_no_weights() -> None:
         correct_classically,
         True,
     )
+
+
+def test_blending_is_a_choice_and_another_method() -> None:
+    pair = with_object_in_one_view()
+    chosen = options(None, "classical")
+    averaged = chosen.model_copy(update={"blending": "average"})
+    frames = load_method(averaged, "cpu").correct(pair, [0.0]).frames
+    assert torch.equal(frames, classical_frames(pair, [0.0], blending="average"))
+    others = load_method(chosen, "cpu").correct(pair, [0.0]).frames
+    assert (frames - others).abs().max() > 0.05
+    assert identify_method(averaged) != identify_method(chosen)
+
+
+def test_the_blending_reaches_the_network(tmp_path: Path) -> None:
+    save_weights(tmp_path / "mine.safetensors", Refiner(width=0.25))
+    pair = with_object_in_one_view()
+    chosen = options(tmp_path / "mine.safetensors", "network")
+    frames = [
+        load_method(chosen.model_copy(update={"blending": blending}), "cpu")
+        .correct(pair, [0.0])
+        .frames
+        for blending in ("choose", "average")
+    ]
+    network = load_network(tmp_path / "mine.safetensors")
+    assert torch.equal(frames[1], network_frames(network, pair, [0.0], settings=AS_TRAINED))
+    assert torch.equal(frames[0], network_frames(network, pair, [0.0]))
+    assert (frames[0] - frames[1]).abs().max() > 0.05
+
+
+def with_object_in_one_view() -> torch.Tensor:
+    """A capture (2, 3, 64, 64) at rest; b2t shows a light square, t2b does not."""
+    pair = torch.from_numpy(smooth_texture((64, 64))).permute(2, 0, 1).repeat(2, 1, 1, 1) * 0.6
+    pair[1, :, 16:28, 24:36] += 0.4
+    return pair
 
 
 @pytest.mark.parametrize(

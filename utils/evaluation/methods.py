@@ -11,8 +11,8 @@ import torch
 
 from data.capture import CapturePair
 from data.layouts import CaptureFolder
-from models.inference.correction import BASELINES, Corrected, Correction, instants_of
-from models.parts.settings import list_instants
+from models.inference.correction import BASELINES, CLASSICAL, Corrected, Correction, instants_of
+from models.parts.settings import Blending, list_instants
 from utils.correction import expect_any_instant, load_method
 from utils.errors import InputError
 from utils.evaluation.plan import share_of
@@ -142,7 +142,7 @@ def describe_methods(options: EvaluationOptions, labels: Sequence[str]) -> dict[
         if own.method == "network":
             described[label]["weights"] = own.path.pretrained_netG
             described[label] |= {"inference": own.inference, "precision": own.precision}
-        described[label]["context"] = own.context
+        described[label] |= {"context": own.context, "blending": own.blending}
         described[label]["self_ensemble"] = own.self_ensemble
     return described
 
@@ -192,15 +192,18 @@ def check_ready_frames(
 
 
 def choose_methods(
-    methods: Mapping[str, Method], *, with_baselines: bool = True
+    methods: Mapping[str, Method], *, with_baselines: bool = True, blending: Blending = "choose"
 ) -> dict[str, Method]:
     """The methods under test, then the baselines that are not among them.
+
+    `blending` is that of the classical baseline.
 
     Raises:
         InputError: another method has the name of a baseline.
     """
     chosen = {**methods}
-    for name, baseline in BASELINES.items() if with_baselines else ():
+    baselines = {**BASELINES, "classical": CLASSICAL[blending]} if with_baselines else {}
+    for name, baseline in baselines.items():
         if chosen.get(name, baseline) is not baseline:
             raise InputError(
                 f"methods: '{name}' is the name of a baseline; choose another, or set "

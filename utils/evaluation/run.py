@@ -58,7 +58,9 @@ def test(options: EvaluationOptions, processes: Processes) -> None:
     sets = _prepare(options, folder, processes)
     results = {}
     for name, each in sets.items():
-        methods = choose_methods(each.methods, with_baselines=each.plan.baselines)
+        methods = choose_methods(
+            each.methods, with_baselines=each.plan.baselines, blending=options.blending
+        )
         plan = replace(each.plan, saved=_methods_to_save(options, methods, each.methods))
         scores = evaluate(each.captures, methods, plan, processes)
         results[name] = SetScores(options.datasets.sets[name], scores, each.strengths, plan.remark)
@@ -94,7 +96,8 @@ def _prepare(options: EvaluationOptions, folder: Path, processes: Processes) -> 
     for name, captures in opened.items():
         data = options.datasets.sets[name]
         methods = methods_of_set(loaded, name, plans[name].truth_frames)
-        choose_methods(methods, with_baselines=plans[name].baselines)
+        with_baselines = plans[name].baselines
+        choose_methods(methods, with_baselines=with_baselines, blending=options.blending)
         check_ready_frames(captures, methods, plans[name].times, processes)
         strengths = read_strengths(data.data_root, data.split)
         sets[name] = _TestSet(captures, strengths, folders[name], plans[name], methods)

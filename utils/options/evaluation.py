@@ -11,7 +11,7 @@ from pydantic import (
 )
 from typing_extensions import Self
 
-from models.parts.settings import SIZE_MULTIPLE, Precision
+from models.parts.settings import SIZE_MULTIPLE, Blending, Precision
 from utils.options.files import DeviceName, FolderName, OptionGroup, changed, one_of
 from utils.options.methods import METHODS
 from utils.options.parts.frame_names import FrameLayoutName
@@ -84,6 +84,9 @@ class MethodOptions(OptionGroup):
         never.
     `context`: "pair" corrects every pair alone, as all published methods do; "clip" also takes the
         views of the pairs before and after it in the clip or sequence (docs/METHOD.md).
+    `blending`: how the classical correction and the refiner join both views: "choose" takes one of
+        them where they disagree and one was exposed clearly nearer in time; "average" joins them
+        everywhere. Other networks blend by themselves.
     `inference`: how passes of a network become frames: "ours", or "released_stage1" and
         "released_stage2" as the authors' test scripts compose them (docs/DIFFERENCES.md).
     `self_ensemble`: test-time augmentation with the mirrored, time-reversed capture: better, twice
@@ -96,6 +99,7 @@ class MethodOptions(OptionGroup):
     precision: Precision = "float32"
     tile: TileOption = "auto"
     context: ContextName = "pair"
+    blending: Blending = "choose"
     inference: InferenceName = "ours"
     self_ensemble: bool = False
     path: WeightPathOptions
@@ -171,7 +175,7 @@ class EvaluationOptions(MethodOptions):
 
     def options_of(self, tested: TestedMethodOptions) -> MethodOptions:
         """The options of one of several methods, complete with what it takes from these."""
-        own = ("context", "inference", "precision", "self_ensemble")
+        own = ("context", "blending", "inference", "precision", "self_ensemble")
         given = {key: getattr(tested, key) for key in own if getattr(tested, key) is not None}
         shared = {key: getattr(self, key) for key in MethodOptions.model_fields}
         path = self.path
@@ -202,7 +206,7 @@ class EvaluationOptions(MethodOptions):
 _HELP = {
     "test sets": ("datasets.test",),
     "method": (
-        *("method", "path.pretrained_netG", "context", "inference", "self_ensemble"),
+        *("method", "path.pretrained_netG", "context", "blending", "inference", "self_ensemble"),
         *("precision", "tile", "device"),
     ),
     "several methods, each {...} in a list": ("methods",),

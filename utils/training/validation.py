@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from data.capture import CapturePair, TrainingSample, to_device
 from data.files.images import to_uint8
 from data.transforms import crop
-from models.inference.correction import correct
+from models.inference.correction import AS_TRAINED, correct
 from models.losses.disagreement import find_disagreement
 from models.objectives import CorrectionObjective, CycleObjective, correct_batch
 from models.parts.network import CorrectionNetwork
@@ -139,7 +139,10 @@ def _score(
         if network.instants is not None:
             chosen = [index for index, t in enumerate(times) if t in network.instants]
             times, truth = [times[index] for index in chosen], truth[chosen]
-        frames = correct(network, capture.pair, times, scan_time=capture.scan_time).frames
+        made = correct(
+            network, capture.pair, times, scan_time=capture.scan_time, settings=AS_TRAINED
+        )
+        frames = made.frames
         return _score_frames(frames.cpu(), truth, protocol)
     cycle = objective.rebuilding
     assert cycle is not None  # supervised validation without truth is refused at start-up

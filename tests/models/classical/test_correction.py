@@ -14,7 +14,9 @@ from data.time_maps import scan_time
 from models.classical import correction as classical
 from models.classical.correction import view_weight
 from models.classical.field import Exposed
+from models.inference.correction import correct_classically
 from models.measurement.parallax import Parallax
+from models.parts.settings import Blending
 from tests.helpers.frames import classical_frames, psnr
 from tests.helpers.moving_texture import Pan, smooth_texture
 from utils.errors import InputError
@@ -57,6 +59,57 @@ def test_rendering_in_strips_gives_the_same_frames(monkeypatch: pytest.MonkeyPat
     whole = classical_frames(pair, TIMES)
     monkeypatch.setattr(classical, "_STRIP", 30 * 224)
     assert torch.equal(classical_frames(pair, TIMES), whole)
+
+
+def nearest_view(pair: Tensor, blending: Blending) -> Tensor:
+    """Distance (H, W) of the frame at t = 0 to the nearer of both views sampled along its flows."""
+    made = correct_classically(pair, [0.0], with_flows=True, blending=blending)
+    assert made.flows is not None
+    y, x = np.mgrid[: pair.shape[-2], : pair.shape[-1]].astype(np.float32)
+    distances = []
+    for view, (dx, dy) in zip(pair, made.flows[0].numpy(), strict=True):
+        pixels = view.permute(1, 2, 0).numpy().copy()
+        sampled = cv2.remap(pixels, x + dx, y + dy, cv2.INTER_CUBIC)
+        shown = torch.from_numpy(np.asarray(sampled, np.float32)).permute(2, 0, 1).clamp(0, 1)
+        distances.append((made.frames[0] - shown).abs().amax(0))
+    return torch.minimum(*distances)
+
+
+def test_what_one_view_shows_only_is_not_half_transparent() -> None:
+    pair = with_object_in_one_view()
+    where = slice(42, 54), slice(100, 112)
+    assert nearest_view(pair, "choose")[where].max() < 0.002
+    # There the views were exposed 0.3 and 0.7 after the frame: weights 0.84 and 0.16.
+    assert nearest_view(pair, "average")[where].min() > 0.04
+
+
+def test_no_view_is_chosen_where_both_are_equally_near() -> None:
+    pair = with_object_in_one_view()
+    chosen, averaged = (
+        classical_frames(pair, [0.0, 0.5], blending=blending) for blending in ("choose", "average")
+    )
+    difference = (chosen - averaged).abs().amax(1)
+    assert difference[0].max() > 0.1
+    assert difference[1].max() < 1e-6
+    middle = slice(74, 86)  # exposed at nearly the same time
+    assert difference[0, middle].max() < 1e-6
+
+
+def test_needed_rows_and_a_known_motion_give_the_same_choice() -> None:
+    pair = with_object_in_one_view()
+    whole, motion = classical.correct_with_field(pair, [0.0])
+    rows = torch.zeros(1, 160, dtype=torch.bool)
+    rows[:, 40:60] = True
+    part, _ = classical.correct_with_field(pair, [0.0], rows=rows, motion=motion)
+    assert torch.equal(part[0, :, 40:60], whole[0, :, 40:60])
+
+
+def with_object_in_one_view() -> Tensor:
+    """A capture (2, 3, 160, 224) at rest; b2t shows a light square, t2b does not."""
+    view = 0.6 * torch.from_numpy(smooth_texture((160, 224))).permute(2, 0, 1)
+    pair = view.repeat(2, 1, 1, 1)
+    pair[1, :, 40:56, 98:114] += 0.4
+    return pair
 
 
 def test_a_scene_at_rest_is_reproduced() -> None:

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from models.clip.correction import ClipPair, correct_clip
+from models.clip.motion import PairMotion
 from models.inference.correction import Corrected, correct, correct_classically
+from models.parts.settings import InferenceSettings
 from models.refiner.network import Refiner
 from tests.helpers.frames import psnr
 from tests.helpers.moving_clip import MovingClip, accelerated, uniform
@@ -122,3 +124,22 @@ def test_a_refiners_needed_rows_are_nearly_those_of_whole_frames() -> None:
     for frame, expected, needed in zip(part, whole, rows, strict=True):
         assert (frame[:, needed] - expected[:, needed]).abs().max() < 0.02
     assert psnr(part[0][:, 70:80], whole[0][:, 70:80]) > 45
+
+
+def test_a_refiner_chooses_alike_by_a_given_motion_and_by_its_own() -> None:
+    clip, rows = MovingClip(uniform(8, 5), (160, 96)), torch.ones(1, 160) > 0
+    pair = clip.pair(0).clone()
+    pair[1, :, 32:48, 40:56] = 1 - pair[1, :, 32:48, 40:56]  # what t2b does not show
+    method = partial(correct, Refiner(width=0.125).eval())
+    field = PairMotion.of(pair, clip.scan).field
+    alone = method(pair, [0.0], scan_time=clip.scan).frames
+    given = method(pair, [0.0], scan_time=clip.scan, rows=rows, motion=field).frames
+    averaged = method(
+        pair,
+        [0.0],
+        scan_time=clip.scan,
+        motion=field,
+        settings=InferenceSettings(blending="average"),
+    ).frames
+    assert psnr(given, alone) > 60
+    assert (given - averaged).abs().max() > 0.02

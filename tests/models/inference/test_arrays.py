@@ -159,3 +159,13 @@ def test_unknown_names_of_the_package_are_errors() -> None:
 
     with pytest.raises(AttributeError, match="no attribute 'load_corection'"):
         _ = models.load_corection
+
+
+def test_blending_is_passed_on_and_checked() -> None:
+    first, second = pair("float32")
+    frames = load_correction("classical", blending="average")(first, second, [0.5])
+    tensors = torch.stack([torch.from_numpy(view).permute(2, 0, 1) for view in (first, second)])
+    expected = classical_frames(tensors, [0.5], blending="average")
+    np.testing.assert_array_equal(frames, expected.permute(0, 2, 3, 1).numpy())
+    with pytest.raises(InputError, match="blending: expected 'choose' or 'average', got 'mean'"):
+        load_correction("classical", blending="mean")  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ import torch
 
 from data.rs_gopro import RSGOPRO
 from models.ifed import IFED
-from models.inference.correction import BASELINES, correct, correct_classically
+from models.inference.correction import BASELINES, CLASSICAL, correct, correct_classically
 from tests.helpers.capture_folders import write_pixels, write_rs_gopro
 from utils.errors import InputError
 from utils.evaluation.methods import (
@@ -164,7 +164,12 @@ def test_methods_are_loaded_by_label_and_find_their_set() -> None:
     assert isinstance(ready, ReadyFrames)
     assert ready.path("s/1", 0, 0.0) == Path("out/gopro/frames/s/1_gs_000.png")
     assert describe_methods(several, ["a", "b", "mean of both"]) == {
-        "a": {"method": "classical", "context": "pair", "self_ensemble": False},
+        "a": {
+            "method": "classical",
+            "context": "pair",
+            "blending": "choose",
+            "self_ensemble": False,
+        },
         "b": {"frames_folder": "out/{set}/frames", "pattern": "released"},
         "mean of both": {"baseline": True},
     }
@@ -175,6 +180,13 @@ def test_a_baseline_under_test_is_scored_once_and_keeps_its_name_to_itself() -> 
     assert list(choose_methods({"mine": correct_classically}, with_baselines=False)) == ["mine"]
     with pytest.raises(InputError, match="'mean of both' is the name of a baseline; choose"):
         choose_methods({"mean of both": correct_classically})
+    chosen = choose_methods({"mine": correct_classically}, blending="average")
+    assert list(chosen) == ["mine", *BASELINES]
+    assert chosen["classical"] is CLASSICAL["average"]
+    assert list(choose_methods({"mine": CLASSICAL["average"]}, blending="average")) == [
+        "mine",
+        *list(BASELINES)[1:],
+    ]
 
 
 def test_methods_make_frames_together_at_the_instants_of_all_their_networks() -> None:

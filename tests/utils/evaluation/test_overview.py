@@ -75,7 +75,12 @@ def test_files_name_the_sets(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "scores.json").read_text())
     assert list(content) == ["options", "methods", "sets"]
     assert content["methods"] == {
-        "ours": {"method": "classical", "context": "pair", "self_ensemble": False}
+        "ours": {
+            "method": "classical",
+            "context": "pair",
+            "blending": "choose",
+            "self_ensemble": False,
+        }
     }
     assert list(content["sets"]) == ["A", "B"]
     assert content["sets"]["B"] == {

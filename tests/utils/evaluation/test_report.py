@@ -186,7 +186,7 @@ def test_report_of_several_methods_says_what_each_is(tmp_path: Path) -> None:
     lines = (tmp_path / "report.md").read_text().splitlines()
     assert (
         "* `ours`: method `network`, weights `w.pth`, inference `released_stage1`, "
-        "precision `float32`, context `pair`, self_ensemble `False`" in lines
+        "precision `float32`, context `pair`, blending `choose`, self_ensemble `False`" in lines
     )
     assert "* `theirs`: frames_folder `out`, pattern `released`" in lines
     assert "Data `benchmark/test`." in lines

@@ -38,6 +38,7 @@ def test_the_command_line_chooses_the_method_after_all_else() -> None:
         ('optional_metrics=["lpips_alex", "lpips_alex"]', "expected each metric once"),
         ('optional_metrics=["psnr"]', "must be 'lpips_alex' or 'lpips_vgg', got"),
         ("protocols=[]", "--set: 'protocols': Tuple should have at least 1 item"),
+        ("blending=mean", "--set: 'blending' must be 'choose' or 'average', got"),
         ("datasets.test.data_root=null", "'datasets.test.data_root' must be a valid string"),
         ("datasets.test=3", "'datasets.test' must be a group {...} of keys, got 3"),
         ("datasets.test=[]", "'datasets.test': Tuple should have at least 1 item"),
@@ -78,6 +79,10 @@ def test_the_command_line_chooses_the_method_after_all_else() -> None:
             "'methods.0.inference': not with frames_folder",
         ),
         (
+            'methods=[{"name": "x", "frames_folder": "a", "blending": "choose"}]',
+            "'methods.0.blending': not with frames_folder",
+        ),
+        (
             'methods=[{"name": "x", "weights": "a", "pattern": "released"}]',
             "'methods.0.pattern': only with frames_folder",
         ),
@@ -116,7 +121,7 @@ def test_methods_take_from_the_options_what_they_do_not_say() -> None:
     listed = (
         '{"name": "a", "weights": "a.pth", "inference": "released_stage2"}',
         '{"name": "b", "method": "network", "precision": "bfloat16"}',
-        '{"name": "c", "method": "classical", "self_ensemble": true}',
+        '{"name": "c", "method": "classical", "self_ensemble": true, "blending": "average"}',
         '{"name": "d", "frames_folder": "d"}',
     )
     changes = (f"methods=[{', '.join(listed)}]", "path.pretrained_netG=ours", "precision=auto")
@@ -130,6 +135,7 @@ def test_methods_take_from_the_options_what_they_do_not_say() -> None:
     )
     assert (b.path.pretrained_netG, b.inference) == ("ours", "ours")
     assert (a.precision, b.precision) == ("auto", "bfloat16")
+    assert (b.blending, c.blending) == ("choose", "average")
     assert (c.method, c.self_ensemble, a.self_ensemble) == ("classical", True, False)
 
 

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from typing_extensions import Self
 
 from data.layouts import LAYOUTS
-from models.parts.settings import Precision
+from models.parts.settings import Blending, Precision
 from utils.options.files import FolderName, OptionGroup, changed, one_of
 from utils.options.methods import METHODS
 from utils.options.parts.frame_names import check_pattern
@@ -89,7 +89,7 @@ class TestedMethodOptions(OptionGroup):
     `pattern`: how these files are named below the folder: "ours" or "released" (see
         `frame_layout`), or placeholders {sequence}, {pair}, {frame} (from 0), {frame1} (from 1),
         {time}, {set} such as "{sequence}/{pair}_{frame:02d}.png".
-    `context`, `inference`, `precision`, `self_ensemble`: as the options of these names
+    `context`, `blending`, `inference`, `precision`, `self_ensemble`: as the options of these names
         outside the list, and by default equal to them.
     """
 
@@ -99,6 +99,7 @@ class TestedMethodOptions(OptionGroup):
     frames_folder: str | None = None
     pattern: Annotated[str, AfterValidator(check_pattern)] = "ours"
     context: ContextName | None = None
+    blending: Blending | None = None
     inference: InferenceName | None = None
     precision: Precision | None = None
     self_ensemble: bool | None = None
@@ -112,7 +113,7 @@ class TestedMethodOptions(OptionGroup):
             raise ValueError(f"name: '{self.name}' needs one of {', '.join(kinds)}, got {got}")
         if self.frames_folder is None and changed(self, "pattern"):
             raise ValueError("pattern: only with frames_folder")
-        for key in ("context", "inference", "precision", "self_ensemble"):
+        for key in ("context", "blending", "inference", "precision", "self_ensemble"):
             if self.frames_folder is not None and getattr(self, key) is not None:
                 raise ValueError(f"{key}: not with frames_folder, whose frames are ready")
         return self

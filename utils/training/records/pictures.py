@@ -9,7 +9,7 @@ from torch import Tensor
 from data.capture import CapturePair
 from data.files.folders import prepare_output_folder
 from data.files.images import to_uint8, write_image
-from models.inference.correction import correct
+from models.inference.correction import AS_TRAINED, correct
 from models.parts.network import CorrectionNetwork
 from utils.training.data import Captures, spread
 
@@ -34,7 +34,10 @@ def validation_pictures(
     network.eval()
     for index in spread(len(captures), count):
         capture = captures[index]
-        frame = correct(network, capture.pair, [_MIDDLE], scan_time=capture.scan_time).frames[0]
+        made = correct(
+            network, capture.pair, [_MIDDLE], scan_time=capture.scan_time, settings=AS_TRAINED
+        )
+        frame = made.frames[0]
         images = [capture.t2b, capture.b2t, frame.cpu()]
         if capture.truth is not None and capture.truth_times is not None:
             nearest = int((capture.truth_times - _MIDDLE).abs().argmin())

@@ -135,9 +135,7 @@ def _choose(captures: CaptureFolder, data: ValidationDataOptions) -> list[int]:
     """
     indices = list(range(len(captures)))
     if captures.frame_count(0) and PROTOCOLS[data.protocol].drops_ends:
-        sequences = [name.rpartition("/")[0] for name in captures.names]
-        around = zip([None, *sequences], sequences, [*sequences[1:], None], strict=False)
-        indices = [index for index, (a, b, c) in enumerate(around) if a == b == c]
+        indices = _middle_pairs(captures)
         if not indices:
             raise InputError(
                 f"datasets.valid.protocol: '{data.protocol}' leaves out the first and last pair of "
@@ -180,14 +178,19 @@ class Choice:
         return self.captures.load(self.indices[index], frames)
 
 
+def _middle_pairs(captures: CaptureFolder) -> list[int]:
+    """Indices of all captures but the first and last of each sequence."""
+    ends = ends_of_sequences(captures)
+    return [index for index, name in enumerate(captures.names) if name not in ends]
+
+
 def _without_ends(captures: CaptureFolder, root: str) -> Choice:
     """The captures but the first and last of each sequence.
 
     Raises:
         InputError: none are left.
     """
-    ends = ends_of_sequences(captures)
-    middle = [index for index, name in enumerate(captures.names) if name not in ends]
+    middle = _middle_pairs(captures)
     if not middle:
         raise InputError(
             f"{root}: drop_ends leaves out the first and last pair of each sequence, and no "

@@ -226,7 +226,7 @@ def _run(subject: Subject[Sample], training: Training, reporter: Reporter) -> No
 def _record_start(training: Training, first_step: int) -> None:
     """Record a new run at its start, and a resumed one once it has taken a step, not sooner."""
     due = first_step + 1 if first_step else 0
-    steps_left = first_step < training.experiment.options.train.iterations
+    steps_left = first_step < training.experiment.options.train.steps
     if training.experiment.processes.is_main and steps_left and training.progress.step == due:
         training.experiment.record_start(first_step)
 

@@ -73,7 +73,7 @@ class Reporter:
             )
             values["skipped"] = progress.skipped
             seconds = (now - last_time) / (progress.step - last_step)
-            left = seconds * (self._experiment.options.train.iterations - progress.step)
+            left = seconds * (self._experiment.options.train.steps - progress.step)
             self.values(progress.step, values, note=f", time left {format_duration(left)}")
 
     def values(self, step: int, values: Mapping[str, float], *, note: str = "") -> None:

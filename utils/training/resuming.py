@@ -138,7 +138,7 @@ def _expect_steps(experiment: Experiment, state: TrainingState, path: Path) -> N
         InputError: it has none: the folder would hold weights that its options did not make.
     """
     iterations = experiment.options.train.iterations
-    if state.step >= iterations:
+    if state.step >= experiment.options.train.steps:
         raise InputError(
             f"--resume {path}: it has {state.step} steps already and train.iterations is "
             f"{iterations}; raise train.iterations to go on"
@@ -155,20 +155,23 @@ def _expect_same_run(experiment: Experiment, state: TrainingState, changes: Sequ
         InputError: others are changed.
     """
     cures, path = _CURES, experiment.checkpoint
-    iterations, keys = experiment.options.train.iterations, [_key(change) for change in changes]
+    steps, keys = experiment.options.train.steps, [_key(change) for change in changes]
     start = "path.pretrained_rsg" if "netF" in state.options else "path.pretrained_netG"
-    if state.step < iterations:
+    if state.step < steps:
         wrong = [change for change in changes if _key(change) in ("seed", start)]
         why = f"has taken {state.step} steps; these cannot be changed on the way"
         cures = f"go on in another folder by another task and --resume {path}, or {_CURES}"
     else:
         others = [key for key in keys if key not in (*_OF_THE_FOLDER, "train.iterations")]
-        if "train.iterations" in keys and iterations == state.step and not others:
+        if "train.iterations" in keys and steps == state.step and not others:
             if experiment.processes.is_main:
                 experiment.record_early_end(state.step)
             return
         wrong = [change for change in changes if _key(change) not in _OF_THE_FOLDER]
-        why = f"has taken {state.step} of {state.options['train']['iterations']} steps"
+        recorded = state.options["train"]
+        planned = recorded["iterations"] * recorded.get("epoch_steps", 1)
+        why = f"has taken {state.step} of {planned} steps"
+        iterations = experiment.options.train.iterations
         why += f", and train.iterations is {iterations}: no step is left for other options"
     if wrong:
         raise InputError(f"{experiment.folder}: its run {why}: {'; '.join(wrong)}; {cures}")

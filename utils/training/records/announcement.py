@@ -34,13 +34,14 @@ def describe_training_set(options: TrainingOptions, samples: object) -> list[str
         return [*describe_training_set(options, samples.dataset), repeated]
     if not isinstance(samples, FolderTrainingSet):
         return [f"training on {describe_scenes(data)}"]
-    captures = samples.captures
-    epoch = len(captures) * data.crops_per_scene
+    captures, epoch = samples.captures, samples.epoch_samples
     steps = epoch / data.dataloader_batch_size
+    counted = options.train.epoch_steps
+    total = options.train.iterations * (math.ceil(steps) if counted == "auto" else counted)
     return [
         f"training on {_place(data, data.split)}: {count_captures(captures)}",
-        f"an epoch is {epoch} crops, {steps:.4g} steps; {options.train.iterations} steps are "
-        f"{options.train.iterations / steps:.4g} epochs",
+        f"an epoch is {epoch} crops, {steps:.4g} steps; {total} steps are "
+        f"{total / steps:.4g} epochs",
     ]
 
 

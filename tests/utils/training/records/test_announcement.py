@@ -12,8 +12,13 @@ from tests.helpers.tiny_training import tiny_options
 from utils.options.training import TrainingOptions
 from utils.system.distributed import Processes
 from utils.training.correction_network import build_subject
+from utils.training.data import build_training_set
 from utils.training.experiment import Experiment
-from utils.training.records.announcement import announce_run, format_duration
+from utils.training.records.announcement import (
+    announce_run,
+    describe_training_set,
+    format_duration,
+)
 
 
 def options_of(root: Path, **valid) -> TrainingOptions:
@@ -66,3 +71,16 @@ def test_simulated_scenes_are_described(tmp_path: Path) -> None:
 )
 def test_durations(seconds: float, shown: str) -> None:
     assert format_duration(seconds) == shown
+
+
+@pytest.mark.parametrize(("epoch_steps", "total"), [("auto", 8), (5, 20)])
+def test_where_iterations_count_epochs_their_steps_are_announced(
+    tmp_path: Path, epoch_steps: int | str, total: int
+) -> None:
+    write_rs_gopro(tmp_path, split="train", sequences=("a", "b"), pairs=3, frames=3, size=(32, 32))
+    write_rs_gopro(tmp_path, split="valid", sequences=("c",), pairs=1, frames=3, size=(32, 32))
+    options = options_of(tmp_path, count=1, choice="first")
+    train = options.train.model_copy(update={"epoch_steps": epoch_steps})
+    options = options.model_copy(update={"train": train})
+    lines = describe_training_set(options, build_training_set(options))
+    assert lines[1] == f"an epoch is 6 crops, 2 steps; {total} steps are {total // 2} epochs"

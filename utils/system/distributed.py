@@ -110,6 +110,9 @@ def process_group(device: str, *, launched: bool = False) -> Iterator[Processes]
     dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     try:
         yield Processes(chosen, dist.get_rank(), world_size)
+        # A worker thread of gloo that still frees the tensors of the last message when the
+        # interpreter ends aborts the process ("terminate called without an active exception").
+        dist.barrier(device_ids=[chosen.index] if chosen.type == "cuda" else None)
     except RuntimeError as error:
         if not re.search(r"onnection (closed|reset)|Broken pipe", str(error)):
             raise

@@ -72,8 +72,9 @@ def correct_clip(
         method: makes the frames of pairs and of joints.
         pairs: in order of time, all of one size.
         scan_time: (H,) exposure times of the t2b rows, in frame intervals.
-        follows_motion: whether the method starts from the classical motion it is given. Of other
-            methods only the frames at the joints themselves are made of both pairs.
+        follows_motion: whether the method starts from classical motion; it is given that of the
+            clip then. Of other methods, such as a self-ensemble, only the frames at the joints
+            themselves are made of both pairs.
         on_break: called where pairs do not follow each other.
 
     Yields:
@@ -202,7 +203,7 @@ class _Maker:
                 [times[index] for index in chosen],
                 scan_time=scan,
                 rows=rows[chosen],
-                motion=field,
+                motion=field if self.follows_motion else None,
             )
             frames[chosen] = found.frames.to(frames)
         return frames

@@ -1,6 +1,7 @@
 """Correction of NumPy arrays, for use as a library."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -12,31 +13,30 @@ from torch import Tensor
 
 from data.camera_timing import CameraTiming
 from models.architecture import load_network
+from models.clip.correction import Break, ClipPair, correct_clip
 from models.inference import correction
+from models.parts.checks import check_times
 from models.parts.device import choose_device
-from models.parts.settings import Blending, InferenceSettings
+from models.parts.settings import Blending, InferenceSettings, list_instants
 from utils.errors import InputError
 
 BUNDLED_WEIGHTS = Path(__file__).parents[2] / "pretrained" / "drsc_light.safetensors"
 
 Images = npt.NDArray[Any]
+Times = float | Sequence[float] | npt.NDArray[Any]
 _MAX_VALUES = {"uint8": 255, "uint16": 65535, "float32": 1, "float64": 1}
 
 
 class ArrayCorrection:
     """Correction of pairs of NumPy images to global-shutter frames."""
 
-    def __init__(self, method: correction.Correction) -> None:
-        """Wrap a correction of tensors."""
+    def __init__(self, method: correction.Correction, *, follows_motion: bool = False) -> None:
+        """Wrap a correction of tensors; `follows_motion` as in `models.clip.correct_clip`."""
         self._method = method
+        self._follows_motion = follows_motion
 
     def __call__(
-        self,
-        first: Images,
-        second: Images,
-        times: float | Sequence[float] | npt.NDArray[Any],
-        *,
-        timing: CameraTiming | None = None,
+        self, first: Images, second: Images, times: Times, *, timing: CameraTiming | None = None
     ) -> Images:
         """Make frames of one capture, in the inputs' dtype.
 
@@ -59,23 +59,79 @@ class ArrayCorrection:
         """
         instants = _to_instants(times)
         timing = timing or CameraTiming()
-        views = timing.orient(_to_tensor("first", first), _to_tensor("second", second))
-        if first.shape != second.shape or first.dtype != second.dtype:
-            raise InputError(
-                f"second image: expected {first.shape} {first.dtype} like the first, "
-                f"got {second.shape} {second.dtype}"
-            )
-        scan = timing.scan_time(views[0].shape[-2])
-        frames = timing.restore(self._method(torch.stack(views), instants, scan_time=scan).frames)
-        values = frames.permute(0, 2, 3, 1).cpu().numpy() * np.float32(
-            _MAX_VALUES[first.dtype.name]
-        )
-        if first.ndim == 2:
-            values = values.mean(axis=-1)
-        if np.issubdtype(first.dtype, np.integer):
-            values = np.round(values)
-        made = values.astype(first.dtype)
+        pair = _to_pair(first, second, timing)
+        scan = timing.scan_time(pair.shape[-2])
+        frames = timing.restore(self._method(pair, instants, scan_time=scan).frames)
+        made = _to_images(frames, like=first)
         return made[0] if np.ndim(times) == 0 else made
+
+    def clip(
+        self,
+        pairs: Iterable[tuple[Images, Images]],
+        times: Times,
+        *,
+        timing: CameraTiming | None = None,
+        on_break: Break = lambda _pair, _finding: None,
+    ) -> Iterator[Images]:
+        """Make the frames of the consecutive pairs of a clip, each with its neighbours.
+
+        The frame at t = 1 of a pair is that at t = 0 of the next: a video of times 0, 1/4, 1/2 and
+        3/4 of every pair shows each instant once. The frames of a pair come when the next pair has
+        been read; two pairs are in memory.
+
+        Args:
+            pairs: first and second images, as for one capture; all of one shape and dtype.
+            times: T instants in [0, 1], or one, of every pair.
+            timing: timing of the two sensors.
+            on_break: called with the number of a pair that does not follow the one before it, such
+                as after a cut, and with what was found; no frame is made of both.
+
+        Yields:
+            The frames of each pair, as of one capture.
+
+        Raises:
+            InputError: as for one capture, a pair of another shape or dtype than the first, or the
+                network makes certain instants only.
+            ValueError: no instants, or one outside [0, 1].
+        """
+        fixed = correction.instants_of(self._method)
+        if fixed is not None:
+            raise InputError(
+                f"the network makes frames at t = {list_instants(fixed)} only, and a clip needs "
+                "others between its pairs: correct them one by one"
+            )
+        instants = _to_instants(times)
+        check_times(instants)
+        return self._clip(pairs, instants, timing or CameraTiming(), on_break, np.ndim(times) == 0)
+
+    def _clip(
+        self,
+        pairs: Iterable[tuple[Images, Images]],
+        instants: list[float],
+        timing: CameraTiming,
+        on_break: Break,
+        is_single: bool,
+    ) -> Iterator[Images]:
+        waiting = iter(pairs)
+        start = next(waiting, None)
+        if start is None:
+            return
+        like = start[0]
+
+        def given() -> Iterator[ClipPair]:
+            for first, second in itertools.chain([start], waiting):
+                yield ClipPair(_to_pair(first, second, timing, like=like), instants)
+
+        lines = like.shape[1 if timing.is_transposed else 0]
+        for frames in correct_clip(
+            self._method,
+            given(),
+            timing.scan_time(lines),
+            follows_motion=self._follows_motion,
+            on_break=on_break,
+        ):
+            made = _to_images(timing.restore(frames), like=like)
+            yield made[0] if is_single else made
 
 
 def load_correction(
@@ -101,13 +157,40 @@ def load_correction(
         expected = " or ".join(map(repr, get_args(Blending)))
         raise InputError(f"blending: expected {expected}, got {blending!r}")
     method: correction.Correction = partial(correction.correct_classically, blending=blending)
+    follows_motion = True
     if weights != "classical":
-        method = partial(
-            correction.correct,
-            load_network(weights, choose_device(device)),
-            settings=InferenceSettings(blending=blending),
-        )
-    return ArrayCorrection(correction.self_ensemble(method) if self_ensemble else method)
+        network = load_network(weights, choose_device(device))
+        settings = InferenceSettings(blending=blending)
+        method = partial(correction.correct, network, settings=settings)
+        follows_motion = network.needs_cues
+    if self_ensemble:
+        return ArrayCorrection(correction.self_ensemble(method))
+    return ArrayCorrection(method, follows_motion=follows_motion)
+
+
+def _to_pair(
+    first: Images, second: Images, timing: CameraTiming, *, like: Images | None = None
+) -> Tensor:
+    """Convert two images, of the shape and dtype of `like`, to t2b and b2t (2, 3, H, W)."""
+    views = timing.orient(_to_tensor("first", first), _to_tensor("second", second))
+    for name, image, other in (("first", first, like), ("second", second, first)):
+        if other is not None and (image.shape != other.shape or image.dtype != other.dtype):
+            whose = "the first" if name == "second" else "that of the first pair"
+            raise InputError(
+                f"{name} image: expected {other.shape} {other.dtype} like {whose}, "
+                f"got {image.shape} {image.dtype}"
+            )
+    return torch.stack(views)
+
+
+def _to_images(frames: Tensor, *, like: Images) -> Images:
+    """Convert frames (T, 3, H, W) to images (T, H, W, 3), or grey ones, of the dtype of `like`."""
+    values = frames.permute(0, 2, 3, 1).cpu().numpy() * np.float32(_MAX_VALUES[like.dtype.name])
+    if like.ndim == 2:
+        values = values.mean(axis=-1)
+    if np.issubdtype(like.dtype, np.integer):
+        values = np.round(values)
+    return values.astype(like.dtype)
 
 
 def _to_tensor(name: str, image: Images) -> Tensor:
@@ -146,7 +229,7 @@ def _cure_for(image: Images) -> str:
     return ""
 
 
-def _to_instants(times: float | Sequence[float] | npt.NDArray[Any]) -> list[float]:
+def _to_instants(times: Times) -> list[float]:
     try:
         values = np.asarray(times, np.float64)
     except (TypeError, ValueError) as error:

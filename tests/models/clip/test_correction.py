@@ -7,7 +7,7 @@ from torch import Tensor
 
 from models.clip.correction import ClipPair, correct_clip
 from models.clip.motion import PairMotion
-from models.inference.correction import Corrected, correct, correct_classically
+from models.inference.correction import Corrected, correct, correct_classically, self_ensemble
 from models.parts.settings import InferenceSettings
 from models.refiner.network import Refiner
 from tests.helpers.frames import psnr
@@ -88,6 +88,15 @@ def test_a_method_that_knows_no_motion_makes_only_the_shared_frame_of_both_pairs
     assert torch.equal(first[4], second[0])
     assert not torch.equal(first[4], first[3])
     assert asked[:2] == [(0.5,), (0.5,)]
+
+
+def test_a_self_ensemble_of_a_clip_shares_the_frame_of_both_pairs() -> None:
+    clip = MovingClip(uniform(3, 1), size=(48, 64))
+    given = [ClipPair(clip.pair(number), TIMES) for number in (0, 1)]
+    method = self_ensemble(correct_classically)
+    first, second = correct_clip(method, given, clip.scan, follows_motion=False)
+    assert torch.equal(first[4], second[0])
+    assert torch.equal(first[:4], method(clip.pair(0), TIMES[:4], scan_time=clip.scan).frames)
 
 
 def test_pairs_of_another_size_are_refused() -> None:

@@ -9,6 +9,7 @@ from data.files.images import read_image, to_uint8
 from models import ArrayCorrection, load_correction
 from models.inference.correction import Corrected
 from tests.helpers.frames import classical_frames, network_frames
+from tests.helpers.moving_clip import MovingClip, uniform
 from utils.checkpoint import load_generator
 from utils.errors import InputError
 
@@ -60,6 +61,58 @@ def test_a_self_ensemble_averages_both_ways() -> None:
     backwards = plain(second[:, ::-1], first[:, ::-1], [0.75])[:, :, ::-1]
     frames = load_correction("classical", self_ensemble=True)(first, second, [0.25])
     np.testing.assert_allclose(frames, (plain(first, second, [0.25]) + backwards) / 2, atol=1e-6)
+
+
+def moving_pairs(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    clip = MovingClip(uniform(5, 1), size=(48, 64))
+    pairs = [clip.pair(number).permute(0, 2, 3, 1).numpy() for number in range(count)]
+    return [(first, second) for first, second in pairs]
+
+
+def test_a_clips_pairs_share_the_frames_between_them() -> None:
+    pairs, times = moving_pairs(3), [0, 0.5, 1]
+    correct = load_correction("classical")
+    first, second, third = correct.clip(iter(pairs), times)
+    assert first.shape == (3, 48, 64, 3) and first.dtype == np.float32
+    np.testing.assert_array_equal(first[2], second[0])
+    np.testing.assert_array_equal(second[2], third[0])
+    np.testing.assert_array_equal(first[0], correct(*pairs[0], 0))
+    singles = list(correct.clip(pairs, 0.5))
+    np.testing.assert_array_equal(singles, [first[1], second[1], third[1]])
+    assert list(correct.clip([], times)) == []
+
+
+def test_the_self_ensemble_of_a_clip_shares_frames_too() -> None:
+    first, second = load_correction("classical", self_ensemble=True).clip(moving_pairs(2), [0, 1])
+    np.testing.assert_array_equal(first[1], second[0])
+
+
+def test_a_clip_of_columns_is_turned_back() -> None:
+    pairs = moving_pairs(2)
+    turned = [(first.swapaxes(0, 1), second.swapaxes(0, 1)) for first, second in pairs]
+    correct, timing = load_correction("classical"), CameraTiming(directions=("l2r", "r2l"))
+    for made, other in zip(
+        correct.clip(pairs, 1), correct.clip(turned, 1, timing=timing), strict=True
+    ):
+        np.testing.assert_array_equal(made, other.swapaxes(0, 1))
+
+
+def test_a_clip_names_the_pairs_that_do_not_follow() -> None:
+    other = MovingClip(uniform(-5, 2), size=(48, 64), seed=1).pair(1).permute(0, 2, 3, 1).numpy()
+    told: list[tuple[int, str]] = []
+    pairs = [*moving_pairs(1), (other[0], other[1])]
+    correct = load_correction("classical")
+    list(correct.clip(pairs, 0.5, on_break=lambda number, finding: told.append((number, finding))))
+    assert [number for number, _ in told] == [1]
+
+
+def test_bad_clips_are_refused() -> None:
+    correct, pairs = load_correction("classical"), moving_pairs(2)
+    with pytest.raises(ValueError, match="2"):
+        correct.clip(pairs, [2])
+    narrow = [view[:, 1:] for view in pairs[1]]
+    with pytest.raises(InputError, match=r"first image: .* like that of the first pair, got .*63"):
+        list(correct.clip([pairs[0], (narrow[0], narrow[1])], [0.5]))
 
 
 def test_timing_is_passed_on() -> None:

@@ -1,4 +1,4 @@
-"""A training run small enough for tests: a few thousand weights, 64x64 simulated scenes."""
+"""A training run small enough for tests: a few thousand weights, 32x32 simulated scenes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -18,7 +18,7 @@ from utils.training.correction_network import build_subject
 from utils.training.experiment import open_experiment
 from utils.training.loop import run_training
 
-SCENE = {"height": 64, "width": 64, "camera_motion": 4, "object_motion": 4, "max_objects": 1}
+SCENE = {"camera_motion": 4, "object_motion": 4, "max_objects": 1}
 
 
 def tiny_options(
@@ -27,9 +27,11 @@ def tiny_options(
     task: str = "tiny",
     pretrained: Path | None = None,
     width: float = 0.04,
+    size: int = 32,
     **train: Any,
 ) -> TrainingOptions:
-    """Supervised training with `train` options overridden."""
+    """Supervised training on scenes of `size` pixels, with `train` options overridden."""
+    scene = SCENE | {"height": size, "width": size}
     step = {
         "objective": "supervised",
         "G_lossfn_type": "1*Charbonnier|1e-1*Variation",
@@ -43,12 +45,12 @@ def tiny_options(
     }
     data = {
         "dataset_type": "simulated",
-        "patch_size": 64,
+        "patch_size": size,
         "dataloader_batch_size": 2,
         "dataloader_num_workers": 0,
-        "scene": SCENE,
+        "scene": scene,
     }
-    valid = {"dataset_type": "simulated", "count": 1, "images": 0, "scene": SCENE}
+    valid = {"dataset_type": "simulated", "count": 1, "images": 0, "scene": scene}
     return TrainingOptions.model_validate(
         {
             "task": task,

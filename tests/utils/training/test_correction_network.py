@@ -383,7 +383,13 @@ def test_without_a_sound_checkpoint_nothing_is_resumed(tmp_path: Path) -> None:
 
 def test_stage_2_resumes_with_its_teacher(tmp_path: Path, unbroken) -> None:
     weights = folder_of(unbroken[0]) / "generator.safetensors"
-    stage2 = {"pretrained": weights, "objective": "distillation", "border": 16, "iterations": 2}
+    stage2 = {
+        "pretrained": weights,
+        "objective": "distillation",
+        "size": 64,
+        "border": 16,
+        "iterations": 2,
+    }
     options = tiny_options(tmp_path, **stage2)
     whole = train(options)
 
@@ -461,7 +467,9 @@ def test_the_channel_order_is_that_of_released_weights(tmp_path: Path, objective
     released = Generator(3, 192, 1 / 24, channels="bgr")  # 8 channels in each layer
     file = tmp_path / "205000_G.pth"
     torch.save(released.state_dict(), file)
-    options = tiny_options(tmp_path, pretrained=file, width=1 / 24, objective=objective, border=16)
+    options = tiny_options(
+        tmp_path, pretrained=file, width=1 / 24, size=64, objective=objective, border=16
+    )
     content = options.model_dump(mode="json")
     content["netG"]["n_feats"] = 192
     network = build_network(TrainingOptions.model_validate_json(json.dumps(content)))

@@ -25,14 +25,14 @@ def with_data(options: TrainingOptions, **datasets: dict[str, Any]) -> TrainingO
 
 def test_simulated_training_set(tmp_path: Path) -> None:
     sample = build_training_set(tiny_options(tmp_path))[5]
-    assert sample.pair.shape == (2, 3, 64, 64)
+    assert sample.pair.shape == (2, 3, 32, 32)
     assert sample.truth is not None
-    assert sample.truth.shape == (3, 3, 64, 64)
+    assert sample.truth.shape == (3, 3, 32, 32)
     assert sample.truth_flows is None
 
 
 def test_simulated_scenes_have_the_textures_and_cameras_of_the_options(tmp_path: Path) -> None:
-    options = tiny_options(tmp_path)
+    options = tiny_options(tmp_path, size=64)
     train = options.datasets.train.model_dump(mode="json")
     train |= {"procedural_textures": 1, "patch_size": [32, 64]}
     train["scene"] |= {"exposure": 0.2, "read_noise": [0.01, 0.02]}
@@ -55,7 +55,7 @@ def test_simulated_validation_captures_repeat(tmp_path: Path) -> None:
     assert len(captures) == 1
     first, again = captures[0], captures[0]
     assert first.truth is not None
-    assert first.truth.shape == (9, 3, 64, 64)
+    assert first.truth.shape == (9, 3, 32, 32)
     assert torch.equal(first.t2b, again.t2b)
     assert first.truth_times is not None
     assert first.truth_times.tolist() == [index / 8 for index in range(9)]

@@ -27,7 +27,10 @@ SMALL = [
     *("datasets.train.dataset_type=simulated", "datasets.train.data_root=null"),
     *("datasets.train.patch_size=64", "datasets.train.dataloader_batch_size=2"),
     *("datasets.train.dataloader_num_workers=0", "datasets.valid=null"),
-    *(f"datasets.train.scene.{key}={value}" for key, value in SCENE.items()),
+    *(
+        f"datasets.train.scene.{key}={value}"
+        for key, value in (SCENE | {"height": 64, "width": 64}).items()
+    ),
 ]
 
 

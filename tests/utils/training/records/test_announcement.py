@@ -58,7 +58,7 @@ def test_a_run_names_its_data_its_length_and_its_processes(
 
 def test_simulated_scenes_are_described(tmp_path: Path) -> None:
     subject = build_subject(tiny_options(tmp_path), Processes(torch.device("cpu")))
-    scenes = "simulated scenes of 64x64 pixels from scikit-image's photos"
+    scenes = "simulated scenes of 32x32 pixels from scikit-image's photos"
     assert subject.described == (
         f"training on {scenes}",
         f"validating on 1 captures of {scenes}",

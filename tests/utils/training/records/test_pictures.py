@@ -48,4 +48,4 @@ def test_a_run_keeps_pictures_at_every_validation(tmp_path: Path) -> None:
     kept = sorted((tmp_path / "tiny" / "validation").rglob("*.png"))
     folder = tmp_path / "tiny" / "validation" / "simulated" / "0000"
     assert kept == [folder / f"step_{step:08d}.png" for step in (1, 2)]
-    assert cv2.imread(str(kept[0])).shape == (64, 4 * 64, 3)
+    assert cv2.imread(str(kept[0])).shape == (32, 4 * 32, 3)

@@ -26,7 +26,7 @@ def main() -> None:
     """Read the command line and write the captures."""
     arguments = parse_arguments()
     count = _write_recorded(arguments) if arguments.recorded else _write_simulated(arguments)
-    sys.stdout.write(f"{count} captures are in {arguments.output}/{arguments.split}\n")
+    sys.stdout.write(f"{count} captures written to {arguments.output}/{arguments.split}\n")
 
 
 def _write_simulated(arguments: argparse.Namespace) -> int:

@@ -31,7 +31,7 @@ def main() -> None:
     stream = named_clip(arguments)
     sys.stderr.write("".join(f"{note}\n" for note in stream.notes))
     count = extract_captures(stream, arguments.output, step=arguments.step)
-    sys.stdout.write(f"{count} captures are in {arguments.output}\n")
+    sys.stdout.write(f"{count} captures written to {arguments.output}\n")
 
 
 def extract_captures(stream: CaptureStream, output: Path, *, step: int = 1) -> int:

@@ -247,7 +247,7 @@ def test_captures_from_a_folder_of_frames(
     before = {file.name: file.stat().st_mtime_ns for file in source.iterdir()}
     words = ("--frames-folder", source, "--span", 5, "--frames", 3, "--split", "train")
     call(monkeypatch, tmp_path / "set", *words)
-    assert capsys.readouterr().out == f"2 captures are in {tmp_path}/set/train\n"
+    assert capsys.readouterr().out == f"2 captures written to {tmp_path}/set/train\n"
     captures = RSGOPRO(tmp_path / "set", "train")
     assert [captures[index].name for index in range(2)] == ["walk/00000000", "walk/00000001"]
     truth = captures[1].truth

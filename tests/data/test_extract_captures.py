@@ -39,7 +39,7 @@ def test_notes_and_count_are_printed(
     monkeypatch.setattr("sys.argv", ["extract_captures", *words])
     main()
     said = capsys.readouterr()
-    assert said.out == f"1 captures are in {tmp_path / 'captures'}\n"
+    assert said.out == f"1 captures written to {tmp_path / 'captures'}\n"
     assert f"{left} has 4 frames, {right} has 3; using the 3 pairs that they share\n" in said.err
 
 

@@ -6,7 +6,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from models.inference.arrays import ArrayCorrection, load_correction
+    from models.arrays import ArrayCorrection, load_correction
 
 __all__ = ["ArrayCorrection", "load_correction"]
 
@@ -15,6 +15,6 @@ def __getattr__(name: str) -> Any:
     # Imported on demand: options read this package's tables without loading PyTorch.
     if name not in __all__:
         raise AttributeError(f"module 'models' has no attribute {name!r}")
-    from models.inference import arrays
+    from models import arrays
 
     return getattr(arrays, name)

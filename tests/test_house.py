@@ -30,6 +30,7 @@ MODEL_ROOMS = (
     {"refiner", "ifed", "objectives", "architecture"},
     {"inference"},
     {"reference", "clip"},
+    {"arrays"},
 )
 UTILS_ROOMS = (
     {"errors"},

@@ -12,6 +12,7 @@ from models.clip.continuity import compare_pairs
 from models.clip.joints import JointPart, joint_share, parts_of
 from models.clip.motion import Joined, PairMotion, join_motion
 from models.inference.correction import Correction
+from models.parts.settings import Blending
 
 # Difference of the views at a joint, a sum over three colours in [0, 1], from which on they are
 # doubted, and at which they are doubted most.
@@ -57,16 +58,16 @@ def correct_clip(
     scan_time: Tensor,
     *,
     follows_motion: bool = True,
+    blending: Blending = "choose",
     on_break: Break = lambda _pair, _finding: None,
 ) -> Iterator[Tensor]:
     """Make the frames of consecutive pairs, each with the pairs before and after it.
 
     Between mid-time and the joint with a neighbour, each row of a frame is interpolated between
     the two exposures around its instant, whether both are the pair's or one is the neighbour's
-    (`models.clip.joints`); where these two do not agree, the frame is blended with what the pairs
-    alone give. The frames at t = 1 of a pair and at t = 0 of the next are one frame. Where a pair
-    does not follow the one before it, the frames are those of single pairs. Memory holds two pairs
-    and their frames.
+    (`models.clip.joints`). The frames at t = 1 of a pair and at t = 0 of the next are one frame.
+    Where a pair does not follow the one before it, the frames are those of single pairs. Memory
+    holds two pairs and their frames.
 
     Args:
         method: makes the frames of pairs and of joints.
@@ -75,6 +76,9 @@ def correct_clip(
         follows_motion: whether the method starts from classical motion; it is given that of the
             clip then. Of other methods, such as a self-ensemble, only the frames at the joints
             themselves are made of both pairs.
+        blending: "choose" makes these frames of the two exposures alone; "average" blends them with
+            what the pairs alone give where the two do not agree: on average less wrong, but a fast
+            object is seen two or three times, half transparent.
         on_break: called where pairs do not follow each other.
 
     Yields:
@@ -83,7 +87,7 @@ def correct_clip(
     Raises:
         ValueError: the pairs differ in size.
     """
-    maker = _Maker(method, scan_time, follows_motion)
+    maker = _Maker(method, scan_time, follows_motion=follows_motion, blending=blending)
     waiting: _Known | None = None
     made: _Frames = {}  # of the waiting pair, by its instants
     for number, given in enumerate(pairs):
@@ -112,10 +116,13 @@ def correct_clip(
 class _Maker:
     """Makes frames of pairs and of joints by one method."""
 
-    def __init__(self, method: Correction, scan_time: Tensor, follows_motion: bool) -> None:
+    def __init__(
+        self, method: Correction, scan_time: Tensor, *, follows_motion: bool, blending: Blending
+    ) -> None:
         self.method = method
         self.scan_time = scan_time
         self.follows_motion = follows_motion
+        self.averages = blending == "average"
         self.parts: Sequence[JointPart] = parts_of(scan_time)
 
     def join(self, before: _Known, after: _Known, joined: Joined) -> tuple[_Frames, _Frames]:
@@ -126,12 +133,16 @@ class _Maker:
         instants = sorted({instant for instant, _ in wanted})
         if not instants:
             return {}, {}
-        belief = 1 - self._doubt(joined)
+        width = before.given.pair.shape[-1]
         shares = [
-            joint_share(self.scan_time, (t + 0.5) % 1)[:, None].float() * belief for t in instants
+            joint_share(self.scan_time, (t + 0.5) % 1)[:, None].float().expand(-1, width)
+            for t in instants
         ]
         frames = self._make_joint(before, after, joined, instants)
-        if 0.5 in instants:
+        if self.averages:
+            belief = 1 - self._doubt(joined)
+            shares = [share * belief for share in shares]
+        if self.averages and 0.5 in instants:
             index = instants.index(0.5)
             frames[index] = self._blend_with_both(before, after, frames[index], shares[index])
             shares[index] = torch.ones_like(shares[index])

@@ -2,8 +2,8 @@
 
 from typing import Literal
 
+from models.arrays import BUNDLED_WEIGHTS
 from models.generator import Generator
-from models.inference.arrays import BUNDLED_WEIGHTS
 from models.inference.correction import correct, correct_classically
 from models.parts.settings import InferenceSettings
 from utils.benchmarks.measuring import own_memory, smooth_pair, start_process

@@ -136,6 +136,7 @@ class ClipFrames:
             pairs(),
             self._captures.load(first, ()).scan_time,
             follows_motion=self._method.follows_motion,
+            blending=self._method.blending,
             on_break=lambda number, finding: sys.stderr.write(
                 f"{names[first + number]}: does not follow the pair before it: {finding}\n"
             ),

@@ -28,10 +28,12 @@ class ClipMethod:
     Attributes:
         correct: makes frames of pairs.
         follows_motion: whether it starts from classical motion.
+        blending: what frames between pairs are made of (`models.clip.correction.correct_clip`).
     """
 
     correct: Correction
     follows_motion: bool
+    blending: Blending = "choose"
 
 
 Method = Correction | ReadyFrames | ClipMethod
@@ -80,7 +82,9 @@ def _load(options: MethodOptions, device: torch.device) -> tuple[str, Method]:
     if options.context == "pair":
         return loaded.name, loaded.correct
     expect_any_instant(loaded)
-    return f"{loaded.name}, clip", ClipMethod(loaded.correct, loaded.follows_motion)
+    return f"{loaded.name}, clip", ClipMethod(
+        loaded.correct, loaded.follows_motion, options.blending
+    )
 
 
 def common_instants(methods: Mapping[str, Method]) -> tuple[float, ...] | None:

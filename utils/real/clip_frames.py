@@ -94,7 +94,12 @@ def make_frames(
             )
 
     made_frames = correct_clip(
-        method.correct, given(), scan_time, follows_motion=method.follows_motion, on_break=tell
+        method.correct,
+        given(),
+        scan_time,
+        follows_motion=method.follows_motion,
+        blending=plan.options.blending,
+        on_break=tell,
     )
     for number, frames in zip(range(first, last + 1), made_frames, strict=True):
         if number in numbers:

@@ -1,7 +1,7 @@
 """Make the bundled demo captures and the README's animation: `python -m utils.tools.demo_pictures`.
 
-The animation shows both rolling-shutter images of a simulated scene beside the frames of the
-default correction, played forwards and backwards.
+The animation shows consecutive pairs of a simulated scene: a rolling-shutter image, the frames made
+of each pair alone, and those made with the neighbouring pairs. It plays forwards and backwards.
 """
 
 import argparse
@@ -16,9 +16,10 @@ from data.files.folders import prepare_output_folder
 from data.files.images import Image, to_uint8, write_image
 from data.files.videos import write_gif
 from data.simulator.drawing import draw_scene
+from data.simulator.scene import Scene
 from data.simulator.settings import SceneSettings
 from data.simulator.textures import BUNDLED_PHOTOS, load_textures
-from models.inference.arrays import load_correction
+from models.arrays import load_correction
 from utils.options.command_line import run
 from utils.pictures.contact_sheet import draw_sheet
 
@@ -32,25 +33,36 @@ SETTINGS = SceneSettings(
 )
 _ANIMATED = (("rocket.jpg", "motorcycle_left.png"), 8)
 _ANIMATED_SETTINGS = SceneSettings(
-    height=360, width=480, camera_motion=44.0, object_motion=60.0, acceleration=2.0, max_objects=2
+    height=300,
+    width=400,
+    camera_motion=30.0,
+    object_motion=40.0,
+    acceleration=10.0,
+    camera_shake=8.0,
+    max_objects=2,
 )
-_FRAMES, _FPS, _WIDTH = 13, 12.0, 960
+_PAIRS, _FRAMES_PER_PAIR, _FPS, _WIDTH = 3, 6, 12.0, 960
 
 
 def draw_animation() -> list[Image]:
     """The animation's pictures, (H, 960, 3) each."""
-    t2b, b2t = _draw_capture(*_ANIMATED, _ANIMATED_SETTINGS)
-    times = torch.linspace(0, 1, _FRAMES).tolist()
+    scene = _draw_scene(*_ANIMATED, _ANIMATED_SETTINGS)
+    pairs = [_images(scene.readout(number)) for number in range(_PAIRS)]
+    times = torch.linspace(0, 1, _FRAMES_PER_PAIR + 1)[:-1].tolist()  # 1 is the next pair's 0
+    correct = load_correction()
     pictures = []
-    for frame, t in zip(load_correction()(t2b, b2t, times), times, strict=True):
-        captioned = [
-            (t2b, "input, read top to bottom"),
-            (b2t, "input, read bottom to top"),
-            (frame, f"corrected, t = {t:.2f}"),
-        ]
-        sheet = draw_sheet([(captioned, 3)])
-        size = (_WIDTH, round(sheet.shape[0] * _WIDTH / sheet.shape[1]))
-        pictures.append(np.asarray(cv2.resize(sheet, size, interpolation=cv2.INTER_AREA), np.uint8))
+    for number, together in enumerate(correct.clip(pairs, times)):
+        alone = correct(*pairs[number], times)
+        for frame, other, t in zip(together, alone, times, strict=True):
+            captioned = [
+                (pairs[number][0], f"input, pair {number}, read top to bottom"),
+                (other, "corrected, each pair alone"),
+                (frame, f"corrected with its neighbours, t = {number + t:.2f}"),
+            ]
+            sheet = draw_sheet([(captioned, 3)])
+            size = (_WIDTH, round(sheet.shape[0] * _WIDTH / sheet.shape[1]))
+            reduced = cv2.resize(sheet, size, interpolation=cv2.INTER_AREA)
+            pictures.append(np.asarray(reduced, np.uint8))
     return [*pictures, *pictures[-2:0:-1]]
 
 
@@ -62,13 +74,19 @@ def make_samples(folder: Path) -> None:
     """
     for name, (photos, seed) in SAMPLES.items():
         prepare_output_folder(folder / name)
-        for scan, image in zip(("t2b", "b2t"), _draw_capture(photos, seed, SETTINGS), strict=True):
+        images = _images(_draw_scene(photos, seed, SETTINGS))
+        for scan, image in zip(("t2b", "b2t"), images, strict=True):
             write_image(folder / name / f"0_{scan}.png", image)
 
 
-def _draw_capture(photos: Sequence[str], seed: int, settings: SceneSettings) -> tuple[Image, Image]:
+def _draw_scene(photos: Sequence[str], seed: int, settings: SceneSettings) -> Scene:
     textures = dict(zip(BUNDLED_PHOTOS, load_textures(None), strict=True))
-    capture = draw_scene([textures[photo] for photo in photos], settings, seed).capture([])
+    return draw_scene([textures[photo] for photo in photos], settings, seed)
+
+
+def _images(scene: Scene) -> tuple[Image, Image]:
+    """t2b and b2t of a scene's readout."""
+    capture = scene.capture([])
     return to_uint8(capture.t2b), to_uint8(capture.b2t)
 
 

@@ -20,7 +20,7 @@ from models.parts.device import choose_device
 from models.parts.settings import Blending, InferenceSettings, list_instants
 from utils.errors import InputError
 
-BUNDLED_WEIGHTS = Path(__file__).parents[2] / "pretrained" / "drsc_light.safetensors"
+BUNDLED_WEIGHTS = Path(__file__).parents[1] / "pretrained" / "drsc_light.safetensors"
 
 Images = npt.NDArray[Any]
 Times = float | Sequence[float] | npt.NDArray[Any]
@@ -30,10 +30,17 @@ _MAX_VALUES = {"uint8": 255, "uint16": 65535, "float32": 1, "float64": 1}
 class ArrayCorrection:
     """Correction of pairs of NumPy images to global-shutter frames."""
 
-    def __init__(self, method: correction.Correction, *, follows_motion: bool = False) -> None:
-        """Wrap a correction of tensors; `follows_motion` as in `models.clip.correct_clip`."""
+    def __init__(
+        self,
+        method: correction.Correction,
+        *,
+        follows_motion: bool = False,
+        blending: Blending = "choose",
+    ) -> None:
+        """Wrap a correction of tensors; options as in `models.clip.correction.correct_clip`."""
         self._method = method
         self._follows_motion = follows_motion
+        self._blending = blending
 
     def __call__(
         self, first: Images, second: Images, times: Times, *, timing: CameraTiming | None = None
@@ -128,6 +135,7 @@ class ArrayCorrection:
             given(),
             timing.scan_time(lines),
             follows_motion=self._follows_motion,
+            blending=self._blending,
             on_break=on_break,
         ):
             made = _to_images(timing.restore(frames), like=like)
@@ -164,8 +172,8 @@ def load_correction(
         method = partial(correction.correct, network, settings=settings)
         follows_motion = network.needs_cues
     if self_ensemble:
-        return ArrayCorrection(correction.self_ensemble(method))
-    return ArrayCorrection(method, follows_motion=follows_motion)
+        return ArrayCorrection(correction.self_ensemble(method), blending=blending)
+    return ArrayCorrection(method, follows_motion=follows_motion, blending=blending)
 
 
 def _to_pair(

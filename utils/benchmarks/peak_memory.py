@@ -2,15 +2,16 @@
 
 from typing import Literal
 
-from models.generator import Generator
 from models.inference.arrays import BUNDLED_WEIGHTS
 from models.inference.correction import correct, correct_classically
+from models.networks import network_class
+from models.parts.network import CorrectionNetwork
 from models.parts.settings import InferenceSettings
 from utils.benchmarks.measuring import own_memory, smooth_pair, start_process
 from utils.checkpoint import load_generator
 
-PeakMethod = Literal["generator", "bundled", "classical"]
-"""A generator of full width, the bundled network, or the classical correction."""
+PeakMethod = Literal["generator", "bundled", "selfdrsc_plusplus", "classical"]
+"""A generator or SelfDRSC++ of full width, the bundled network, or the classical correction."""
 
 _SHIFT = 24  # px between the views
 
@@ -33,6 +34,9 @@ def _find_peak(method: PeakMethod, size: tuple[int, int], tile: int | None) -> i
     if method == "classical":
         correct_classically(pair, times)
     else:
-        network = load_generator(BUNDLED_WEIGHTS) if method == "bundled" else Generator().eval()
+        if method == "bundled":
+            network: CorrectionNetwork = load_generator(BUNDLED_WEIGHTS)
+        else:
+            network = network_class(method)().eval()
         correct(network, pair, times, settings=InferenceSettings(tile=tile))
     return own_memory("VmHWM")

@@ -6,6 +6,7 @@ from typing import get_args
 import torch
 
 from models.inference.correction import BASELINES, Correction, correct
+from models.parts.network import CorrectionNetwork
 from models.parts.settings import InferenceSettings, frame_instants
 from utils.benchmarks import measuring
 from utils.benchmarks.measuring import Row, smooth_pair
@@ -23,7 +24,9 @@ def measure(*, quick: bool = False) -> list[Row]:
     """
     methods: tuple[PeakMethod, ...] = get_args(PeakMethod)
     pair = smooth_pair(_SIZE)
-    networks = {method: build(method) for method in methods if method != "classical"}
+    networks: dict[PeakMethod, CorrectionNetwork] = {
+        method: build(method) for method in methods if method != "classical"
+    }
     whole = InferenceSettings(tile=None)
     works: dict[PeakMethod, Correction] = {"classical": BASELINES["classical"]}
     works |= {name: partial(correct, net, settings=whole) for name, net in networks.items()}

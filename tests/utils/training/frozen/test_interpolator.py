@@ -220,5 +220,5 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 def test_option_files(name: str) -> None:
     chosen = load_options(RECIPE.with_name(f"{name}.json"), [], InterpolatorTrainingOptions)
     assert chosen.datasets.valid is not None
-    assert math.isclose(chosen.netI.width, 1.0 if name == "train_interpolator" else 0.5)
+    assert math.isclose(chosen.netI.width, 1.0 if name == "train_interpolator" else 0.25)
     assert set(chosen.train.loss_weights) == {"Lap", "Motion"}

@@ -65,15 +65,17 @@ def motion_between(
 
     Args:
         layers: back to front.
-        start: (L, 3, 3) float64 homographies from the sensor to each layer's texture.
-        end: the same at the other instant.
+        start: (L, 1, 3, 3) float64 homographies from the sensor to each layer's texture; or
+            (L, rows, 3, 3) those of each row.
+        end: (L, 3, 3) the same at the other instant.
         owner: (rows, width) index of the layer seen at each position of the grid.
         grid: sensor positions.
         frame: (rows, columns) of the sensor.
     """
     pixels = grid.centres(owner.device)
     start, end = start.to(pixels), end.to(pixels)
-    forth = (inverse(end) @ start)[owner]
+    row = torch.arange(len(owner), device=owner.device)[:, None].clamp(max=start.shape[1] - 1)
+    forth = (inverse(end)[:, None] @ start)[owner, row]
     arrival = apply(forth, pixels)
     last = arrival.new_tensor((frame[1] - 1, frame[0] - 1))
     visible = ((arrival >= -_TOLERANCE) & (arrival <= last + _TOLERANCE)).all(-1)

@@ -142,11 +142,13 @@ class Scene:
             ),
         )
 
-    def motion(self, start: float, end: float, window: Window | None = None) -> SceneMotion:
-        """Exact motion from the global-shutter frame at `start` to the one at `end`.
+    def motion(
+        self, start: float | Tensor, end: float, window: Window | None = None
+    ) -> SceneMotion:
+        """Exact motion from an image, by default a global-shutter frame, to the frame at `end`.
 
         Args:
-            start: instant in [0, 1] of the pixels.
+            start: instant in [0, 1] of the pixels; or (rows,) that of each row of the window.
             end: instant in [0, 1].
             window: see the class.
 
@@ -156,16 +158,17 @@ class Scene:
         Raises:
             ValueError: an instant lies outside [0, 1], or the window is empty.
         """
-        if not (0 <= start <= 1 and 0 <= end <= 1):
+        begin = torch.as_tensor(start, dtype=torch.float64).reshape(-1)
+        if not (bool(((begin >= 0) & (begin <= 1)).all()) and 0 <= end <= 1):
             raise ValueError(f"instants must lie in [0, 1], got {start} and {end}")
         grid = PixelGrid(self._check_window(window), stride=1)
-        instants = torch.tensor([start, end], dtype=torch.float64)
+        instants = torch.cat((begin, begin.new_tensor([end])))
         homographies = torch.stack([self._to_texture(layer, instants) for layer in self.layers])
         return motion_between(
             self.layers,
-            homographies[:, 0],
-            homographies[:, 1],
-            owner=self._visible_layers(instants[:1], grid)[0],
+            homographies[:, :-1],
+            homographies[:, -1],
+            owner=self._visible_layers(begin[None], grid)[0],
             grid=grid,
             frame=(self.height, self.width),
         )
@@ -203,17 +206,22 @@ class Scene:
         return flows_to_exposures(
             points,
             [[shift_and_scale(shift) @ table for table in tables] for shift in self.imaging.shifts],
-            owner=self._visible_layers(times, grid),
+            owner=self._visible_layers(times[:, None], grid),
             grid=grid,
             height=self.height,
         )
 
     def _visible_layers(self, times: Tensor, grid: PixelGrid) -> Tensor:
-        """(T, rows, width) index of the topmost layer that is more than half opaque, per block."""
+        """(T, rows, width) index of the topmost layer that is more than half opaque, per block.
+
+        Args:
+            times: (T, 1) or (T, rows) instants of T images or of their rows.
+            grid: the blocks.
+        """
         blocks = grid.blocks
         shape = (len(times), blocks.rows, blocks.width)
         owner = self.layers[0].texture.new_zeros(shape, dtype=torch.long)
-        instants = times[:, None].expand(-1, blocks.rows)
+        instants = times.expand(-1, blocks.rows)
         for number, (rows, columns), rgba in self._sampled_objects(
             instants, blocks, grid.to_sensor
         ):

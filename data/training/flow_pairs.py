@@ -67,8 +67,8 @@ class FlowSetSettings:
     ramp: int = 0
 
 
-class FlowTrainingSet(Dataset[FlowSample]):
-    """Crops of two global-shutter frames of a scene at random instants, in either order."""
+class SceneCrops:
+    """Crops of simulated scenes: sample number n is one of a scene, in a window of its frame."""
 
     def __init__(
         self, textures: Sequence[Tensor], scene: SceneSettings, settings: FlowSetSettings
@@ -86,16 +86,13 @@ class FlowTrainingSet(Dataset[FlowSample]):
         self.settings = settings
         self._scene = Latest(self._draw_scene)
 
-    def __getitem__(self, number: int) -> FlowSample:
-        """Sample `number`, from 0 without end."""
+    def draw(self, number: int) -> tuple[Scene, Window, np.random.Generator]:
+        """Scene and window of sample `number`, and the generator of its further draws."""
         settings = self.settings
         patch = self._size_of(number // settings.batch)
         rng = np.random.default_rng((settings.seed, number, _SAMPLE_DRAWS))
         top, left = draw_corner(rng, patch, self._frame_size, name="simulated scenes")
-        start, end = rng.uniform(0, 1, size=2)
-        scene = self._scene(number // settings.crops_per_scene)
-        sample = image_pair(scene, (float(start), float(end)), Window(top, left, *patch))
-        return _augment(sample, rng) if settings.augment else sample
+        return self._scene(number // settings.crops_per_scene), Window(top, left, *patch), rng
 
     def _size_of(self, batch: int) -> tuple[int, int]:
         """Rows and columns of the samples of a batch."""
@@ -112,9 +109,20 @@ class FlowTrainingSet(Dataset[FlowSample]):
         return draw_scene(self.textures, settings, (self.settings.seed, number, _SCENE))
 
 
+class FlowTrainingSet(SceneCrops, Dataset[FlowSample]):
+    """Crops of two global-shutter frames of a scene at random instants, in either order."""
+
+    def __getitem__(self, number: int) -> FlowSample:
+        """Sample `number`, from 0 without end."""
+        scene, window, rng = self.draw(number)
+        start, end = rng.uniform(0, 1, size=2)
+        sample = image_pair(scene, (float(start), float(end)), window)
+        return _augment(sample, rng) if self.settings.augment else sample
+
+
 @dataclass(frozen=True)
-class FlowPairs(Dataset[FlowSample]):
-    """Pairs of whole frames to score a flow network on; pair i is a function of (seed, i)."""
+class WholeScenes:
+    """Scenes to score a network on, whole frames; scene i is a function of (seed, i)."""
 
     textures: Sequence[Tensor]
     scene: SceneSettings
@@ -123,13 +131,22 @@ class FlowPairs(Dataset[FlowSample]):
     seed: int
 
     def __len__(self) -> int:
-        """Number of pairs."""
+        """Number of scenes."""
         return self.count
+
+    def draw(self, index: int) -> tuple[Scene, np.random.Generator]:
+        """Scene `index`, and the generator of further draws."""
+        scene = draw_scene(self.textures, self.scene, (self.seed, index, _SCENE))
+        return scene, np.random.default_rng((self.seed, index, _SAMPLE_DRAWS))
+
+
+@dataclass(frozen=True)
+class FlowPairs(WholeScenes, Dataset[FlowSample]):
+    """Pairs of whole frames to score a flow network on; pair i is a function of (seed, i)."""
 
     def __getitem__(self, index: int) -> FlowSample:
         """Pair `index`, of instants that are 1/4 to 1 of the readout apart."""
-        scene = draw_scene(self.textures, self.scene, (self.seed, index, _SCENE))
-        rng = np.random.default_rng((self.seed, index, _SAMPLE_DRAWS))
+        scene, rng = self.draw(index)
         length = rng.uniform(0.25, 1)
         start = rng.uniform(0, 1 - length)
         return image_pair(scene, (start, start + length), scene.frame)

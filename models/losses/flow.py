@@ -12,7 +12,9 @@ from models.losses.objective import Loss, Objective, weigh
 from models.parts.correlation import RADIUS
 from models.parts.pwc_blocks import FlowLevel
 
-_EPSILON = 0.01  # px, smooths the endpoint error at zero
+EPSILON = 0.01
+"""Pixels: smooths the endpoint error at zero."""
+
 _SIDE = 2 * RADIUS + 1  # of the cost volumes
 _SHARPNESS = 20.0  # factor from costs to logits
 
@@ -58,8 +60,8 @@ def multiscale_endpoint(
         cell = weight.shape[-1] // level.flow.shape[-1]
         target, share = shrink_flow(batch.flow, weight, cell)
         squares = (level.flow - target).square().sum(dim=1, keepdim=True)
-        errors = (squares + _EPSILON**2) ** (settings.exponent / 2)
-        total = total + factor * _weighted_mean(errors, share)
+        errors = (squares + EPSILON**2) ** (settings.exponent / 2)
+        total = total + factor * weighted_mean(errors, share)
     return total / sum(factors)
 
 
@@ -79,7 +81,7 @@ def matching(levels: Sequence[FlowLevel], batch: FlowSample, _: FlowLossSettings
         covered = ((position > 0) & (position < _SIDE - 1)).all(dim=1, keepdim=True)
         known = (covered & (visible > 0.99)).float()
         logs = torch.log_softmax(_SHARPNESS * level.costs.float(), dim=1)
-        total = total - _weighted_mean(_sample_volume(logs, position), known)
+        total = total - weighted_mean(_sample_volume(logs, position), known)
     return total / len(levels)
 
 
@@ -125,7 +127,7 @@ def _sample_volume(volume: Tensor, position: Tensor) -> Tensor:
     return value
 
 
-def _weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
     """Mean over samples (B, ...) of their weighted means; 0 for samples without weight.
 
     Samples count equally, so that the result does not depend on how a batch is split.

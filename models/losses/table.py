@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from utils.errors import InputError
 
-Kind = Literal["pixels", "images", "flows", "true flows", "flow levels"]
+Kind = Literal["pixels", "images", "flows", "true flows", "flow levels", "interpolated motion"]
 """Arguments of a term:
 
 * "pixels": (estimate, target), any pixels of images, compared independently; a mean over all.
@@ -17,12 +17,14 @@ Kind = Literal["pixels", "images", "flows", "true flows", "flow levels"]
 * "flows": (levels), the network's flows as in `models.parts.network.CorrectionOutput`.
 * "true flows": (levels, truth), with exact flows as in `data.capture.TrainingSample.truth_flows`.
 * "flow levels": (levels, batch, settings) of the flow network, as in `models.losses.flow`.
+* "interpolated motion": (motion, batch) of the interpolator, as in `models.losses.interpolation`.
 """
 
 REBUILDING = ("cycle", "distillation")
 """The objectives that rebuild the inputs from the frames."""
 
 _ALL = (*REBUILDING, "supervised")
+_BETWEEN = "interpolation"  # the objective that trains an interpolator
 
 
 class Term(NamedTuple):
@@ -32,7 +34,8 @@ class Term(NamedTuple):
         function: "module:name" of the function that computes it; with `weights_from`, of the one
             that loads its network.
         kind: its arguments.
-        objectives: objectives that offer it (`models.objectives`, `models.losses.flow`).
+        objectives: objectives that offer it (`models.objectives`, `models.losses.flow`,
+            `models.losses.interpolation`).
         weights_from: option with the weight file of the term's own network, "" if it has none.
         settings: options of `train` that the function that loads the network takes by name.
     """
@@ -50,7 +53,7 @@ class Term(NamedTuple):
 
 
 TERMS: dict[str, Term] = {
-    "Charbonnier": Term("models.losses.terms:charbonnier", "pixels", _ALL),
+    "Charbonnier": Term("models.losses.terms:charbonnier", "pixels", (*_ALL, _BETWEEN)),
     "Decibels": Term("models.losses.terms:decibels", "images", ("supervised",)),
     "Perceptual": Term(
         "models.losses.terms:load_perceptual",
@@ -60,10 +63,13 @@ TERMS: dict[str, Term] = {
         ("perceptual_channels",),
     ),
     "Variation": Term("models.losses.terms:flow_variation", "flows", _ALL),
-    "Lap": Term("models.losses.laplacian:laplacian_distance", "images", REBUILDING),
+    "Lap": Term("models.losses.laplacian:laplacian_distance", "images", (*REBUILDING, _BETWEEN)),
     "Flow": Term("models.losses.terms:flow_endpoint", "true flows", ("supervised",)),
     "Endpoint": Term("models.losses.flow:multiscale_endpoint", "flow levels", ("flow",)),
     "Matching": Term("models.losses.flow:matching", "flow levels", ("flow",)),
+    "Motion": Term(
+        "models.losses.interpolation:motion_endpoint", "interpolated motion", (_BETWEEN,)
+    ),
 }
 """Every term by its name, in the order of summation."""
 

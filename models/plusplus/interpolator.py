@@ -6,7 +6,7 @@ docs/METHOD.md. Attribute names are those of the released state dict.
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +16,15 @@ from models.parts.generator_layers import conv, deconv, join, resize, resize_flo
 from models.parts.padding import pad_to_multiple, unpad
 from models.parts.settings import SIZE_MULTIPLE
 from models.warping import backward_warp
-from models.weight_files import load_strictly, read_state
+from models.weight_files import load_strictly, read_architecture, read_state
 from utils.errors import InputError
 
 _SCALES, _CHANNELS = (4, 2, 1), (240, 150, 90)
+_MAX_WIDTH = 8
 _CONTEXT = (16, 32, 64, 128)
+NET_TYPE = "interpolator"
+"""What our files call the network."""
+
 _TEACHER = "block_tea."  # of the released files: its teacher in training, which is never run
 
 
@@ -38,6 +42,13 @@ class Motion(NamedTuple):
     mask: Tensor
     first: Tensor
     second: Tensor
+
+
+class Interpolated(NamedTuple):
+    """The image between two frames, (B, 3, H, W) in [0, 1], and the motion found for it."""
+
+    image: Tensor
+    motion: Motion
 
 
 class Interpolator(nn.Module):
@@ -59,13 +70,24 @@ class Interpolator(nn.Module):
         self.contextnet = _ContextNet(context)
         self.unet = _SynthesisNet(context)
 
-    def forward(self, first: Tensor, second: Tensor, position: Tensor) -> Tensor:
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """Architecture, as stored in checkpoints and weight files."""
+        return {"net_type": NET_TYPE, "width": self.width}
+
+    def forward(
+        self, first: Tensor, second: Tensor, position: Tensor, *, with_motion: bool = False
+    ) -> Tensor | Interpolated:
         """Interpolate between frames (B, 3, H, W) in [0, 1], of any size.
 
         Args:
             first: the frame at position 0.
             second: the frame at position 1.
             position: (B, 1, H, W) in [0, 1].
+            with_motion: for training: return the motion, too, that of the padded frames.
+
+        Returns:
+            (B, 3, H, W) in [0, 1].
         """
         height, width = first.shape[-2:]
         first, second, position = (
@@ -80,7 +102,8 @@ class Interpolator(nn.Module):
         given = (first, second, motion.first, motion.second, motion.mask, flow)
         residual = torch.tanh(self.unet(given, contexts).to(flow.dtype) / 2)  # 2 sigmoid - 1
         merged = torch.lerp(motion.second, motion.first, torch.sigmoid(motion.mask))
-        return unpad((merged + residual).clamp(0, 1), height, width)
+        image = unpad((merged + residual).clamp(0, 1), height, width)
+        return Interpolated(image, motion) if with_motion else image
 
     def find_motion(self, first: Tensor, second: Tensor, position: Tensor) -> Motion:
         """Motion of frames whose sides are multiples of 32; see `forward`."""
@@ -176,8 +199,9 @@ def load_interpolator(path: str | Path) -> Interpolator:
     if not Path(path).exists():
         raise InputError(
             f"{path}: no such file; expected the interpolator flownet_sdi.pkl of InterpAny-Clearer "
-            "(github.com/zzh-tech/InterpAny-Clearer, RIFE with distance maps); set "
-            'path.pretrained_interpolator to it, or train.rebuilding to "flow", which needs none'
+            "(github.com/zzh-tech/InterpAny-Clearer, RIFE with distance maps), or one that "
+            "python -m utils.tools.train_interpolator trained; set path.pretrained_interpolator to "
+            'it, or train.rebuilding to "flow", which needs none'
         )
     state = {
         name: value for name, value in read_state(path).items() if not name.startswith(_TEACHER)
@@ -189,9 +213,28 @@ def load_interpolator(path: str | Path) -> Interpolator:
             f"{path}: expected an interpolator with 'block0.lastconv.weight' for "
             f"path.pretrained_interpolator, got {names}"
         )
-    network = Interpolator(len(first) / _CHANNELS[0])
+    stated = read_architecture(path).get("width", len(first) / _CHANNELS[0])
+    network = Interpolator(_checked_width(stated, path))
     load_strictly(network, state, path)
     return network.requires_grad_(False).eval()
+
+
+def _checked_width(stated: Any, path: str | Path) -> float:
+    """The width that a file states, or that its tensors show.
+
+    Raises:
+        InputError: it is not a number, or out of range.
+    """
+    try:
+        width = float(stated)
+    except (TypeError, ValueError):
+        width = 0.0
+    if not 0 < width <= _MAX_WIDTH:
+        raise InputError(
+            f"{path}: damaged description of its network: width: expected above 0 to "
+            f"{_MAX_WIDTH}, got {stated}"
+        )
+    return width
 
 
 def _warp_both(first: Tensor, second: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:

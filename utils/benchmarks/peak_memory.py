@@ -3,14 +3,15 @@
 from typing import Literal
 
 from models.arrays import BUNDLED_WEIGHTS
-from models.generator import Generator
 from models.inference.correction import correct, correct_classically
-from models.parts.settings import InferenceSettings
+from models.networks import network_class
+from models.parts.network import CorrectionNetwork
+from models.parts.settings import InferenceSettings, frame_instants
 from utils.benchmarks.measuring import own_memory, smooth_pair, start_process
 from utils.checkpoint import load_generator
 
-PeakMethod = Literal["generator", "bundled", "classical"]
-"""A generator of full width, the bundled network, or the classical correction."""
+PeakMethod = Literal["generator", "bundled", "selfdrsc_plusplus", "ifed", "classical"]
+"""A network of full width by its `net_type`, the bundled one, or the classical correction."""
 
 _SHIFT = 24  # px between the views
 
@@ -27,12 +28,18 @@ def _find_peak(method: PeakMethod, size: tuple[int, int], tile: int | None) -> i
     The classical method searches the corner for other motion, which takes additional memory. The
     nine frames take the memory of nine instants in a single pass of a generator.
     """
-    pair, times = smooth_pair(size), (0.0, 0.5, 1.0) * 3
+    pair, times = smooth_pair(size), frame_instants(9) if method == "ifed" else (0.0, 0.5, 1.0) * 3
     pair[1] = pair[0].roll(-_SHIFT, dims=-1)
     pair[1, :, : size[0] // 4, : size[1] // 4] = 1 - pair[0, :, : size[0] // 4, : size[1] // 4]
     if method == "classical":
         correct_classically(pair, times)
     else:
-        network = load_generator(BUNDLED_WEIGHTS) if method == "bundled" else Generator().eval()
-        correct(network, pair, times, settings=InferenceSettings(tile=tile))
+        correct(build(method), pair, times, settings=InferenceSettings(tile=tile))
     return own_memory("VmHWM")
+
+
+def build(method: PeakMethod) -> CorrectionNetwork:
+    """The bundled network, or an untrained one of full width; IFED's makes nine frames."""
+    if method == "bundled":
+        return load_generator(BUNDLED_WEIGHTS)
+    return network_class(method)(num_frames=9 if method == "ifed" else 3).eval()

@@ -11,7 +11,7 @@ import torch
 from data.files.folders import prepare_output_folder, replacing
 from data.files.versions import find_versions
 from models.parts.device import choose_device
-from utils.benchmarks import correction, training
+from utils.benchmarks import correction, methods, training
 from utils.benchmarks.measuring import Row, describe_machine
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer runs, in about two minutes")
     parser.add_argument("--threads", type=int, help="of the CPU; 1 counts CPU time, not the clock")
     parser.add_argument("--gpu-only", action="store_true", help="print the table of the GPU only")
+    parser.add_argument("--methods-only", action="store_true", help="print that table only")
     parser.add_argument("--output", type=Path, help="folder of the report, docs/ by default")
     arguments = parser.parse_args()
     if arguments.threads:
@@ -35,10 +36,15 @@ def main() -> None:
         choose_device("cuda")
         folder = arguments.output and prepare_output_folder(arguments.output)
         text, name = _measure_gpu(), "BENCHMARKS_GPU.md"
+    elif arguments.methods_only:
+        folder = arguments.output and prepare_output_folder(arguments.output)
+        text = _format_table("Methods", methods.measure(quick=arguments.quick))
+        text, name = f"{text}\n{describe_machine()}.\n", "BENCHMARKS_METHODS.md"
     else:
         folder = prepare_output_folder(arguments.output or DOCS)
         tables = {
             "Correction": correction.measure(quick=arguments.quick),
+            "Methods": methods.measure(quick=arguments.quick),
             "Training": training.measure(quick=arguments.quick),
             "Scaling": correction.measure_scaling(folder, quick=arguments.quick),
         }

@@ -8,8 +8,7 @@ from typing import TypeVar, cast
 
 from utils.errors import InputError
 from utils.options.files import changed_options
-from utils.options.flow_training import FlowTrainingOptions
-from utils.options.training import TrainingOptions
+from utils.options.interpolator_training import AnyTrainingOptions
 
 SEED_FOLDER = "seed_"
 """Folders of a study are named `seed_0`, `seed_1`, ... within `path.root`/`task`."""
@@ -21,7 +20,7 @@ _MAY_DIFFER = (
 )
 """Options that change no weights."""
 
-Options = TypeVar("Options", bound=TrainingOptions | FlowTrainingOptions)
+Options = TypeVar("Options", bound=AnyTrainingOptions)
 
 
 def runs_of(

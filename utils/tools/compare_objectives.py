@@ -3,7 +3,7 @@
 Every variant starts from the same weights and sees the same number of samples of one simulated
 training set (half as many where the table says so). All are scored on scenes that none was trained
 on. Finished variants are kept, so the same command resumes a comparison. The variants are in
-`utils.tools.comparison`; the option file sets the scale; `path.root` receives the table, the
+`utils.tools.parts.comparison`; the option file sets the scale; `path.root` receives the table, the
 curves and a folder for each variant.
 """
 
@@ -21,6 +21,7 @@ import torch
 from data.capture import CapturePair
 from data.files.folders import prepare_output_folder
 from models.architecture import load_network
+from models.arrays import BUNDLED_WEIGHTS
 from models.inference.correction import BASELINES, correct
 from utils.checkpoint import save_weights
 from utils.errors import InputError
@@ -28,10 +29,11 @@ from utils.options.command_line import parse_arguments, run
 from utils.options.files import load_options
 from utils.options.training import TrainingOptions
 from utils.system.random_state import seed_everything
-from utils.tools.comparison import (
+from utils.tools.parts.comparison import (
     START,
     SUPERVISED,
     VARIANTS,
+    WIDE_PATCH,
     Scores,
     choose_variants,
     mean_over_scenes,
@@ -45,7 +47,9 @@ from utils.training.experiment import write_json
 from utils.training.reporting import read_records
 
 WEIGHTS = "generator.safetensors"
-MEAN = "mean"
+MEAN, CLASSICAL, BUNDLED = "mean", "classical", "bundled"
+UNTRAINED = {CLASSICAL: "classical, no training", BUNDLED: "the bundled refiner, trained elsewhere"}
+"""Methods that are scored beside the variants, and their titles."""
 
 _OPTIONS = "options.json"
 _TEST_SEED = 2_000_000  # of the test scenes; the validation scenes start at 1,000,000
@@ -59,13 +63,13 @@ def main() -> None:
     if arguments.scenes < 1:
         raise InputError(f"--scenes {arguments.scenes}: expected at least 1")
     comparison = Comparison(arguments.opt, arguments.set, arguments.scenes)
-    names = choose_variants(arguments.variants)
+    names = choose_variants(arguments.variants, comparison.interpolator)
     comparison.score(MEAN)  # shows before hours of training whether the scenes can be scored
     comparison.prepare_start()
     for name in names:
         comparison.train(name)
     titles = {MEAN: "mean of both inputs", START: "start"}
-    titles |= {name: VARIANTS[name].title for name in names}
+    titles |= {name: VARIANTS[name].title for name in names} | UNTRAINED
     scores = {title: comparison.score(name) for name, title in titles.items()}
     write_comparison(comparison.root, scores, reference=titles.get(SUPERVISED))
     plot_lines(
@@ -94,6 +98,7 @@ class Comparison:
         self._options = self._load()
         self._captures: dict[bool, list[CapturePair]] = {}
         self.root = Path(self._options.path.root)
+        self.interpolator = self._options.path.pretrained_interpolator
 
     def prepare_start(self) -> None:
         """Write the weights that all variants start from, unless they exist.
@@ -112,14 +117,16 @@ class Comparison:
     def overrides(self, name: str) -> list[str]:
         """Everything that turns the option file into that of a variant."""
         variant = VARIANTS[name]
+        start = "null" if variant.after is None else self.root / variant.after / WEIGHTS
+        wide = str([side + 64 for side in self._options.datasets.train.patch])
         steps = round(self._options.train.iterations * variant.share)
         return [
             *self._changes,
             f"task={name}",
-            f"path.pretrained_netG={self.root / variant.after / WEIGHTS}",
+            f"path.pretrained_netG={start}",
             f"train.iterations={steps}",
             f"train.G_scheduler_periods={steps}",
-            *variant.changes,
+            *(change.replace(WIDE_PATCH, wide) for change in variant.changes),
         ]
 
     def train(self, name: str) -> None:
@@ -142,7 +149,7 @@ class Comparison:
             raise InputError(f"{name}: training ended with exit status {status}")
 
     def score(self, name: str, *, validation: bool = False) -> Scores:
-        """Scores of a variant, of `START`, or of `MEAN`, the mean of both inputs; kept in a file.
+        """Scores of a variant, of `START`, of `MEAN` or of `UNTRAINED`; kept in a file.
 
         Args:
             name: folder of what to score.
@@ -154,9 +161,10 @@ class Comparison:
         scenes = "validation" if validation else f"unseen_{self._scenes}"
         path = prepare_output_folder(self.root / name) / f"scores_{scenes}.json"
         if not path.exists():
-            method = BASELINES["mean of both"]
-            if name != MEAN:
-                method = partial(correct, load_network(self.root / name / WEIGHTS))
+            method = BASELINES["classical" if name == CLASSICAL else "mean of both"]
+            if name not in (MEAN, CLASSICAL):
+                weights = BUNDLED_WEIGHTS if name == BUNDLED else self.root / name / WEIGHTS
+                method = partial(correct, load_network(weights))
             if self._options.train.threads is not None:
                 torch.set_num_threads(self._options.train.threads)
             found = score(method, self._simulate(validation))
@@ -168,10 +176,12 @@ class Comparison:
         """(step, validation PSNR) of a variant, after those of the variant it starts from."""
         if name == START:
             return [(0, mean_over_scenes(self.score(START, validation=True)["psnr"]))]
-        points = self.progress(VARIANTS[name].after)
+        after = VARIANTS[name].after
+        points = [] if after is None else self.progress(after)
+        first = points[-1][0] if points else 0
         records = read_records(self.root / name / "metrics.jsonl")
         return points + [
-            (points[-1][0] + record["step"], record["valid_psnr"])
+            (first + record["step"], record["valid_psnr"])
             for record in records
             if "valid_psnr" in record
         ]

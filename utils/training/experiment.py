@@ -13,9 +13,8 @@ from data.files.versions import find_versions, uncommitted_changes
 from models.losses.table import full_gradient_terms
 from utils.checkpoint import latest, latest_sound
 from utils.errors import InputError
-from utils.options.flow_training import FlowTrainingOptions
+from utils.options.interpolator_training import AnyTrainingOptions
 from utils.options.seeds import SEED_FOLDER
-from utils.options.training import TrainingOptions
 from utils.system.distributed import Processes
 from utils.system.logger import open_log
 
@@ -33,7 +32,7 @@ class Experiment:
         log: of this process.
     """
 
-    options: TrainingOptions | FlowTrainingOptions
+    options: AnyTrainingOptions
     processes: Processes
     folder: Path
     checkpoint: Path | None
@@ -83,7 +82,7 @@ class Experiment:
 
 @contextmanager
 def open_experiment(
-    options: TrainingOptions | FlowTrainingOptions, processes: Processes, *, resume: str
+    options: AnyTrainingOptions, processes: Processes, *, resume: str
 ) -> Iterator[Experiment]:
     """Create and lock `path.root`/`task`, choose the checkpoint, and open the log.
 
@@ -125,7 +124,7 @@ def open_experiment(
         yield Experiment(options, processes, folder, checkpoint, versions, log)
 
 
-def _check_processes(options: TrainingOptions | FlowTrainingOptions, world_size: int) -> None:
+def _check_processes(options: AnyTrainingOptions, world_size: int) -> None:
     """Check that processes can share a batch, and that every weight gets a gradient in each.
 
     Raises:

@@ -23,6 +23,7 @@ from models.losses.objective import Objective
 from models.parts.device import reuse_memory
 from utils.errors import InputError
 from utils.options.flow_training import FlowTrainingOptions
+from utils.options.interpolator_training import InterpolatorTrainingOptions
 from utils.options.training import TrainingOptions
 from utils.system.distributed import Processes
 from utils.system.random_state import seed_everything
@@ -38,7 +39,7 @@ from utils.training.validation import Validation
 
 MAX_SKIPPED_IN_A_ROW = 10
 
-Options = TypeVar("Options", TrainingOptions, FlowTrainingOptions)
+Options = TypeVar("Options", TrainingOptions, FlowTrainingOptions, InterpolatorTrainingOptions)
 
 
 @dataclass(frozen=True)

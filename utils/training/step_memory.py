@@ -8,7 +8,6 @@ from models.networks import memory_factor, network_class
 from models.parts.device import free_memory
 from models.parts.precision import is_lower
 from utils.errors import InputError, says_memory_ran_out
-from utils.options.flow_training import FlowTrainingOptions
 from utils.options.training import TrainingOptions
 from utils.training.experiment import Experiment
 
@@ -25,13 +24,13 @@ _CURES = (
 
 
 def announce_step(network: nn.Module, experiment: Experiment) -> None:
-    """Log the memory that a step needs and the memory that is free; not for flow training.
+    """Log the memory that a step needs and the memory that is free; of correction networks only.
 
     Raises:
         InputError: it needs more than is free.
     """
     options, device = experiment.options, experiment.processes.device
-    if isinstance(options, FlowTrainingOptions):
+    if not isinstance(options, TrainingOptions):
         return
     needed = estimate_step(options, network, world_size=experiment.processes.world_size)
     free = free_memory(device)

@@ -2,6 +2,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from models.networks import network_class
+from models.parts.network import CorrectionNetwork
+from utils.benchmarks import methods
 from utils.benchmarks.measuring import Row, count_operations, least_times
 from utils.benchmarks.report import format_report
 
@@ -27,3 +30,18 @@ def test_the_report_says_what_was_measured_and_its_bar(monkeypatch: pytest.Monke
     assert "`python -m utils.benchmarks --quick` (`make bench`)" in text
     assert "## Correction\n\n| what | measured | bar |\n" in text
     assert "| nine frames | 0.60 | <= 0.65 |\n" in text
+
+
+def test_every_method_is_measured_against_the_generator(monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(method: str) -> CorrectionNetwork:
+        frames = 9 if method == "ifed" else 3
+        return network_class("refiner" if method == "bundled" else method)(frames, 8, 0.1).eval()
+
+    monkeypatch.setattr(methods, "build", build)
+    monkeypatch.setattr(methods, "_SIZE", (96, 128))
+    rows = {row.what.rpartition(" ")[2]: row.measured for row in methods.measure(quick=True)}
+    assert list(rows) == ["generator", "bundled", "selfdrsc_plusplus", "ifed", "classical"]
+    assert rows["generator"].endswith("1.00 of generator's")
+    count = sum(weight.numel() for weight in build("ifed").parameters())
+    assert rows["ifed"].startswith(f"{count:,} parameters, ")
+    assert rows["classical"].startswith("no parameters, ")

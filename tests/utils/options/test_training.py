@@ -24,7 +24,7 @@ RECIPES = OPTIONS / "recipes"
 TRAINING_FILES = sorted(
     file
     for file in [*OPTIONS.glob("*.json"), *RECIPES.glob("*.json")]
-    if not file.stem.startswith(("test", "eval", "train_flow"))
+    if not file.stem.startswith(("test", "eval", "train_flow", "train_interpolator"))
 )
 
 MINIMAL = """

@@ -13,7 +13,7 @@ from utils.errors import InputError
 from utils.options.files import load_options
 from utils.options.training import TrainingOptions
 from utils.tools.compare_objectives import MEAN, WEIGHTS, Comparison
-from utils.tools.comparison import START, VARIANTS
+from utils.tools.parts.comparison import START, VARIANTS
 
 FILE = "options/recipes/claim.json"
 SCENE = {"height": 96, "width": 96, "camera_motion": 4, "object_motion": 4, "max_objects": 1}
@@ -61,7 +61,8 @@ def test_every_variant_has_valid_options_and_its_share_of_the_steps(
     options = load_options(FILE, changes, TrainingOptions)
     whole = load_options(FILE, [], TrainingOptions)
     assert options.train.iterations == variant.share * whole.train.iterations
-    assert options.path.pretrained_netG == f"{tmp_path}/{variant.after}/{WEIGHTS}"
+    start = None if variant.after is None else f"{tmp_path}/{variant.after}/{WEIGHTS}"
+    assert options.path.pretrained_netG == start
     assert options.seed == whole.seed
     assert "Flow" not in options.train.loss_weights  # exact flows would be further supervision
     inner = options.train.border if options.train.objective == "distillation" else 0

@@ -19,7 +19,15 @@ from utils.training.curves import plot_lines
 
 START, SUPERVISED = "start", "supervised"
 
+WIDE_PATCH = "[patch + 64]"
+"""In a variant's changes: the comparison's crop with a border of 32 px for stage 2."""
+
+INTERPOLATOR = "experiments/interpolator/interpolator.safetensors"
+"""What `utils.tools.train_interpolator` writes by its recipes."""
+
 _PWC = "pretrained/pwcnet.safetensors"
+_PLUSPLUS = ("netG.net_type=selfdrsc_plusplus", "netG.width=1.0", "train.G_lossfn_type=1*Lap")
+_SUPERVISED = ("train.objective=supervised", "train.G_lossfn_type=1*Charbonnier")
 
 Scores = Mapping[str, NDArray[np.float64]]
 """Values (scenes, frames) of each of `utils.metrics.METRICS`."""
@@ -32,23 +40,19 @@ class Variant(NamedTuple):
         title: its name in tables.
         changes: overrides of the option file.
         share: of the comparison's steps that it takes.
-        after: the variant whose weights it starts from.
+        after: the variant whose weights it starts from; None: untrained weights of its network.
         needs: a file without which it is left out.
     """
 
     title: str
     changes: tuple[str, ...] = ()
     share: float = 0.5
-    after: str = START
+    after: str | None = START
     needs: str | None = None
 
 
 VARIANTS = {
-    SUPERVISED: Variant(
-        "supervised",
-        ("train.objective=supervised", "train.G_lossfn_type=1*Charbonnier"),
-        share=1.0,
-    ),
+    SUPERVISED: Variant("supervised", _SUPERVISED, share=1.0),
     "stage1": Variant("stage 1", share=1.0),
     "stage1_half": Variant("stage 1, half the samples"),
     "stage2": Variant(
@@ -56,7 +60,7 @@ VARIANTS = {
         (
             "train.objective=distillation",
             "train.border=32",
-            "datasets.train.patch_size=[256,256]",
+            f"datasets.train.patch_size={WIDE_PATCH}",
         ),
         after="stage1_half",
     ),
@@ -74,26 +78,52 @@ VARIANTS = {
         (f"path.pretrained_rsg={_PWC}", "train.flow_gradients=true"),
         needs=_PWC,
     ),
+    "plusplus_flow": Variant(
+        "SelfDRSC++, one stage, rebuilt by flow", _PLUSPLUS, share=1.0, after=None
+    ),
+    "plusplus_interpolation": Variant(
+        "SelfDRSC++, one stage, rebuilt by interpolation",
+        (*_PLUSPLUS, "train.rebuilding=interpolation"),
+        share=1.0,
+        after=None,
+        needs=INTERPOLATOR,
+    ),
+    "plusplus_supervised": Variant(
+        "SelfDRSC++, supervised", (*_PLUSPLUS, *_SUPERVISED), share=1.0, after=None
+    ),
+    "ifed": Variant(
+        "IFED, nine frames, supervised",
+        ("netG.net_type=ifed", "netG.num_frames=9", *_SUPERVISED),
+        share=1.0,
+        after=None,
+    ),
 }
 """The variants by the names of their folders; each comes later than the one it starts from."""
 
 
-def choose_variants(names: Sequence[str] | None) -> list[str]:
+def choose_variants(
+    names: Sequence[str] | None, interpolator: str | None = INTERPOLATOR
+) -> list[str]:
     """These variants and those they start from, in order; by default all whose files exist.
+
+    Args:
+        names: of the variants; None for all.
+        interpolator: the file that stands for `INTERPOLATOR`.
 
     Raises:
         InputError: a name is unknown, or the file of a named variant is missing.
     """
-    missing = {
-        name: v.needs for name, v in VARIANTS.items() if v.needs and not Path(v.needs).is_file()
-    }
+    needed = {name: v.needs for name, v in VARIANTS.items() if v.needs}
+    if interpolator is not None:
+        needed = {n: interpolator if f == INTERPOLATOR else f for n, f in needed.items()}
+    missing = {name: file for name, file in needed.items() if not Path(file).is_file()}
     for name in names or ():
         if name not in VARIANTS:
             raise InputError(f"--variants {name}: unknown; expected any of {', '.join(VARIANTS)}")
         if name in missing:
             raise InputError(f"--variants {name}: needs {missing[name]}, which does not exist")
     wanted = set(VARIANTS if names is None else names)
-    wanted |= {VARIANTS[name].after for name in wanted}
+    wanted |= {after for name in wanted if (after := VARIANTS[name].after)}
     return [name for name in VARIANTS if name in wanted and name not in missing]
 
 

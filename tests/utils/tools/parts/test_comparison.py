@@ -7,7 +7,7 @@ import torch
 from data.capture import CapturePair
 from models.inference.correction import Corrected
 from utils.errors import InputError
-from utils.tools.comparison import (
+from utils.tools.parts.comparison import (
     START,
     VARIANTS,
     Scores,
@@ -100,7 +100,7 @@ def test_the_table_and_the_curves_are_written(tmp_path: Path) -> None:
 
 def test_chains_of_variants_take_all_the_steps_together() -> None:
     for variant in VARIANTS.values():
-        if variant.after != START:
+        if variant.after not in (START, None):
             assert variant.share + VARIANTS[variant.after].share == 1
 
 
@@ -112,6 +112,11 @@ def test_variants_without_their_file_are_left_out_unless_named(
     assert choose_variants(None) == available
     with pytest.raises(InputError, match="--variants pwc: needs pretrained/pwcnet.safetensors"):
         choose_variants(["pwc"])
+    with pytest.raises(InputError, match="plusplus_interpolation: needs mine.safetensors"):
+        choose_variants(["plusplus_interpolation"], "mine.safetensors")
+    Path("mine.safetensors").touch()
+    chosen = choose_variants(["plusplus_interpolation"], "mine.safetensors")
+    assert chosen == ["plusplus_interpolation"]
 
 
 def test_a_variant_brings_what_it_goes_on_from() -> None:

@@ -1,0 +1,1 @@
+"""Training of networks that are frozen when a correction network is trained by them."""

@@ -129,7 +129,7 @@ class ArrayCorrection:
             for first, second in itertools.chain([start], waiting):
                 yield ClipPair(_to_pair(first, second, timing, like=like), instants)
 
-        lines = like.shape[1 if timing.is_transposed else 0]
+        lines = _to_pair(*start, timing).shape[-2]
         for frames in correct_clip(
             self._method,
             given(),

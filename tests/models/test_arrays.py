@@ -110,6 +110,8 @@ def test_bad_clips_are_refused() -> None:
     correct, pairs = load_correction("classical"), moving_pairs(2)
     with pytest.raises(ValueError, match="2"):
         correct.clip(pairs, [2])
+    with pytest.raises(InputError, match="first image: expected a NumPy array, got str"):
+        list(correct.clip([("left.png", "right.png")], [0.5]))  # type: ignore[list-item]
     narrow = [view[:, 1:] for view in pairs[1]]
     with pytest.raises(InputError, match=r"first image: .* like that of the first pair, got .*63"):
         list(correct.clip([pairs[0], (narrow[0], narrow[1])], [0.5]))

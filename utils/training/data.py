@@ -20,11 +20,13 @@ from data.training.crops import (
     TrainingSetSettings,
     find_frames,
 )
+from data.training.flow_pairs import FlowSetSettings
 from data.training.loader import CachedSamples
 from models.networks import network_class
 from utils.errors import InputError
 from utils.metrics import PROTOCOLS
 from utils.options.data import DataOptions, ValidationDataOptions
+from utils.options.flow_training import FlowTrainingDataOptions
 from utils.options.training import TrainingOptions
 
 T_co = TypeVar("T_co", covariant=True)
@@ -246,3 +248,16 @@ def load_scene_textures(data: DataOptions) -> list[Tensor]:
         InputError: the folder of photos is missing or empty.
     """
     return load_textures(data.data_root, procedural=data.procedural_textures)
+
+
+def scene_crops(data: FlowTrainingDataOptions, seed: int) -> FlowSetSettings:
+    """Which crops of simulated scenes the flow network or an interpolator is trained on."""
+    return FlowSetSettings(
+        patch_sizes=tuple(data.patch_sizes),
+        batch=data.dataloader_batch_size,
+        augment=data.augment,
+        seed=seed,
+        crops_per_scene=data.crops_per_scene,
+        first_strength=data.first_strength,
+        ramp=data.ramp_steps * data.dataloader_batch_size,
+    )

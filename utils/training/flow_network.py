@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from data.training.flow_pairs import FlowPairs, FlowSample, FlowSetSettings, FlowTrainingSet
+from data.training.flow_pairs import FlowPairs, FlowSample, FlowTrainingSet
 from models.architecture import expect_architecture
 from models.flow.dis import DISFlow
 from models.flow.pwc_initial import initialise
@@ -16,7 +16,7 @@ from utils.checkpoint import write_state
 from utils.options.flow_training import FlowTrainingOptions
 from utils.pictures.colour import flow_pictures
 from utils.system.distributed import Processes
-from utils.training.data import Captures, load_scene_textures
+from utils.training.data import Captures, load_scene_textures, scene_crops
 from utils.training.flow_scores import FlowScore, mean_scores, score_pair
 from utils.training.loop import Subject
 from utils.training.records.announcement import describe_scenes
@@ -83,15 +83,7 @@ def build_flow_training_set(options: FlowTrainingOptions) -> FlowTrainingSet:
         InputError: the folder of photos is missing or empty.
     """
     data = options.datasets.train
-    settings = FlowSetSettings(
-        patch_sizes=tuple(data.patch_sizes),
-        batch=data.dataloader_batch_size,
-        augment=data.augment,
-        seed=options.seed,
-        crops_per_scene=data.crops_per_scene,
-        first_strength=data.first_strength,
-        ramp=data.ramp_steps * data.dataloader_batch_size,
-    )
+    settings = scene_crops(data, options.seed)
     return FlowTrainingSet(load_scene_textures(data), data.scene.settings(), settings)
 
 

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from data.training.flow_pairs import FlowSetSettings
 from data.training.interpolation import (
     InterpolationSample,
     InterpolationScenes,
@@ -19,7 +18,7 @@ from models.plusplus.interpolator import Interpolator, load_interpolator
 from utils.checkpoint import write_state
 from utils.options.interpolator_training import InterpolatorTrainingOptions
 from utils.system.distributed import Processes
-from utils.training.data import Captures, load_scene_textures
+from utils.training.data import Captures, load_scene_textures, scene_crops
 from utils.training.loop import Subject
 from utils.training.records.announcement import describe_scenes
 from utils.training.validation import Validation, score_all
@@ -94,15 +93,7 @@ def build_interpolator_training_set(
         InputError: the folder of photos is missing or empty.
     """
     data = options.datasets.train
-    settings = FlowSetSettings(
-        patch_sizes=tuple(data.patch_sizes),
-        batch=data.dataloader_batch_size,
-        augment=data.augment,
-        seed=options.seed,
-        crops_per_scene=data.crops_per_scene,
-        first_strength=data.first_strength,
-        ramp=data.ramp_steps * data.dataloader_batch_size,
-    )
+    settings = scene_crops(data, options.seed)
     return InterpolationTrainingSet(load_scene_textures(data), data.scene.settings(), settings)
 
 

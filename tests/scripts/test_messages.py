@@ -7,6 +7,7 @@ import pytest
 
 import main_train_stage1
 from tests.helpers.capture_folders import write_rs_gopro
+from tests.helpers.clips import write_clip_video
 from tests.helpers.script_runs import Scripts
 from tests.helpers.tiny_training import tiny_options, undrawn_curves
 from utils.errors import InputError
@@ -27,6 +28,19 @@ def test_a_program_reads_what_a_correction_made(
     [warning] = result["warnings"]
     assert warning["text"].startswith("nothing moves") and warning["cure"] is None
     assert "scene/0: capture check" in said.err and made["text"][-1].startswith("scene/0: 2 frames")
+
+
+def test_a_program_reads_what_a_clip_became(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    views = [write_clip_video(scripts.folder / f"{name}.mp4", 3, name=name) for name in "ab"]
+    folder = scripts.real("--t2b", str(views[0]), "--b2t", str(views[1]), "--json") / "a"
+    [result] = json.loads(capsys.readouterr().out)["results"]
+    assert result.pop("seconds") > 0
+    assert result == {
+        **{"name": "a", "inputs": [*map(str, views)], "warnings": []},
+        **{"folder": str(folder), "files": ["video.mp4"], "frames": 3, "fps": 30.0},
+    }
 
 
 def test_a_check_alone_is_read_likewise(

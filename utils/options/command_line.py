@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from utils.errors import InputError, one_line, says_memory_ran_out
 
+MEMORY_RAN_OUT = "out of memory; ask for fewer frames, or for smaller ones"
+
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")  # how a user may have chosen
 
 
@@ -142,7 +144,7 @@ def explain_failure(error: BaseException) -> tuple[str, int] | None:
     if isinstance(error, InputError):
         return f"error: {error}", 1
     if says_memory_ran_out(error):
-        return "error: out of memory; ask for fewer frames, or for smaller ones", 1
+        return f"error: {MEMORY_RAN_OUT}", 1
     return ("interrupted", 130) if isinstance(error, KeyboardInterrupt) else None
 
 

@@ -120,9 +120,9 @@ def correct_clip(chosen: ChosenInput, options: RealOptions, processes: Processes
     stage("checking")
     checked = processes.from_main(check_clip(stream, options) if processes.is_main else Checked())
     inputs = [identify_source(source) for source in stream.sources]
-    about = _describe_input(stream.name, inputs, checked)
+    described = _describe_input(stream.name, inputs, checked)
     if options.check == "only":
-        record(**about, seconds=_since(begin))
+        record(**described, seconds=_since(begin))
         _exit_if_any(bool(checked.warnings), 1, processes)
         return
     size = stream.sources[0].size
@@ -149,7 +149,7 @@ def correct_clip(chosen: ChosenInput, options: RealOptions, processes: Processes
         names = write_clip(plan, method, unfinished, processes)
     if processes.is_main:
         made = {"folder": str(place), "files": names, "frames": plan.frame_count}
-        record(**about, **made, fps=plan.video_fps, seconds=_since(begin))
+        record(**described, **made, fps=plan.video_fps, seconds=_since(begin))
         _say(f"{stream.name}: {plan.summary}, in {place / VIDEO}{_say_viewer(place, options)}")
 
 

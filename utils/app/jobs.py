@@ -141,15 +141,23 @@ class Jobs:
             _signal(job.process, signal.SIGTERM)
             return True
 
-    def forget(self, owner: str) -> None:
-        """End the owner's job and remove its folder."""
-        self.cancel(owner)
+    def forget(self, owner: str, folder: Path | None = None) -> None:
+        """End the owner's job and remove its folder.
+
+        Args:
+            owner: who started it.
+            folder: of the job that is meant, by default the owner's last one; a later job of the
+                same owner stays.
+        """
         with self._lock:
-            job = self._jobs.pop(owner, None)
-        if job is not None:
-            if job.process is not None:
-                _end(job.process)
-            remove(job.folder)
+            job = self._jobs.get(owner)
+            if job is None or folder not in (None, job.folder):
+                return
+            del self._jobs[owner]
+        job.cancelled = True
+        if job.process is not None:
+            _end(job.process)
+        remove(job.folder)
 
     def close(self) -> None:
         """End all jobs and remove their folders."""

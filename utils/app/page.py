@@ -186,7 +186,9 @@ class _Runs:
 
     def cancel(self, request: gr.Request) -> str:
         """End the job of this page, or take it out of the queue."""
-        self._jobs.cancel(str(request.session_hash))
+        owner = str(request.session_hash)
+        if self._jobs.cancel(owner):  # else there may be results, which stay
+            self._jobs.forget(owner)
         return words.tell_error(["Cancelled. Nothing of it is kept."])
 
     def leave(self, request: gr.Request) -> None:
@@ -197,25 +199,25 @@ class _Runs:
         self, values: Values, request: gr.Request, *, check_only: bool
     ) -> Iterator[dict[Any, Any]]:
         """Run a job; whatever fails is a sentence in the page, and its files are removed."""
-        owner, made = str(request.session_hash), False
+        owner, folder, made = str(request.session_hash), None, False
         try:
             yield self._cleared()
-            made = yield from self._run(values, owner, check_only=check_only)
+            folder = self._jobs.open_folder(owner)
+            made = yield from self._run(values, owner, folder, check_only=check_only)
         except InputError as error:
             yield {self._outputs.state: words.tell_error([str(error)])}
         except OSError as error:
             said = f"cannot write on the server: {error.strerror or error}"
             yield {self._outputs.state: words.tell_error([said])}
         finally:
-            if not made:
-                self._jobs.forget(owner)
+            if folder is not None and not made:
+                self._jobs.forget(owner, folder)
 
     def _run(
-        self, values: Values, owner: str, *, check_only: bool
+        self, values: Values, owner: str, folder: Path, *, check_only: bool
     ) -> Generator[dict[Any, Any], None, bool]:
         """Run a job and show what comes of it; whether there are results to keep."""
         asked, state = self._read(values), self._outputs.state
-        folder = self._jobs.open_folder(owner)
         files = asked.take(folder)
         names = words.names_of(asked, files)
         arguments = asked.words(files, folder / "results", check_only=check_only)

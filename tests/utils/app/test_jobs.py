@@ -147,3 +147,13 @@ def test_a_killed_job_has_no_summary(jobs: Jobs, script: Path) -> None:
     os.killpg(number, signal.SIGKILL)
     _, outcome = finish(run)
     assert (outcome.status, outcome.summary, outcome.cancelled) == (-9, {}, False)
+
+
+def test_forgetting_an_earlier_job_leaves_the_later_one(jobs: Jobs, script: Path) -> None:
+    earlier = jobs.open_folder("one")
+    run, number = start_waiting(jobs, script, "one")
+    jobs.forget("one", earlier)
+    assert is_running(number)
+    jobs.forget("one")
+    assert not is_running(number) and not any(jobs.root.iterdir())
+    assert finish(run)[1].cancelled

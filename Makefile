@@ -9,11 +9,12 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 TOOLS := $(VENV)/.ready-dev
 DOCS := $(VENV)/.ready-docs
+APP := $(VENV)/.ready-app
 PIP := $(RUN) -m pip install --disable-pip-version-check --quiet
 SOURCES := models data utils tests main_train_stage1.py main_train_stage2.py main_test.py main_test_real.py hubconf.py docs/hooks.py
 YARDSTICK := results/yardstick
 
-.PHONY: demo eval bench test slow soak check format lint types docs smoke clean help
+.PHONY: demo app eval bench test slow soak check format lint types docs smoke clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -31,12 +32,19 @@ $(TOOLS): requirements-dev.txt requirements-export.txt $(READY)
 	$(PIP) -r requirements-dev.txt
 	touch $@
 
+$(APP): requirements-app.txt $(READY)
+	$(PIP) -r requirements-app.txt
+	touch $@
+
 $(DOCS): requirements-docs.txt | $(RUN)
 	$(PIP) -r requirements-docs.txt
 	touch $@
 
 demo: $(READY)  ## correct the two bundled captures with the bundled weights
 	$(RUN) main_test_real.py --opt options/test_real.json
+
+app: $(APP)  ## correct captures in a browser (docs/APP.md)
+	$(RUN) -m utils.app
 
 eval: $(READY) $(YARDSTICK)  ## score the default network on 24 simulated scenes, made once
 	$(RUN) main_test.py --opt options/recipes/eval.json
@@ -50,7 +58,7 @@ bench: $(READY)  ## measure speed and memory into docs/BENCHMARKS.md
 test: $(TOOLS)  ## run the tests but the slow ones
 	$(RUN) -m pytest -n $(TEST_JOBS) --dist worksteal -m "not slow"
 
-slow: $(TOOLS)  ## run the slow tests: kills, double precision, the viewer in a browser
+slow: $(TOOLS) $(APP)  ## run the slow tests: kills, double precision, viewer and page in a browser
 	$(RUN) -m pytest -n $(TEST_JOBS) --dist worksteal -m slow
 
 soak: $(READY)  ## kill runs, damage files, fill a disk and watch memory for 20 minutes (docs/RELIABILITY.md)

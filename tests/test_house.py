@@ -37,7 +37,7 @@ UTILS_ROOMS = (
     {"quality", "metrics", "checkpoint", "options", "system", "pictures"},
     {"correction"},
     {"training", "evaluation", "real"},
-    {"tools", "benchmarks"},
+    {"tools", "benchmarks", "app"},
 )
 
 

@@ -34,8 +34,8 @@ class Page:
         errors: what its scripts failed at.
     """
 
-    def __init__(self, file: Path, profile: Path, size: tuple[int, int]) -> None:
-        """Open a file from disk in a window of `size` = (width, height)."""
+    def __init__(self, shown: Path | str, profile: Path, size: tuple[int, int]) -> None:
+        """Open a file from disk or an address in a window of `size` = (width, height)."""
         self.requests: list[str] = []
         self.errors: list[str] = []
         self._number, self._session, self._rest = 0, "", b""
@@ -46,7 +46,7 @@ class Page:
         for domain in ("Page", "Network", "Runtime"):
             self.call(f"{domain}.enable")
         self.resize(size)
-        self.call("Page.navigate", url=file.as_uri())
+        self.call("Page.navigate", url=shown if isinstance(shown, str) else shown.as_uri())
         self.wait_for("document.readyState === 'complete'")
 
     def __enter__(self) -> "Page":
@@ -75,8 +75,8 @@ class Page:
         assert "exceptionDetails" not in done, done
         return done["result"].get("value")
 
-    def wait_for(self, condition: str) -> None:
-        end = time.monotonic() + _PATIENCE
+    def wait_for(self, condition: str, patience: float = _PATIENCE) -> None:
+        end = time.monotonic() + patience
         while not self.evaluate(condition):
             assert time.monotonic() < end, f"waited in vain for {condition}"
             time.sleep(0.02)
@@ -115,6 +115,17 @@ class Page:
         text = {"text": key} if key == " " else {}
         self.call("Input.dispatchKeyEvent", type="keyDown", **event, **text)
         self.call("Input.dispatchKeyEvent", type="keyUp", **event)
+
+    def upload(self, selector: str, file: Path) -> None:
+        """Choose a file from disk in an input of this kind."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        found = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", nodeId=found, files=[str(file)])
+
+    def keep_downloads(self, folder: Path) -> None:
+        """Keep what is downloaded in a folder."""
+        where = {"behavior": "allow", "downloadPath": str(folder)}
+        self.call("Browser.setDownloadBehavior", **where)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Give a command of the DevTools protocol and wait for its result."""

@@ -8,7 +8,6 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from data.capture import CapturePair
 from data.files.images import Image, to_uint8
@@ -21,6 +20,7 @@ from utils.evaluation.scores import BandScore, FrameScore, open_metrics, score_f
 from utils.evaluation.scoring import BackgroundScores
 from utils.evaluation.smoothness import StepErrors
 from utils.metrics import PROTOCOLS, Protocol, Rounding, expect_scorable
+from utils.system.console import progress_bar
 from utils.system.distributed import Processes
 
 
@@ -52,11 +52,9 @@ def evaluate(
         if isinstance(method, ClipMethod)
     }
     with BackgroundScores(metrics) as scoring:
-        for index in tqdm(
-            _with_predecessor(share, captures, plan),
-            desc="captures",
-            unit="pair",
-            disable=None if processes.is_main else True,
+        indices = _with_predecessor(share, captures, plan)
+        for index in progress_bar(
+            iterable=indices, shown=processes.is_main, desc="captures", unit="pair"
         ):
             capture, is_mine = plan.load(captures, index), index in share
             if plan.protocols and is_mine:

@@ -1,7 +1,7 @@
 """Run a test: frames of every capture, scores, plots, reports and pages."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,11 +22,19 @@ from utils.evaluation.methods import (
 from utils.evaluation.overview import SetScores, format_overview, write_overview
 from utils.evaluation.plan import EvaluationPlan, plan_evaluation
 from utils.evaluation.plots import PLOTS, plot_scores
-from utils.evaluation.report import REPORT, format_tables, remove_report, write_report
+from utils.evaluation.report import (
+    REPORT,
+    format_tables,
+    remove_report,
+    summarise_all,
+    write_report,
+)
 from utils.evaluation.saving import ReadyFrames
+from utils.evaluation.scores import FrameScore
 from utils.evaluation.smoothness import plot_clips
 from utils.options.evaluation import EvaluationOptions
 from utils.pictures.viewer import VIEWER
+from utils.system.console import record
 from utils.system.distributed import Processes
 
 SETS = "sets"
@@ -72,6 +80,8 @@ def test(options: EvaluationOptions, processes: Processes) -> None:
         _report(each, results[name], options)
     if isinstance(options.datasets.test, tuple):
         write_overview(folder, results, options, folders={name: f"{SETS}/{name}" for name in sets})
+    for name, each in sets.items():
+        _record_set(name, each, results[name].scores)
     sys.stdout.write(_format_result(sets, results, options, folder))
 
 
@@ -140,6 +150,22 @@ def _report(each: _TestSet, result: SetScores, options: EvaluationOptions) -> No
         strengths=each.strengths,
         pictures=pictures,
         remark=result.remark,
+    )
+
+
+def _record_set(name: str, each: _TestSet, scores: Sequence[FrameScore]) -> None:
+    """Keep for `--json` where the results of a test set are, and its means."""
+    summed = summarise_all(scores, each.strengths) if scores else {}
+    record(
+        set=name,
+        folder=str(each.folder),
+        report=str(each.folder / REPORT) if scores else None,
+        captures=len(each.captures),
+        methods=[*each.methods],
+        means={
+            protocol: {label: about["overall"] for label, about in methods.items()}
+            for protocol, methods in summed.items()
+        },
     )
 
 

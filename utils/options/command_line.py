@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from utils.errors import InputError, one_line, says_memory_ran_out
 
+MEMORY_RAN_OUT = "out of memory; ask for fewer frames, or for smaller ones"
+
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")  # how a user may have chosen
 
 
@@ -54,7 +56,7 @@ def parse_arguments(
 
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add `--resume auto|never|PATH` and `--seeds N ...`."""
+    """Add `--resume auto|never|PATH`, `--seeds N ...` and what chooses the messages."""
     parser.add_argument(
         "--resume",
         metavar="auto|never|PATH",
@@ -68,6 +70,29 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         nargs="+",
         help="train once with each of these seeds, one after the other, into TASK/seed_N",
+    )
+    add_console_arguments(parser)
+
+
+def add_console_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add `--quiet`, `--json` and `--progress`, for `utils.system.console.console`."""
+    group = parser.add_argument_group("messages")
+    group.add_argument(
+        "--quiet",
+        action="store_true",
+        help="say warnings, errors and the last line only; no progress",
+    )
+    group.add_argument(
+        "--json",
+        action="store_true",
+        help="write one JSON object to stdout at the end: results, notes, errors, status, seconds; "
+        "everything else goes to stderr",
+    )
+    group.add_argument(
+        "--progress",
+        choices=("auto", "lines"),
+        default="auto",
+        help="auto (default): bars on a terminal; lines: lines of JSON on stderr, for programs",
     )
 
 
@@ -92,29 +117,35 @@ def run(main: Callable[[], None]) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names may have any characters
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    message, status = "", 1
     try:
         main()
         sys.stdout.flush()
         return
     except BrokenPipeError:
         _discard_output()  # the reader has closed the pipe
-    except OSError as error:
+        sys.exit(1)
+    except (OSError, InputError, MemoryError, RuntimeError, KeyboardInterrupt) as error:
+        explained = explain_failure(error)
+        if explained is None:
+            raise
+        if isinstance(error, OSError) and error.filename is None:
+            _discard_output()
+    message, status = explained
+    sys.stderr.write(f"{message}\n")
+    sys.exit(status)
+
+
+def explain_failure(error: BaseException) -> tuple[str, int] | None:
+    """The message of a failure and the exit status of the script; None for a defect of the code."""
+    if isinstance(error, OSError):
         # No permission, a name too long, a full disk.
         said = one_line(f"{error.filename or 'output'}: {error.strerror or error}")
-        message = f"error: {said}\n"
-        if error.filename is None:
-            _discard_output()
-    except InputError as error:
-        message = f"error: {error}\n"
-    except (MemoryError, RuntimeError) as error:
-        if not says_memory_ran_out(error):
-            raise
-        message = "error: out of memory; ask for fewer frames, or for smaller ones\n"
-    except KeyboardInterrupt:
-        message, status = "interrupted\n", 130
-    sys.stderr.write(message)
-    sys.exit(status)
+        return f"error: {said}", 1
+    if isinstance(error, InputError):
+        return f"error: {error}", 1
+    if says_memory_ran_out(error):
+        return f"error: {MEMORY_RAN_OUT}", 1
+    return ("interrupted", 130) if isinstance(error, KeyboardInterrupt) else None
 
 
 def _discard_output() -> None:

@@ -12,6 +12,7 @@ from pydantic import (
 from typing_extensions import Self
 
 from models.parts.settings import SIZE_MULTIPLE, Blending, Precision
+from utils.options.command_line import add_console_arguments
 from utils.options.files import DeviceName, FolderName, OptionGroup, changed, one_of
 from utils.options.methods import METHODS
 from utils.options.parts.frame_names import FrameLayoutName
@@ -219,6 +220,7 @@ _HELP = {
 def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `main_test.py` takes besides an option file, and explain its options."""
     add_method_argument(parser)
+    add_console_arguments(parser)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = show_options(EvaluationOptions, _HELP)
 

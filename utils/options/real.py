@@ -13,6 +13,7 @@ from data.camera_timing import CameraTiming, Direction
 from data.video.inputs import add_directions_argument, add_input_arguments, parse_directions
 from models.parts.settings import frame_instants
 from utils.errors import InputError
+from utils.options.command_line import add_console_arguments
 from utils.options.evaluation import (
     MAX_FRAMES,
     MethodOptions,
@@ -184,6 +185,7 @@ def add_capture_arguments(parser: argparse.ArgumentParser) -> None:
     results = parser.add_argument_group("results")
     _add_values(results, _RESULT_VALUES)
     _add_switches(results, _RESULT_SWITCHES)
+    add_console_arguments(parser)
 
 
 def option_overrides(arguments: argparse.Namespace) -> list[str]:

@@ -19,7 +19,8 @@ from models.rig.realignment import try_alignment
 from models.rig.report import CaptureReport, check_capture
 from utils.correction import compensates_misalignment
 from utils.options.real import RealOptions
-from utils.real.check_report import MAX_MISALIGNMENT, format_report, warnings
+from utils.real.check_report import MAX_MISALIGNMENT, cure_of, format_report, warnings
+from utils.system.console import repeat_warning
 
 _CHECKED_PAIRS = 8  # of a clip, from its first on
 
@@ -69,6 +70,10 @@ class Checked(NamedTuple):
 
     preparation: Preparation = Preparation()
     warnings: tuple[str, ...] = ()
+
+    def describe(self) -> list[dict[str, str | None]]:
+        """The warnings, each with its cure (`cure_of`), as JSON can hold them."""
+        return [{"text": text, "cure": cure_of(text)} for text in self.warnings]
 
 
 def check_single(capture: CapturePair, options: RealOptions) -> Checked:
@@ -167,6 +172,8 @@ def _decide(
         for text in warnings(report, applied=applied, trial=trial)
         if not any(f"undone by {flag}" in text for flag in undone)
     ]
+    for text in left:
+        repeat_warning(f"{name}: {text}")
     return Checked(
         Preparation(
             alignment if "--align" in undone else None,

@@ -19,6 +19,7 @@ from utils.pictures.contact_sheet import draw_contact_sheet
 from utils.pictures.frame_files import FRAMES, remove_earlier, replace_clip_frames, write_frames
 from utils.pictures.viewer import VIEWER, ViewerContent, write_viewer
 from utils.real.result_check import check_results
+from utils.system.console import note, stage
 
 VIDEO = "video.mp4"
 ANIMATION = "video.gif"
@@ -31,18 +32,23 @@ _MAX_FLOW_PIXELS = 9 * 1920 * 1080  # of all frames: the flow of more would take
 
 def write_results(
     capture: CapturePair, method: NamedCorrection, options: RealOptions, folder: Path
-) -> None:
+) -> list[str]:
     """Correct a capture and write all that the options ask for into `folder`; print their check.
 
     Results are made in a hidden folder inside it first, so an error leaves earlier results as they
     were. Earlier results, also of a clip, that are not made again are removed; other files stay.
+
+    Returns:
+        Names of what was made.
 
     Raises:
         InputError: the images cannot be corrected, or the results cannot be written.
     """
     times, fps = options.instants, options.fps or DEFAULT_FPS
     timing = options.timing.camera_timing()
+    stage("correcting")
     made, flows = _correct(capture, method, options)
+    stage("writing")
     restored = timing.restore(made)
     frames = [to_uint8(frame) for frame in restored]
     t2b, b2t = (to_uint8(image) for image in timing.restore(capture.pair))
@@ -55,9 +61,9 @@ def write_results(
         if max(t2b.shape) <= MAX_VIDEO_SIDE:
             write_video(making / VIDEO, frames, fps)
         else:
-            sys.stderr.write(
-                f"{capture.name}: no video: {t2b.shape[1]}x{t2b.shape[0]}, and H.264 has at most "
-                f"{MAX_VIDEO_SIDE} px a side\n"
+            note(
+                f"warning: {capture.name}: no video: {t2b.shape[1]}x{t2b.shape[0]}, and H.264 has "
+                f"at most {MAX_VIDEO_SIDE} px a side"
             )
         if options.gif:
             write_gif(making / ANIMATION, frames, fps)
@@ -74,9 +80,11 @@ def write_results(
                 directions=timing.oriented_directions,
             )
             write_viewer(making / VIEWER, content)
-        move_results(making, folder, sorted(path.name for path in making.iterdir()))
+        names = sorted(path.name for path in making.iterdir())
+        move_results(making, folder, names)
     if options.check:
         sys.stdout.write(f"{check_results(capture, made, times)}\n")
+    return names
 
 
 def _correct(

@@ -19,6 +19,14 @@ _MIN_DISPLACEMENT = 0.5  # px
 _MIN_PACE, _CERTAIN_AGREEMENT = 0.7, 0.9
 _SLIP_TOLERANCE, _MIN_SLIP = 0.25, 3.0  # relative to the motion to the next capture; px
 _CHANNELS = ("red", "green", "blue")
+_CURES = {
+    "; swap them": "swap",
+    "; pass --align": "--align",
+    "; pass --match-colour": "--match-colour",
+    "(--offset)": "--offset",
+    "; give --offset": "--offset",
+}
+"""What `cure_of` gives, by the words of a warning."""
 _SHARED_ROWS = "the rows that both views expose at the same time"
 
 
@@ -60,6 +68,11 @@ def format_report(
     lines += [f"  {label:<10} {text}" for label, text in figures.items()]
     lines += [f"  warning: {text}" for text in warnings(report, applied=applied, trial=trial)]
     return "\n".join(lines)
+
+
+def cure_of(warning: str) -> str | None:
+    """What a warning says to do where a program can do it: an option, or "swap" the views."""
+    return next((cure for words, cure in _CURES.items() if words in warning), None)
 
 
 def warnings(

@@ -25,15 +25,19 @@ from utils.real.clip_frames import PairWindow, first_needed, make_frames
 from utils.real.clip_parts import UnfinishedClip
 from utils.real.clip_plan import PAIRS_PER_PART, ClipPlan
 from utils.real.clip_viewer import write_clip_viewer
+from utils.system.console import progress_bar, stage
 from utils.system.distributed import Processes
 
 
 def write_clip(
     plan: ClipPlan, method: NamedCorrection, unfinished: UnfinishedClip, processes: Processes
-) -> None:
+) -> list[str]:
     """Make the missing parts of a clip, shared among the processes, and join all parts.
 
     The main process must have opened `unfinished` before.
+
+    Returns:
+        Names of the results; none in other processes.
 
     Raises:
         InputError: a pair cannot be read or corrected, or the results cannot be written; finished
@@ -42,8 +46,7 @@ def write_clip(
     try:
         _make_parts(plan, method, unfinished, processes)
         processes.gather(None)  # wait for the parts of all
-        if processes.is_main:
-            _join_parts(plan, unfinished)
+        return _join_parts(plan, unfinished) if processes.is_main else []
     except InputError as error:
         raise InputError(f"{error}{_describe_kept(plan, unfinished)}") from error
     except (KeyboardInterrupt, SystemExit):
@@ -62,12 +65,13 @@ def _make_parts(
         prepare_output_folder(unfinished.folder / FRAMES)
     begins = [part * PAIRS_PER_PART for part in missing]
     pairs_left = sum(min(PAIRS_PER_PART, plan.stream.count - begin) for begin in begins)
-    bar = tqdm(
+    stage("correcting")
+    bar = progress_bar(
+        shown=processes.is_main,
         total=plan.stream.count,
         initial=plan.stream.count - pairs_left,
         desc=plan.stream.name,
         unit="pair",
-        disable=None if processes.is_main else True,  # None: unless stderr is a terminal
     )
     with bar, closing(PairWindow(plan, first_needed(plan, method, begins[0]))) as pairs:
         for begin, part in zip(begins, missing, strict=True):
@@ -77,8 +81,9 @@ def _make_parts(
             write_video_part(unfinished.parts[part], frames, plan.video_fps)
 
 
-def _join_parts(plan: ClipPlan, unfinished: UnfinishedClip) -> None:
-    """Join the parts, move the results out of the hidden folder and remove it."""
+def _join_parts(plan: ClipPlan, unfinished: UnfinishedClip) -> list[str]:
+    """Join the parts, move the results out of the hidden folder and remove it; their names."""
+    stage("writing")
     video, results = unfinished.folder / VIDEO, [VIDEO]
     aspect = plan.stream.pixel_aspect
     join_video_parts(unfinished.parts, video, plan.video_fps, plan.soundtrack, aspect)
@@ -89,6 +94,7 @@ def _join_parts(plan: ClipPlan, unfinished: UnfinishedClip) -> None:
         results.append(FRAMES)
     move_results(unfinished.folder, unfinished.folder.parent, results)
     remove(unfinished.folder)
+    return results
 
 
 def _save_frames(

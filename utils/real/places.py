@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from utils.errors import InputError, one_line
 from utils.pictures.frame_files import holds_frames
 from utils.real.capture_results import RESULTS
 from utils.real.clip_parts import HIDDEN
+from utils.system.console import note
 
 RECORD = ".inputs.json"
 """In a folder of results, the inputs that they were made from."""
@@ -62,8 +62,8 @@ def choose_place(root: Path, name: str, inputs: Sequence[Path]) -> Path:
         if _is_free(place) or _read_record(place) == _record(inputs):
             if choice != last:
                 taken = root.joinpath(*parents, last)
-                note = f"{taken} holds results of another input; those of {inputs[0]} go to {place}"
-                sys.stderr.write(f"{one_line(note)}\n")
+                said = f"{taken} holds results of another input; those of {inputs[0]} go to {place}"
+                note(one_line(said))
             return place
     raise InputError(
         f"{root.joinpath(*parents, last)}: holds results of another input; choose another --output"

@@ -1,10 +1,12 @@
 """Runs of `main_test_real.py`: captures one by one, or a clip as one video."""
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from data.capture import CapturePair
 from data.files.folders import lock_folder, prepare_output_folder
@@ -27,6 +29,7 @@ from utils.real.clip_plan import ClipPlan, describe_clip
 from utils.real.clip_results import write_clip
 from utils.real.clip_speed import settle_video
 from utils.real.places import capture_name, choose_place, claimed, identify_source
+from utils.system.console import note, record, stage, tell_error
 from utils.system.distributed import Processes
 
 WARNED = 3
@@ -58,16 +61,13 @@ def correct_captures(
         files, inputs = (lambda _: chosen.paths), chosen.files
     timing = options.timing.camera_timing()
 
-    warned: list[str] = []
-
-    def check_one(index: int) -> None:
+    def check_one(index: int) -> dict[str, Any]:
         capture = apply_timing(captures[index], timing)
-        if check_single(capture, options).warnings:
-            warned.append(capture.name)
+        return _describe_input(capture.name, files(index), check_single(capture, options))
 
     if options.check == "only":
-        _for_each(len(captures), check_one, processes)
-        _exit_if_any(sum(processes.gather(len(warned))), len(captures), processes)
+        made = _for_each(len(captures), check_one, processes)
+        _exit_if_any(sum(bool(each["warnings"]) for each in made), len(captures), processes)
         return
     if options.speed is not None:
         raise InputError("speed: only for clips; give --fps for the video of a single capture")
@@ -80,19 +80,22 @@ def correct_captures(
     method = load_method(options, processes.device)
     _expect_instants(method, options)
 
-    def correct_one(index: int) -> None:
+    def correct_one(index: int) -> dict[str, Any]:
         capture = apply_timing(captures[index], timing)
         place = choose_place(folder, capture.name, files(index))
         _expect_apart(place, inputs)
         with claimed(place, folder, files(index)), remembered_flows():
-            prepared = check_single(capture, options).preparation.apply_to(capture)
-            write_results(prepared, method, options, place)
+            stage("checking")
+            checked = check_single(capture, options)
+            names = write_results(checked.preparation.apply_to(capture), method, options, place)
         count = len(options.instants)
         video = f", video in {place / VIDEO}" if (place / VIDEO).exists() else ""
         _say(
             f"{capture.name}: {count} frame{'s'[: count > 1]} in {place}{video}"
             f"{_say_viewer(place, options)}"
         )
+        about = _describe_input(capture.name, files(index), checked)
+        return about | {"folder": str(place), "files": names, "frames": count}
 
     _for_each(len(captures), correct_one, processes)
 
@@ -103,6 +106,8 @@ def correct_clip(chosen: ChosenInput, options: RealOptions, processes: Processes
     Raises:
         InputError: an option is not for clips, or the clip cannot be read or its video written.
     """
+    begin = time.perf_counter()
+    stage("reading")
     stream = open_clip(chosen, options.timing.camera_timing())
     for name in ("gif", "flow_pictures"):
         if getattr(options, name):
@@ -110,9 +115,14 @@ def correct_clip(chosen: ChosenInput, options: RealOptions, processes: Processes
     options = settle_video(options, stream.fps)
     plan = ClipPlan(stream, options)
     if processes.is_main:
-        sys.stderr.write("".join(f"{note}\n" for note in plan.notes))
+        for line in plan.notes:
+            note(line)
+    stage("checking")
     checked = processes.from_main(check_clip(stream, options) if processes.is_main else Checked())
+    inputs = [identify_source(source) for source in stream.sources]
+    described = _describe_input(stream.name, inputs, checked)
     if options.check == "only":
+        record(**described, seconds=_since(begin))
         _exit_if_any(bool(checked.warnings), 1, processes)
         return
     size = stream.sources[0].size
@@ -121,7 +131,6 @@ def correct_clip(chosen: ChosenInput, options: RealOptions, processes: Processes
             f"{stream.name}: {size[1]}x{size[0]}, but a video has at most {MAX_VIDEO_SIDE} px "
             "a side; correct its pictures one by one"
         )
-    inputs = [identify_source(source) for source in stream.sources]
     place = processes.from_main(
         choose_place(options.folder, stream.name, inputs) if processes.is_main else options.folder
     )
@@ -137,8 +146,10 @@ def correct_clip(chosen: ChosenInput, options: RealOptions, processes: Processes
             about = identify_method(options) | describe_clip(plan)
             open_unfinished(unfinished, about, restart=options.restart)
         processes.gather(None)  # wait until the folder is ready
-        write_clip(plan, method, unfinished, processes)
+        names = write_clip(plan, method, unfinished, processes)
     if processes.is_main:
+        made = {"folder": str(place), "files": names, "frames": plan.frame_count}
+        record(**described, **made, fps=plan.video_fps, seconds=_since(begin))
         _say(f"{stream.name}: {plan.summary}, in {place / VIDEO}{_say_viewer(place, options)}")
 
 
@@ -196,25 +207,44 @@ def _expect_apart(place: Path, inputs: set[Path]) -> None:
         )
 
 
-def _for_each(count: int, work: Callable[[int], None], processes: Processes) -> None:
+def _describe_input(name: str, inputs: Sequence[Path], checked: Checked) -> dict[str, Any]:
+    """What `--json` says of an input, whatever is made of it."""
+    return {"name": name, "inputs": [*map(str, inputs)], "warnings": checked.describe()}
+
+
+def _for_each(
+    count: int, work: Callable[[int], dict[str, Any]], processes: Processes
+) -> list[dict[str, Any]]:
     """Do the work for this process's share of `count` captures; a failure stops no other.
+
+    Returns:
+        What the work of all processes gave, which is kept for `--json`.
 
     Raises:
         InputError: some captures failed, in any process; raised in the main one.
     """
-    failures = 0
+    failures, made = 0, []
     for capture in range(processes.rank, count, processes.world_size):
+        begin = time.perf_counter()
         try:
-            work(capture)
+            made.append(work(capture) | {"seconds": _since(begin)})
         except InputError as error:
             if count == 1:
                 raise
-            sys.stderr.write(f"error: {error}\n")
+            tell_error(str(error))
             failures += 1
     # A launcher ends all processes as soon as one fails: wait until all are done.
     failures = sum(processes.gather(failures))
+    everything = [each for part in processes.gather(made) for each in part]
+    for each in everything:
+        record(**each)
     if failures and processes.is_main:
         raise InputError(f"{failures} of {count} captures failed; see the errors above")
+    return everything
+
+
+def _since(begin: float) -> float:
+    return round(time.perf_counter() - begin, 3)
 
 
 def _say_viewer(folder: Path, options: RealOptions) -> str:

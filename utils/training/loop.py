@@ -31,7 +31,7 @@ from utils.system.stopping import StopRequest, stop_requests
 from utils.training.curves import plot_curves
 from utils.training.experiment import Experiment, open_experiment
 from utils.training.records.announcement import announce_run
-from utils.training.reporting import Reporter, read_records
+from utils.training.reporting import Reporter, read_records, report_end
 from utils.training.resuming import explain_skips, restore, save, stop_run
 from utils.training.step import Training, take_step
 from utils.training.step_memory import announce_step, explain_exhaustion
@@ -143,12 +143,12 @@ def run_training(subject: Subject[Sample], experiment: Experiment) -> None:
     if experiment.processes.is_main:
         weights = experiment.folder / subject.file
         if training.progress.step == first_step and weights.exists():
-            experiment.log.info("finished before: the files in %s stay", experiment.folder)
+            report_end(experiment, f"finished before: the files in {experiment.folder} stay")
             return
         _write(subject, training, weights)
         records = read_records(experiment.folder / "metrics.jsonl")
         plot_curves(records, experiment.folder / "curves.png")
-        experiment.log.info("finished: weights and curves are in %s", experiment.folder)
+        report_end(experiment, f"finished: weights and curves are in {experiment.folder}")
 
 
 def _prepare(subject: Subject[Sample], experiment: Experiment, stop: StopRequest) -> Training:

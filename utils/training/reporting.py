@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import Any
 
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 
 from data.files.folders import replacing
 from utils.errors import InputError
+from utils.system.console import is_quiet, progress_bar, record
 from utils.training.experiment import Experiment
 from utils.training.records.announcement import format_duration
 from utils.training.records.pictures import keep_picture
@@ -35,12 +36,12 @@ class Reporter:
         self._recorder = Recorder(experiment.folder, progress.step) if main else None
         if self._recorder is not None and self._recorder.note:
             experiment.log.warning("%s", self._recorder.note)
-        self._bar = tqdm(
+        self._bar = progress_bar(
+            shown=main,
             total=experiment.options.train.steps,
             initial=progress.step,
             unit="step",
             dynamic_ncols=True,
-            disable=None if main else True,  # None: only on a terminal
         )
         self._batch_size = experiment.options.datasets.train.dataloader_batch_size
         self._last = (progress.step, time.perf_counter())
@@ -154,6 +155,17 @@ class Recorder:
     def close(self) -> None:
         """Flush the TensorBoard records."""
         self._board.close()
+
+
+def report_end(experiment: Experiment, line: str) -> None:
+    """Say how a run ended: in the log, as the last line with `--quiet`, and for `--json`."""
+    experiment.log.info("%s", line)
+    if is_quiet():
+        sys.stdout.write(f"{line}\n")
+    records = read_records(experiment.folder / "metrics.jsonl")
+    steps = experiment.options.train.steps
+    last = {name: value for each in records for name, value in each.items()}
+    record(folder=str(experiment.folder), steps=steps, last=last)
 
 
 def _describe_dropped(path: Path, lines: Sequence[int]) -> str:

@@ -7,7 +7,7 @@ from models.rig.colours import ColourDifference
 from models.rig.readout_order import ReadoutOrder
 from models.rig.realignment import AlignmentTrial
 from models.rig.report import CaptureReport
-from utils.real.check_report import format_report, warnings
+from utils.real.check_report import cure_of, format_report, warnings
 
 ORDER = ReadoutOrder(0.98, 9.5, 10.0, 0.9, ((20.0, 0.0), (18.0, 0.0)))
 GOOD = CaptureReport(
@@ -193,3 +193,21 @@ def test_aligned_cameras_are_said_to_be() -> None:
         "cameras    aligned in the rows that both views expose at the same time; residual 0.2 px"
         in text
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "cure"),
+    [
+        ({"order": ORDER._replace(agreement=-0.97)}, "swap"),
+        ({"alignment": Alignment((-6.3, 2.1), strips=40)}, "--align"),
+        ({"colours": ColourDifference((1.0, 0.8, 1.0))}, "--match-colour"),
+        ({"matched": 0.12}, "--offset"),
+        ({"order": ORDER, "alignment": Alignment((20.0, 1.0), strips=40)}, "--offset"),
+        ({"displacement": 0.2}, None),
+        ({"orientation": "mirrored"}, None),
+    ],
+)
+def test_what_a_program_can_do_is_read_from_the_warning(
+    changes: dict[str, object], cure: str | None
+) -> None:
+    assert cure_of(only_warning(**changes)) == cure

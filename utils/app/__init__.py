@@ -1,0 +1,1 @@
+"""The page that corrects captures in a browser: `python -m utils.app`."""

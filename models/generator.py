@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from models.parts.generator_blocks import FlowNet, SynthesisNet, WarpedContextNet
-from models.parts.generator_layers import resize_flow, scaled, warp_to_frames
+from models.parts.generator_layers import draw_weights, resize_flow, scaled, warp_to_frames
 from models.parts.network import CorrectionNetwork, CorrectionOutput, check_inputs
 from models.parts.settings import InitialWeights
 from models.warping import Canvas, prepare_canvas
@@ -122,7 +122,7 @@ def _initialise(module: nn.Module) -> None:
     signal would vanish, and training would start on a long plateau.
     """
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-        nn.init.kaiming_normal_(module.weight, a=_PRELU_SLOPE)
+        draw_weights(module.weight, a=_PRELU_SLOPE)
         if isinstance(module, nn.ConvTranspose2d):
             # Each output of a stride-2 transposed convolution sees a quarter of the kernel.
             with torch.no_grad():

@@ -15,15 +15,20 @@ from models.inference.correction import (
     Correction,
     correct,
     instants_of,
+    network_of,
     self_ensemble,
 )
 from models.inference.released import correct_released
+from models.inference.tiling import estimate_memory
 from models.parts.settings import InferenceSettings, list_instants
 from models.refiner.network import Refiner
 from models.weight_files import read_architecture, read_content
 from utils.errors import InputError
 from utils.options.evaluation import MethodOptions
 from utils.options.methods import METHODS
+
+_CLASSICAL_BYTES = 0.5e9  # of a process without a network
+_MOTION_BYTES = 800  # per pixel, while motion is estimated
 
 
 class NamedCorrection(NamedTuple):
@@ -79,6 +84,21 @@ def load_network_method(options: MethodOptions, device: torch.device | str) -> N
 def load_classical_method(options: MethodOptions, device: torch.device | str) -> NamedCorrection:
     """The classical correction, which needs no weights."""
     return NamedCorrection("classical", CLASSICAL[options.blending], follows_motion=True)
+
+
+def memory_of(method: Correction, size: tuple[int, int], frames: int) -> float:
+    """Estimate the memory in bytes of a process that makes frames of pairs, one after the other.
+
+    Args:
+        method: makes the frames.
+        size: (H, W) of the images.
+        frames: of each pair.
+    """
+    pixels, network = size[0] * size[1], network_of(method)
+    motion = _MOTION_BYTES * pixels
+    if network is not None:
+        return estimate_memory(network, size, frames) + motion
+    return _CLASSICAL_BYTES + motion + 4 * 3 * (frames + 2) * pixels
 
 
 def expect_any_instant(method: NamedCorrection) -> None:

@@ -17,6 +17,10 @@ class InputError(Exception):
         """Keep each line one line, whatever names and values it quotes (`one_line`)."""
         super().__init__("\n".join(one_line(line) for line in lines))
 
+    def __reduce__(self) -> tuple[type["InputError"], tuple[str, ...]]:
+        """Keep lines apart on the way from a worker process."""
+        return type(self), tuple(str(self).split("\n"))
+
 
 def one_line(text: str, longest: int = _LONGEST_LINE) -> str:
     """A user's text as it may stand in a message.

@@ -9,6 +9,7 @@ from fractions import Fraction
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -16,13 +17,19 @@ from data.files.images import IMAGE_SUFFIXES, read_image
 from data.files.stored_values import StoredValues
 from data.files.videos import AudioTrack
 from data.real_pairs import natural_key
-from data.video.decoding import VideoInfo, decode_video, probe_video
 from utils.errors import InputError
+
+if TYPE_CHECKING:
+    from data.video.decoding import VideoInfo
 
 _OTHER_STILLS = frozenset(
     {".avif", ".heic", ".heif", ".jp2", ".j2k", ".jxl", ".exr", ".hdr", ".dng", ".tga", ".psd"}
 )
 _WILDCARD = re.compile(r"(\*\*|\*|\?|\[[^]]+\])")
+
+
+FrameReader = Callable[..., Generator[Tensor, None, None]]
+"""Yields the frames of a source from an index on."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class FrameSource:
     fps: float | None  # if known
     count: int
     files: tuple[Path, ...]
-    frames: Callable[..., Generator[Tensor, None, None]]
+    frames: FrameReader
     """Yields frames from an index on (default 0), (3, H, W) RGB float32 in [0, 1], of equal size.
 
     It raises an InputError if one cannot be read.
@@ -43,7 +50,7 @@ class FrameSource:
     keys: tuple[str, ...] = ()  # names of images, to find partners; empty for a video
     is_rotated: bool = False  # rows as the sensor stored them are shown as columns
     audio: AudioTrack | None = None
-    video: VideoInfo | None = None
+    video: "VideoInfo | None" = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -96,7 +103,12 @@ def open_video(path: str | Path, *, variable: bool = False) -> FrameSource:
             f"{video}: stills of this format are not read; convert them to PNG or TIFF, upright "
             "as the sensor stored them"
         )
+    # Not at the top: images need no PyAV.
+    from data.video.decoding import decode_video, probe_video
+
     info = probe_video(video, variable=variable)
+    # Decoding needs no small pictures of all frames; it may travel to worker processes.
+    to_decode = replace(info, thumbnails=info.thumbnails[:0].copy())
     return FrameSource(
         path=video,
         name=video.stem,
@@ -104,7 +116,7 @@ def open_video(path: str | Path, *, variable: bool = False) -> FrameSource:
         fps=info.fps,
         count=info.count,
         files=(video,),
-        frames=partial(decode_video, video, info),
+        frames=partial(decode_video, video, to_decode),
         is_rotated=info.is_rotated,
         audio=AudioTrack(video, info.audio, info.begin) if info.audio else None,
         video=info,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from data.files.stored_values import StoredValues
 from data.files.videos import AudioTrack
 from data.video.pairing import Change
 from data.video.partners import check_partners, choose_pairs
-from data.video.sources import FrameSource, open_images
+from data.video.sources import FrameReader, FrameSource, open_images
 from utils.errors import InputError
 
 Views = Generator[tuple[Tensor, Tensor], None, None]
@@ -87,13 +88,6 @@ def pair_views(
     check_partners(first, second)
     pairing, notes = choose_pairs(first, second, timing, offset, changes)
 
-    def views(start: int) -> Views:
-        with (
-            closing(_pick(first, pairing.first[start:])) as one,
-            closing(_pick(second, pairing.second[start:])) as other,
-        ):
-            yield from zip(one, other, strict=False)
-
     return CaptureStream(
         name=first.name.removesuffix("_t2b"),
         count=len(pairing.first),
@@ -103,7 +97,9 @@ def pair_views(
         arrangement=pairing.arrangement,
         audio=_skip_audio(first, pairing.first[0]),
         notes=(*notes, *first.notes, *second.notes, *_rotation_notes((first, second), timing)),
-        views=views,
+        views=partial(
+            _views_of_two, (first.frames, second.frames), (pairing.first, pairing.second)
+        ),
         delays=pairing.delays,
     )
 
@@ -121,12 +117,6 @@ def split_views(source: FrameSource, layout: Layout, timing: CameraTiming) -> Ca
             f"{source.path}: expected an even number of {lines} for --layout {layout}, got {size}"
         )
 
-    def views(start: int) -> Views:
-        with closing(source.frames(start)) as frames:
-            for frame in frames:
-                first, second = frame.chunk(2, dim=axis)
-                yield first.contiguous(), second.contiguous()
-
     return CaptureStream(
         name=source.name,
         count=source.count,
@@ -136,7 +126,7 @@ def split_views(source: FrameSource, layout: Layout, timing: CameraTiming) -> Ca
         arrangement=layout,
         audio=source.audio,
         notes=(*source.notes, *_rotation_notes((source,), timing)),
-        views=views,
+        views=partial(_views_of_one, source.frames, axis),
     )
 
 
@@ -167,13 +157,34 @@ def _orient(first: Tensor, second: Tensor, timing: CameraTiming, *, name: str) -
     return CapturePair(t2b=t2b, b2t=b2t, scan_time=timing.scan_time(t2b.shape[-2]), name=name)
 
 
-def _pick(source: FrameSource, numbers: Sequence[int]) -> Generator[Tensor, None, None]:
+# Not nested functions: a stream travels to worker processes.
+def _views_of_two(
+    sources: tuple[FrameReader, FrameReader], numbers: tuple[Sequence[int], ...], start: int
+) -> Views:
+    """Views from two recordings, whose frames of these numbers are pairs."""
+    first, second = sources
+    with (
+        closing(_pick(first, numbers[0][start:])) as one,
+        closing(_pick(second, numbers[1][start:])) as other,
+    ):
+        yield from zip(one, other, strict=False)
+
+
+def _views_of_one(frames: FrameReader, axis: int, start: int) -> Views:
+    """Views from a recording that shows both side by side along an axis."""
+    with closing(frames(start)) as pictures:
+        for picture in pictures:
+            first, second = picture.chunk(2, dim=axis)
+            yield first.contiguous(), second.contiguous()
+
+
+def _pick(read: FrameReader, numbers: Sequence[int]) -> Generator[Tensor, None, None]:
     """Frames of increasing numbers."""
     if not numbers:
         return
     wanted = iter(numbers)
     number = next(wanted)
-    with closing(source.frames(number)) as frames:
+    with closing(read(number)) as frames:
         for index, frame in enumerate(frames, start=number):
             if index == number:
                 yield frame

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -215,13 +216,11 @@ def _classical_flow(field: MotionField, t: float, size: Sequence[int]) -> npt.ND
     return np.ascontiguousarray(flow)
 
 
-def _repeat(choose: Callable[[Tensor], Tensor]) -> Correction:
+def _repeat(
+    choose: Callable[[Tensor], Tensor], pair: Tensor, times: Sequence[float], **_: object
+) -> Corrected:
     """Use one image (1, 3, H, W) of a pair as the frame at every instant, without flows."""
-
-    def correct(pair: Tensor, times: Sequence[float], **_: object) -> Corrected:
-        return Corrected(choose(pair).repeat(len(times), 1, 1, 1))
-
-    return correct
+    return Corrected(choose(pair).repeat(len(times), 1, 1, 1))
 
 
 CLASSICAL: Mapping[Blending, Correction] = {
@@ -232,9 +231,10 @@ CLASSICAL: Mapping[Blending, Correction] = {
 
 BASELINES: Mapping[str, Correction] = {
     "classical": CLASSICAL["choose"],
-    "t2b as it is": _repeat(lambda pair: pair[:1]),
-    "b2t as it is": _repeat(lambda pair: pair[1:]),
-    "mean of both": _repeat(lambda pair: pair.mean(dim=0, keepdim=True)),
+    # Neither lambdas nor nested functions: methods travel to worker processes.
+    "t2b as it is": partial(_repeat, itemgetter(slice(1))),
+    "b2t as it is": partial(_repeat, itemgetter(slice(1, 2))),
+    "mean of both": partial(_repeat, partial(torch.mean, dim=0, keepdim=True)),
 }
 """Methods without a network, by their names in tables."""
 
@@ -265,14 +265,20 @@ def _correct_both_ways(
 
 
 def instants_of(method: Correction) -> tuple[float, ...] | None:
-    """The only instants at which a method makes frames; None: any in [0, 1].
+    """The only instants at which a method makes frames; None: any in [0, 1]."""
+    network = network_of(method)
+    return None if network is None else network.instants
 
-    Those of its network, which is the first argument of a `functools.partial`, even of a partial of
-    a partial, as of `self_ensemble`.
+
+def network_of(method: Correction) -> CorrectionNetwork | None:
+    """The network of a method, if it has one.
+
+    It is the first argument of a `functools.partial`, even of a partial of a partial, as of
+    `self_ensemble`.
     """
     while isinstance(method, partial) and method.args:
         first = method.args[0]
         if isinstance(first, CorrectionNetwork):
-            return first.instants
+            return first
         method = first
     return None

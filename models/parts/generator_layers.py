@@ -1,6 +1,7 @@
 """Building blocks of the generator: layers, resizes, convolutions and warps of several inputs."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,15 @@ _STRIP = 1 << 21  # values in a strip of joined inputs: 8 MB, which fit the CPU'
 def scaled(channels: int, scale: float) -> int:
     """`channels * scale` rounded to a multiple of 8, at least 8."""
     return max(8, round(channels * scale / 8) * 8)
+
+
+def draw_weights(weight: Tensor, **settings: Any) -> None:
+    """Draw weights by `nn.init.kaiming_normal_`; not on the meta device, where there are no values.
+
+    There PyTorch imports its compiler for this, which takes as long as importing PyTorch.
+    """
+    if not weight.is_meta:
+        nn.init.kaiming_normal_(weight, **settings)
 
 
 def conv(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:

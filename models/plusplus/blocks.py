@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.parts.generator_layers import conv, join
+from models.parts.generator_layers import conv, draw_weights, join
 from models.plusplus.volumes import CHANNELS
 
 _SLOPE = 0.1  # of the leaky ReLUs
@@ -60,7 +60,7 @@ class MatchingEncoder(nn.Module):
         self.conv2 = nn.Conv2d(widths[-1], out_channels, 1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                draw_weights(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, out_channels, H/8, W/8)."""

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.parts.correlation import COST_CHANNELS, correlation
-from models.parts.generator_layers import resize
+from models.parts.generator_layers import draw_weights, resize
 
 SLOPE = 0.1
 """Negative slope of the leaky ReLUs."""
@@ -131,7 +131,7 @@ def _convs(inputs: int, outputs: int, *, stride: int = 1, count: int = 2) -> nn.
 def _conv(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
     kind = nn.Conv2d if dilation == 1 else DilatedConv2d
     convolution = kind(inputs, outputs, 3, stride, dilation, dilation)
-    nn.init.kaiming_normal_(convolution.weight, a=SLOPE)
+    draw_weights(convolution.weight, a=SLOPE)
     return nn.Sequential(convolution, nn.LeakyReLU(SLOPE, inplace=True))
 
 

@@ -228,3 +228,46 @@ def test_a_killed_clip_goes_on_and_equals_an_unbroken_one(
     for frame, expected in zip(ours.frames(), theirs.frames(), strict=True):
         assert frame.equal(expected)
     assert names(broken) == names(whole) == ["left/video.mp4"]
+
+
+@pytest.mark.slow
+def test_jobs_change_nothing(scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = (*clip_of_two_videos(scripts.folder, 26), "--frames", "3", "--save-frames")
+    one, two = scripts.folder / "one", scripts.folder / "two"
+    scripts.real(*words, "--jobs", "1", "--output", str(one))
+    scripts.real(*words, "--jobs", "100", "--output", str(two))
+    assert contents(one) == contents(two)
+    # Parts that an interrupted run has left are kept, and the others are made by two processes.
+    part = one / "left" / ".unfinished" / "part_000001.h264"
+
+    def stop(*_: object) -> None:
+        raise InputError("no space left")
+
+    monkeypatch.setattr("utils.real.clip_results.join_video_parts", stop)
+    with pytest.raises(InputError, match="26 of 26 pairs are kept"):
+        scripts.real(*words, "--jobs", "2", "--output", str(one))
+    monkeypatch.undo()
+    begun = part.stat().st_mtime_ns
+    for number in (0, 2):
+        part.with_name(f"part_{number:06d}.h264").unlink()
+    monkeypatch.setattr("utils.real.clip_results.remove", lambda _: None)
+    scripts.real(*words, "--jobs", "2", "--output", str(one))
+    assert part.stat().st_mtime_ns == begun
+    assert contents(one / "left" / "frames") == contents(two / "left" / "frames")
+    assert (one / "left/video.mp4").read_bytes() == (two / "left/video.mp4").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_worker_that_fails_keeps_finished_parts(scripts: Scripts) -> None:
+    for number in range(20):
+        for side in ("left", "right"):
+            write_pixels(scripts.folder / side / f"{number:02d}.png", (20, 24))
+    (scripts.folder / "left" / "19.png").write_bytes(b"damaged")  # in the second worker's last part
+    words = ("--t2b", str(scripts.folder / "left"), "--b2t", str(scripts.folder / "right"))
+    with pytest.raises(InputError, match=r"19\.png: .+; (8|16) of 20 pairs are kept in .+"):
+        scripts.real(*words, "--frames", "2", "--jobs", "2", "--method", "classical")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All results below a folder."""
+    return {name: (folder / name).read_bytes() for name in names(folder)}

@@ -280,3 +280,18 @@ def test_two_processes_report_what_one_reports(scripts: Scripts) -> None:
     assert done.returncode == 0, done.stderr
     assert (scripts.folder / "two/test_rs_gopro/scores.csv").read_text() == alone
     assert done.stdout.count("report: ") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("context", ["pair", "clip"])
+def test_jobs_change_no_score(scripts: Scripts, context: str) -> None:
+    write_rs_gopro(scripts.benchmark, split="test", pairs=5, frames=3, size=(24, 28))
+    changes = ('protocols=["full"]', f"context={context}")
+    found = []
+    for jobs in ("1", "2", "100"):
+        folder = scripts.test(*changes, arguments=("--method", "classical", "--jobs", jobs))
+        frames = sorted((folder / "frames").rglob("*.png"))
+        assert len(frames) == 15
+        scores = (folder / "scores.csv").read_text()
+        found.append((scores, [frame.read_bytes() for frame in frames]))
+    assert found[0] == found[1] == found[2]

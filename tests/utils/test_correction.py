@@ -1,3 +1,4 @@
+import pickle
 from pathlib import Path
 
 import pytest
@@ -5,12 +6,12 @@ import torch
 
 from models.architecture import load_network
 from models.generator import Generator
-from models.inference.correction import AS_TRAINED, correct_classically
+from models.inference.correction import AS_TRAINED, BASELINES, correct_classically
 from models.refiner.network import Refiner
 from tests.helpers.frames import classical_frames, network_frames
 from tests.helpers.moving_texture import smooth_texture
 from utils.checkpoint import save_weights
-from utils.correction import identify_method, load_method
+from utils.correction import identify_method, load_method, memory_of
 from utils.options.real import RealOptions
 
 
@@ -92,3 +93,27 @@ def test_a_self_ensemble_is_named_and_is_another_method(tmp_path: Path) -> None:
     torch.testing.assert_close(method.correct(pair, [0.2]).frames, expected)
     torch.testing.assert_close(method.correct(pair, [0.2], with_flows=True).frames, expected)
     assert identify_method(both) != identify_method(options(None, "classical"))
+
+
+def test_methods_travel_to_worker_processes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    save_weights(tmp_path / "tiny.safetensors", Generator(n_feats=8, width=0.05))
+    loaded = load_method(
+        options(tmp_path / "tiny.safetensors", "network", self_ensemble=True), "cpu"
+    )
+    pair = torch.rand(2, 3, 16, 24)
+    for method in (loaded.correct, *BASELINES.values()):
+        again = pickle.loads(pickle.dumps(method))
+        assert again(pair, [0.0, 0.5]).frames.equal(method(pair, [0.0, 0.5]).frames)
+
+
+def test_memory_grows_with_pixels_frames_and_network(tmp_path: Path) -> None:
+    save_weights(tmp_path / "tiny.safetensors", Generator(n_feats=8, width=0.05))
+    loaded = load_method(
+        options(tmp_path / "tiny.safetensors", "network", self_ensemble=True), "cpu"
+    )
+    least = memory_of(correct_classically, (180, 320), 3)
+    assert 0.3e9 < least < memory_of(loaded.correct, (180, 320), 3)
+    larger = memory_of(correct_classically, (180, 640), 3) - least
+    assert larger == pytest.approx(180 * 320 * (800 + 12 * 5))
+    assert memory_of(correct_classically, (180, 320), 4) - least == 180 * 320 * 12

@@ -1,5 +1,7 @@
 """Messages stay one line."""
 
+import pickle
+
 import pytest
 
 from utils.errors import InputError, one_line
@@ -29,3 +31,8 @@ def test_long_texts_lose_their_middle() -> None:
 
 def test_several_problems_are_a_line_each() -> None:
     assert str(InputError("a\nb", "c")) == "a\\nb\nc"
+
+
+def test_lines_stay_apart_on_the_way_from_another_process() -> None:
+    error = pickle.loads(pickle.dumps(InputError("first", "sec\nond")))
+    assert type(error) is InputError and str(error) == "first\nsec\\nond"

@@ -2,8 +2,9 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -13,15 +14,18 @@ from data.capture import CapturePair
 from data.files.images import Image, to_uint8
 from data.layouts import CaptureFolder, ends_of_sequences
 from models.clip.correction import ClipPair, correct_clip
+from utils.correction import memory_of
 from utils.evaluation.methods import ClipMethod, Method, make_frames
 from utils.evaluation.plan import EvaluationPlan, share_of
-from utils.evaluation.saving import save_frames
+from utils.evaluation.saving import ReadyFrames, save_frames
 from utils.evaluation.scores import BandScore, FrameScore, open_metrics, score_frame
 from utils.evaluation.scoring import BackgroundScores
 from utils.evaluation.smoothness import StepErrors
 from utils.metrics import PROTOCOLS, Protocol, Rounding, expect_scorable
+from utils.options.evaluation import JobCount
 from utils.system.console import progress_bar
 from utils.system.distributed import Processes
+from utils.system.workers import Advance, count_jobs, run_in_workers, split
 
 
 def evaluate(
@@ -29,11 +33,13 @@ def evaluate(
     methods: Mapping[str, Method],
     plan: EvaluationPlan,
     processes: Processes,
+    *,
+    jobs: JobCount = 1,
 ) -> list[FrameScore]:
     """Make or read the frames of all captures, score them, and save those that the plan names.
 
-    Each process takes neighbouring captures, and makes the frames of the one before them to compare
-    with; scores are of the 8-bit images.
+    Each process takes neighbouring captures, shares them among `jobs` worker processes, and makes
+    the frames of the one before them to compare with; scores are of the 8-bit images.
 
     Returns:
         All scores, the same in every process, in the order of captures, methods and frames.
@@ -41,50 +47,110 @@ def evaluate(
     Raises:
         InputError: an image cannot be read, is too small to score, or cannot be saved.
     """
-    metrics = open_metrics(plan.optional_metrics, processes.device)
-    ends, tested = ends_of_sequences(captures), next(iter(methods))
     share = share_of(len(captures), processes)
-    steps = StepErrors(plan.followers)
-    numbers = plan.truth_frames or range(len(plan.times))
-    clips = {
-        label: ClipFrames(method, captures, plan)
-        for label, method in methods.items()
-        if isinstance(method, ClipMethod)
-    }
-    with BackgroundScores(metrics) as scoring:
-        indices = _with_predecessor(share, captures, plan)
-        for index in progress_bar(
-            iterable=indices, shown=processes.is_main, desc="captures", unit="pair"
-        ):
-            capture, is_mine = plan.load(captures, index), index in share
-            if plan.protocols and is_mine:
-                scoring.start_capture(capture, plan.times)
-            for method, source in methods.items():
-                frames = (
-                    clips[method].of(index)
-                    if method in clips
-                    else make_frames(source, capture, plan.times).frames
-                )
-                for name in plan.protocols:
-                    border, drops_ends = PROTOCOLS[name].border, PROTOCOLS[name].drops_ends
-                    # Before saving: images that are too small leave no frames behind.
-                    expect_scorable(frames.shape[-2:], border)
-                    images, truth = _images(frames, capture, PROTOCOLS[name])
-                    key = name, method
-                    changes = steps.add(key, capture.name, images, truth, border=border)
-                    if not is_mine or (drops_ends and capture.name in ends):
-                        continue
-                    for number, time, image, true, change in zip(
-                        numbers, plan.times, images, truth, changes, strict=True
-                    ):
-                        place = FrameScore(*key, capture.name, number, time, {}, change=change)
-                        scoring.add(place, image, true, border)
-                if is_mine:
-                    _save(method, capture.name, frames, plan, is_first=method == tested)
-        scores = scoring.finish()
+    count = _count_jobs(jobs, captures, methods, plan, processes)
+    score = ShareScorer(captures, methods, plan, processes.device)
+    with progress_bar(
+        total=len(share), shown=processes.is_main, desc="captures", unit="pair"
+    ) as bar:
+        if count == 1:
+            scores = score(share, bar.update)
+        else:
+            made = run_in_workers(score, split(share, count), bar.update)
+            scores = [score for part in made for score in part]
     everything = [score for part in processes.gather(scores) for score in part]
     order = {name: index for index, name in enumerate(captures.names)}
     return sorted(everything, key=lambda score: order[score.pair])
+
+
+@dataclass(frozen=True)
+class ShareScorer:
+    """Makes, scores and saves the frames of some captures, in this process or in another one."""
+
+    captures: CaptureFolder
+    methods: Mapping[str, Method]
+    plan: EvaluationPlan
+    device: torch.device
+
+    def __call__(self, share: Sequence[int], advance: Advance) -> list[FrameScore]:
+        """Scores of neighbouring captures, in order.
+
+        Args:
+            share: their numbers.
+            advance: called for each capture that is done.
+
+        Raises:
+            InputError: an image cannot be read, is too small to score, or cannot be saved.
+        """
+        captures, plan = self.captures, self.plan
+        metrics = open_metrics(plan.optional_metrics, self.device)
+        ends, tested = ends_of_sequences(captures), next(iter(self.methods))
+        steps = StepErrors(plan.followers)
+        numbers = plan.truth_frames or range(len(plan.times))
+        clips = {
+            label: ClipFrames(method, captures, plan)
+            for label, method in self.methods.items()
+            if isinstance(method, ClipMethod)
+        }
+        with BackgroundScores(metrics) as scoring:
+            for index in _with_predecessor(share, captures, plan):
+                capture, is_mine = plan.load(captures, index), index in share
+                if plan.protocols and is_mine:
+                    scoring.start_capture(capture, plan.times)
+                for method, source in self.methods.items():
+                    frames = (
+                        clips[method].of(index)
+                        if method in clips
+                        else make_frames(source, capture, plan.times).frames
+                    )
+                    for name in plan.protocols:
+                        border, drops_ends = PROTOCOLS[name].border, PROTOCOLS[name].drops_ends
+                        # Before saving: images that are too small leave no frames behind.
+                        expect_scorable(frames.shape[-2:], border)
+                        images, truth = _images(frames, capture, PROTOCOLS[name])
+                        key = name, method
+                        changes = steps.add(key, capture.name, images, truth, border=border)
+                        if not is_mine or (drops_ends and capture.name in ends):
+                            continue
+                        for number, time, image, true, change in zip(
+                            numbers, plan.times, images, truth, changes, strict=True
+                        ):
+                            place = FrameScore(*key, capture.name, number, time, {}, change=change)
+                            scoring.add(place, image, true, border)
+                    if is_mine:
+                        _save(method, capture.name, frames, plan, is_first=method == tested)
+                if is_mine:
+                    advance()
+            return scoring.finish()
+
+
+def _count_jobs(
+    asked: JobCount,
+    captures: CaptureFolder,
+    methods: Mapping[str, Method],
+    plan: EvaluationPlan,
+    processes: Processes,
+) -> int:
+    """Number of worker processes for this process's share."""
+    share = share_of(len(captures), processes)
+    if asked == 1 or len(share) < 2:
+        return 1
+    size = captures.load(share[0], ()).t2b.shape[-2:]
+    corrections = [
+        method.correct if isinstance(method, ClipMethod) else method
+        for method in methods.values()
+        if not isinstance(method, ReadyFrames)
+    ]
+    pixels = size[0] * size[1]
+    shown = 2 * 4 * 3 * pixels * len(plan.times)  # frames and their truth
+    needed = [memory_of(method, (size[0], size[1]), len(plan.times)) for method in corrections]
+    return count_jobs(
+        asked,
+        processes,
+        pieces=len(share),
+        pixels=pixels * len(share),
+        bytes_each=max(needed, default=0) + shown,
+    )
 
 
 class ClipFrames:
@@ -141,11 +207,14 @@ class ClipFrames:
         )
 
 
-def _with_predecessor(share: range, captures: CaptureFolder, plan: EvaluationPlan) -> range:
+def _with_predecessor(
+    share: Sequence[int], captures: CaptureFolder, plan: EvaluationPlan
+) -> Sequence[int]:
     """The captures of a share, after the one before them if the first follows it."""
-    if not share or not share.start or not plan.protocols:
+    if not share or not share[0] or not plan.protocols:
         return share
-    return range(share.start - (captures.names[share.start - 1] in plan.followers), share.stop)
+    before = share[0] - 1
+    return [before, *share] if captures.names[before] in plan.followers else share
 
 
 def score_frames(

@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from data.files.folders import prepare_output_folder, replacing
 from utils.evaluation.scores import FrameScore, group_scores, summarise, summarise_bands
 from utils.metrics import whole_metrics
@@ -90,6 +88,9 @@ def _draw(lines: Mapping[str, _Points], axis: str, path: Path, *, is_joined: boo
     Methods differ in marker, colour and dashes, and stand side by side at each label: no line hides
     another, even where values are equal.
     """
+    # Not at the top: it is slow to load, and nothing is drawn before all is scored.
+    from matplotlib.figure import Figure
+
     spread = _SPREAD_OF_LINES if is_joined else _SPREAD_OF_POINTS
     first = next(iter(lines.values()))
     labels = [label for label, _ in first]

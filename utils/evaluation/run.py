@@ -70,7 +70,7 @@ def test(options: EvaluationOptions, processes: Processes) -> None:
             each.methods, with_baselines=each.plan.baselines, blending=options.blending
         )
         plan = replace(each.plan, saved=_methods_to_save(options, methods, each.methods))
-        scores = evaluate(each.captures, methods, plan, processes)
+        scores = evaluate(each.captures, methods, plan, processes, jobs=options.jobs)
         results[name] = SetScores(options.datasets.sets[name], scores, each.strengths, plan.remark)
         sets[name] = replace(each, plan=plan)
     if not processes.is_main:

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import numpy.typing as npt
-from matplotlib.figure import Figure
 
 from data.files.folders import prepare_output_folder, replacing
 from data.files.images import Image
@@ -250,6 +249,9 @@ def _draw(
     clips: Mapping[str, Mapping[str, Sequence[FrameScore]]], shown: Sequence[str], path: Path
 ) -> None:
     """Draw PSNR over time in readouts; joints are dotted, frames equal to their truth are gaps."""
+    # Not at the top: it is slow to load, and nothing is drawn before all is scored.
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(_PANEL[0], _PANEL[1] * len(shown)), layout="constrained")
     panels = figure.subplots(len(shown), squeeze=False)[:, 0]
     for axes, name in zip(panels, shown, strict=True):

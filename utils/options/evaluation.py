@@ -12,6 +12,7 @@ from pydantic import (
 from typing_extensions import Self
 
 from models.parts.settings import SIZE_MULTIPLE, Blending, Precision
+from utils.errors import InputError
 from utils.options.command_line import add_console_arguments
 from utils.options.files import DeviceName, FolderName, OptionGroup, changed, one_of
 from utils.options.methods import METHODS
@@ -35,6 +36,11 @@ MAX_FRAMES = 10_000
 """Maximum number of frames per capture: they are in memory together."""
 
 FrameCount = Annotated[int, Field(ge=2, le=MAX_FRAMES)]
+
+MAX_JOBS = 1024
+"""Maximum number of worker processes."""
+
+JobCount = Literal["auto"] | Annotated[int, Field(ge=1, le=MAX_JOBS)]
 
 
 def _without_repeats(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -92,6 +98,9 @@ class MethodOptions(OptionGroup):
         "released_stage2" as the authors' test scripts compose them (docs/DIFFERENCES.md).
     `self_ensemble`: test-time augmentation with the mirrored, time-reversed capture: better, twice
         the time.
+    `jobs`: worker processes that share the pairs of a clip or of a test set; the results do not
+        depend on it. "auto" is one for each core, as far as they have enough to do and memory
+        suffices; 1 on a GPU, and where a launcher has started several processes.
     """
 
     task: FolderName
@@ -103,6 +112,7 @@ class MethodOptions(OptionGroup):
     blending: Blending = "choose"
     inference: InferenceName = "ours"
     self_ensemble: bool = False
+    jobs: JobCount = "auto"
     path: WeightPathOptions
 
     @model_validator(mode="after")
@@ -208,7 +218,7 @@ _HELP = {
     "test sets": ("datasets.test",),
     "method": (
         *("method", "path.pretrained_netG", "context", "blending", "inference", "self_ensemble"),
-        *("precision", "tile", "device"),
+        *("precision", "tile", "device", "jobs"),
     ),
     "several methods, each {...} in a list": ("methods",),
     "scores": ("protocols", "optional_metrics", "frames", "baselines"),
@@ -226,14 +236,30 @@ def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_method_argument(parser: argparse.ArgumentParser) -> None:
-    """Add `--method`."""
+    """Add `--method` and `--jobs`."""
     parser.add_argument(
         "--method",
         choices=tuple(METHODS),
         help="method that makes the frames (option 'method'); classical needs no weights",
     )
+    parser.add_argument(
+        "--jobs",
+        metavar="N",
+        help="worker processes that share the pairs of a clip or of a test set (option 'jobs'; "
+        "auto: one for each core, if that pays)",
+    )
 
 
 def overrides(arguments: argparse.Namespace) -> list[str]:
-    """Overrides of the option file on the command line: `--set`, then `--method`."""
-    return [*arguments.set, *([f"method={arguments.method}"] if arguments.method else [])]
+    """Overrides of the option file on the command line: `--set`, then `--method` and `--jobs`.
+
+    Raises:
+        InputError: `--jobs` is no number of processes.
+    """
+    changes = [*arguments.set, *([f"method={arguments.method}"] if arguments.method else [])]
+    jobs = arguments.jobs
+    if jobs is None:
+        return changes
+    if jobs != "auto" and not (jobs.isdecimal() and 1 <= int(jobs) <= MAX_JOBS):
+        raise InputError(f"--jobs {jobs}: expected a whole number from 1 to {MAX_JOBS}, or auto")
+    return [*changes, f"jobs={jobs}"]

@@ -1,6 +1,7 @@
 """Flow fields and errors as colour. Of flow, hue is the direction and saturation the length."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import cv2
@@ -23,6 +24,13 @@ _WHEEL_MARGIN = 8
 _SHEET_COLUMNS = 4
 _SHEET_WHEEL_SIZE = 300  # px, the width of a column
 _ERROR_SCALE_SIZE = (14, 200)
+
+_RED, _YELLOW, _GREEN = (1, 0, 0), (1, 1, 0), (0, 1, 0)
+_CYAN, _BLUE, _MAGENTA = (0, 1, 1), (0, 0, 1), (1, 0, 1)
+_ARCS = (  # of the wheel: more hues where the eye tells more apart
+    *((_RED, _YELLOW, 15), (_YELLOW, _GREEN, 6), (_GREEN, _CYAN, 4)),
+    *((_CYAN, _BLUE, 11), (_BLUE, _MAGENTA, 13), (_MAGENTA, _RED, 6)),
+)
 
 
 class ShownFlows(NamedTuple):
@@ -57,7 +65,7 @@ def flow_scale(flows: Tensor) -> float:
 
 
 def flow_pictures(flows: Tensor, scale: float | None = None) -> list[Image]:
-    """Colour flow fields by torchvision's wheel, with one scale for all.
+    """Colour flow fields by the wheel of the Middlebury benchmark, with one scale for all.
 
     Args:
         flows: (T, 2, H, W) in pixels, (dx, dy).
@@ -119,16 +127,28 @@ def draw_flow_sheet(flows: Tensor, times: Sequence[float]) -> Image:
 
 
 def _colour(flow: Tensor, scale: float) -> Image:
-    """Draw one field (2, H, W) so that the length `scale` has full saturation."""
-    # Not at the top: torchvision is slow to load, and only flow pictures need it.
-    from torchvision.utils import flow_to_image
+    """Draw one field (2, H, W) so that the length `scale` has full saturation.
 
-    lengths = flow.norm(dim=0, keepdim=True)
-    clipped = flow * (scale / lengths.clamp(min=scale))
-    # flow_to_image scales to the longest displacement: add a row of the length `scale`.
-    reference = torch.tensor([scale, 0.0])[:, None, None].expand(-1, 1, flow.shape[-1])
-    drawn = flow_to_image(torch.cat((clipped, reference), dim=1))[:, :-1]
-    return drawn.permute(1, 2, 0).contiguous().numpy()
+    Baker et al., IJCV 2011, section 4.1: hue is interpolated along the wheel, saturation is length.
+    """
+    dx, dy = flow.numpy()
+    wheel = _wheel()
+    place = (np.arctan2(-dy, -dx) / np.pi + 1) / 2 * (len(wheel) - 1)
+    before = place.astype(np.intp)
+    share = (place - before.astype(np.float32))[..., None]
+    hue = (1 - share) * wheel[before] + share * wheel[(before + 1) % len(wheel)]
+    length = np.minimum(np.hypot(dx, dy) / scale, 1)[..., None]
+    return np.floor(255 * (1 - length * (1 - hue))).astype(np.uint8)
+
+
+@cache
+def _wheel() -> npt.NDArray[np.float32]:
+    """The wheel's hues (55, 3) RGB in [0, 1], from red over yellow, green, cyan, blue, magenta."""
+    arcs = []
+    for begin, end, count in _ARCS:
+        share = np.arange(count)[:, None] / count
+        arcs.append((1 - share) * np.array(begin) + share * np.array(end))
+    return np.concatenate(arcs).astype(np.float32)
 
 
 def error_picture(frame: Image, truth: Image) -> Image:

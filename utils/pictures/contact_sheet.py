@@ -1,21 +1,25 @@
 """Contact sheets: captioned pictures in rows, such as both inputs above the corrected frames."""
 
-import io
 import math
 from collections.abc import Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
 import cv2
 import numpy as np
-from matplotlib.figure import Figure
+import PIL.Image
+from PIL import ImageDraw, ImageFont
 
 from data.camera_timing import Direction
 from data.files.images import Image
+from utils.errors import InputError
 
 _SHEET_WIDTH = 1280
 _GAP = 16
 _CAPTION_HEIGHT = 26
-_FONT_SIZE = 9.5
-_DPI = 100
+_FONT = "mpl-data/fonts/ttf/DejaVuSans.ttf"
+_FONT_SIZE = 13.2  # px
 _MAX_COLUMNS = 6
 _MAX_ASPECT = 1.5  # height of a picture / width of its cell
 _PAPER, _INK = 255, "#333333"
@@ -95,13 +99,22 @@ def _fit(picture: Image, width: int) -> Image:
 
 def _write_captions(sheet: Image, captions: Sequence[tuple[str, int, int]]) -> Image:
     """Write texts, each into the space whose left and top edge are given in pixels."""
-    height, width = sheet.shape[:2]
-    size = ((width + 0.5) / _DPI, (height + 0.5) / _DPI)  # Matplotlib rounds pixels down
-    figure = Figure(figsize=size, dpi=_DPI)
-    figure.figimage(sheet)
+    picture = PIL.Image.fromarray(sheet)
+    drawing, font = ImageDraw.Draw(picture), _font()
     for text, left, top in captions:
-        place = left / width, 1 - (top + _CAPTION_HEIGHT / 2) / height
-        figure.text(*place, text, va="center", fontsize=_FONT_SIZE, color=_INK)
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="rgba", dpi=_DPI)
-    return np.frombuffer(drawn.getvalue(), np.uint8).reshape(height, width, 4)[..., :3]
+        place = left, top + _CAPTION_HEIGHT / 2
+        drawing.text(place, text, fill=_INK, font=font, anchor="lm")
+    return np.array(picture)
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont:
+    """DejaVu Sans from the files of Matplotlib, whose import would take longer than the sheet.
+
+    Raises:
+        InputError: Matplotlib is not installed.
+    """
+    package = find_spec("matplotlib")
+    if package is None or package.origin is None:
+        raise InputError("Matplotlib is not installed; pip install -r requirements.txt")
+    return ImageFont.truetype(Path(package.origin).parent / _FONT, _FONT_SIZE)

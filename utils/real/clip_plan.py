@@ -1,7 +1,7 @@
 """Frames, speed and sound of the video that a clip becomes."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from data.files.videos import Soundtrack
@@ -113,6 +113,15 @@ class ClipPlan:
     @property
     def _keeps_speed(self) -> bool:
         return self.speed is not None and abs(self.speed - 1) <= _SPEED_TOLERANCE
+
+    def pairs_of_part(self, part: int) -> range:
+        """Numbers of the pairs that a part of the video is made of."""
+        begin = part * PAIRS_PER_PART
+        return range(begin, min(begin + PAIRS_PER_PART, self.stream.count))
+
+    def without_sources(self) -> "ClipPlan":
+        """The plan without what is known of its recordings; it still reads their pairs."""
+        return replace(self, stream=replace(self.stream, sources=()))
 
     def instants(self, pair: int) -> Sequence[float]:
         """Instants of the frames to make of a pair.

@@ -5,13 +5,12 @@ finished and joined, so an interrupted run continues after its last finished par
 """
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 from torch import Tensor
-from tqdm import tqdm
 
 from data.files.folders import prepare_output_folder, remove
 from data.files.images import Image, to_levels, to_uint8, write_image
@@ -25,16 +24,23 @@ from utils.real.clip_frames import PairWindow, first_needed, make_frames
 from utils.real.clip_parts import UnfinishedClip
 from utils.real.clip_plan import PAIRS_PER_PART, ClipPlan
 from utils.real.clip_viewer import write_clip_viewer
-from utils.system.console import progress_bar, stage
+from utils.system.console import stage
 from utils.system.distributed import Processes
+from utils.system.workers import Advance, run_in_workers, split
 
 
 def write_clip(
-    plan: ClipPlan, method: NamedCorrection, unfinished: UnfinishedClip, processes: Processes
+    plan: ClipPlan,
+    method: NamedCorrection,
+    unfinished: UnfinishedClip,
+    processes: Processes,
+    *,
+    jobs: int = 1,
 ) -> list[str]:
-    """Make the missing parts of a clip, shared among the processes, and join all parts.
+    """Make the missing parts of a clip, shared among processes and workers, and join all parts.
 
-    The main process must have opened `unfinished` before.
+    The main process must have opened `unfinished` before. Of several `jobs`, each is a worker
+    process of its own.
 
     Returns:
         Names of the results; none in other processes.
@@ -44,7 +50,7 @@ def write_clip(
             parts are kept.
     """
     try:
-        _make_parts(plan, method, unfinished, processes)
+        _make_parts(plan, method, unfinished, processes, jobs)
         processes.gather(None)  # wait for the parts of all
         return _join_parts(plan, unfinished) if processes.is_main else []
     except InputError as error:
@@ -55,7 +61,11 @@ def write_clip(
 
 
 def _make_parts(
-    plan: ClipPlan, method: NamedCorrection, unfinished: UnfinishedClip, processes: Processes
+    plan: ClipPlan,
+    method: NamedCorrection,
+    unfinished: UnfinishedClip,
+    processes: Processes,
+    jobs: int,
 ) -> None:
     """Make this process's share of the missing parts of the video."""
     missing = processes.from_main(unfinished.missing)[processes.rank :: processes.world_size]
@@ -63,8 +73,7 @@ def _make_parts(
         return
     if plan.options.save_frames:
         prepare_output_folder(unfinished.folder / FRAMES)
-    begins = [part * PAIRS_PER_PART for part in missing]
-    pairs_left = sum(min(PAIRS_PER_PART, plan.stream.count - begin) for begin in begins)
+    pairs_left = sum(len(plan.pairs_of_part(part)) for part in missing)
     stage("correcting")
     bar = progress_bar(
         shown=processes.is_main,
@@ -73,12 +82,51 @@ def _make_parts(
         desc=plan.stream.name,
         unit="pair",
     )
-    with bar, closing(PairWindow(plan, first_needed(plan, method, begins[0]))) as pairs:
-        for begin, part in zip(begins, missing, strict=True):
-            numbers = range(begin, min(begin + PAIRS_PER_PART, plan.stream.count))
-            made = make_frames(plan, method, pairs, numbers)
-            frames = _save_frames(plan, zip(numbers, made, strict=True), unfinished.folder, bar)
-            write_video_part(unfinished.parts[part], frames, plan.video_fps)
+    make = PartMaker(plan.without_sources(), method, unfinished)
+    with bar:
+        if min(jobs, len(missing)) == 1:
+            make(missing, bar.update)
+        else:
+            run_in_workers(make, split(missing, min(jobs, len(missing))), bar.update)
+
+
+@dataclass(frozen=True)
+class PartMaker:
+    """Makes parts of a clip's video, in this process or in another one."""
+
+    plan: ClipPlan
+    method: NamedCorrection
+    unfinished: UnfinishedClip
+
+    def __call__(self, parts: Sequence[int], advance: Advance) -> None:
+        """Make parts in ascending order; of neighbouring ones each pair is read once.
+
+        Args:
+            parts: their numbers, at least one.
+            advance: called for each pair that is done.
+
+        Raises:
+            InputError: a pair cannot be read or corrected, or a part cannot be written.
+        """
+        plan, method = self.plan, self.method
+        begin = first_needed(plan, method, plan.pairs_of_part(parts[0]).start)
+        with closing(PairWindow(plan, begin)) as pairs:
+            for stretch in _neighbours(parts):
+                first, last = (plan.pairs_of_part(part) for part in (stretch[0], stretch[-1]))
+                made = make_frames(plan, method, pairs, range(first.start, last.stop))
+                for part in stretch:
+                    numbered = zip(plan.pairs_of_part(part), made, strict=False)
+                    frames = _save_frames(plan, numbered, self.unfinished.folder, advance)
+                    write_video_part(self.unfinished.parts[part], frames, plan.video_fps)
+
+
+def _neighbours(parts: Sequence[int]) -> Iterator[Sequence[int]]:
+    """The longest stretches of parts that follow each other."""
+    start = 0
+    for end in range(1, len(parts) + 1):
+        if end == len(parts) or parts[end] != parts[end - 1] + 1:
+            yield parts[start:end]
+            start = end
 
 
 def _join_parts(plan: ClipPlan, unfinished: UnfinishedClip) -> list[str]:
@@ -98,7 +146,7 @@ def _join_parts(plan: ClipPlan, unfinished: UnfinishedClip) -> list[str]:
 
 
 def _save_frames(
-    plan: ClipPlan, made: Iterable[tuple[int, Tensor]], folder: Path, bar: "tqdm[NoReturn]"
+    plan: ClipPlan, made: Iterable[tuple[int, Tensor]], folder: Path, advance: Advance
 ) -> Iterator[Image]:
     """8-bit frames of numbered pairs; saves them below `folder` if the options say so."""
     for number, frames in made:
@@ -108,7 +156,7 @@ def _save_frames(
                 kept = to_levels(frame, plan.options.frame_bits)
                 write_image(folder / FRAMES / clip_frame_name(number, place, instant), kept)
             yield image
-        bar.update()
+        advance()
 
 
 def _describe_kept(plan: ClipPlan, unfinished: UnfinishedClip) -> str:

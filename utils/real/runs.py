@@ -18,7 +18,7 @@ from data.video.streams import apply_timing
 from models.flow.dis import remembered_flows
 from models.inference.correction import instants_of
 from models.parts.settings import list_instants
-from utils.correction import NamedCorrection, identify_method, load_method
+from utils.correction import NamedCorrection, identify_method, load_method, memory_of
 from utils.errors import InputError, one_line
 from utils.options.real import DEFAULT_FPS, RealOptions
 from utils.pictures.viewer import VIEWER
@@ -31,6 +31,7 @@ from utils.real.clip_speed import settle_video
 from utils.real.places import capture_name, choose_place, claimed, identify_source
 from utils.system.console import note, record, stage, tell_error
 from utils.system.distributed import Processes
+from utils.system.workers import count_jobs
 
 WARNED = 3
 """Exit status of `--check` if there are warnings."""
@@ -146,7 +147,14 @@ def correct_clip(chosen: ChosenInput, options: RealOptions, processes: Processes
             about = identify_method(options) | describe_clip(plan)
             open_unfinished(unfinished, about, restart=options.restart)
         processes.gather(None)  # wait until the folder is ready
-        names = write_clip(plan, method, unfinished, processes)
+        jobs = count_jobs(
+            options.jobs,
+            processes,
+            pieces=plan.part_count,
+            pixels=stream.count * size[0] * size[1],
+            bytes_each=memory_of(method.correct, size, len(options.instants)),
+        )
+        names = write_clip(plan, method, unfinished, processes, jobs=jobs)
     if processes.is_main:
         made = {"folder": str(place), "files": names, "frames": plan.frame_count}
         record(**described, **made, fps=plan.video_fps, seconds=_since(begin))

@@ -1,5 +1,6 @@
 """Recordings of two sensors as streams of pairs."""
 
+import pickle
 import re
 from dataclasses import replace
 from fractions import Fraction
@@ -209,3 +210,13 @@ def test_drifting_clocks_are_noticed(tmp_path: Path) -> None:
     assert re.search(r"\+[89]\.0 ms between frames of equal number in the end", stream.notes[0])
     assert len(stream.delays) == stream.count == 60
     assert stream.delays[-1] == pytest.approx(55 * (1 / 29.865 - 1 / 30) * 30, abs=0.06)
+
+
+def test_streams_travel_to_worker_processes(tmp_path: Path) -> None:
+    videos = [open_video(write_clip_video(tmp_path / f"{side}.mp4", 4)) for side in ("l", "r")]
+    streams = [pair_views(*videos, PLAIN, offset=-1), split_views(videos[0], "lr", PLAIN)]
+    for stream in streams:
+        packed = pickle.dumps(replace(stream, sources=()))
+        assert len(packed) < 10_000  # without small pictures of all frames
+        for made, expected in zip(pickle.loads(packed).pairs(1), stream.pairs(1), strict=True):
+            assert made.pair.equal(expected.pair) and made.name == expected.name

@@ -8,7 +8,6 @@ import pytest
 from matplotlib.axes import Axes
 
 from utils.errors import InputError
-from utils.evaluation import plots
 from utils.evaluation.plots import plot_scores
 from utils.evaluation.scores import BandScore, FrameScore
 
@@ -110,6 +109,6 @@ def test_a_full_disk_is_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(plots.Figure, "savefig", fail)
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
     with pytest.raises(InputError, match="cannot write there: No space left on device"):
         plot_scores(tmp_path, SCORES)

@@ -158,3 +158,25 @@ def test_a_single_set_has_no_name_and_several_have_theirs() -> None:
         "A": "a",
         "B": "b",
     }
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "two", "1.5", "2000", ""])
+def test_jobs_are_a_number_of_processes(jobs: str) -> None:
+    with pytest.raises(InputError) as error:
+        overrides(method_arguments(f"--jobs={jobs}"))
+    assert str(error.value) == f"--jobs {jobs}: expected a whole number from 1 to 1024, or auto"
+
+
+def test_jobs_are_an_option() -> None:
+    for words, jobs in ((["--jobs", "3"], 3), (["--jobs", "auto"], "auto"), ([], "auto")):
+        changes = overrides(method_arguments(*words))
+        assert load_options(OPTIONS / "test.json", changes, EvaluationOptions).jobs == jobs
+    with pytest.raises(InputError, match="--set: 'jobs' must be .+, got 0"):
+        load_options(OPTIONS / "test.json", ["jobs=0"], EvaluationOptions)
+
+
+def method_arguments(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--set", nargs="+", default=[])
+    add_method_argument(parser)
+    return parser.parse_args(words)

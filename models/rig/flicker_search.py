@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
@@ -20,6 +21,7 @@ from models.rig.flicker import (
     compare_views,
     measure_row_gains,
     readout_of,
+    remove_flicker,
 )
 
 _FREQUENCIES = np.concatenate((np.arange(0.9, 12, 0.04), np.arange(12, 40, 0.05)))
@@ -33,6 +35,8 @@ _PARTS = 4  # of the width, with equal numbers of points
 _MIN_AMPLITUDE = ((0.005, 0.25), (0.01, 0.45))
 """Smallest amplitudes, and the largest spread between parts of the width, relative to them."""
 _MIN_EXPLAINED = 0.5  # of the variance over the rows
+_MAX_CHANGE = 0.15  # cycles per readout, from the search to the fit; else there is no such wave
+_MAX_REMAINDER = 0.55  # of the unevenness over the rows, after the flicker is removed
 
 
 class _Rows(NamedTuple):
@@ -45,7 +49,20 @@ class _Rows(NamedTuple):
     weight: Doubles
 
 
-def find_flicker(pairs: Sequence[Tensor], scan_time: Tensor | None = None) -> Flicker | None:
+class Light(NamedTuple):
+    """What the light did during captures of one recording.
+
+    Attributes:
+        flicker: its flicker, if there is any.
+        unevenness: root mean square of the relative difference in brightness, over the rows, at
+            points that both views show; beyond a ratio of all rows and what flicker explains.
+    """
+
+    flicker: Flicker | None = None
+    unevenness: float = 0.0
+
+
+def measure_light(pairs: Sequence[Tensor], scan_time: Tensor | None = None) -> Light:
     """Find the flicker that is common to captures of one recording, if any of them shows it.
 
     Args:
@@ -64,7 +81,7 @@ def find_flicker(pairs: Sequence[Tensor], scan_time: Tensor | None = None) -> Fl
     rows = [_group(one, height) for one in points]
     usable = [number for number, one in enumerate(rows) if len(one.time) >= _MIN_ROWS]
     if not usable or not len(frequencies):
-        return None
+        return Light()
     left = np.array([_left_over(rows[number], frequencies) for number in usable])
     best = int(left[:, 1:].sum(0).argmin())
     frequency = float(frequencies[best])
@@ -74,11 +91,33 @@ def find_flicker(pairs: Sequence[Tensor], scan_time: Tensor | None = None) -> Fl
             amplitudes[number] = _confirmed_amplitude(
                 points[number], rows[number], frequency, height
             )
+    uneven = Light(
+        unevenness=max(_rms(rows[number], one[0]) for number, one in zip(usable, left, strict=True))
+    )
     clearest = int(np.argmax(amplitudes))
     if not amplitudes[clearest]:
-        return None
+        return uneven
     gains = measure_row_gains(pairs[clearest], scan_time, frequency * readout)
-    return Flicker(gains.frequency * readout, gains.amplitude)
+    times = scan.first + scan.row_time * torch.arange(height)
+    steady = remove_flicker(small[clearest], times, gains)
+    after = _group(compare_views(steady, scan, steady), height)
+    if len(after.time) < _MIN_ROWS:
+        return uneven
+    remainder = _rms(after, _left_over(after, frequencies[:1])[0])
+    is_flicker = (
+        abs(gains.frequency - frequency) * readout <= _MAX_CHANGE
+        and gains.amplitude >= _MIN_AMPLITUDE[0][0]
+        and remainder <= _MAX_REMAINDER * _rms(rows[clearest], left[usable.index(clearest), 0])
+    )
+    return (
+        Light(Flicker(gains.frequency * readout, gains.amplitude), remainder)
+        if is_flicker
+        else uneven
+    )
+
+
+def _rms(rows: _Rows, squares: float) -> float:
+    return float((squares / np.square(rows.weight).sum()) ** 0.5)
 
 
 def _group(points: Points, height: int) -> _Rows:

@@ -16,14 +16,15 @@ from models.rig.alignment import Alignment, align, estimate_alignment
 from models.rig.colours import ColourDifference, estimate_colours, match_colours
 from models.rig.dark_borders import DarkBorders, fill_dark_borders, find_dark_borders
 from models.rig.flicker import Flicker, measure_row_gains, remove_flicker
-from models.rig.flicker_search import find_flicker
+from models.rig.flicker_search import Light, measure_light
 from models.rig.realignment import try_alignment
 from models.rig.report import CaptureReport, check_capture
 from utils.correction import compensates_misalignment
 from utils.options.real import RealOptions
-from utils.real.check_report import MAX_MISALIGNMENT, format_report, warnings
+from utils.real.check_report import MAX_MISALIGNMENT, colours_differ, format_report, warnings
 
 _CHECKED_PAIRS = 8  # of a clip, from its first on
+_TRIED_COLOURS = 2
 _FLICKER_STEP = 2  # every second of them is searched for flicker
 
 
@@ -86,10 +87,11 @@ def check_single(capture: CapturePair, options: RealOptions) -> Checked:
     Raises:
         InputError: the weights cannot be read.
     """
-    flaws, captures = _find_flaws([capture], capture.name, options, rate=None)
+    flaws, captures, unevenness = _find_flaws([capture], capture.name, options, rate=None)
     if not _is_needed(options):
         return Checked(flaws)
     report = check_capture(captures[0].pair, capture.scan_time)
+    report = report._replace(unevenness=unevenness)
     made = _decide(captures, report, report.alignment, report.colours, options, capture.name)
     return made._replace(preparation=_join(made.preparation, flaws))
 
@@ -102,10 +104,10 @@ def check_clip(stream: CaptureStream, options: RealOptions) -> Checked:
     """
     with closing(stream.pairs()) as all_pairs:
         captures = list(islice(all_pairs, _CHECKED_PAIRS))
-    flaws, captures = _find_flaws(captures, stream.name, options, rate=stream.fps)
+    flaws, captures, unevenness = _find_flaws(captures, stream.name, options, rate=stream.fps)
     if not _is_needed(options):
         return Checked(flaws)
-    report = _check_pairs(captures)
+    report = _check_pairs(captures)._replace(unevenness=unevenness)
     pairs, scan = [capture.pair for capture in captures], captures[0].scan_time
     alignment, colours = report.alignment, report.colours
     if options.align or alignment.max_displacement(report.size) >= MAX_MISALIGNMENT:
@@ -118,32 +120,33 @@ def check_clip(stream: CaptureStream, options: RealOptions) -> Checked:
 
 def _find_flaws(
     captures: Sequence[CapturePair], name: str, options: RealOptions, *, rate: float | None
-) -> tuple[Preparation, list[CapturePair]]:
-    """What removes flicker and dark borders, and the captures without these; lines say so.
+) -> tuple[Preparation, list[CapturePair], float]:
+    """What removes flicker and dark borders; the captures without these; and `Light.unevenness`.
 
-    `rate` is that of the pairs, in 1/s.
+    Lines say what is removed. `rate` is that of the pairs, in 1/s.
     """
-    flicker = _find_flicker(captures, name, options, rate)
-    if flicker is not None:
-        captures = [Preparation(flicker=flicker).apply_to(capture) for capture in captures]
+    light = _measure_light(captures, name, options, rate)
+    if light.flicker is not None:
+        captures = [Preparation(flicker=light.flicker).apply_to(capture) for capture in captures]
     borders = _find_borders(captures, name, options)
     if borders.borders is not None:
         captures = [borders.apply_to(capture) for capture in captures]
-    return borders._replace(flicker=flicker), [*captures]
+    return borders._replace(flicker=light.flicker), [*captures], light.unevenness
 
 
 def _join(preparation: Preparation, flaws: Preparation) -> Preparation:
     return preparation._replace(borders=flaws.borders, flicker=flaws.flicker)
 
 
-def _find_flicker(
+def _measure_light(
     captures: Sequence[CapturePair], name: str, options: RealOptions, rate: float | None
-) -> Flicker | None:
-    """The flicker to remove from captures of one recording; a line says so."""
+) -> Light:
+    """The light on captures of one recording, with the flicker to remove; a line names it."""
     if not (options.deflicker or options.check):
-        return None
+        return Light()
     searched = captures[::_FLICKER_STEP]
-    flicker = find_flicker([capture.pair for capture in searched], captures[0].scan_time)
+    light = measure_light([capture.pair for capture in searched], captures[0].scan_time)
+    flicker = light.flicker
     if flicker is not None and options.check:
         cycles = f"{flicker.frequency:.2f} cycles per readout"
         if rate is not None:
@@ -154,7 +157,7 @@ def _find_flicker(
             f"{name}: the light flickers by {100 * flicker.amplitude:.0f} % at {cycles}; this "
             f"{done} the views (deflicker)\n"
         )
-    return flicker if options.deflicker else None
+    return light if options.deflicker else light._replace(flicker=None)
 
 
 def _find_borders(captures: Sequence[CapturePair], name: str, options: RealOptions) -> Preparation:
@@ -203,6 +206,10 @@ def _decide(
     cures = {"--align": options.align, "--match-colour": options.match_colour}
     applied = [flag for flag, is_given in cures.items() if is_given]
     undone = [flag for flag in applied if flag != "--align" or (trial and trial.helps)]
+    if colours_differ(report):
+        matched = [match_colours(capture.pair, colours) for capture in captures[:_TRIED_COLOURS]]
+        after = estimate_colours(matched, captures[0].scan_time)
+        report = report._replace(colours_matched=after)
     if options.check:
         shown, tried = report, trial
         if options.timing.camera_timing().is_transposed:  # as the sensors stand

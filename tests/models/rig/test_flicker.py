@@ -10,7 +10,7 @@ from data.simulator.settings import SceneSettings
 from data.simulator.textures import load_textures
 from data.time_maps import scan_time
 from models.rig.flicker import RowGains, measure_row_gains, remove_flicker
-from models.rig.flicker_search import find_flicker
+from models.rig.flicker_search import measure_light
 from tests.helpers.moving_texture import Pan
 
 SIZE = (96, 144)
@@ -49,7 +49,7 @@ def test_slopes_are_derivatives_of_the_logarithm() -> None:
 def test_flicker_is_named_and_removed(velocity: tuple[float, float], amplitude: float) -> None:
     steady = 0.15 + 0.6 * Pan(velocity, SIZE).pair()
     pair, gains = flickering(steady, amplitude)
-    found = find_flicker([pair])
+    found = measure_light([pair]).flicker
     assert found is not None
     assert found.frequency == pytest.approx(FREQUENCY, abs=0.05)
     assert found.amplitude == pytest.approx(amplitude, rel=0.15)
@@ -64,7 +64,7 @@ def test_frequency_counts_readouts_whatever_the_frame_interval() -> None:
     pair, _ = flickering(0.15 + 0.6 * Pan((14, 3), SIZE).pair(), 0.1)
     scan = 0.25 + scan_time(SIZE[0]) / 2
     for given in (None, scan):
-        found = find_flicker([pair], given)
+        found = measure_light([pair], given).flicker
         assert found is not None and found.frequency == pytest.approx(FREQUENCY, abs=0.05)
     gains = measure_row_gains(pair, scan, FREQUENCY)
     assert gains.frequency == pytest.approx(2 * FREQUENCY, rel=0.02)
@@ -81,8 +81,8 @@ def test_one_capture_of_several_shows_the_flicker() -> None:
     steady = 0.15 + 0.6 * Pan((14, 0), SIZE).pair()
     hidden = np.pi / 2 - np.pi * FREQUENCY  # equal in both views, which move along the rows
     pairs = [flickering(steady, 0.1, phase=hidden + change)[0] for change in (0, 0.8)]
-    assert find_flicker(pairs[:1]) is None
-    found = find_flicker(pairs)
+    assert measure_light(pairs[:1]).flicker is None
+    found = measure_light(pairs).flicker
     assert found is not None and found.amplitude == pytest.approx(0.1, rel=0.2)
 
 
@@ -93,14 +93,23 @@ def test_steady_light_raises_no_alarm(seed: int) -> None:
         read_noise=0.005, view_difference=0.08, parallax=(3, 1),
     )  # fmt: skip
     scene = draw_scene(load_textures(None), settings, seed)
-    assert find_flicker([scene.capture([]).pair]) is None
+    assert measure_light([scene.capture([]).pair]).flicker is None
 
 
 def test_views_without_common_points_have_no_flicker() -> None:
     noise = torch.rand((2, 3, 64, 80), generator=torch.Generator().manual_seed(0))
-    assert find_flicker([noise]) is None
-    assert find_flicker([torch.full((2, 3, 64, 80), 0.5)]) is None
-    assert find_flicker([torch.zeros((2, 3, 5, 4))]) is None
+    assert measure_light([noise]).flicker is None
+    assert measure_light([torch.full((2, 3, 64, 80), 0.5)]).flicker is None
+    assert measure_light([torch.zeros((2, 3, 5, 4))]).flicker is None
     gains = measure_row_gains(torch.zeros((2, 3, 64, 80)), None, FREQUENCY)
     assert gains.amplitude == 0
     assert torch.equal(remove_flicker(noise, None, gains), noise)
+
+
+def test_a_flash_is_uneven_light_but_no_flicker() -> None:
+    pair = 0.1 + 0.5 * Pan((12, 3), SIZE).pair()
+    scan = scan_time(SIZE[0])
+    lit = [1 + 0.5 * ((time > 0.55) & (time < 0.75)) for time in (scan, 1 - scan)]
+    light = measure_light([pair * torch.stack(lit)[:, None, :, None]])
+    assert light.flicker is None and light.unevenness > 0.1
+    assert measure_light([pair]).unevenness < 0.01

@@ -58,6 +58,8 @@ class CaptureReport(NamedTuple):
         speed: median and 95th percentile of the speed, px per frame interval.
         displacement: px that 1 % of the image exceeds, without the misalignment.
         order: comparison with the next capture, if that was given.
+        unevenness: of the light (`flicker_search.Light`); 0 if it was not measured.
+        colours_matched: colours measured again after the difference was undone; None if not tried.
     """
 
     size: tuple[int, int]
@@ -69,6 +71,8 @@ class CaptureReport(NamedTuple):
     speed: tuple[float, float]
     displacement: float
     order: ReadoutOrder | None
+    unevenness: float = 0.0
+    colours_matched: ColourDifference | None = None
 
     @property
     def transposed(self) -> "CaptureReport":

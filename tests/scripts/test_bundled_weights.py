@@ -4,6 +4,7 @@ import hashlib
 import re
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -15,8 +16,10 @@ from data.training.flow_pairs import FlowPairs
 from models.flow.networks import load_flow
 from models.inference.correction import AS_TRAINED, BASELINES
 from models.refiner.network import Refiner
+from models.weight_files import CHECKSUM, read_architecture, read_state
 from tests.helpers.frames import network_frames
 from utils.checkpoint import load_generator
+from utils.errors import InputError
 
 FOLDER = Path("pretrained")
 SCENE = SceneSettings(height=192, width=320, camera_motion=20, object_motion=30, acceleration=0)
@@ -78,3 +81,14 @@ def test_the_table_lists_every_file_with_its_digest() -> None:
         for file in FOLDER.glob("*.safetensors")
     }
     assert listed == found
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.glob("*.safetensors")), ids=lambda file: file.name)
+def test_a_flipped_bit_of_a_bundled_file_is_refused(file: Path, tmp_path: Path) -> None:
+    assert re.fullmatch("[0-9a-f]{64}", read_architecture(file)[CHECKSUM])
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged = tmp_path / file.name
+    damaged.write_bytes(content)
+    with pytest.raises(InputError, match="damaged: its checksum differs; copy it again"):
+        read_state(damaged)

@@ -125,6 +125,7 @@ class RealOptions(MethodOptions):
     `check`: check each capture first and print the findings; "only": correct nothing.
     `align`, `match_colour`: undo the misalignment of the cameras, and the difference in colour,
         that the check measures; the former only if it helps, as measured after it.
+    `deflicker`: if the light flickers, remove that from the views before all else.
     `viewer`: write `index.html`, a page that shows the results.
     `flow_pictures`: write the flow fields of single captures as a sheet of pictures.
     `restart`: begin a clip again instead of continuing an interrupted run.
@@ -144,6 +145,7 @@ class RealOptions(MethodOptions):
     check: bool | Literal["only"] = True
     align: bool = False
     match_colour: bool = False
+    deflicker: bool = True
     viewer: bool = True
     flow_pictures: bool = False
     restart: bool = False

@@ -15,14 +15,24 @@ from data.video.streams import CaptureStream
 from models.rig.alignment import Alignment, align, estimate_alignment
 from models.rig.colours import ColourDifference, estimate_colours, match_colours
 from models.rig.dark_borders import DarkBorders, fill_dark_borders, find_dark_borders
+from models.rig.flicker import Flicker, measure_row_gains, remove_flicker
+from models.rig.flicker_search import Light, measure_light
 from models.rig.realignment import try_alignment
 from models.rig.report import CaptureReport, check_capture
 from utils.correction import compensates_misalignment
 from utils.options.real import RealOptions
-from utils.real.check_report import MAX_MISALIGNMENT, cure_of, format_report, warnings
+from utils.real.check_report import (
+    MAX_MISALIGNMENT,
+    colours_differ,
+    cure_of,
+    format_report,
+    warnings,
+)
 from utils.system.console import repeat_warning
 
 _CHECKED_PAIRS = 8  # of a clip, from its first on
+_TRIED_COLOURS = 2
+_FLICKER_STEP = 2  # every second of them is searched for flicker
 
 
 class Preparation(NamedTuple):
@@ -32,14 +42,16 @@ class Preparation(NamedTuple):
         alignment: misalignment of the cameras to undo.
         colours: difference of the views in colour to undo.
         borders: dark borders of t2b and of b2t to leave out.
+        flicker: of the light, to remove from the rows of each pair.
     """
 
     alignment: Alignment | None = None
     colours: ColourDifference | None = None
     borders: tuple[DarkBorders, DarkBorders] | None = None
+    flicker: Flicker | None = None
 
     def apply(self, pair: Tensor) -> Tensor:
-        """The prepared views of a pair (2, 3, H, W)."""
+        """The prepared views of a pair (2, 3, H, W) without flicker."""
         if self.borders is not None:
             pair = torch.stack([*map(fill_dark_borders, pair, self.borders)])
         if self.colours is not None:
@@ -48,7 +60,11 @@ class Preparation(NamedTuple):
 
     def apply_to(self, capture: CapturePair) -> CapturePair:
         """A capture with prepared views."""
-        t2b, b2t = self.apply(capture.pair)
+        pair, scan = capture.pair, capture.scan_time
+        if self.flicker is not None:
+            gains = measure_row_gains(pair, scan, self.flicker.frequency)
+            pair = remove_flicker(pair, scan, gains)
+        t2b, b2t = self.apply(pair)
         return replace(capture, t2b=t2b, b2t=b2t)
 
     def describe(self) -> dict[str, Any]:
@@ -82,14 +98,13 @@ def check_single(capture: CapturePair, options: RealOptions) -> Checked:
     Raises:
         InputError: the weights cannot be read.
     """
-    borders = _find_borders([capture], capture.name, options)
-    if borders.borders is not None:
-        capture = borders.apply_to(capture)
+    flaws, captures, unevenness = _find_flaws([capture], capture.name, options, rate=None)
     if not _is_needed(options):
-        return Checked(borders)
-    report = check_capture(capture.pair, capture.scan_time)
-    made = _decide([capture], report, report.alignment, report.colours, options, capture.name)
-    return made._replace(preparation=made.preparation._replace(borders=borders.borders))
+        return Checked(flaws)
+    report = check_capture(captures[0].pair, capture.scan_time)
+    report = report._replace(unevenness=unevenness)
+    made = _decide(captures, report, report.alignment, report.colours, options, capture.name)
+    return made._replace(preparation=_join(made.preparation, flaws))
 
 
 def check_clip(stream: CaptureStream, options: RealOptions) -> Checked:
@@ -100,12 +115,10 @@ def check_clip(stream: CaptureStream, options: RealOptions) -> Checked:
     """
     with closing(stream.pairs()) as all_pairs:
         captures = list(islice(all_pairs, _CHECKED_PAIRS))
-    borders = _find_borders(captures, stream.name, options)
-    if borders.borders is not None:
-        captures = [borders.apply_to(capture) for capture in captures]
+    flaws, captures, unevenness = _find_flaws(captures, stream.name, options, rate=stream.fps)
     if not _is_needed(options):
-        return Checked(borders)
-    report = _check_pairs(captures)
+        return Checked(flaws)
+    report = _check_pairs(captures)._replace(unevenness=unevenness)
     pairs, scan = [capture.pair for capture in captures], captures[0].scan_time
     alignment, colours = report.alignment, report.colours
     if options.align or alignment.max_displacement(report.size) >= MAX_MISALIGNMENT:
@@ -113,7 +126,49 @@ def check_clip(stream: CaptureStream, options: RealOptions) -> Checked:
     if options.match_colour:
         colours = estimate_colours(pairs, scan)
     made = _decide(captures, report, alignment, colours, options, stream.name)
-    return made._replace(preparation=made.preparation._replace(borders=borders.borders))
+    return made._replace(preparation=_join(made.preparation, flaws))
+
+
+def _find_flaws(
+    captures: Sequence[CapturePair], name: str, options: RealOptions, *, rate: float | None
+) -> tuple[Preparation, list[CapturePair], float]:
+    """What removes flicker and dark borders; the captures without these; and `Light.unevenness`.
+
+    Lines say what is removed. `rate` is that of the pairs, in 1/s.
+    """
+    light = _measure_light(captures, name, options, rate)
+    if light.flicker is not None:
+        captures = [Preparation(flicker=light.flicker).apply_to(capture) for capture in captures]
+    borders = _find_borders(captures, name, options)
+    if borders.borders is not None:
+        captures = [borders.apply_to(capture) for capture in captures]
+    return borders._replace(flicker=light.flicker), [*captures], light.unevenness
+
+
+def _join(preparation: Preparation, flaws: Preparation) -> Preparation:
+    return preparation._replace(borders=flaws.borders, flicker=flaws.flicker)
+
+
+def _measure_light(
+    captures: Sequence[CapturePair], name: str, options: RealOptions, rate: float | None
+) -> Light:
+    """The light on captures of one recording, with the flicker to remove; a line names it."""
+    if not (options.deflicker or options.check):
+        return Light()
+    searched = captures[::_FLICKER_STEP]
+    light = measure_light([capture.pair for capture in searched], captures[0].scan_time)
+    flicker = light.flicker
+    if flicker is not None and options.check:
+        cycles = f"{flicker.frequency:.2f} cycles per readout"
+        if rate is not None:
+            ratio = options.timing.readout_ratio
+            cycles += f" ({flicker.frequency / ratio * rate:.1f} Hz at --readout-ratio {ratio:g})"
+        done = "is removed from" if options.deflicker else "stays in"
+        sys.stdout.write(
+            f"{name}: the light flickers by {100 * flicker.amplitude:.0f} % at {cycles}; this "
+            f"{done} the views (deflicker)\n"
+        )
+    return light if options.deflicker else light._replace(flicker=None)
 
 
 def _find_borders(captures: Sequence[CapturePair], name: str, options: RealOptions) -> Preparation:
@@ -162,6 +217,10 @@ def _decide(
     cures = {"--align": options.align, "--match-colour": options.match_colour}
     applied = [flag for flag, is_given in cures.items() if is_given]
     undone = [flag for flag in applied if flag != "--align" or (trial and trial.helps)]
+    if colours_differ(report):
+        matched = [match_colours(capture.pair, colours) for capture in captures[:_TRIED_COLOURS]]
+        after = estimate_colours(matched, captures[0].scan_time)
+        report = report._replace(colours_matched=after)
     if options.check:
         shown, tried = report, trial
         if options.timing.camera_timing().is_transposed:  # as the sensors stand

@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection, Iterator
 
 from models.rig.alignment import Alignment
+from models.rig.colours import ColourDifference
 from models.rig.readout_order import ReadoutOrder
 from models.rig.realignment import AlignmentTrial
 from models.rig.report import CaptureReport
@@ -14,7 +15,10 @@ MAX_MISALIGNMENT = 1.0
 _MIN_MATCHED = 0.4  # share of the pixels
 _MAX_BLUR, _MAX_BLUR_RATIO, _MIN_BLUR_DIFFERENCE = 2.5, 1.6, 0.6  # px, -, px
 _MAX_COLOUR_DIFFERENCE = 0.03  # relative, at mid-grey
+_MAX_UNEVENNESS = 0.06  # relative
+_MAX_COLOUR_LEFT = 0.5  # of the difference, after it is undone; else undoing it does not help
 _MAX_SPREAD = 1.5  # px
+_OTHER_CAUSES = "likely causes, in this order: a flash, image stabilisation in a camera, flicker"
 _MIN_DISPLACEMENT = 0.5  # px
 _MIN_PACE, _CERTAIN_AGREEMENT = 0.7, 0.9
 _SLIP_TOLERANCE, _MIN_SLIP = 0.25, 3.0  # relative to the motion to the next capture; px
@@ -95,6 +99,7 @@ def warnings(
         *_warn_of_order(report.order),
         *_warn_of_rest(report),
         *_warn_of_misalignment(report, applied, trial),
+        *_warn_of_light(report),
         *_warn_of_colours(report, applied),
         *_warn_of_blur(report),
     ]
@@ -144,7 +149,7 @@ def _warn_of_misalignment(
     if corner >= MAX_MISALIGNMENT and not compensated:
         cure = _cure("--align", applied)
         if trial is not None and not trial.helps:
-            cure = "--align does not help, as measured after it: align the cameras"
+            cure = f"--align does not help, as measured after it; {_OTHER_CAUSES}, the rig itself"
         if is_slip:
             cure = (
                 "the scene moves about as far in one frame interval: compare other frames "
@@ -161,14 +166,40 @@ def _warn_of_misalignment(
         )
 
 
-def _warn_of_colours(report: CaptureReport, applied: Collection[str]) -> Iterator[str]:
-    worst = max(range(3), key=lambda channel: abs(report.colours.at_grey[channel]))
-    difference = abs(report.colours.at_grey[worst])
-    if difference >= _MAX_COLOUR_DIFFERENCE:
+def colours_differ(report: CaptureReport) -> bool:
+    """Whether the views match, and their colours differ by enough for a warning."""
+    return _is_comparable(report) and _worst_colour(report.colours)[1] >= _MAX_COLOUR_DIFFERENCE
+
+
+def _warn_of_light(report: CaptureReport) -> Iterator[str]:
+    if report.unevenness >= _MAX_UNEVENNESS:
         yield (
-            f"colours differ by {_percent(difference)} in {_CHANNELS[worst]} at mid-grey; "
-            f"{_cure('--match-colour', applied)}"
+            f"the light changes during the readout: brightness differs by "
+            f"{_percent(report.unevenness)} (RMS over the rows) at points that both views show, "
+            "and not periodically; a flash, a lamp that is switched, or a shadow: leave these "
+            "captures out"
         )
+
+
+def _warn_of_colours(report: CaptureReport, applied: Collection[str]) -> Iterator[str]:
+    if not colours_differ(report):
+        return
+    channel, difference = _worst_colour(report.colours)
+    cure = _cure("--match-colour", applied)
+    after = report.colours_matched
+    if report.unevenness >= _MAX_UNEVENNESS:
+        cure = "--match-colour does not help: brightness differs from row to row, too"
+    elif after is not None and _worst_colour(after)[1] > _MAX_COLOUR_LEFT * difference:
+        left = _percent(_worst_colour(after)[1])
+        cure = f"--match-colour does not help ({left} when measured after it); {_OTHER_CAUSES}"
+    yield f"colours differ by {_percent(difference)} in {channel} at mid-grey; {cure}"
+
+
+def _worst_colour(colours: ColourDifference) -> tuple[str, float]:
+    """The channel that differs most at mid-grey, and by how much."""
+    differences = [abs(value) for value in colours.at_grey]
+    worst = max(differences)
+    return _CHANNELS[differences.index(worst)], worst
 
 
 def _cure(flag: str, applied: Collection[str]) -> str:

@@ -24,7 +24,7 @@ from utils.real.clip_frames import PairWindow, first_needed, make_frames
 from utils.real.clip_parts import UnfinishedClip
 from utils.real.clip_plan import PAIRS_PER_PART, ClipPlan
 from utils.real.clip_viewer import write_clip_viewer
-from utils.system.console import stage
+from utils.system.console import progress_bar, stage
 from utils.system.distributed import Processes
 from utils.system.workers import Advance, run_in_workers, split
 

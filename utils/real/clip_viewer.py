@@ -32,7 +32,7 @@ def write_clip_viewer(plan: ClipPlan, video: Path, folder: Path) -> None:
     inputs = []
     with closing(plan.stream.pairs()) as captures:
         for capture in _pick(captures, numbers):
-            views = plan.stream.timing.restore(plan.preparation.apply(capture.pair))
+            views = plan.stream.timing.restore(plan.preparation.apply_to(capture).pair)
             height, width = views.shape[-2:]
             inputs.append((_shrink(views[0]), _shrink(views[1])))
     with closing(open_video(video).frames()) as made:  # padded to even sides, as H.264 needs

@@ -1,6 +1,7 @@
 import re
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -10,11 +11,14 @@ from data.capture import CapturePair
 from data.simulator.drawing import draw_scene
 from data.simulator.settings import SceneSettings
 from data.simulator.textures import load_textures
+from data.time_maps import scan_time
 from data.video.streams import CaptureStream
 from models.rig.alignment import Alignment, estimate_alignment
 from models.rig.colours import ColourDifference
 from models.rig.dark_borders import DarkBorders
+from models.rig.flicker import RowGains
 from tests.helpers.clips import real_options
+from tests.helpers.moving_texture import Pan
 from utils.real.capture_check import Checked, Preparation, check_clip, check_single
 
 GENERATOR = {
@@ -115,3 +119,44 @@ def test_figures_are_described_by_name() -> None:
     assert made.describe()["alignment"]["shift"] == (1.0, 2.0)
     assert made.describe()["colours"] is None
     assert Preparation(colours=ColourDifference()).describe()["alignment"] is None
+
+
+def flickering_clip(count: int) -> CaptureStream:
+    """Mains light of 100 Hz at 25 pairs per second: 4 cycles per readout, and a bit more."""
+    gains = RowGains(4.1, 0.08, 0.05)
+
+    def views(start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        steady = 0.15 + 0.6 * Pan((12, -4), (96, 144)).pair()
+        scan = scan_time(96).double().numpy()
+        for number in range(start, count):
+            light = np.stack([gains.at(number + scan), gains.at(number + 1 - scan)])
+            first, second = steady * torch.from_numpy(light).float()[:, None, :, None]
+            yield first, second
+
+    return CaptureStream("clip", count, 25, CameraTiming(), (), "lr", None, (), views)  # type: ignore[arg-type]
+
+
+def test_flicker_is_named_and_removed_from_every_pair(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = flickering_clip(3)
+    checked = check_clip(stream, real_options())
+    line, *report = capsys.readouterr().out.splitlines()
+    said = re.fullmatch(
+        r"clip: the light flickers by (\d+) % at (\S+) cycles per readout \((\S+) Hz at "
+        r"--readout-ratio 1\); this is removed from the views \(deflicker\)",
+        line,
+    )
+    assert said and report[0] == "clip: capture check"
+    assert int(said[1]) == pytest.approx(9.4, abs=1)
+    assert float(said[2]) == pytest.approx(4.1, abs=0.03)
+    assert float(said[3]) == pytest.approx(102.5, abs=1)
+    steady = 0.15 + 0.6 * Pan((12, -4), (96, 144)).pair()
+    for shown in stream.pairs():
+        left = (checked.preparation.apply_to(shown).pair - steady).square().mean().sqrt()
+        assert left < 0.1 * (shown.pair - steady).square().mean().sqrt()
+
+
+def test_flicker_stays_if_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = flickering_clip(1)
+    checked = check_clip(stream, real_options(deflicker=False))
+    assert checked.preparation == Preparation()
+    assert "; this stays in the views (deflicker)\n" in capsys.readouterr().out

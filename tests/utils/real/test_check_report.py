@@ -165,6 +165,34 @@ def test_colours() -> None:
     )
 
 
+def test_a_cure_is_not_printed_where_trying_it_did_not_help() -> None:
+    colours = ColourDifference((1.0, 1.0, 0.88), (0.0, 0.0, 0.0))
+    helped, not_helped = ColourDifference(), ColourDifference((1.0, 1.0, 0.92), (0.0, 0.0, 0.0))
+    assert "pass --match-colour" in only_warning(colours=colours, colours_matched=helped)
+    assert only_warning(colours=colours, colours_matched=not_helped) == (
+        "colours differ by 12 % in blue at mid-grey; --match-colour does not help (8 % when "
+        "measured after it); likely causes, in this order: a flash, image stabilisation in a "
+        "camera, flicker"
+    )
+    trial = AlignmentTrial(Alignment((3, -4), strips=9), Alignment((3, 4), strips=9), helps=False)
+    report = GOOD._replace(alignment=trial.before)
+    [said] = warnings(report, trial=trial)
+    assert said.endswith(
+        "; --align does not help, as measured after it; likely causes, in this order: a flash, "
+        "image stabilisation in a camera, flicker, the rig itself"
+    )
+
+
+def test_light_that_changes_during_the_readout() -> None:
+    assert only_warning(unevenness=0.17).startswith(
+        "the light changes during the readout: brightness differs by 17 % (RMS over the rows)"
+    )
+    colours = ColourDifference((1.0, 1.0, 0.88), (0.0, 0.0, 0.0))
+    light, said = warnings(GOOD._replace(unevenness=0.17, colours=colours))
+    assert "a flash" in light
+    assert said.endswith("--match-colour does not help: brightness differs from row to row, too")
+
+
 def test_sharpness() -> None:
     assert only_warning(blur=(2.4, 0.9)) == (
         "t2b is less sharp: its edge blur is 2.4 px, that of the other view 0.9 px; focus both "

@@ -1,6 +1,7 @@
 """Load the method of correction that the options of a test script name."""
 
 import hashlib
+import sys
 from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
@@ -20,6 +21,7 @@ from models.inference.correction import (
 )
 from models.inference.released import correct_released
 from models.inference.tiling import estimate_memory
+from models.parts.precision import slow_bfloat16
 from models.parts.settings import InferenceSettings, list_instants
 from models.refiner.network import Refiner
 from models.weight_files import read_architecture, read_content
@@ -67,6 +69,8 @@ def load_network_method(options: MethodOptions, device: torch.device | str) -> N
     """
     file = Path(str(options.path.pretrained_netG))
     network = load_network(file, device)
+    if note := slow_bfloat16(options.precision, torch.device(device)):
+        sys.stderr.write(f"{note}\n")
     settings = InferenceSettings(options.precision, options.tile, options.blending)
     name = file.name if file.stem in BASELINES else file.stem
     if options.inference != "ours":

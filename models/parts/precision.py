@@ -28,6 +28,16 @@ def is_lower(precision: Precision, device: torch.device) -> bool:
     return precision == "bfloat16" or (precision == "auto" and computes_bfloat16(device))
 
 
+def slow_bfloat16(precision: Precision, device: torch.device) -> str | None:
+    """One line if bfloat16 was asked for on a CPU that emulates it; None otherwise."""
+    if precision != "bfloat16" or device.type != "cpu" or computes_bfloat16(device):
+        return None
+    return (
+        "precision 'bfloat16': this CPU has neither AVX512-BF16 nor AMX and emulates it; a pass "
+        "takes about 11 times as long as in float32; set precision to 'auto' or 'float32'"
+    )
+
+
 def computes_bfloat16(device: torch.device) -> bool:
     """Whether the device has bfloat16 matrix products in hardware."""
     if device.type == "cuda":

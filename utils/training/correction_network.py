@@ -61,7 +61,7 @@ def build_subject(options: TrainingOptions, processes: Processes) -> Subject[Tra
         described=(
             *describe_training_set(options, training_set),
             *describe_validation_set(options, captures),
-            *_notes(options),
+            *_notes(options, processes.device),
         ),
         is_pretrained=options.path.pretrained_netG is not None,
         epoch_steps=_steps_per_epoch(training_set, options.datasets.train.dataloader_batch_size),
@@ -154,13 +154,18 @@ def _load_networks(options: TrainingOptions) -> dict[str, nn.Module]:
     }
 
 
-def _notes(options: TrainingOptions) -> Iterator[str]:
+def _notes(options: TrainingOptions, device: torch.device) -> Iterator[str]:
     """What the log says of the options before the first step."""
     rebuilds = options.train.objective != "supervised"
     if rebuilds and options.path.pretrained_rsg == "dis" and options.train.flow_gradients:
         yield (
             'train.flow_gradients is true, but the flow "dis" passes no gradient to the frames: '
             "take PWC-Net or RAFT (path.pretrained_rsg), or set it to false"
+        )
+    if rebuilds and options.path.pretrained_rsg == "dis" and device.type != "cpu":
+        yield (
+            'path.pretrained_rsg: the flow "dis" is computed on the CPU, and the '
+            f"{device.type} device waits for it in every step: take PWC-Net or RAFT"
         )
 
 

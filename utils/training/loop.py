@@ -21,6 +21,7 @@ from data.files.folders import prepare_output_folder
 from data.training.loader import training_loader
 from models.losses.objective import Objective
 from models.parts.device import reuse_memory
+from models.parts.precision import slow_bfloat16
 from utils.errors import InputError
 from utils.options.flow_training import FlowTrainingOptions
 from utils.options.interpolator_training import InterpolatorTrainingOptions
@@ -33,7 +34,7 @@ from utils.training.experiment import Experiment, open_experiment
 from utils.training.records.announcement import announce_run
 from utils.training.reporting import Reporter, read_records, report_end
 from utils.training.resuming import explain_skips, restore, save, stop_run
-from utils.training.step import Training, take_step
+from utils.training.step import Training, build_optimizer, take_step
 from utils.training.step_memory import announce_step, explain_exhaustion
 from utils.training.validation import Validation
 
@@ -163,9 +164,9 @@ def _prepare(subject: Subject[Sample], experiment: Experiment, stop: StopRequest
     network.to(processes.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     announce_run(network, experiment, subject.described)
     announce_step(network, experiment)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=options.G_optimizer_lr, weight_decay=options.G_optimizer_wd
-    )
+    if note := slow_bfloat16(options.precision, processes.device):
+        experiment.log.warning("%s", note)
+    optimizer = build_optimizer(network, options, processes.device)
     parallel = processes.wrap(network)
     training = Training(
         network,

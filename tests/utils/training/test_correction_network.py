@@ -24,7 +24,7 @@ from utils.errors import InputError
 from utils.options.files import load_options
 from utils.options.training import TrainingOptions
 from utils.system.distributed import Processes
-from utils.training.correction_network import build_network, build_objective
+from utils.training.correction_network import _notes, build_network, build_objective
 from utils.training.experiment import open_experiment
 from utils.training.reporting import read_records
 
@@ -549,6 +549,17 @@ def test_dis_says_that_it_passes_no_gradient(tmp_path: Path, gradients: bool, sa
     log = (folder_of(options) / "train.log").read_text()
     line = 'train.flow_gradients is true, but the flow "dis" passes no gradient to the frames: '
     assert log.count(line) == said
+
+
+def test_dis_says_that_a_gpu_waits_for_it(tmp_path: Path) -> None:
+    by_dis = tiny_options(tmp_path, objective="cycle", flow_gradients=False)
+    assert by_dis.path.pretrained_rsg == "dis"
+    assert list(_notes(by_dis, CPU)) == []
+    (line,) = _notes(by_dis, torch.device("cuda"))
+    assert line.startswith(
+        'path.pretrained_rsg: the flow "dis" is computed on the CPU, and the cuda'
+    )
+    assert list(_notes(tiny_options(tmp_path), torch.device("cuda"))) == []  # supervised
 
 
 def test_parts_must_share_the_batch(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from utils.options.training import StepOptions
 from utils.system.distributed import Processes
 from utils.system.stopping import StopRequest
 from utils.training.experiment import Experiment
-from utils.training.step import Progress, Training, learning_rate, take_step
+from utils.training.step import Progress, Training, build_optimizer, learning_rate, take_step
 
 
 class Scaled(nn.Module):
@@ -138,3 +138,19 @@ def test_the_rate_is_constant_over_an_epoch() -> None:
     by_epoch = [rate(step, epoch_steps=3) for step in range(30)]
     assert by_epoch == [rate(step // 3) for step in range(30)]
     assert by_epoch[0] == by_epoch[2] > by_epoch[3]
+
+
+def test_the_optimizer_of_a_gpu_takes_the_same_steps(tmp_path) -> None:
+    options = tiny_options(tmp_path).train
+    weights = []
+    for device in ("cpu", "cuda"):  # fused, as on a GPU, but on tensors of the CPU
+        torch.manual_seed(0)
+        layer = nn.Linear(5, 3)
+        optimizer = build_optimizer(layer, options, torch.device(device))
+        assert bool(optimizer.defaults["fused"]) == (device == "cuda")
+        for step in range(5):
+            optimizer.zero_grad()
+            layer(torch.full((2, 5), 0.1 * step)).square().sum().backward()
+            optimizer.step()
+        weights.append(layer.weight.detach())
+    torch.testing.assert_close(*weights, rtol=1e-6, atol=1e-7)

@@ -68,6 +68,9 @@ def join(parts: Sequence[Tensor]) -> Tensor:
     device = parts[0].device.type
     if torch.is_autocast_enabled(device):  # half the memory traffic
         parts = [part.to(torch.get_autocast_dtype(device)) for part in parts]
+    if device == "cpu" and all(part.is_contiguous() for part in parts):
+        # Two passes over memory, but of long runs: half the time of interleaving part by part.
+        return torch.cat(list(parts), dim=1).contiguous(memory_format=torch.channels_last)
     return torch.cat([part.permute(0, 2, 3, 1) for part in parts], dim=-1).permute(0, 3, 1, 2)
 
 

@@ -34,16 +34,24 @@ def blend_views(
     share = torch.sigmoid(preference + change.preference.to(first.dtype))
     frames = share * first + (1 - share) * second + change.residual.to(first.dtype)
     if noise is not None:
-        strength = resize(informed(*motion.cues.offset.split(1, dim=1)), CELL)
+        offsets = motion.cues.offset.split(1, dim=1)
+        strength = resize(informed(*offsets), CELL)
+        # Both exposures of a point lie symmetrically about the middle of the interval, so that the
+        # times to them sum up to 1 - 2t.
+        distance = resize((offsets[0] + offsets[1]).abs().clamp(max=1), CELL)
         share = torch.sigmoid(preference)
-        frames = choose_views(frames, share, strength, (first, second), noise)
+        frames = choose_views(frames, share, (strength, distance), (first, second), noise)
     return frames.clamp(0, 1)
 
 
 def choose_views(
-    fused: Tensor, share: Tensor, strength: Tensor, views: tuple[Tensor, Tensor], noise: float
+    fused: Tensor,
+    share: Tensor,
+    weights: tuple[Tensor, Tensor],
+    views: tuple[Tensor, Tensor],
+    noise: float,
 ) -> Tensor:
-    """Frames (N, 3, h, w): fused where both views are exposed equally near, chosen elsewhere.
+    """Frames (N, 3, h, w): fused in the middle of the interval, sampled from the views at its ends.
 
     The network's weights and residual are means over what may be. They soften real captures
     (docs/RESULTS.md), where the nearer view shows what is there.
@@ -51,11 +59,13 @@ def choose_views(
     Args:
         fused: (N, 3, h, w) the network's frames.
         share: (N, 1, h, w) weight of t2b in the classical average.
-        strength: (N, 1, h, w) of the choice.
+        weights: strength of the choice between the views, and distance from the middle, 1 at both
+            ends; (N, 1, h, w) each. The larger one is the weight against the network's frames.
         views: t2b and b2t warped to each frame, each (N, 3, h, w).
         noise: standard deviation of the noise of either view.
     """
+    strength, distance = weights
     difference = views[0] - views[1]
     squared = difference.square().sum(dim=1, keepdim=True)
     chosen = torch.addcmul(views[1], choose(share, strength, squared, noise), difference)
-    return torch.lerp(fused, chosen, strength)
+    return torch.lerp(fused, chosen, torch.maximum(strength, distance))

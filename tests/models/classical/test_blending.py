@@ -19,7 +19,7 @@ def blend(first: Tensor, second: Tensor, share: float, noise: float) -> Tensor:
     shares = torch.full((1, 1, *first.shape[1:]), share)
     views = (first[None], second[None])
     grey, strength = torch.full_like(views[0], 0.5), torch.ones_like(shares)
-    return choose_views(grey, shares, strength, views, noise)[0]
+    return choose_views(grey, shares, (strength, 0 * strength), views, noise)[0]
 
 
 def test_a_choice_is_informed_where_one_exposure_is_clearly_nearer() -> None:
@@ -44,12 +44,21 @@ def test_views_that_disagree_give_the_nearer_one(share: float) -> None:
 def test_where_both_are_equally_near_the_frame_is_the_fused_one() -> None:
     fused, views = random_image(1)[None], (0.3 * random_image(2)[None], 0.5 + fill(0.1))
     for share in (0.0, 0.5, 0.8):
-        frame = choose_views(fused, fill(share), fill(0.0), views, 0.01)
+        frame = choose_views(fused, fill(share), (fill(0.0), fill(0.0)), views, 0.01)
         assert torch.equal(frame, fused)
     # Half informed, it is the mean of the fused frame and of one half way to the better view.
-    half = choose_views(fused, fill(0.8), fill(0.5), views, 0.0)
+    half = choose_views(fused, fill(0.8), (fill(0.5), fill(0.0)), views, 0.0)
     chosen = 0.9 * views[0] + 0.1 * views[1]
     torch.testing.assert_close(half, (fused + chosen) / 2)
+
+
+def test_at_both_ends_frames_are_sampled_from_the_views_alone() -> None:
+    fused, views = random_image(1)[None], (0.3 * random_image(2)[None], 0.5 + fill(0.1))
+    average = 0.8 * views[0] + 0.2 * views[1]
+    end = choose_views(fused, fill(0.8), (fill(0.0), fill(1.0)), views, 0.0)
+    torch.testing.assert_close(end, average)
+    quarter = choose_views(fused, fill(0.8), (fill(0.0), fill(0.5)), views, 0.0)
+    torch.testing.assert_close(quarter, (fused + average) / 2)
 
 
 def fill(value: float) -> Tensor:

@@ -64,7 +64,8 @@ def correct_captures(
 
     def check_one(index: int) -> dict[str, Any]:
         capture = apply_timing(captures[index], timing)
-        return _describe_input(capture.name, files(index), check_single(capture, options))
+        with remembered_flows():
+            return _describe_input(capture.name, files(index), check_single(capture, options))
 
     if options.check == "only":
         made = _for_each(len(captures), check_one, processes)

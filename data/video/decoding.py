@@ -30,12 +30,12 @@ from data.video.containers import (
     no_frame,
     open_recording,
 )
+from data.video.continuity import THUMBNAIL
 from data.video.interlacing import is_combed
 from data.video.stamps import find_rate, variable_rate_error
 from utils.errors import InputError
 
 _SCALE = "in_color_matrix={}:in_range=auto:flags=bicubic+accurate_rnd+full_chroma_int"
-_THUMBNAIL = (64, 48)  # columns, rows
 _MAX_COMBED = 2  # frames; a cut between two scenes may look combed once
 
 
@@ -232,6 +232,6 @@ def _conversion(recording: Recording, frame: VideoFrame, colours: Colours, pixel
 
 
 def _thumbnail(frame: VideoFrame) -> NDArray[np.uint8]:
-    columns, rows = _THUMBNAIL
+    rows, columns = THUMBNAIL
     small = frame.reformat(width=columns, height=rows, format="gray", interpolation="AREA")
     return small.to_ndarray().astype(np.uint8)

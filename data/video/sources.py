@@ -11,12 +11,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from data.files.images import IMAGE_SUFFIXES, read_image
 from data.files.stored_values import StoredValues
 from data.files.videos import AudioTrack
 from data.real_pairs import natural_key
+from data.video.continuity import THUMBNAIL
 from utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,8 +30,6 @@ _OTHER_STILLS = frozenset(
     {".avif", ".heic", ".heif", ".jp2", ".j2k", ".jxl", ".exr", ".hdr", ".dng", ".tga", ".psd"}
 )
 _WILDCARD = re.compile(r"(\*\*|\*|\?|\[[^]]+\])")
-
-
 FrameReader = Callable[..., Generator[Tensor, None, None]]
 """Yields the frames of a source from an index on."""
 
@@ -56,6 +58,21 @@ class FrameSource:
     def notes(self) -> tuple[str, ...]:
         """Lines to show to the user about what is converted or left out."""
         return self.video.notes if self.video else ()
+
+    def thumbnails(self) -> NDArray[np.uint8]:
+        """Small grey pictures (count, 48, 64) of all frames; images are read for them.
+
+        Raises:
+            InputError: an image cannot be read.
+        """
+        if self.video is not None:
+            return self.video.thumbnails
+        rows, columns = THUMBNAIL
+        small = [
+            cv2.resize(frame.mean(0).numpy(), (columns, rows), interpolation=cv2.INTER_AREA)
+            for frame in self.frames()
+        ]
+        return np.asarray((255 * np.stack(small)).round(), np.uint8)
 
     @property
     def pixel_aspect(self) -> Fraction:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _OTHER_STILLS = frozenset(
     {".avif", ".heic", ".heif", ".jp2", ".j2k", ".jxl", ".exr", ".hdr", ".dng", ".tga", ".psd"}
+    | {".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".svg", ".pdf"}
 )
 _WILDCARD = re.compile(r"(\*\*|\*|\?|\[[^]]+\])")
 FrameReader = Callable[..., Generator[Tensor, None, None]]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import compress
 
 from data.camera_timing import CameraTiming
 from data.video.continuity import MIN_PAIRS, find_changes
@@ -160,14 +161,19 @@ def _pair_in_time(
 def _missing_frames(
     first: FrameSource, second: FrameSource, pairing: Pairing, timing: CameraTiming, offset: int
 ) -> tuple[Change, ...]:
-    """Changes of the offset where a frame is missing in one of two recordings.
-
-    Raises:
-        InputError: an image cannot be read.
-    """
+    """Changes of the offset where a frame is missing in one of two recordings."""
     if len(pairing.first) < MIN_PAIRS:
         return ()
-    views = [first.thumbnails()[list(pairing.first)], second.thumbnails()[list(pairing.second)]]
+    small = first.thumbnails(), second.thumbnails()
+    # An image that cannot be read ends the small pictures of a sequence.
+    known = [
+        one < len(small[0]) and other < len(small[1])
+        for one, other in zip(pairing.first, pairing.second, strict=True)
+    ]
+    views = [
+        pictures[[*compress(numbers, known)]]
+        for pictures, numbers in zip(small, (pairing.first, pairing.second), strict=True)
+    ]
     if timing.is_transposed:
         views = [view.swapaxes(1, 2) for view in views]
     if timing.directions[0] in ("b2t", "r2l"):

@@ -1,11 +1,13 @@
 """Frames that are missing in one of two recordings, found by small pictures of all frames.
 
 Rows in the middle of both views are exposed together. After a frame is lost in one view, they agree
-with the neighbouring frame of the other view instead, and at the gap that view moves twice as far.
-Both must be seen.
+with the neighbouring frame of the other view instead. Windows of the clip are explained with and
+without such a change; the cameras are aligned by other pairs for each explanation, because their
+misalignment would otherwise look like motion, or motion like misalignment.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +17,32 @@ from data.video.pairing import Change
 Thumbnails = NDArray[np.float64]
 """(frames, rows, columns), rows in order of the readout of the first view."""
 
+THUMBNAIL = 48, 64
+"""Rows and columns of the small pictures."""
+
 _BAND = 0.12  # half the height of the rows that count as exposed together
-_SHIFTS = range(-3, 4)  # frames
-_PENALTY = 2.0  # of a change of offset, in frames that match at one offset and not at another
-_MIN_EVIDENCE = 3.0  # the same unit: from the change to the end, or to the next change
-_MIN_RATIO = 1.5  # of the costs of both offsets, before and after a change
-_NEAR = 12  # frames before and after a change to judge it by
-_PLACES = range(-2, 3)  # frames around a change, among which the gap is sought
-_DOUBLE = 0.35  # share of the way, in log energy, from the motion of one interval to that of two
-_ALIGN_PAIRS = (3, 8, 16)  # a gap among these spoils the alignment: the best one is taken
-_ALIGN_STEPS = 4
-_STILL = 0.1  # of the usual motion energy; below it a frame says nothing
+_WINDOWS = (16, 40)  # pairs; short ones tell gaps apart that follow each other
+_MIN_SIDE = 3  # pairs before and after a gap
+MIN_PAIRS = 2 * _MIN_SIDE + 2
+"""Fewer pairs are not searched."""
+
+_ALIGN_PAIRS, _ALIGN_EVERY, _ALIGN_STEPS = 6, 4, 4
+_MIN_GAIN = 0.12  # share of the cost that a change must take away
+_MIN_RATIO = 1.3  # of the costs of both offsets, before and after a change
+_LARGEST_COST = 4.0  # of a pair, in motion energies: cuts and flashes weigh no more
+_LARGEST_ODD = 1  # pairs of a window that may agree better with a neighbour of their partner
+_STILL = 0.1  # of the usual motion energy; below it a frame says little
+
+Costs = NDArray[np.float64]
+"""(3, pairs) mean squared difference to the partner before, the partner, and the one after it, in
+units of motion energy; NaN where there is none."""
+
+
+class _Gap(NamedTuple):
+    """A frame of the first view's time that one view lacks: the second (step -1) or the first."""
+
+    frame: int
+    step: int
 
 
 def find_changes(
@@ -41,23 +58,30 @@ def find_changes(
     Returns:
         The changes; their offsets are relative to the partners given.
     """
-    if len(first) < 2 * _MIN_EVIDENCE:
-        return ()
     middle = (1 + delay) / 2
     rows = np.abs(np.linspace(0, 1, first.shape[1]) - middle) <= _BAND
-    views = [_standardise(view[:, rows].astype(np.float64)) for view in (first, second)]
-    whole, other = views
-    aligned = [_align(whole, other, pairs) for pairs in _ALIGN_PAIRS]
-    views[1] = min(aligned, key=lambda view: float(_costs(whole, view).min(1).sum()))
-    motion = _motion_energy(views)
-    usual = float(np.median(motion))
-    if usual <= 0:
-        return ()
-    raw = _costs(*views)
-    costs = raw / np.maximum(motion, _STILL * usual)[:, None]
-    costs = np.clip(costs - costs.min(1, keepdims=True), 0, 1)
-    costs[~np.isfinite(raw)] = 0  # beyond the ends
-    return _confirmed(views, raw, costs)
+    whole, other = (_standardise(view[:, rows].astype(np.float64)) for view in (first, second))
+    changes: list[Change] = []
+    start = known = 0
+    while start + 2 * _MIN_SIDE < len(whole):
+        gap = None
+        for length in _WINDOWS:
+            own = slice(start, min(start + length, len(whole)))
+            begin, end = own.start + known, min(own.stop + known, len(other))
+            skipped = max(0, -begin)
+            views = whole[own][skipped:], other[begin + skipped : end]
+            count = min(map(len, views))
+            gap = _find_gap(views[0][:count], views[1][:count])
+            if gap is not None:
+                start += skipped + gap.frame
+                known += gap.step
+                # Without frame `start` of the first view's time, the next one has the new offset.
+                start += gap.step < 0
+                changes.append(Change(start, known))
+                break
+        if gap is None:
+            start += _WINDOWS[0] // 2
+    return tuple(changes)
 
 
 def _standardise(view: Thumbnails) -> Thumbnails:
@@ -66,25 +90,84 @@ def _standardise(view: Thumbnails) -> Thumbnails:
     return np.asarray(centred / np.maximum(centred.std((1, 2), keepdims=True), 1.0))
 
 
-def _align(first: Thumbnails, second: Thumbnails, pairs: int) -> Thumbnails:
-    """Resample the second view by the affine map that fits the first pairs best.
+def _find_gap(first: Thumbnails, second: Thumbnails) -> _Gap | None:
+    """The gap in a window whose frames of equal number are partners at its beginning."""
+    count = len(first)
+    if count < MIN_PAIRS:
+        return None
+    motion = _motion_energy((first, second))
+    usual = float(np.median(motion))
+    if usual <= 0:
+        return None
+    weight = 1 / np.maximum(motion, _STILL * usual)
+    starts = range(0, count - _MIN_SIDE, _ALIGN_EVERY)
+    steady = [_costs(first, second, weight, start, 0) for start in starts]
+    for costs in steady:
+        if (np.nanargmin(costs, 0) != 1).sum() <= _LARGEST_ODD:
+            return None
+    tried = [
+        *steady,
+        *(_costs(first, second, weight, start, step) for start in starts for step in (-1, 1)),
+    ]
+    best, gap, chosen = min(
+        (_best_gap(costs, step) + (costs,) for costs in tried for step in (-1, 1)),
+        key=lambda one: one[0],
+    )
+    unbroken = min(float(np.nanmean(costs[1])) for costs in tried)
+    after = gap.frame + (gap.step < 0)
+    old, new = chosen[1], chosen[1 + gap.step]
+    ratios = _ratio(new[: gap.frame], old[: gap.frame]), _ratio(old[after:], new[after:])
+    is_clear = best <= (1 - _MIN_GAIN) * unbroken and min(ratios) >= _MIN_RATIO
+    return gap if is_clear else None
 
-    Gauss-Newton on grey levels; misalignment of the cameras would otherwise look like motion.
+
+def _best_gap(costs: Costs, step: int) -> tuple[float, _Gap]:
+    """Least mean cost of a pair with a gap somewhere, and that gap."""
+    count = costs.shape[1]
+    old, new = np.nan_to_num(costs[1]), np.nan_to_num(costs[1 + step])
+    frames = np.arange(_MIN_SIDE, count - _MIN_SIDE)
+    after = frames + (step < 0)
+    before = np.concatenate(([0.0], np.cumsum(old)))[frames]
+    rest = np.cumsum(new[::-1])[::-1][after]
+    known = np.cumsum(np.isfinite(costs[1 + step])[::-1])[::-1][after]
+    means = (before + rest) / (frames + known)
+    best = int(means.argmin())
+    return float(means[best]), _Gap(int(frames[best]), step)
+
+
+def _costs(first: Thumbnails, second: Thumbnails, weight: Costs, start: int, step: int) -> Costs:
+    """Costs after alignment by a few pairs from `start` on, whose offset is `step`."""
+    end = min(start + _ALIGN_PAIRS, len(first), len(second) - step)
+    numbers = np.arange(max(start, -step), end)
+    flow = _align(first[numbers], second[numbers + step], weight[numbers])
+    aligned = _resample(second, flow)
+    costs = np.full((3, len(first)), np.nan)
+    costs[1] = _energy(first - aligned)
+    costs[0, 1:] = _energy(first[1:] - aligned[:-1])
+    costs[2, :-1] = _energy(first[:-1] - aligned[1:])
+    return np.asarray(np.minimum(costs * weight, _LARGEST_COST))
+
+
+def _align(first: Thumbnails, second: Thumbnails, weight: NDArray[np.float64]) -> Thumbnails:
+    """Displacements (2, rows, columns) of the affine map that fits `second` to `first` best.
+
+    Gauss-Newton on grey levels, with a weight per frame.
     """
     _, rows, columns = first.shape
     y, x = (grid / max(rows, columns) for grid in np.mgrid[:rows, :columns])
     basis = np.stack([np.ones_like(x), x, y])  # (3, rows, columns)
-    flow = np.zeros((2, 3))
+    parameters = np.zeros((2, 3))
     for _ in range(_ALIGN_STEPS):
-        warped = _resample(second[:pairs], np.einsum("ok,krc->orc", flow, basis))
+        warped = _resample(second, np.einsum("ok,krc->orc", parameters, basis))
         slope_y, slope_x = np.gradient(warped, axis=(1, 2))
-        terms = np.concatenate([slope_x[:, None] * basis, slope_y[:, None] * basis], 1)
-        matrix = terms.transpose(0, 2, 3, 1).reshape(-1, 6)
-        wanted = (first[:pairs] - warped).reshape(-1)
-        normal = matrix.T @ matrix
+        slopes = np.concatenate([slope_x[:, None] * basis, slope_y[:, None] * basis], 1)
+        terms = slopes.transpose(0, 2, 3, 1).reshape(len(first), -1, 6)
+        weighted = (terms * weight[:, None, None]).reshape(-1, 6)
+        normal = weighted.T @ terms.reshape(-1, 6)
         normal += (1e-3 * np.trace(normal) / 6 + 1e-6) * np.eye(6)
-        flow += np.linalg.solve(normal, matrix.T @ wanted).reshape(2, 3)
-    return _resample(second, np.einsum("ok,krc->orc", flow, basis))
+        wanted = weighted.T @ (first - warped).reshape(-1)
+        parameters += np.linalg.solve(normal, wanted).reshape(2, 3)
+    return np.asarray(np.einsum("ok,krc->orc", parameters, basis))
 
 
 def _resample(frames: Thumbnails, flow: Thumbnails) -> Thumbnails:
@@ -111,86 +194,9 @@ def _motion_energy(views: Sequence[Thumbnails]) -> NDArray[np.float64]:
     return np.asarray((padded[1:] + padded[:-1]) / 2)
 
 
-def _costs(first: Thumbnails, second: Thumbnails) -> NDArray[np.float64]:
-    """Mean squared difference of frame n of the first view and n + shift of the second."""
-    costs = np.full((len(first), len(_SHIFTS)), np.inf)
-    for column, shift in enumerate(_SHIFTS):
-        begin, end = max(0, -shift), min(len(first), len(second) - shift)
-        costs[begin:end, column] = _energy(first[begin:end] - second[begin + shift : end + shift])
-    return costs
-
-
-def _best_path(costs: NDArray[np.float64]) -> list[int]:
-    """The shift of each frame with the least total cost, beginning at 0 (Viterbi)."""
-    centre = _SHIFTS.index(0)
-    total = np.full(len(_SHIFTS), np.inf)
-    total[centre] = costs[0, centre]
-    change = _PENALTY * np.abs(np.subtract.outer(list(_SHIFTS), list(_SHIFTS)))
-    origins = []
-    for row in costs[1:]:
-        reached = total[:, None] + change
-        origins.append(reached.argmin(0))
-        total = reached.min(0) + row
-    path = [int(total.argmin())]
-    for back in reversed(origins):
-        path.append(int(back[path[-1]]))
-    return [_SHIFTS[index] for index in reversed(path)]
-
-
-def _confirmed(
-    views: Sequence[Thumbnails], raw: NDArray[np.float64], costs: NDArray[np.float64]
-) -> tuple[Change, ...]:
-    """The changes that both the pictures after them and the motion at them show.
-
-    `raw` are the costs of each frame's shifts, `costs` the same, 0 for the best and 1 for others.
-    """
-    path = _best_path(costs)
-    places = [n for n in range(1, len(path)) if path[n] != path[n - 1]]
-    ends = [*places, len(path)][1:]
-    changes: list[Change] = []
-    known = 0
-    for place, end in zip(places, ends, strict=True):
-        step = path[place] - known
-        columns = _SHIFTS.index(known), _SHIFTS.index(path[place])
-        evidence = float((costs[place:end, columns[0]] - costs[place:end, columns[1]]).sum())
-        gap = _place_of_gap(views, place, known, step)
-        if abs(step) != 1 or evidence < _MIN_EVIDENCE or gap is None:
-            continue
-        old, new = (raw[:, column] for column in columns)
-        before, after = slice(max(0, gap - _NEAR), gap), slice(gap + 1, min(end, gap + 1 + _NEAR))
-        if min(_ratio(new[before], old[before]), _ratio(old[after], new[after])) < _MIN_RATIO:
-            continue
-        known += step
-        # Without frame `gap` of the first view's time, the next one has the new offset.
-        changes.append(Change(gap + (step < 0), known))
-    return tuple(changes)
-
-
 def _ratio(large: NDArray[np.float64], small: NDArray[np.float64]) -> float:
-    """Ratio of total costs where both are known; 0 if they nowhere are."""
+    """Ratio of total costs where both are known; 0 if they are nowhere near enough."""
     known = np.isfinite(large) & np.isfinite(small)
-    return float(large[known].sum() / max(small[known].sum(), 1e-9)) if known.any() else 0.0
-
-
-def _place_of_gap(views: Sequence[Thumbnails], place: int, known: int, step: int) -> int | None:
-    """Frame of the first view at which the other (step -1) or this one (step 1) lacks a frame.
-
-    There the view with the gap changes as the other one does over two frames. None if it nowhere
-    does.
-    """
-    whole, broken = (views[0], views[1]) if step < 0 else (views[1], views[0])
-    shift = known if step < 0 else -known
-    best, found = _DOUBLE, None
-    for number in (place + near for near in _PLACES):
-        own = number if step < 0 else number + known
-        other = own + shift
-        if not (1 <= own < len(whole) - 1 and 1 <= other < len(broken)):
-            continue
-        single, double = (float(((whole[own + k] - whole[own - 1]) ** 2).mean()) for k in (0, 1))
-        jump = float(((broken[other] - broken[other - 1]) ** 2).mean())
-        if min(single, double, jump) <= 0 or double <= single:
-            continue
-        share = float(np.log(jump / single) / np.log(double / single))
-        if share > best:
-            best, found = share, number
-    return found
+    if known.sum() < _MIN_SIDE - 1:
+        return 0.0
+    return float(large[known].sum() / max(small[known].sum(), 1e-9))

@@ -6,7 +6,7 @@ show them.
 
 from collections.abc import Generator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -30,13 +30,12 @@ from data.video.containers import (
     no_frame,
     open_recording,
 )
-from data.video.interlacing import is_combed
+from data.video.continuity import THUMBNAIL
+from data.video.interlacing import Combing
 from data.video.stamps import find_rate, variable_rate_error
 from utils.errors import InputError
 
 _SCALE = "in_color_matrix={}:in_range=auto:flags=bicubic+accurate_rnd+full_chroma_int"
-_THUMBNAIL = (64, 48)  # columns, rows
-_MAX_COMBED = 2  # frames; a cut between two scenes may look combed once
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def probe_video(video: Path, *, variable: bool = False) -> VideoInfo:
         raise InputError(f"{video}: no such video")
     ticks: list[int] = []
     thumbnails: list[NDArray[np.uint8]] = []
-    combed, first = 0, None
+    combing, first = Combing(), None
     with open_recording(video) as recording:
         with closing(recording.frames()) as frames:
             for frame in tqdm(frames, desc=video.name, unit="frame", disable=None, leave=False):
@@ -98,18 +97,26 @@ def probe_video(video: Path, *, variable: bool = False) -> VideoInfo:
                     raise InputError(f"{video}: frame {len(ticks)} has no time stamp")
                 ticks.append(frame.pts)
                 thumbnails.append(_thumbnail(frame))
-                combed += frame.interlaced_frame and combed < _MAX_COMBED and is_combed(frame)
+                combing.add(frame)
         if first is None:
             raise no_frame(video)
         expect_whole_y4m(video, len(ticks), recording.frame_bytes)
         expect_whole_matroska(video, len(ticks))
-        if combed >= _MAX_COMBED:
+        if combing.is_found and combing.is_flagged:
             raise InputError(
                 f"{video}: interlaced: odd and even rows show two instants; expected progressive "
                 f"frames; record progressively, or split both videos into their fields first: "
                 f"ffmpeg -i IN -vf bwdif=mode=send_field OUT.mp4"
             )
-        return _describe(recording, first, ticks, thumbnails, variable=variable)
+        info = _describe(recording, first, ticks, thumbnails, variable=variable)
+    if not combing.is_found:
+        return info
+    unflagged = (
+        f"warning: {video}: odd and even rows seem to show two instants, though the file is not "
+        "flagged interlaced; if so, split both videos into their fields first: ffmpeg -i IN -vf "
+        "bwdif=mode=send_field:deint=all OUT.mp4"
+    )
+    return replace(info, notes=(unflagged, *info.notes))
 
 
 def decode_video(video: Path, info: VideoInfo, start: int = 0) -> Generator[Tensor, None, None]:
@@ -232,6 +239,6 @@ def _conversion(recording: Recording, frame: VideoFrame, colours: Colours, pixel
 
 
 def _thumbnail(frame: VideoFrame) -> NDArray[np.uint8]:
-    columns, rows = _THUMBNAIL
+    rows, columns = THUMBNAIL
     small = frame.reformat(width=columns, height=rows, format="gray", interpolation="AREA")
     return small.to_ndarray().astype(np.uint8)

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import compress
 
 from data.camera_timing import CameraTiming
-from data.video.continuity import find_changes
+from data.video.continuity import MIN_PAIRS, find_changes
 from data.video.pairing import (
     Change,
     Pairing,
@@ -160,12 +161,18 @@ def _pair_in_time(
 def _missing_frames(
     first: FrameSource, second: FrameSource, pairing: Pairing, timing: CameraTiming, offset: int
 ) -> tuple[Change, ...]:
-    """Changes of the offset where a frame is missing in one of two videos."""
-    if first.video is None or second.video is None:
+    """Changes of the offset where a frame is missing in one of two recordings."""
+    if len(pairing.first) < MIN_PAIRS:
         return ()
+    small = first.thumbnails(), second.thumbnails()
+    # An image that cannot be read ends the small pictures of a sequence.
+    known = [
+        one < len(small[0]) and other < len(small[1])
+        for one, other in zip(pairing.first, pairing.second, strict=True)
+    ]
     views = [
-        first.video.thumbnails[list(pairing.first)],
-        second.video.thumbnails[list(pairing.second)],
+        pictures[[*compress(numbers, known)]]
+        for pictures, numbers in zip(small, (pairing.first, pairing.second), strict=True)
     ]
     if timing.is_transposed:
         views = [view.swapaxes(1, 2) for view in views]
@@ -192,8 +199,8 @@ def _missing_note(
         is_second = change.offset < before
         source = second if is_second else first
         number = change.frame + change.offset if is_second else change.frame
-        time = f" ({number / source.fps:.2f} s)" if source.fps else ""
-        places.append(f"{source.path}: a frame is missing before frame {number}{time}")
+        place = f"{number / source.fps:.2f} s" if source.fps else source.files[number].name
+        places.append(f"{source.path}: a frame is missing before frame {number} ({place})")
         before = change.offset
     given = f"--offset {describe_offsets(offset, changes)}"
     end = f"applied: {given}" if is_applied else f"all later pairs are wrong; give {given}"

@@ -4,6 +4,7 @@ import glob
 import os
 import re
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -11,12 +12,17 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from data.files.images import IMAGE_SUFFIXES, read_image
+from data.files.left_out import left_out
 from data.files.stored_values import StoredValues
 from data.files.videos import AudioTrack
 from data.real_pairs import natural_key
+from data.video.continuity import THUMBNAIL
 from utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,10 +30,9 @@ if TYPE_CHECKING:
 
 _OTHER_STILLS = frozenset(
     {".avif", ".heic", ".heif", ".jp2", ".j2k", ".jxl", ".exr", ".hdr", ".dng", ".tga", ".psd"}
+    | {".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".svg", ".pdf"}
 )
 _WILDCARD = re.compile(r"(\*\*|\*|\?|\[[^]]+\])")
-
-
 FrameReader = Callable[..., Generator[Tensor, None, None]]
 """Yields the frames of a source from an index on."""
 
@@ -55,7 +60,25 @@ class FrameSource:
     @property
     def notes(self) -> tuple[str, ...]:
         """Lines to show to the user about what is converted or left out."""
-        return self.video.notes if self.video else ()
+        return self.video.notes if self.video else tuple(left_out(self.files[0]))
+
+    def thumbnails(self) -> NDArray[np.uint8]:
+        """Small grey pictures (count, 48, 64) of all frames; images are read for them.
+
+        They end before an image that cannot be read: that is an error of its pair, which keeps the
+        results of those before.
+        """
+        if self.video is not None:
+            return self.video.thumbnails
+        rows, columns = THUMBNAIL
+        small = np.zeros((self.count, rows, columns), np.uint8)
+        number = 0
+        with suppress(InputError):
+            for number, frame in enumerate(self.frames(), start=1):
+                grey = frame.mean(0).numpy()
+                reduced = cv2.resize(grey, (columns, rows), interpolation=cv2.INTER_AREA)
+                small[number - 1] = (255 * reduced).round()
+        return small[:number]
 
     @property
     def pixel_aspect(self) -> Fraction:

@@ -18,6 +18,7 @@ from models.measurement.scan import Scan
 from models.rig.flicker import (
     Flicker,
     Points,
+    compare_rows,
     compare_views,
     measure_row_gains,
     readout_of,
@@ -37,6 +38,8 @@ _MIN_AMPLITUDE = ((0.005, 0.25), (0.01, 0.45))
 _MIN_EXPLAINED = 0.5  # of the variance over the rows
 _MAX_CHANGE = 0.15  # cycles per readout, from the search to the fit; else there is no such wave
 _MAX_REMAINDER = 0.55  # of the unevenness over the rows, after the flicker is removed
+_SUSPICIOUS, _SUSPICIOUS_SHARE = 0.004, 0.2  # unevenness, and the share that a wave explains of it
+_CLEARLY_UNEVEN = 0.008  # whether or not a wave explains it
 
 
 class _Rows(NamedTuple):
@@ -65,18 +68,24 @@ class Light(NamedTuple):
 def measure_light(pairs: Sequence[Tensor], scan_time: Tensor | None = None) -> Light:
     """Find the flicker that is common to captures of one recording, if any of them shows it.
 
+    A single capture is searched only if flow that follows its stripes, which its check and its
+    correction need too, shows uneven light. Those of a clip are all searched, on small images.
+
     Args:
         pairs: each (2, 3, H, W) RGB in [0, 1]: t2b, b2t.
         scan_time: (H,) exposure times of t2b's rows; by default they fill the whole readout.
     """
     scan = Scan.of(scan_time, pairs[0].shape[-2])
     readout = readout_of(scan, pairs[0].shape[-2])
+    if len(pairs) == 1:
+        screened = _screen(pairs[0], scan)
+        if screened is not None:
+            return screened
     factor = max(pairs[0].shape[-2] // _ENOUGH_ROWS, 1)
     scan = Scan(scan.first + scan.row_time * (factor - 1) / 2, scan.row_time * factor)
     small = [avg_pool2d(pair.float(), factor) if factor > 1 else pair for pair in pairs]
     height = small[0].shape[-2]
-    resolved = height / _FREQUENCIES >= _MIN_ROWS_PER_CYCLE
-    frequencies = _FREQUENCIES[resolved] / readout
+    frequencies = _resolved(height) / readout
     points = [compare_views(pair, scan) for pair in small]
     rows = [_group(one, height) for one in points]
     usable = [number for number, one in enumerate(rows) if len(one.time) >= _MIN_ROWS]
@@ -114,6 +123,27 @@ def measure_light(pairs: Sequence[Tensor], scan_time: Tensor | None = None) -> L
         if is_flicker
         else uneven
     )
+
+
+def _screen(pair: Tensor, scan: Scan) -> Light | None:
+    """The light on a pair whose luma flow shows that it is steady; None if it may not be."""
+    height = pair.shape[-2]
+    frequencies = _resolved(height) / readout_of(scan, height)
+    rows = _group(compare_views(pair, scan, steady=pair), height)
+    if not len(frequencies):
+        return Light()
+    if len(rows.time) < _MIN_ROWS:  # strong stripes lead the luma flow astray
+        is_exposed = len(compare_rows(pair, scan).time) >= _MIN_ROWS * _MIN_POINTS
+        return None if is_exposed else Light()
+    left = _left_over(rows, frequencies)
+    unevenness = _rms(rows, left[0])
+    is_wave = unevenness > _SUSPICIOUS and left[1:].min() < (1 - _SUSPICIOUS_SHARE) * left[0]
+    return None if is_wave or unevenness > _CLEARLY_UNEVEN else Light(unevenness=unevenness)
+
+
+def _resolved(height: int) -> Doubles:
+    """The frequencies that images of this height show, in cycles per readout."""
+    return _FREQUENCIES[height / _FREQUENCIES >= _MIN_ROWS_PER_CYCLE]
 
 
 def _rms(rows: _Rows, squares: float) -> float:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 from utils.errors import InputError, one_line, says_memory_ran_out
+from utils.options.parts.texts import with_home
 
 MEMORY_RAN_OUT = "out of memory; ask for fewer frames, or for smaller ones"
 
@@ -28,7 +29,11 @@ def parse_arguments(
         default_options: option file used without `--opt`; by default `--opt` is required.
 
     Returns:
-        `.opt` (file name), `.set` (list of "key.path=value") and what `extra` added.
+        `.opt` (file name), `.set` (list of "key.path=value") and what `extra` added; "~" at the
+        beginning of texts is the home folder.
+
+    Raises:
+        InputError: there are more paths than arguments, as from a pattern without quotes.
     """
     parser = argparse.ArgumentParser(description=description.splitlines()[0], allow_abbrev=False)
     parser.add_argument(
@@ -52,7 +57,16 @@ def parse_arguments(
     parser.add_argument("--local-rank", "--local_rank", type=int, help=argparse.SUPPRESS)
     if extra is not None:
         extra(parser)
-    return parser.parse_args()
+    arguments, rest = parser.parse_known_args()
+    files = [word for word in rest if os.path.exists(word)]
+    if files:
+        raise InputError(
+            f"{files[0]}: expected one path for each argument, got {len(files)} more; if the shell "
+            "has expanded a pattern, quote it, as in --t2b 'left/*.png'"
+        )
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return argparse.Namespace(**with_home(vars(arguments)))
 
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,11 +14,16 @@ from data.files.folders import plain_name
 from data.files.reading import read_regular
 from utils.errors import InputError, one_line
 from utils.options.bundled import with_bundled_paths
+from utils.options.parts.texts import (
+    odd_values,
+    swallowed_backslashes,
+    texts_with_control_characters,
+    with_home,
+)
 from utils.options.released import explain_released
 
 _LARGEST_FILE = 100_000  # bytes; json5 takes half a millisecond per value
 _DEEPEST = 20  # groups in groups
-_LONGEST_TEXT = 4096  # characters, of a path
 _LONGEST_SHOWN = 300  # characters of a value in a message
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
@@ -57,10 +62,11 @@ def load_options(
     file = Path(path)
     options = with_bundled_paths(_read_json(file), file)
     overridden = [_apply_override(options, text) for text in overrides]
-    for key, problem in _odd_values(options):
+    for key, problem in odd_values(options):
         raise InputError(f"{_find_source(key, overridden, file)}: '{key}': {problem}")
+    options = with_home(options)
     try:
-        return model.model_validate_json(json.dumps(options))
+        valid = model.model_validate_json(json.dumps(options))
     except ValidationError as error:
         problems = _group_by_key(error.errors(include_url=False), options)
         unknown = [key for key, own in problems.items() if own[0]["type"] == "extra_forbidden"]
@@ -69,29 +75,9 @@ def load_options(
         described = (_format_problem(found, model, key) for key, found in problems.items())
         lines = [f"{_find_source(key, overridden, file)}: {message}" for key, message in described]
         raise InputError(*lines) from None
-
-
-def _odd_values(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """(key, problem) of values that no option can take, whatever its type."""
-    found: list[tuple[str, Any]] = [*options.items()]
-    while found:
-        key, value = found.pop()
-        if isinstance(value, (Mapping, list)):
-            numbered = value.items() if isinstance(value, Mapping) else enumerate(value)
-            found += [(f"{key}.{name}", item) for name, item in numbered]
-        problem = ""
-        if isinstance(value, str) and len(value) > _LONGEST_TEXT:
-            problem = f"expected at most {_LONGEST_TEXT} characters, got {len(value)}"
-        elif isinstance(value, str) and ("\0" in value or _has_surrogates(value)):
-            problem = f"expected text without NUL characters and surrogates, got {value!r}"
-        elif isinstance(value, int) and abs(value) >= 1 << 128:
-            problem = f"expected a number below 2^128, got one of {value.bit_length()} bits"
-        if problem or _has_surrogates(key):
-            yield key, problem or "expected a key without surrogates"
-
-
-def _has_surrogates(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)
+    for key, problem in texts_with_control_characters(options):
+        raise InputError(f"{_find_source(key, overridden, file)}: '{key}': {problem}")
+    return valid
 
 
 def one_of(*tables: Collection[str]) -> AfterValidator:
@@ -151,6 +137,11 @@ def _read_json(file: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise InputError(f"{file}: cannot read the option file: {reason}") from error
+    for line, written in swallowed_backslashes(text):
+        raise InputError(
+            f"{file.name}, line {line}: {written}: a single backslash is not kept; write paths "
+            'with "/", or each backslash twice'
+        )
     try:
         options = json5.loads(text, allow_duplicate_keys=False)
     except RecursionError:

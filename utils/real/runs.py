@@ -10,6 +10,7 @@ from typing import Any
 
 from data.capture import CapturePair
 from data.files.folders import lock_folder, prepare_output_folder
+from data.files.left_out import left_out
 from data.files.stored_values import StoredValues
 from data.files.videos import MAX_GIF_FPS, MAX_VIDEO_SIDE
 from data.real_pairs import RealPairs
@@ -62,9 +63,16 @@ def correct_captures(
         files, inputs = (lambda _: chosen.paths), chosen.files
     timing = options.timing.camera_timing()
 
-    def check_one(index: int) -> dict[str, Any]:
+    def read(index: int) -> CapturePair:
         capture = apply_timing(captures[index], timing)
-        return _describe_input(capture.name, files(index), check_single(capture, options))
+        for line in (line for file in files(index) for line in left_out(file)):
+            note(line)
+        return capture
+
+    def check_one(index: int) -> dict[str, Any]:
+        capture = read(index)
+        with remembered_flows():
+            return _describe_input(capture.name, files(index), check_single(capture, options))
 
     if options.check == "only":
         made = _for_each(len(captures), check_one, processes)
@@ -82,7 +90,7 @@ def correct_captures(
     _expect_instants(method, options)
 
     def correct_one(index: int) -> dict[str, Any]:
-        capture = apply_timing(captures[index], timing)
+        capture = read(index)
         place = choose_place(folder, capture.name, files(index))
         _expect_apart(place, inputs)
         with claimed(place, folder, files(index)), remembered_flows():

@@ -214,6 +214,33 @@ def test_interlaced_videos_are_refused_and_progressive_ones_flagged_so_are_not(
     assert "flagged interlaced, but its rows show one instant" in note
 
 
+def test_interlaced_videos_without_the_flag_are_named(tmp_path: Path) -> None:
+    fields = [t2b for t2b, _ in moving_clip(16)]
+    write_video(tmp_path / "fields.mp4", fields, 60)
+    for name, weave in (("two", "tinterlace=interleave_top"), ("one", "framestep=2")):
+        words = ["-vf", f"{weave},setfield=prog,format=yuv420p", "-crf", 10]
+        ffmpeg("-i", tmp_path / "fields.mp4", "-c:v", "libx264", *words, tmp_path / f"{name}.mp4")
+    [note] = probe_video(tmp_path / "two.mp4").notes
+    assert "odd and even rows seem to show two instants" in note and note.startswith("warning: ")
+    assert probe_video(tmp_path / "one.mp4").notes == ()
+    cure = ["-vf", "bwdif=mode=send_field:deint=all"]
+    ffmpeg("-i", tmp_path / "two.mp4", *cure, tmp_path / "split.mp4")
+    split = probe_video(tmp_path / "split.mp4")
+    assert split.notes == () and split.count == 16
+
+
+def test_fine_stripes_that_rest_are_not_interlaced(tmp_path: Path) -> None:
+    stripes = np.zeros((64, 96, 3), np.uint8)
+    stripes[::2] = 255
+    shown = []
+    for number in range(12):
+        moving = stripes.copy()
+        moving[20:40, 5 * number : 5 * number + 20] = 90
+        shown.append(moving)
+    write_video(tmp_path / "stripes.mp4", shown, 30)
+    assert probe_video(tmp_path / "stripes.mp4").notes == ()
+
+
 def test_pixel_aspect_is_read_as_shown(tmp_path: Path) -> None:
     video = write_clip_video(tmp_path / "clip.mp4", 2)
     assert probe_video(video).pixel_aspect == 1

@@ -90,3 +90,10 @@ def test_stills_of_other_formats_are_no_clips(tmp_path: Path) -> None:
     (tmp_path / "a.avif").write_bytes(b"any")
     with pytest.raises(InputError, match=r"a\.avif: stills of this format are not read; convert"):
         open_video(tmp_path / "a.avif")
+
+
+def test_small_pictures_end_before_an_image_that_cannot_be_read(tmp_path: Path) -> None:
+    for number in range(4):
+        write_pixels(tmp_path / f"{number}.png", (12, 16))
+    (tmp_path / "2.png").write_bytes(b"damaged")
+    assert open_frames_folder(tmp_path).thumbnails().shape == (2, 48, 64)

@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 import torch
 
@@ -169,6 +170,33 @@ def test_a_missing_frame_is_named_and_undone_on_request(tmp_path: Path) -> None:
             t2b, b2t = map(as_image, clip[number])
             assert float((pair.t2b - t2b).abs().mean()) < 0.02
             assert float((pair.b2t - b2t).abs().mean()) < 0.02
+
+
+def test_a_missing_image_is_named_and_undone_on_request(tmp_path: Path) -> None:
+    clip = moving_clip(20)
+    for side in "lr":
+        (tmp_path / side).mkdir()
+    for view, gap in enumerate((-1, 11)):
+        for number, pixels in enumerate(lose(clip, view, gap)[:19]):
+            write_image(tmp_path / "lr"[view] / f"{number}.png", pixels)
+    left, right = (open_frames_folder(tmp_path / side) for side in "lr")
+    assert pair_views(left, right, PLAIN).notes == (
+        f"warning: {right.path}: a frame is missing before frame 11 (11.png); all later pairs are "
+        "wrong; give --offset 0,12:-1",
+    )
+    assert pair_views(left, right, PLAIN, changes=None).arrangement == "offset 0,12:-1"
+
+
+def test_the_small_pictures_of_images_and_of_their_video_agree(tmp_path: Path) -> None:
+    shown = lose(moving_clip(3), 0, -1)
+    write_video(tmp_path / "l.mp4", shown, 30)
+    (tmp_path / "l").mkdir()
+    for number, pixels in enumerate(shown):
+        write_image(tmp_path / "l" / f"{number}.png", pixels)
+    images, video = open_frames_folder(tmp_path / "l"), open_video(tmp_path / "l.mp4")
+    assert images.thumbnails().shape == (3, 48, 64)
+    agreement = np.corrcoef(images.thumbnails().ravel(), video.thumbnails().ravel())
+    assert agreement[0, 1] > 0.98
 
 
 def stamped(path: Path, times: list[float]) -> FrameSource:

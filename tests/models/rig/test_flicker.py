@@ -9,6 +9,8 @@ from data.simulator.drawing import draw_scene
 from data.simulator.settings import SceneSettings
 from data.simulator.textures import load_textures
 from data.time_maps import scan_time
+from models.flow import dis
+from models.measurement.flow_measurement import measure_pair
 from models.rig.flicker import RowGains, measure_row_gains, remove_flicker
 from models.rig.flicker_search import measure_light
 from tests.helpers.moving_texture import Pan
@@ -94,6 +96,20 @@ def test_steady_light_raises_no_alarm(seed: int) -> None:
     )  # fmt: skip
     scene = draw_scene(load_textures(None), settings, seed)
     assert measure_light([scene.capture([]).pair]).flicker is None
+
+
+def test_only_a_suspicious_capture_is_searched_beyond_its_own_flow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steady = 0.15 + 0.6 * Pan((14, 3), SIZE).pair()
+    search, found = dis._search, []
+    monkeypatch.setattr(dis, "_search", lambda *views: found.append(views) or search(*views))
+    with dis.remembered_flows():
+        measure_pair(steady)
+        assert measure_light([steady]).flicker is None
+        assert len(found) == 2
+        assert measure_light([flickering(steady, 0.03)[0]]).flicker is not None
+    assert len(found) > 4
 
 
 def test_views_without_common_points_have_no_flicker() -> None:

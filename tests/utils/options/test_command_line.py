@@ -42,6 +42,24 @@ def test_options_are_required_unless_there_is_a_default(arguments, capsys) -> No
     assert "--opt" in capsys.readouterr().err
 
 
+def test_a_pattern_that_the_shell_expanded_is_one_line(arguments, tmp_path: Path) -> None:
+    files = [str(tmp_path / name) for name in "abc"]
+    for file in files:
+        Path(file).touch()
+    arguments("--opt", *files)
+    with pytest.raises(InputError, match="/b: expected one path .*, got 2 more; .* quote it"):
+        parse_arguments("What.")
+    arguments("--opt", "x", "unknown")
+    with pytest.raises(SystemExit):
+        parse_arguments("What.")
+
+
+def test_the_home_folder_in_arguments(arguments, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    arguments("--opt", "~/x.json")
+    assert parse_arguments("What.").opt == "/home/me/x.json"
+
+
 @pytest.mark.parametrize("spelling", ["--local-rank", "--local_rank"])
 def test_launcher_arguments_are_accepted(arguments, spelling: str) -> None:
     arguments(f"{spelling}=1", "--opt", "a.json", "--dist", "True")

@@ -1,4 +1,4 @@
-"""Frames that are missing in one of two recordings, found by small pictures of all frames.
+"""Which frames of two recordings belong together, and where one lacks a frame, by small pictures.
 
 Rows in the middle of both views are exposed together. After a frame is lost in one view, they agree
 with the neighbouring frame of the other view instead, and at the gap that view moves twice as far.
@@ -25,6 +25,10 @@ _PLACES = range(-2, 3)  # frames around a change, among which the gap is sought
 _DOUBLE = 0.35  # share of the way, in log energy, from the motion of one interval to that of two
 _ALIGN_PAIRS = (3, 8, 16)  # a gap among these spoils the alignment: the best one is taken
 _ALIGN_STEPS = 4
+_REACH = 30  # frames by which one recording may start later
+_SEARCHED, _MIN_SHARED = 64, 12  # frames to judge an offset by
+_SUSPECT, _MAX_COST = 0.3, 0.5  # of the motion energy: costs of an offset
+_MIN_GAIN, _MIN_PEAK = 1.5, 1.25  # ratio of costs: without offset, and one frame beside it
 _STILL = 0.1  # of the usual motion energy; below it a frame says nothing
 
 
@@ -43,9 +47,7 @@ def find_changes(
     """
     if len(first) < 2 * _MIN_EVIDENCE:
         return ()
-    middle = (1 + delay) / 2
-    rows = np.abs(np.linspace(0, 1, first.shape[1]) - middle) <= _BAND
-    views = [_standardise(view[:, rows].astype(np.float64)) for view in (first, second)]
+    views = _shared_rows(first, second, delay)
     whole, other = views
     aligned = [_align(whole, other, pairs) for pairs in _ALIGN_PAIRS]
     views[1] = min(aligned, key=lambda view: float(_costs(whole, view).min(1).sum()))
@@ -58,6 +60,60 @@ def find_changes(
     costs = np.clip(costs - costs.min(1, keepdims=True), 0, 1)
     costs[~np.isfinite(raw)] = 0  # beyond the ends
     return _confirmed(views, raw, costs)
+
+
+def find_offset(
+    first: NDArray[np.uint8], second: NDArray[np.uint8], *, delay: float = 0.0, search: bool = True
+) -> int:
+    """Find by how many frames one recording starts before the other.
+
+    Frame n of the first then belongs with frame n + offset of the second. It shows where the
+    speed changes: at constant speed an offset looks like misaligned cameras.
+
+    Args:
+        first: small grey pictures, rows in order of readout.
+        second: likewise, of the same size; their number may differ.
+        delay: readouts by which the second view starts later.
+        search: whether to search also where frames of equal number fit.
+
+    Returns:
+        The offset; 0 if none fits clearly better.
+    """
+    one, other = _shared_rows(first, second, delay)
+    start = _offset_cost(one, other, 0)
+    if start is None or (start < _SUSPECT and not search):
+        return 0
+    costs = {offset: _offset_cost(one, other, offset) for offset in range(-_REACH, _REACH + 1)}
+    known = {offset: cost for offset, cost in costs.items() if cost is not None}
+    best = min(known, key=lambda offset: known[offset])
+    cost = known[best]
+    beside = min(known.get(best + step, np.inf) for step in (-1, 1))
+    is_clear = start > _MIN_GAIN * cost and beside > _MIN_PEAK * cost and cost < _MAX_COST
+    return best if is_clear else 0
+
+
+def _offset_cost(first: Thumbnails, second: Thumbnails, offset: int) -> float | None:
+    """Mean squared difference of aligned partners, of that of successive frames of the first.
+
+    None if too few have partners, or if nothing moves.
+    """
+    begin, end = max(0, -offset), min(len(first), len(second) - offset)
+    end = min(end, begin + _SEARCHED)
+    if end - begin < _MIN_SHARED:
+        return None
+    one, other = first[begin:end], second[begin + offset : end + offset]
+    motion = float(_energy(np.diff(one, axis=0)).mean())
+    if motion <= 0:
+        return None
+    return float(_energy(one - _align(one, other, len(one))).mean()) / motion
+
+
+def _shared_rows(
+    first: NDArray[np.uint8], second: NDArray[np.uint8], delay: float
+) -> list[Thumbnails]:
+    """The rows that both views expose together, without each frame's mean and contrast."""
+    rows = np.abs(np.linspace(0, 1, first.shape[1]) - (1 + delay) / 2) <= _BAND
+    return [_standardise(view[:, rows].astype(np.float64)) for view in (first, second)]
 
 
 def _standardise(view: Thumbnails) -> Thumbnails:

@@ -1,5 +1,6 @@
 """`main_test_real.py` as users call it, with a tiny generator."""
 
+import json
 import os
 import runpy
 import shutil
@@ -45,6 +46,23 @@ def one_of_two(rank: int) -> Callable[..., AbstractContextManager[Processes]]:
         yield OneOfTwo(torch.device(device), rank=rank, world_size=2)
 
     return join
+
+
+def test_two_scenes_are_named_wherever_their_results_are(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the last line, in the JSON object and in the page, whose heading may be chosen."""
+    for view in ("t2b", "b2t"):
+        write_pixels(scripts.captures / f"scene_{view}.png", (96, 128))
+    words = ("--method", "classical", "--frames", "1", "--json", "--title", "Left <and> right")
+    folder = scripts.real(*words, changes=("check=true", "viewer=true")) / "scene"
+    summary = json.loads(capsys.readouterr().out)
+    [warning] = summary["results"][0]["warnings"]
+    assert "do both show the same moment of the same scene?" in warning["text"]
+    assert summary["text"][-1].endswith("% of the pixels are found in the other view")
+    assert "index.html; warning: only " in summary["text"][-1]
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert "<h1>Left &lt;and&gt; right</h1>" in page and f"warning: {warning['text']}" in page
 
 
 def test_every_capture_gets_frames_video_and_sheet(

@@ -14,7 +14,7 @@ CURES: Mapping[str, str] = {
     "swap": "Swap the views",
     "--align": "Align the cameras",
     "--match-colour": "Match the colours",
-    "--offset": "Find missing frames",
+    "--offset": "Find which frames belong together",
 }
 """What a click does, by the name of the cure (`utils.real.check_report.cure_of`)."""
 
@@ -33,6 +33,7 @@ _IN_PLAIN_WORDS = (
     (re.compile(r"give --offset \S+$"), f"press “{CURES['--offset']}”"),
     (re.compile(r"--align\b"), "alignment"),
     (re.compile(r" ?\(--offset\)"), ""),
+    (re.compile(r"; applied: --offset \S+$"), "; they are paired accordingly"),
     (re.compile(r"see --readout-ratio\b"), "see the readout ratio under Timing"),
     (re.compile(r"^warning: "), ""),
     (re.compile(r"^\S+: cannot write there: (.+); .*$"), r"the server cannot write: \1"),

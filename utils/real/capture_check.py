@@ -1,5 +1,6 @@
 """The capture check before a correction, and the preparation of the views that follows from it."""
 
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -86,6 +87,15 @@ class Checked(NamedTuple):
 
     preparation: Preparation = Preparation()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def brief(self) -> str:
+        """What to add to the line that says where the results are; empty without warnings."""
+        if not self.warnings:
+            return ""
+        first, *more = self.warnings
+        others = f" (and {len(more)} more)" if more else ""
+        return f"; warning: {re.split('[:;]', first)[0]}{others}"
 
     def describe(self) -> list[dict[str, str | None]]:
         """The warnings, each with its cure (`cure_of`), as JSON can hold them."""

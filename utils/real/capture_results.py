@@ -11,6 +11,7 @@ from data.capture import CapturePair
 from data.files.folders import making_folder, prepare_output_folder
 from data.files.images import to_levels, to_uint8, write_image
 from data.files.videos import MAX_VIDEO_SIDE, write_gif, write_video
+from models.progress import watched_by
 from utils.correction import NamedCorrection
 from utils.errors import InputError
 from utils.options.real import DEFAULT_FPS, RealOptions
@@ -19,7 +20,7 @@ from utils.pictures.contact_sheet import draw_contact_sheet
 from utils.pictures.frame_files import FRAMES, remove_earlier, replace_clip_frames, write_frames
 from utils.pictures.viewer import VIEWER, ViewerContent, write_viewer
 from utils.real.result_check import check_results
-from utils.system.console import note, stage
+from utils.system.console import note, progress_bar, stage
 
 VIDEO = "video.mp4"
 ANIMATION = "video.gif"
@@ -31,9 +32,16 @@ _MAX_FLOW_PIXELS = 9 * 1920 * 1080  # of all frames: the flow of more would take
 
 
 def write_results(
-    capture: CapturePair, method: NamedCorrection, options: RealOptions, folder: Path
+    capture: CapturePair,
+    method: NamedCorrection,
+    options: RealOptions,
+    folder: Path,
+    *,
+    warnings: Sequence[str] = (),
 ) -> list[str]:
     """Correct a capture and write all that the options ask for into `folder`; print their check.
+
+    The page shows the warnings of the check of the capture.
 
     Results are made in a hidden folder inside it first, so an error leaves earlier results as they
     were. Earlier results, also of a clip, that are not made again are removed; other files stay.
@@ -71,13 +79,14 @@ def write_results(
             write_image(making / FLOW_SHEET, draw_flow_sheet(flows, times))
         if options.viewer:
             content = ViewerContent(
-                title=capture.name,
+                title=options.title or capture.name,
                 inputs=[(t2b, b2t)],
                 frames=frames,
                 times=times,
                 flows=None if flows is None else show_flows(flows),
                 fps=fps,
                 directions=timing.oriented_directions,
+                remarks=[f"warning: {text}" for text in warnings],
             )
             write_viewer(making / VIEWER, content)
         names = sorted(path.name for path in making.iterdir())
@@ -94,7 +103,9 @@ def _correct(
     times = options.instants
     pixels = len(times) * capture.height * capture.width
     wanted = options.flow_pictures or (options.viewer and pixels <= _MAX_FLOW_PIXELS)
-    made = method.correct(capture.pair, times, scan_time=capture.scan_time, with_flows=wanted)
+    bar = progress_bar(total=len(times), desc=capture.name, unit="frame", leave=False)
+    with bar, watched_by(lambda share: bar.update(int(share * len(times)) - bar.n)):
+        made = method.correct(capture.pair, times, scan_time=capture.scan_time, with_flows=wanted)
     flows = made.flows
     if flows is not None and options.timing.camera_timing().is_transposed:
         flows = flows.transpose(-1, -2).flip(2)  # (dx, dy) become (dy, dx)

@@ -88,12 +88,13 @@ def correct_captures(
         with claimed(place, folder, files(index)), remembered_flows():
             stage("checking")
             checked = check_single(capture, options)
-            names = write_results(checked.preparation.apply_to(capture), method, options, place)
+            prepared = checked.preparation.apply_to(capture)
+            names = write_results(prepared, method, options, place, warnings=checked.warnings)
         count = len(options.instants)
         video = f", video in {place / VIDEO}" if (place / VIDEO).exists() else ""
         _say(
             f"{capture.name}: {count} frame{'s'[: count > 1]} in {place}{video}"
-            f"{_say_viewer(place, options)}"
+            f"{_say_viewer(place, options)}{checked.brief}"
         )
         about = _describe_input(capture.name, files(index), checked)
         return about | {"folder": str(place), "files": names, "frames": count}
@@ -136,7 +137,7 @@ def correct_clip(chosen: ChosenInput, options: RealOptions, processes: Processes
         choose_place(options.folder, stream.name, inputs) if processes.is_main else options.folder
     )
     _expect_apart(place, {file.resolve() for source in stream.sources for file in source.files})
-    plan = replace(plan, preparation=checked.preparation)
+    plan = replace(plan, preparation=checked.preparation, warnings=checked.warnings)
     method = load_method(options, processes.device)
     _expect_instants(method, options)
     unfinished = UnfinishedClip(place / HIDDEN, plan.part_count)
@@ -158,7 +159,10 @@ def correct_clip(chosen: ChosenInput, options: RealOptions, processes: Processes
     if processes.is_main:
         made = {"folder": str(place), "files": names, "frames": plan.frame_count}
         record(**described, **made, fps=plan.video_fps, seconds=_since(begin))
-        _say(f"{stream.name}: {plan.summary}, in {place / VIDEO}{_say_viewer(place, options)}")
+        _say(
+            f"{stream.name}: {plan.summary}, in {place / VIDEO}{_say_viewer(place, options)}"
+            f"{checked.brief}"
+        )
 
 
 def _expect_instants(method: NamedCorrection, options: RealOptions) -> None:

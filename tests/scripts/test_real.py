@@ -16,7 +16,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from data.files.images import read_image, to_uint8
+from data.capture import CapturePair
+from data.files.images import read_image, to_uint8, write_image
 from models.flow import dis
 from models.refiner.network import Refiner
 from tests.helpers.capture_folders import write_pixels
@@ -24,7 +25,9 @@ from tests.helpers.frames import classical_frames
 from tests.helpers.script_runs import ROOT, Scripts, names
 from utils.checkpoint import save_weights
 from utils.errors import InputError
-from utils.real.capture_check import Preparation
+from utils.options.real import RealOptions
+from utils.real import runs
+from utils.real.capture_check import Checked, Preparation
 from utils.system import distributed
 from utils.system.distributed import Processes
 
@@ -52,8 +55,10 @@ def test_two_scenes_are_named_wherever_their_results_are(
     scripts: Scripts, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In the last line, in the JSON object and in the page, whose heading may be chosen."""
-    for view in ("t2b", "b2t"):
-        write_pixels(scripts.captures / f"scene_{view}.png", (96, 128))
+    for view, sample in (("t2b", "coffee"), ("b2t", "astronaut")):
+        image = to_uint8(read_image(ROOT / f"data/samples/{sample}/0_{view}.png"))
+        scripts.captures.mkdir(exist_ok=True)
+        write_image(scripts.captures / f"scene_{view}.png", image[:200, :300])
     words = ("--method", "classical", "--frames", "1", "--json", "--title", "Left <and> right")
     folder = scripts.real(*words, changes=("check=true", "viewer=true")) / "scene"
     summary = json.loads(capsys.readouterr().out)
@@ -107,6 +112,25 @@ def test_captures_are_checked_first_or_only_checked(
     scripts.real("--frames", "2", changes=("check=true",))
     said = capsys.readouterr().out
     assert said.index("scene/0: capture check") < said.index("scene/0: 2 frames in")
+
+
+def test_ctrl_c_says_how_many_captures_are_done(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("0", "1", "2"):
+        scripts.pair(name)
+    checks = iter((False, False, True))
+
+    def stop(capture: CapturePair, options: RealOptions) -> Checked:
+        if next(checks):
+            raise KeyboardInterrupt
+        return Checked()
+
+    monkeypatch.setattr(runs, "check_single", stop)
+    with pytest.raises(KeyboardInterrupt, match="^the results of 2 captures are kept; the same"):
+        scripts.real("--method", "classical", "--frames", "1")
+    made = (scripts.folder / "results").rglob("*.png")
+    assert {path.parent.name for path in made if path.name.startswith("frame")} == {"0", "1"}
 
 
 def test_views_are_prepared_before_they_are_corrected(

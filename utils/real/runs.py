@@ -245,6 +245,13 @@ def _for_each(
                 raise
             tell_error(str(error))
             failures += 1
+        except KeyboardInterrupt as stop:
+            if count == 1:
+                raise
+            raise KeyboardInterrupt(
+                f"the results of {len(made)} captures are kept; the same command makes all "
+                f"{count} again"
+            ) from stop
     # A launcher ends all processes as soon as one fails: wait until all are done.
     failures = sum(processes.gather(failures))
     everything = [each for part in processes.gather(made) for each in part]

@@ -172,6 +172,8 @@ def test_clips_that_cannot_be_made_leave_nothing(scripts: Scripts) -> None:
     words = clip_of_two_videos(scripts.folder, 2)
     with pytest.raises(InputError, match="gif: only for single captures"):
         scripts.real(*words, "--gif")
+    with pytest.raises(InputError, match="mask: only for single captures"):
+        scripts.real(*words, "--mask")
     with pytest.raises(InputError, match="--offset 2: beyond the end"):
         scripts.real(*words, "--offset", "2")
     with pytest.raises(InputError, match="expected a weight file, got no such file"):

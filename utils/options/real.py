@@ -57,6 +57,10 @@ _RESULT_VALUES = {
 }
 _RESULT_SWITCHES = {
     "--gif": "also write a GIF of a single capture",
+    "--crop-unseen": "cut all pictures of a single capture to the largest part that a view shows "
+    "at all instants",
+    "--mask": "also write which pixels of each frame of a single capture a view shows (white), as "
+    "seen_*.png",
     "--save-frames": "also keep a clip's frames as PNG",
     "--flow-pictures": "write the flow of single captures as pictures",
     "--restart": "begin a clip again instead of continuing an interrupted run",
@@ -121,6 +125,9 @@ class RealOptions(MethodOptions):
         make together.
     `output`: folder for the results; null: `path.root`/`task`.
     `gif`: write a GIF of a single capture.
+    `crop_unseen`: cut frames, video and page of a single capture to the largest rectangle that at
+        least one view shows at all instants.
+    `mask`: write a picture for each frame of a single capture: white where a view shows it.
     `save_frames`: keep a clip's frames as PNG; those of single captures always are.
     `frame_bits`: bits per colour of frames written as PNG; videos and the page have 8.
     `check`: check each capture first and print the findings; "only": correct nothing.
@@ -142,6 +149,8 @@ class RealOptions(MethodOptions):
     speed: Speed | None = None
     output: str | None = None
     gif: bool = False
+    crop_unseen: bool = False
+    mask: bool = False
     save_frames: bool = False
     frame_bits: Literal[8, 16] = 8
     check: bool | Literal["only"] = True

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from data.capture import CapturePair
 from data.video.streams import CaptureStream
+from models.inference.unseen import Margins
 from models.rig.alignment import Alignment, align, estimate_alignment
 from models.rig.colours import ColourDifference, estimate_colours, match_colours
 from models.rig.dark_borders import DarkBorders, fill_dark_borders, find_dark_borders
@@ -67,6 +68,13 @@ class Preparation(NamedTuple):
             pair = remove_flicker(pair, scan, gains)
         t2b, b2t = self.apply(pair)
         return replace(capture, t2b=t2b, b2t=b2t)
+
+    def margins(self, *, is_transposed: bool) -> tuple[Margins, Margins]:
+        """The borders of t2b and of b2t, with rows and columns exchanged if they are read so."""
+        t2b, b2t = self.borders or (DarkBorders(), DarkBorders())
+        if is_transposed:
+            t2b, b2t = (DarkBorders(*part[2:], *part[:2]) for part in (t2b, b2t))
+        return t2b, b2t
 
     def describe(self) -> dict[str, Any]:
         """Its figures by name, as JSON can hold them."""

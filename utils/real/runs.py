@@ -89,7 +89,7 @@ def correct_captures(
             stage("checking")
             checked = check_single(capture, options)
             prepared = checked.preparation.apply_to(capture)
-            names = write_results(prepared, method, options, place, warnings=checked.warnings)
+            names = write_results(prepared, method, options, place, checked=checked)
         count = len(options.instants)
         video = f", video in {place / VIDEO}" if (place / VIDEO).exists() else ""
         _say(
@@ -111,7 +111,7 @@ def correct_clip(chosen: ChosenInput, options: RealOptions, processes: Processes
     begin = time.perf_counter()
     stage("reading")
     stream = open_clip(chosen, options.timing.camera_timing())
-    for name in ("gif", "flow_pictures"):
+    for name in ("gif", "flow_pictures", "crop_unseen", "mask"):
         if getattr(options, name):
             raise InputError(f"{name}: only for single captures; a clip becomes a video")
     options = settle_video(options, stream.fps)

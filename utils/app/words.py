@@ -61,7 +61,8 @@ def tell_findings(summary: Mapping[str, Any], names: Mapping[str, str]) -> str:
     """The check's warnings, or that there are none."""
     results = summary.get("results") or []
     found = [warning["text"] for result in results for warning in result["warnings"]]
-    found += [line for line in summary.get("notes", []) if line.startswith("warning: ")]
+    notes = (line for line in summary.get("notes", []) if line.startswith("warning: "))
+    found += [line for line in notes if line.removeprefix("warning: ") not in found]
     if not found:
         return _paragraph("The check found nothing that would impair the correction.", "good")
     items = "".join(f"<li>{html.escape(_in_plain_words(text, names))}</li>" for text in found)

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice, pairwise
@@ -98,12 +98,21 @@ class Checked(NamedTuple):
 
     @property
     def brief(self) -> str:
-        """What to add to the line that says where the results are; empty without warnings."""
-        if not self.warnings:
+        """What to add to the line that says where the results are.
+
+        That the views do not belong together, so that the results are worth nothing; else nothing.
+        """
+        first = next((text for text in self.warnings if cure_of(text) == "--offset"), None)
+        if first is None:
             return ""
-        first, *more = self.warnings
-        others = f" (and {len(more)} more)" if more else ""
-        return f"; warning: {re.split('[:;]', first)[0]}{others}"
+        brief = re.split("[:;] ", first)[0]
+        if " " not in brief:  # a file, of which something is said
+            brief = first.split("; ")[0]
+        return f"; warning: {brief}"
+
+    def preceded_by(self, warnings: Iterable[str]) -> "Checked":
+        """With warnings that were found before the check."""
+        return self._replace(warnings=(*warnings, *self.warnings))
 
     def describe(self) -> list[dict[str, str | None]]:
         """The warnings, each with its cure (`cure_of`), as JSON can hold them."""

@@ -24,6 +24,7 @@ from utils.options.real import DEFAULT_FPS, RealOptions
 from utils.pictures.viewer import VIEWER
 from utils.real.capture_check import Checked, check_clip, check_single
 from utils.real.capture_results import VIDEO, write_results
+from utils.real.check_report import cure_of
 from utils.real.clip_parts import HIDDEN, UnfinishedClip, open_unfinished
 from utils.real.clip_plan import ClipPlan, describe_clip
 from utils.real.clip_results import write_clip
@@ -121,6 +122,8 @@ def correct_clip(chosen: ChosenInput, options: RealOptions, processes: Processes
             note(line)
     stage("checking")
     checked = processes.from_main(check_clip(stream, options) if processes.is_main else Checked())
+    wrong = (line for line in stream.notes if cure_of(line) == "--offset")
+    checked = checked.preceded_by(line.removeprefix("warning: ") for line in wrong)
     inputs = [identify_source(source) for source in stream.sources]
     described = _describe_input(stream.name, inputs, checked)
     if options.check == "only":

@@ -10,7 +10,8 @@ READY := $(VENV)/.ready
 TOOLS := $(VENV)/.ready-dev
 DOCS := $(VENV)/.ready-docs
 APP := $(VENV)/.ready-app
-PIP := $(RUN) -m pip install --disable-pip-version-check --quiet
+# On a terminal pip shows downloads with the time left.
+PIP := $(RUN) -m pip install --disable-pip-version-check $(shell test -t 2 || echo --quiet)
 SOURCES := models data utils tests main_train_stage1.py main_train_stage2.py main_test.py main_test_real.py hubconf.py docs/hooks.py
 YARDSTICK := results/yardstick
 

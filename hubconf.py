@@ -33,8 +33,9 @@ def drsc(device: str = "auto", *, self_ensemble: bool = False) -> typing.Any:  #
         self_ensemble: whether to use test-time augmentation: better, in twice the time.
 
     Returns:
-        What `models.load_correction` gives: `correct(t2b, b2t, times=[0, 0.5, 1])` makes RGB frames
-        (3, H, W, 3) of two images (H, W, 3), in their dtype: 8 or 16 bit, or floats in [0, 1].
+        What `models.load_correction` gives: `correct(t2b, b2t, times=[0, 0.5, 1])` makes frames
+        (3, H, W, 3) of two arrays (H, W, 3), or (3, 3, H, W) of two tensors (3, H, W), in their
+        dtype: 8 or 16 bit, or floats in [0, 1]. Grey, alpha and batches: `docs/USING.md`.
     """
     return _load("drsc_light.safetensors", device, self_ensemble)
 

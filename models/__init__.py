@@ -1,6 +1,6 @@
 """Networks, warps and objectives of dual reversed rolling-shutter correction.
 
-`from models import load_correction` gives a correction of NumPy arrays.
+`from models import load_correction` gives a correction of NumPy arrays and tensors.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,10 +1,9 @@
-"""Correction of NumPy arrays, for use as a library."""
+"""Correction of NumPy arrays and tensors, for use as a library."""
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,7 @@ from data.camera_timing import CameraTiming
 from models.architecture import load_network
 from models.clip.correction import Break, ClipPair, correct_clip
 from models.inference import correction
+from models.inference.images import ImageForm, Images, form_of, read_images
 from models.parts.checks import check_times
 from models.parts.device import choose_device
 from models.parts.settings import Blending, InferenceSettings, list_instants
@@ -22,13 +22,15 @@ from utils.errors import InputError
 
 BUNDLED_WEIGHTS = Path(__file__).parents[1] / "pretrained" / "drsc_light.safetensors"
 
-Images = npt.NDArray[Any]
-Times = float | Sequence[float] | npt.NDArray[Any]
-_MAX_VALUES = {"uint8": 255, "uint16": 65535, "float32": 1, "float64": 1}
+Times = float | Sequence[float] | npt.NDArray[Any] | Tensor
 
 
 class ArrayCorrection:
-    """Correction of pairs of NumPy images to global-shutter frames."""
+    """Correction of pairs of images to global-shutter frames.
+
+    It keeps nothing between two calls: threads may share it, and each gets the frames that it would
+    get alone.
+    """
 
     def __init__(
         self,
@@ -43,34 +45,52 @@ class ArrayCorrection:
         self._blending = blending
 
     def __call__(
-        self, first: Images, second: Images, times: Times, *, timing: CameraTiming | None = None
+        self,
+        first: Images,
+        second: Images,
+        times: Times,
+        *,
+        timing: CameraTiming | None = None,
+        white: float | None = None,
     ) -> Images:
-        """Make frames of one capture, in the inputs' dtype.
+        """Make frames of one capture, or of several, in the form of the inputs.
+
+        NumPy arrays are (H, W, C), tensors (C, H, W), of any device; C is 3 (RGB), 4 (alpha is left
+        out) or 1, and grey images may be (H, W). A further first axis B holds several captures,
+        which are corrected one by one. Values are uint8, uint16, floats of any precision in [0, 1],
+        or any numbers from 0 to `white`; all are corrected in float32.
 
         Args:
-            first: (H, W, 3) RGB or (H, W) grey; uint8, uint16, or float32 or float64 in [0, 1];
-                read top to bottom unless `timing` says otherwise.
-            second: likewise, of the same moment, read bottom to top.
+            first: the first sensor's image or images, read top to bottom unless `timing` says
+                otherwise.
+            second: likewise of the second sensor, of the same moments, read bottom to top; of the
+                shape, dtype and device of `first`.
             times: T instants in [0, 1], or one; by default 0 and 1 are the exposures of the first
                 and the last row of the first image (see `timing`).
             timing: timing of the two sensors.
+            white: the value that means white; by default 255 of uint8, 65535 of uint16, 1 of
+                floats; needed of other integers.
 
         Returns:
-            (T, H, W, 3), or (T, H, W) of grey images; without the first axis for a single number
-            as `times`.
+            An array (T, H, W, 3) of arrays, a tensor (T, 3, H, W) on their device of tensors, in
+            the dtype of the inputs; the channels of grey images are those of the inputs. Of several
+            captures (B, T, ...). Without T for a single number as `times`.
 
         Raises:
-            InputError: the arrays are not two images of equal shape and supported dtype, or have
-                fewer than 2 rows, or `times` are no numbers.
+            InputError: these are not images of equal form, their values are NaN or lie outside
+                [0, white], they have fewer than 2 rows, or `times` are no numbers.
             ValueError: no instants, or one outside [0, 1].
         """
         instants = _to_instants(times)
         timing = timing or CameraTiming()
-        pair = _to_pair(first, second, timing)
-        scan = timing.scan_time(pair.shape[-2])
-        frames = timing.restore(self._method(pair, instants, scan_time=scan).frames)
-        made = _to_images(frames, like=first)
-        return made[0] if np.ndim(times) == 0 else made
+        views = _read_views(first, second, timing, white)
+        scan = timing.scan_time(views.pairs.shape[-2])
+        made = [
+            timing.restore(self._method(pair, instants, scan_time=scan).frames)
+            for pair in views.pairs
+        ]
+        frames: Images = views.restore(made, times)
+        return frames
 
     def clip(
         self,
@@ -79,6 +99,7 @@ class ArrayCorrection:
         *,
         timing: CameraTiming | None = None,
         on_break: Break = lambda _pair, _finding: None,
+        white: float | None = None,
     ) -> Iterator[Images]:
         """Make the frames of the consecutive pairs of a clip, each with its neighbours.
 
@@ -87,18 +108,19 @@ class ArrayCorrection:
         been read; two pairs are in memory.
 
         Args:
-            pairs: first and second images, as for one capture; all of one shape and dtype.
+            pairs: first and second images, as for one capture; all of one form.
             times: T instants in [0, 1], or one, of every pair.
             timing: timing of the two sensors.
             on_break: called with the number of a pair that does not follow the one before it, such
                 as after a cut, and with what was found; no frame is made of both.
+            white: as for one capture.
 
         Yields:
             The frames of each pair, as of one capture.
 
         Raises:
-            InputError: as for one capture, a pair of another shape or dtype than the first, or the
-                network makes certain instants only.
+            InputError: as for one capture, a pair of another form than the first or of several
+                captures, or the network makes certain instants only.
             ValueError: no instants, or one outside [0, 1].
         """
         fixed = correction.instants_of(self._method)
@@ -109,37 +131,42 @@ class ArrayCorrection:
             )
         instants = _to_instants(times)
         check_times(instants)
-        return self._clip(pairs, instants, timing or CameraTiming(), on_break, np.ndim(times) == 0)
+        return self._clip(pairs, times, timing or CameraTiming(), on_break, white)
 
     def _clip(
         self,
         pairs: Iterable[tuple[Images, Images]],
-        instants: list[float],
+        times: Times,
         timing: CameraTiming,
         on_break: Break,
-        is_single: bool,
+        white: float | None,
     ) -> Iterator[Images]:
         waiting = iter(pairs)
-        start = next(waiting, None)
-        if start is None:
+        given = next(waiting, None)
+        if given is None:
             return
-        like = start[0]
+        start = _read_views(*given, timing, white)
+        if start.form.is_batch:
+            raise InputError(
+                f"first image: expected one image per pair of a clip, got {start.form.shape}"
+            )
+        instants = _to_instants(times)
 
-        def given() -> Iterator[ClipPair]:
-            for first, second in itertools.chain([start], waiting):
-                yield ClipPair(_to_pair(first, second, timing, like=like), instants)
+        def read() -> Iterator[ClipPair]:
+            yield ClipPair(start.pairs[0], instants)
+            for first, second in waiting:
+                views = _read_views(first, second, timing, white, like=start.form)
+                yield ClipPair(views.pairs[0], instants)
 
-        lines = _to_pair(*start, timing).shape[-2]
         for frames in correct_clip(
             self._method,
-            given(),
-            timing.scan_time(lines),
+            read(),
+            timing.scan_time(start.pairs.shape[-2]),
             follows_motion=self._follows_motion,
             blending=self._blending,
             on_break=on_break,
         ):
-            made = _to_images(timing.restore(frames), like=like)
-            yield made[0] if is_single else made
+            yield start.restore([timing.restore(frames)], times)
 
 
 def load_correction(
@@ -149,7 +176,7 @@ def load_correction(
     self_ensemble: bool = False,
     blending: Blending = "choose",
 ) -> ArrayCorrection:
-    """Load a correction of NumPy images.
+    """Load a correction of NumPy arrays and tensors.
 
     Args:
         weights: a weight file, ours or a released one; "classical" needs none.
@@ -176,70 +203,48 @@ def load_correction(
     return ArrayCorrection(method, follows_motion=follows_motion, blending=blending)
 
 
-def _to_pair(
-    first: Images, second: Images, timing: CameraTiming, *, like: Images | None = None
-) -> Tensor:
-    """Convert two images, of the shape and dtype of `like`, to t2b and b2t (2, 3, H, W)."""
-    views = timing.orient(_to_tensor("first", first), _to_tensor("second", second))
-    for name, image, other in (("first", first, like), ("second", second, first)):
-        if other is not None and (image.shape != other.shape or image.dtype != other.dtype):
-            whose = "the first" if name == "second" else "that of the first pair"
-            raise InputError(
-                f"{name} image: expected {other.shape} {other.dtype} like {whose}, "
-                f"got {image.shape} {image.dtype}"
-            )
-    return torch.stack(views)
+class _Views(NamedTuple):
+    """Two views, or those of several captures.
+
+    Attributes:
+        form: of what the caller gave.
+        pairs: (B, 2, 3, H, W) t2b and b2t.
+    """
+
+    form: ImageForm
+    pairs: Tensor
+
+    def restore(self, made: Sequence[Tensor], times: Times) -> Any:  # noqa: ANN401
+        """Frames (T, 3, H, W) of each pair as the caller's images; of a single time without T."""
+        images = self.form.restore(torch.stack([*made]))
+        if np.ndim(times) > 0:
+            return images
+        return images[:, 0] if self.form.is_batch else images[0]
 
 
-def _to_images(frames: Tensor, *, like: Images) -> Images:
-    """Convert frames (T, 3, H, W) to images (T, H, W, 3), or grey ones, of the dtype of `like`."""
-    values = frames.permute(0, 2, 3, 1).cpu().numpy() * np.float32(_MAX_VALUES[like.dtype.name])
-    if like.ndim == 2:
-        values = values.mean(axis=-1)
-    if np.issubdtype(like.dtype, np.integer):
-        values = np.round(values)
-    return values.astype(like.dtype)
-
-
-def _to_tensor(name: str, image: Images) -> Tensor:
-    """Convert an image to (3, H, W) float32 in [0, 1]."""
-    if not isinstance(image, np.ndarray):
-        cure = ""
-        if isinstance(image, Tensor):
-            cure = "; of a tensor (3, H, W) pass tensor.permute(1, 2, 0).cpu().numpy()"
-        raise InputError(f"{name} image: expected a NumPy array, got {type(image).__name__}{cure}")
-    is_image = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
-    if not is_image or image.dtype.name not in _MAX_VALUES:
-        raise InputError(
-            f"{name} image: expected (H, W, 3) RGB or (H, W) grey of {', '.join(_MAX_VALUES)}, "
-            f"got {image.shape} {image.dtype}{_cure_for(image)}"
-        )
-    if image.ndim == 2:
-        image = image[..., None].repeat(3, axis=2)
-    values = image / np.float32(_MAX_VALUES[image.dtype.name])
-    if values.size and not (values.min() >= 0 and values.max() <= 1):
-        raise InputError(
-            f"{name} image: expected values in [0, 1], got {values.min():.9g} to {values.max():.9g}"
-        )
-    return torch.from_numpy(values.astype(np.float32)).permute(2, 0, 1)
-
-
-def _cure_for(image: Images) -> str:
-    """How to make an accepted image of one of another shape, as the end of a message."""
-    if image.ndim == 4:
-        return "; correct the captures of a batch one by one"
-    if image.ndim == 3 and image.shape[2] == 4:
-        return "; leave out the alpha channel: image[..., :3]"
-    if image.ndim == 3 and image.shape[2] == 1:
-        return "; leave out the last axis: image[..., 0]"
-    if image.ndim == 3 and image.shape[0] == 3:
-        return "; put the colours last: image.transpose(1, 2, 0)"
-    return ""
+def _read_views(
+    first: Images,
+    second: Images,
+    timing: CameraTiming,
+    white: float | None,
+    *,
+    like: ImageForm | None = None,
+) -> _Views:
+    """Read views of one form, which is `like` if that is given."""
+    form, other = form_of("first", first, white), form_of("second", second, white)
+    for name, given, expected, whose in (
+        ("first", form, like, "that of the first pair"),
+        ("second", other, form, "the first"),
+    ):
+        if expected is not None and given != expected:
+            raise InputError(f"{name} image: expected {expected} like {whose}, got {given}")
+    views = read_images("first", first, form), read_images("second", second, form)
+    return _Views(form, torch.stack(timing.orient(*views), dim=1))
 
 
 def _to_instants(times: Times) -> list[float]:
     try:
-        values = np.asarray(times, np.float64)
+        values = np.asarray(times.tolist() if isinstance(times, Tensor) else times, np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"times: expected numbers in [0, 1], got {times!r}") from error
     if values.ndim > 1:

@@ -23,7 +23,7 @@ EXCEPTIONS = {
 }
 
 MODEL_ROOMS = (
-    {"warping", "splatting", "parts", "weight_files", "networks"},
+    {"warping", "splatting", "parts", "weight_files", "networks", "progress"},
     {"losses", "flow", "flow_pwc", "distortion", "generator", "plusplus"},
     {"measurement"},
     {"camera", "rig", "classical"},

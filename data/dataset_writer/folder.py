@@ -59,7 +59,7 @@ def new_dataset(output: Path) -> Iterator[Path]:
     """
     if output.exists():
         raise InputError(f"{output}: exists already; choose a new folder, or remove it first")
-    with _making_beside(output) as unfinished:
+    with _told_of_stops(output), _making_beside(output) as unfinished:
         yield unfinished
         _move(unfinished, output)
 
@@ -90,7 +90,7 @@ def new_sequences(dataset: Path, split: str, names: Collection[str]) -> Iterator
             "folder, or remove it first"
         )
     expect_no_links(dataset / split, dataset)
-    with lock_folder(dataset), _making_beside(dataset) as unfinished:
+    with _told_of_stops(dataset), lock_folder(dataset), _making_beside(dataset) as unfinished:
         for name in names:
             if (dataset / split / name).exists():
                 raise InputError(
@@ -111,6 +111,17 @@ def new_sequences(dataset: Path, split: str, names: Collection[str]) -> Iterator
                 remove(folder)
             _write_runs(dataset, earlier)
             raise
+
+
+@contextmanager
+def _told_of_stops(output: Path) -> Iterator[None]:
+    """Add to Ctrl-C in this block what is kept and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(
+            f"{output}: nothing of this run is kept; the same command begins again"
+        ) from stop
 
 
 def write_capture(sequence: Path, index: int, capture: CapturePair) -> None:

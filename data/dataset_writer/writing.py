@@ -112,7 +112,8 @@ def write_recorded(
         _check_frames(output, split, len(settings.times))
         frames = (frame.to(device) for frame in source.frames())
         rolled = roll_captures(frames, settings, make_interval, statistics)
-        for first_frame, capture in tqdm(rolled, unit="capture", disable=None):
+        total = max((source.count - settings.frames_needed) // settings.step + 1, 0)
+        for first_frame, capture in tqdm(rolled, total=total, unit="capture", disable=None):
             write_capture(unfinished / split / name, len(first_frames), capture)
             first_frames.append(first_frame)
         _check_recording(source, settings, statistics)

@@ -1,4 +1,4 @@
-"""Frames that are missing in one of two recordings, found by small pictures of all frames.
+"""Which frames of two recordings belong together, and where one lacks a frame, by small pictures.
 
 Rows in the middle of both views are exposed together. After a frame is lost in one view, they agree
 with the neighbouring frame of the other view instead. Windows of the clip are explained with and
@@ -32,6 +32,10 @@ _MIN_RATIO = 1.3  # of the costs of both offsets, before and after a change
 _LARGEST_COST = 4.0  # of a pair, in motion energies: cuts and flashes weigh no more
 _LARGEST_ODD = 1  # pairs of a window that may agree better with a neighbour of their partner
 _STILL = 0.1  # of the usual motion energy; below it a frame says little
+_REACH = 30  # frames by which one recording may start later
+_SEARCHED, _MIN_SHARED = 64, 12  # frames to judge an offset by
+_SUSPECT, _MAX_COST = 0.3, 0.5  # of the motion energy: costs of an offset
+_MIN_BETTER, _MIN_PEAK = 1.5, 1.25  # ratio of costs: without offset, and one frame beside it
 
 Costs = NDArray[np.float64]
 """(3, pairs) mean squared difference to the partner before, the partner, and the one after it, in
@@ -58,9 +62,7 @@ def find_changes(
     Returns:
         The changes; their offsets are relative to the partners given.
     """
-    middle = (1 + delay) / 2
-    rows = np.abs(np.linspace(0, 1, first.shape[1]) - middle) <= _BAND
-    whole, other = (_standardise(view[:, rows].astype(np.float64)) for view in (first, second))
+    whole, other = _shared_rows(first, second, delay)
     changes: list[Change] = []
     start = known = 0
     while start + 2 * _MIN_SIDE < len(whole):
@@ -82,6 +84,61 @@ def find_changes(
         if gap is None:
             start += _WINDOWS[0] // 2
     return tuple(changes)
+
+
+def find_offset(
+    first: NDArray[np.uint8], second: NDArray[np.uint8], *, delay: float = 0.0, search: bool = True
+) -> int:
+    """Find by how many frames one recording starts before the other.
+
+    Frame n of the first then belongs with frame n + offset of the second. It shows where the
+    speed changes: at constant speed an offset looks like misaligned cameras.
+
+    Args:
+        first: small grey pictures, rows in order of readout.
+        second: likewise, of the same size; their number may differ.
+        delay: readouts by which the second view starts later.
+        search: whether to search also where frames of equal number fit.
+
+    Returns:
+        The offset; 0 if none fits clearly better.
+    """
+    one, other = _shared_rows(first, second, delay)
+    start = _offset_cost(one, other, 0)
+    if start is None or (start < _SUSPECT and not search):
+        return 0
+    costs = {offset: _offset_cost(one, other, offset) for offset in range(-_REACH, _REACH + 1)}
+    known = {offset: cost for offset, cost in costs.items() if cost is not None}
+    best = min(known, key=lambda offset: known[offset])
+    cost = known[best]
+    beside = min(known.get(best + step, np.inf) for step in (-1, 1))
+    is_clear = start > _MIN_BETTER * cost and beside > _MIN_PEAK * cost and cost < _MAX_COST
+    return best if is_clear else 0
+
+
+def _offset_cost(first: Thumbnails, second: Thumbnails, offset: int) -> float | None:
+    """Mean squared difference of aligned partners, of that of successive frames of the first.
+
+    None if too few have partners, or if nothing moves.
+    """
+    begin, end = max(0, -offset), min(len(first), len(second) - offset)
+    end = min(end, begin + _SEARCHED)
+    if end - begin < _MIN_SHARED:
+        return None
+    one, other = first[begin:end], second[begin + offset : end + offset]
+    motion = float(_energy(np.diff(one, axis=0)).mean())
+    if motion <= 0:
+        return None
+    aligned = _resample(other, _align(one, other, np.ones(len(one))))
+    return float(_energy(one - aligned).mean()) / motion
+
+
+def _shared_rows(
+    first: NDArray[np.uint8], second: NDArray[np.uint8], delay: float
+) -> list[Thumbnails]:
+    """The rows that both views expose together, without each frame's mean and contrast."""
+    rows = np.abs(np.linspace(0, 1, first.shape[1]) - (1 + delay) / 2) <= _BAND
+    return [_standardise(view[:, rows].astype(np.float64)) for view in (first, second)]
 
 
 def _standardise(view: Thumbnails) -> Thumbnails:

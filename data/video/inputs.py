@@ -68,8 +68,8 @@ def add_input_arguments(inputs: argparse._ArgumentGroup, *, images: bool = True)
         (
             "--offset",
             "K",
-            "clips: frame n of --t2b pairs with frame n + K of --b2t (0); "
-            "K,N:L changes to L from frame N on, where a frame is missing; auto finds such places",
+            "clips: frame n of --t2b pairs with frame n + K of --b2t (0); K,N:L changes to L from "
+            "frame N on, where a frame is missing; auto finds K and such places",
         ),
         ("--bits", "N", "of values in 16-bit images: 10, 12, 14 or 16"),
         ("--bayer", "P", "mosaic that grey images hold: rggb, bggr, grbg, gbrg or none"),

@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import compress
 
+import numpy as np
+from numpy.typing import NDArray
+
 from data.camera_timing import CameraTiming
-from data.video.continuity import MIN_PAIRS, find_changes
+from data.video.continuity import MIN_PAIRS, find_changes, find_offset
 from data.video.pairing import (
     Change,
     Pairing,
@@ -69,7 +72,8 @@ def choose_pairs(
         second: recording of the second sensor.
         timing: of the sensors.
         offset: frame n of the first pairs with frame n + `offset` of the second.
-        changes: other offsets from later frames on; None applies those that are found.
+        changes: other offsets from later frames on; None applies those that are found, and the
+            offset that is found in place of 0.
 
     Returns:
         The pairs, with delays in readouts, and lines to show to the user.
@@ -78,6 +82,9 @@ def choose_pairs(
         InputError: no pair is left, changes are given for frames to pair by time stamps, or the
             exposures of a pair do not overlap.
     """
+    notes: list[str] = []
+    if offset == 0 and not changes:
+        offset, notes = _find_start(first, second, timing, is_asked=changes is None)
     left = first.count - max(0, -offset), second.count - max(0, offset)
     if min(left) < 1:
         raise InputError(
@@ -91,12 +98,12 @@ def choose_pairs(
                 f"--offset {describe_offsets(offset, changes)}: the time stamps of {first.path} "
                 f"and {second.path} come apart, and frames pair by these; give one offset"
             )
-        return _pair_in_time(first, second, timing, offset, gap)
+        pairing, more = _pair_in_time(first, second, timing, offset, gap)
+        return pairing, [*notes, *more]
     pairing = pair_by_offsets((first.count, second.count), offset, changes or ())
     if not pairing.first:
         given = describe_offsets(offset, changes or ())
         raise InputError(f"--offset {given}: leaves no pair of {first.path} and {second.path}")
-    notes = []
     if left[0] != left[1]:
         notes.append(
             f"{first.path} has {first.count} frames, {second.path} has {second.count}; "
@@ -108,6 +115,38 @@ def choose_pairs(
         if changes is None:
             pairing = pair_by_offsets((first.count, second.count), offset, found)
     return pairing, notes
+
+
+def _find_start(
+    first: FrameSource, second: FrameSource, timing: CameraTiming, *, is_asked: bool
+) -> tuple[int, list[str]]:
+    """The offset with which to pair two videos that were given none, and lines about it.
+
+    If it is not asked for, it is named where frames of equal number do not fit, but not applied.
+    """
+    if first.video is None or second.video is None:
+        return 0, []
+    views = _oriented(timing, first.video.thumbnails, second.video.thumbnails)
+    offset = find_offset(*views, delay=timing.start_offset, search=is_asked)
+    if not offset:
+        return 0, ["--offset auto: frames of equal number belong together"] if is_asked else []
+    source, other = (second, first) if offset > 0 else (first, second)
+    said = (
+        f"warning: {source.path} starts {abs(offset)} frame{'s'[: abs(offset) > 1]} before "
+        f"{other.path}"
+    )
+    if is_asked:
+        return offset, [f"{said}; applied: --offset {offset}"]
+    return 0, [f"{said}; all pairs are wrong; give --offset {offset}"]
+
+
+def _oriented(timing: CameraTiming, *views: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Small pictures with their rows in order of the readout of the first view."""
+    if timing.is_transposed:
+        views = tuple(view.swapaxes(1, 2) for view in views)
+    if timing.directions[0] in ("b2t", "r2l"):
+        views = tuple(view[:, ::-1] for view in views)
+    return [*views]
 
 
 def _come_apart(first: FrameSource, second: FrameSource, offset: int) -> float | None:
@@ -170,14 +209,13 @@ def _missing_frames(
         one < len(small[0]) and other < len(small[1])
         for one, other in zip(pairing.first, pairing.second, strict=True)
     ]
-    views = [
-        pictures[[*compress(numbers, known)]]
-        for pictures, numbers in zip(small, (pairing.first, pairing.second), strict=True)
-    ]
-    if timing.is_transposed:
-        views = [view.swapaxes(1, 2) for view in views]
-    if timing.directions[0] in ("b2t", "r2l"):
-        views = [view[:, ::-1] for view in views]
+    views = _oriented(
+        timing,
+        *(
+            pictures[[*compress(numbers, known)]]
+            for pictures, numbers in zip(small, (pairing.first, pairing.second), strict=True)
+        ),
+    )
     begin = pairing.first[0]
     return tuple(
         Change(change.frame + begin, change.offset + offset)

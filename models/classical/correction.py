@@ -25,6 +25,7 @@ from models.measurement.sampling import sample_image
 from models.measurement.scan import Scan
 from models.parts.checks import check_scan, check_size, check_times
 from models.parts.settings import Blending
+from models.progress import tell_share
 
 _MIN_DISTANCE = 1e-2  # readouts: inputs that are nearer in time do not count more
 _MOTION_ERROR = 0.05  # of [0, 1] per readout
@@ -76,7 +77,9 @@ def correct_with_field(
         field = motion or estimate_motion(t2b, b2t, Scan.of(scan_time, height))
         frames = np.zeros((len(times), *t2b.shape), np.float32)
         needed = np.ones(frames.shape[:2], bool) if rows is None else rows.numpy()
-        list(pool.map(partial(_render, field, extended, blending), times, frames, needed))
+        rendered = pool.map(partial(_render, field, extended, blending), times, frames, needed)
+        for number, _ in enumerate(rendered, start=1):
+            tell_share(number / len(times))
     return torch.from_numpy(frames).permute(0, 3, 1, 2).to(pair.device), field
 
 

@@ -26,6 +26,7 @@ from models.parts.network import CorrectionNetwork, FrameBatch, Inference
 from models.parts.padding import padded_scan
 from models.parts.precision import autocast
 from models.parts.settings import Blending, InferenceSettings
+from models.progress import part_of, tell_share
 from models.refiner.cues import cues_of
 from utils.errors import InputError
 
@@ -128,7 +129,10 @@ def correct(
     frames = weight.new_zeros((len(times), 3, height, width), dtype=torch.float32)
     flows = frames.new_zeros((len(times), 2, 2, height, width)) if with_flows else None
 
+    done = 0  # pixels
+
     def collect(batch: FrameBatch) -> None:
+        nonlocal done
         for frame, flow, t in zip(batch.frames, batch.flows, batch.times, strict=True):
             for index in (index for index, wanted in enumerate(times) if wanted == t):
                 batch.tile.paste(frames[index], frame)
@@ -136,6 +140,8 @@ def correct(
                     full = resize_flow(flow.float(), 2)
                     full = full[..., : frame.shape[-2], : frame.shape[-1]]
                     batch.tile.paste(flows[index], full)
+        done += len(batch.times) * batch.tile.area
+        tell_share(done / (len(set(times)) * height * width))
 
     with torch.inference_mode(), autocast(settings.precision, weight.device):
         _infer(network, inference, collect, may_tile=settings.tile is not None)
@@ -253,8 +259,10 @@ def _correct_both_ways(
 ) -> Corrected:
     if options.get("motion") is not None:
         raise ValueError("a self-ensemble estimates the motion of both versions: give none")
-    plain = method(pair, times, **options)
-    mirrored = method(pair.flip(0, -1), [1 - t for t in times], **options)
+    with part_of(0, 2):
+        plain = method(pair, times, **options)
+    with part_of(1, 2):
+        mirrored = method(pair.flip(0, -1), [1 - t for t in times], **options)
     for frame, other in zip(plain.frames, mirrored.frames, strict=True):  # in place: memory
         frame.add_(other.flip(-1)).div_(2)
     if plain.flows is None or mirrored.flows is None:

@@ -25,6 +25,12 @@ class Tile(NamedTuple):
     seen: tuple[int, int, int, int]
 
     @property
+    def area(self) -> int:
+        """Pixels that are kept."""
+        top, left, bottom, right = self.kept
+        return (bottom - top) * (right - left)
+
+    @property
     def seen_slices(self) -> tuple[slice, slice]:
         """Rows and columns of the network's input."""
         top, left, bottom, right = self.seen

@@ -1,8 +1,11 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from data.camera_timing import CameraTiming
 from data.files.images import read_image, to_uint8
@@ -110,7 +113,7 @@ def test_bad_clips_are_refused() -> None:
     correct, pairs = load_correction("classical"), moving_pairs(2)
     with pytest.raises(ValueError, match="2"):
         correct.clip(pairs, [2])
-    with pytest.raises(InputError, match="first image: expected a NumPy array, got str"):
+    with pytest.raises(InputError, match="expected a NumPy array or a tensor, got str"):
         list(correct.clip([("left.png", "right.png")], [0.5]))  # type: ignore[list-item]
     narrow = [view[:, 1:] for view in pairs[1]]
     with pytest.raises(InputError, match=r"first image: .* like that of the first pair, got .*63"):
@@ -136,29 +139,40 @@ def test_timing_is_passed_on() -> None:
     ("first", "second", "message"),
     [
         (np.zeros(4, np.uint8), np.zeros(4, np.uint8), r"first image: .*got \(4,\)"),
-        (
-            np.zeros((4, 5, 4), np.uint8),
-            pair()[1],
-            r"leave out the alpha channel: image\[\.\.\., :3",
-        ),
-        (np.zeros((4, 5, 1), np.uint8), pair()[1], r"leave out the last axis: image\[\.\.\., 0\]"),
+        (np.zeros((4, 5, 2), np.uint8), pair()[1], r"with 1, 3 or 4 channels, got \(4, 5, 2\)"),
+        (np.zeros((0, 5, 3), np.uint8), pair()[1], r"expected pixels, got \(0, 5, 3\)"),
+        (torch.zeros(24, 40, 3), pair()[1], r"colours first: image.permute\(2, 0, 1\)"),
+        (torch.zeros(2, 24, 40, 3), pair()[1], r"second: images.permute\(0, 3, 1, 2\)"),
+        (torch.zeros(3, 24, 40), pair()[1], r"expected \(3, 24, 40\) torch.float32 on cpu like"),
         (np.zeros((3, 9, 5), np.uint8), pair()[1], r"colours last: image.transpose\(1, 2, 0\)"),
-        (np.zeros((2, 4, 5, 3), np.uint8), pair()[1], "captures of a batch one by one"),
+        (
+            np.zeros((2, 4, 5, 3), np.uint8),
+            pair()[1],
+            r"expected \(2, 4, 5, 3\) uint8 like the first",
+        ),
         (pair()[0], pair("uint16")[0], "second image: expected .* uint8 like the first, got .*16"),
         (pair()[0], pair(size=(24, 41))[1], r"got \(24, 41, 3\)"),
-        (pair("float32")[0] * 255, pair("float32")[1], r"expected values in \[0, 1\]"),
+        (pair("float32")[0] * 255, pair("float32")[1], r"expected values in \[0, 1\].*white=255$"),
+        (
+            pair("float32")[0] - 1,
+            pair("float32")[1],
+            r"expected values in \[0, 1\], got -0.99\d+ to",
+        ),
+        (pair("float32")[0] * np.nan, pair("float32")[1], r"in \[0, 1\], got NaN$"),
         (pair(size=(1, 9))[0], pair(size=(1, 9))[1], "at least 2 rows, got 1"),
-        (pair()[0].astype(np.int32), pair()[1], "expected .* of uint8, uint16"),
+        (pair()[0].astype(np.int32), pair()[1], "expected .* of uint8, uint16.* as white=255$"),
+        (pair()[0] > 9, pair()[1], "expected integers or floats, got bool"),
+        (Image.fromarray(pair()[0]), pair()[1], r"got Image; pass numpy.asarray\(image\)$"),
     ],
 )
-def test_other_arrays_are_refused(first: np.ndarray, second: np.ndarray, message: str) -> None:
+def test_other_images_are_refused(first: Any, second: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         load_correction("classical")(first, second, [0.5])
 
 
 def test_what_is_no_array_is_refused() -> None:
-    for image in (torch.zeros(4, 5, 3), [[0]], "left.png"):
-        with pytest.raises(InputError, match="first image: expected a NumPy array, got (T|l|s)"):
+    for image in ([[0]], "left.png"):
+        with pytest.raises(InputError, match="expected a NumPy array or a tensor, got (l|s)"):
             load_correction("classical")(image, image, [0.5])  # type: ignore[arg-type]
 
 
@@ -176,6 +190,9 @@ def test_grey_images_make_grey_frames() -> None:
     frames = correct(first, second, [0, 0.5])
     assert frames.shape == (2, 24, 40) and frames.dtype == np.uint8
     np.testing.assert_array_equal(frames, coloured[..., 0])
+    np.testing.assert_array_equal(
+        correct(first[..., None], second[..., None], [0, 0.5]), frames[..., None]
+    )
 
 
 @pytest.mark.parametrize("times", ["now", None, [[0.5]], [0.5, "x"]])
@@ -184,12 +201,80 @@ def test_instants_that_are_no_numbers_are_refused(times: object) -> None:
         load_correction("classical")(*pair(), times)  # type: ignore[arg-type]
 
 
-def test_tensors_are_told_how_to_become_arrays() -> None:
-    image = torch.rand(3, 24, 40)
-    with pytest.raises(InputError, match=r"pass tensor.permute\(1, 2, 0\).cpu\(\).numpy\(\)$"):
-        load_correction("classical")(image, image, 0.5)  # type: ignore[arg-type]
-    array = image.permute(1, 2, 0).cpu().numpy()
-    assert load_correction("classical")(array, array, 0.5).shape == (24, 40, 3)
+def test_tensors_are_as_arrays_with_the_colours_first() -> None:
+    correct, arrays = load_correction("classical"), pair()
+    tensors = [torch.from_numpy(image).permute(2, 0, 1) for image in arrays]
+    expected, frames = correct(*arrays, [0, 0.5]), correct(*tensors, torch.tensor([0, 0.5]))
+    assert (frames.shape, frames.dtype, frames.device.type) == ((2, 3, 24, 40), torch.uint8, "cpu")
+    np.testing.assert_array_equal(frames.permute(0, 2, 3, 1), expected)
+    [whole, _] = correct.clip([(tensors[0], tensors[1])] * 2, 0.5)
+    assert whole.shape == (3, 24, 40)
+
+
+def test_frames_of_tensors_can_be_trained_on() -> None:
+    images = torch.rand(2, 3, 24, 40, requires_grad=True)
+    weight = torch.ones((), requires_grad=True)
+    (load_correction("classical")(*images, 0.5) * weight).sum().backward()
+    assert weight.grad is not None and images.grad is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_tensors_of_any_precision(dtype: torch.dtype) -> None:
+    images = torch.from_numpy(np.stack(pair("float32"))).permute(0, 3, 1, 2).to(dtype)
+    correct = load_correction("classical")
+    frames = correct(*images, [0.5])
+    assert frames.dtype == dtype
+    torch.testing.assert_close(frames, correct(*images.float(), [0.5]).to(dtype), rtol=0, atol=0)
+
+
+def test_white_may_be_any_value() -> None:
+    correct, (first, second) = load_correction("classical"), pair()
+    expected = correct(first, second, [0.5])
+    for dtype in ("int16", "int64", ">i4", "uint32"):
+        frames = correct(first.astype(dtype), second.astype(dtype), [0.5], white=255)
+        assert frames.dtype == np.dtype(dtype).newbyteorder("=")
+        np.testing.assert_array_equal(frames, expected)
+    floats = correct(first.astype(float), second.astype(float), [0.5], white=255)
+    np.testing.assert_allclose(floats, expected, atol=0.501)
+    largest = np.full((4, 5), 2**32 - 1, np.uint32)
+    np.testing.assert_array_equal(correct(largest, largest, 0.5, white=2**32 - 1), largest)
+    with pytest.raises(
+        InputError, match=r"first image: expected values in \[0, 99\], got 0 to 254"
+    ):
+        correct(first, second, [0.5], white=99)
+    for white in (0, 256, np.nan, np.inf):
+        with pytest.raises(InputError, match="white: expected a value that uint8 can hold, above"):
+            correct(first, second, [0.5], white=white)
+
+
+def test_several_captures_are_corrected_one_by_one() -> None:
+    correct = load_correction("classical")
+    first, second = (np.stack([image, image[::-1]]) for image in pair())
+    frames = correct(first, second, [0, 0.5])
+    assert frames.shape == (2, 2, 24, 40, 3)
+    for views, made in zip(zip(first, second, strict=True), frames, strict=True):
+        np.testing.assert_array_equal(made, correct(*views, [0, 0.5]))
+    np.testing.assert_array_equal(correct(first, second, 0.5), frames[:, 1])
+    tensors = [torch.from_numpy(views).permute(0, 3, 1, 2) for views in (first, second)]
+    assert correct(*tensors, 0.5).shape == (2, 3, 24, 40)
+    with pytest.raises(InputError, match="expected one image per pair of a clip, got"):
+        list(correct.clip([(first, second)], 0.5))
+
+
+def test_alpha_is_left_out() -> None:
+    correct, images = load_correction("classical"), pair()
+    with_alpha = [np.dstack([image, image[..., 0]]) for image in images]
+    np.testing.assert_array_equal(correct(*with_alpha, [0.5]), correct(*images, [0.5]))
+
+
+def test_threads_share_a_correction() -> None:
+    correct = load_correction(device="cpu")
+    captures = [pair("float32", (40 + 8 * number, 48)) for number in range(4)]
+    alone = [correct(*views, [0, 0.5]) for views in captures]
+    with ThreadPoolExecutor(2) as pool:
+        together = [*pool.map(lambda views: correct(*views, [0, 0.5]), captures)]
+    for frames, expected in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(frames, expected)
 
 
 def test_an_unknown_device_is_one_line() -> None:

@@ -136,6 +136,7 @@ def test_two_images_from_upload_to_download(open_page: App, tmp_path: Path) -> N
     assert str(app.run("#correct")).startswith("9 frames, made in")
     app.wait_for("document.querySelector('#viewer') !== null")
     page = app.evaluate("document.querySelector('#viewer').srcdoc")
+    assert "<h1>0_t2b.png and 0_b2t.png</h1>" in page
     assert "data:image/webp;base64," in page and app.evaluate("viewer.sandbox.value") == (
         "allow-scripts"
     )
@@ -164,6 +165,22 @@ def test_swapped_videos_are_cured_by_a_click(open_page: App, tmp_path: Path) -> 
     assert app.evaluate("document.querySelectorAll('#cures input:checked').length") == 1
     assert "frames at 25 per second" in app.run("#correct")
     assert "swapped" not in app.evaluate(FINDINGS)
+
+
+def test_a_late_video_is_cured_by_a_click(open_page: App, tmp_path: Path) -> None:
+    app = open_page
+    t2b, b2t = zip(*moving_clip(24), strict=True)
+    write_video(tmp_path / "left.mp4", t2b[4:], 25)
+    write_video(tmp_path / "right.mp4", b2t, 25)
+    app.give("#first", tmp_path / "left.mp4")
+    app.give("#second", tmp_path / "right.mp4")
+    app.run("#check")
+    assert "right.mp4 starts 4 frames before left.mp4" in app.evaluate(FINDINGS)
+    cure = "[...document.querySelectorAll('.cure')].find(e => e.textContent.includes('belong'))"
+    app.evaluate(f"{cure}.id = 'match'")
+    assert "Checked" in app.run("#match")
+    found = app.evaluate(FINDINGS)
+    assert "left.mp4; they are paired accordingly" in found and "all pairs are wrong" not in found
 
 
 def test_bad_input_is_a_sentence_and_leaves_nothing(

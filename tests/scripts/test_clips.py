@@ -1,5 +1,6 @@
 """Clips through `main_test_real.py` as users call it, with a tiny generator."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -9,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from data.files.images import read_image
+from data.files.videos import write_video
 from data.video.sources import open_video
 from tests.helpers.capture_folders import write_pixels
-from tests.helpers.clips import add_sound, write_clip_video
+from tests.helpers.clips import add_sound, moving_clip, write_clip_video
 from tests.helpers.script_runs import ROOT, Scripts, names, save_tiny_weights
 from utils.errors import InputError
 
@@ -172,6 +174,8 @@ def test_clips_that_cannot_be_made_leave_nothing(scripts: Scripts) -> None:
     words = clip_of_two_videos(scripts.folder, 2)
     with pytest.raises(InputError, match="gif: only for single captures"):
         scripts.real(*words, "--gif")
+    with pytest.raises(InputError, match="mask: only for single captures"):
+        scripts.real(*words, "--mask")
     with pytest.raises(InputError, match="--offset 2: beyond the end"):
         scripts.real(*words, "--offset", "2")
     with pytest.raises(InputError, match="expected a weight file, got no such file"):
@@ -271,3 +275,24 @@ def test_a_worker_that_fails_keeps_finished_parts(scripts: Scripts) -> None:
 def contents(folder: Path) -> dict[str, bytes]:
     """All results below a folder."""
     return {name: (folder / name).read_bytes() for name in names(folder)}
+
+
+def test_a_check_of_recordings_that_start_apart_is_no_success(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    t2b, b2t = zip(*moving_clip(24), strict=True)
+    write_video(scripts.folder / "l.mp4", t2b[4:], 25)
+    write_video(scripts.folder / "r.mp4", b2t, 25)
+    words = ("--t2b", str(scripts.folder / "l.mp4"), "--b2t", str(scripts.folder / "r.mp4"))
+    words += ("--method", "classical", "--json")
+    with pytest.raises(SystemExit) as caught:
+        scripts.real(*words, "--check")
+    first, *_ = json.loads(capsys.readouterr().out)["results"][0]["warnings"]
+    assert caught.value.code == 3 and first["cure"] == "--offset"
+    assert first["text"].endswith("l.mp4; all pairs are wrong; give --offset 4")
+    scripts.real(*words)
+    last = json.loads(capsys.readouterr().out)["text"][-1]
+    assert "warning: " in last and f"{scripts.folder / 'r.mp4'} starts 4 frames before" in last
+    scripts.real(*words, "--offset", "auto")
+    made = json.loads(capsys.readouterr().out)
+    assert made["results"][0]["warnings"] == [] and made["results"][0]["frames"] == 20

@@ -1,5 +1,6 @@
 """`main_test_real.py` as users call it, with a tiny generator."""
 
+import json
 import os
 import runpy
 import shutil
@@ -15,15 +16,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from data.files.images import read_image, to_uint8
+from data.capture import CapturePair
+from data.files.images import read_image, to_uint8, write_image
 from models.flow import dis
+from models.inference.correction import BASELINES
 from models.refiner.network import Refiner
 from tests.helpers.capture_folders import write_pixels
+from tests.helpers.clips import real_options
 from tests.helpers.frames import classical_frames
+from tests.helpers.moving_texture import Pan
 from tests.helpers.script_runs import ROOT, Scripts, names
 from utils.checkpoint import save_weights
+from utils.correction import NamedCorrection
 from utils.errors import InputError
-from utils.real.capture_check import Preparation
+from utils.options.real import RealOptions
+from utils.real import runs
+from utils.real.capture_check import Checked, Preparation
+from utils.real.capture_results import write_results
 from utils.system import distributed
 from utils.system.distributed import Processes
 
@@ -45,6 +54,25 @@ def one_of_two(rank: int) -> Callable[..., AbstractContextManager[Processes]]:
         yield OneOfTwo(torch.device(device), rank=rank, world_size=2)
 
     return join
+
+
+def test_two_scenes_are_named_wherever_their_results_are(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the last line, in the JSON object and in the page, whose heading may be chosen."""
+    for view, sample in (("t2b", "coffee"), ("b2t", "astronaut")):
+        image = to_uint8(read_image(ROOT / f"data/samples/{sample}/0_{view}.png"))
+        scripts.captures.mkdir(exist_ok=True)
+        write_image(scripts.captures / f"scene_{view}.png", image[:200, :300])
+    words = ("--method", "classical", "--frames", "1", "--json", "--title", "Left <and> right")
+    folder = scripts.real(*words, changes=("check=true", "viewer=true")) / "scene"
+    summary = json.loads(capsys.readouterr().out)
+    [warning] = summary["results"][0]["warnings"]
+    assert "do both show the same moment of the same scene?" in warning["text"]
+    assert summary["text"][-1].endswith("% of the pixels are found in the other view")
+    assert "index.html; warning: only " in summary["text"][-1]
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert "<h1>Left &lt;and&gt; right</h1>" in page and f"warning: {warning['text']}" in page
 
 
 def test_every_capture_gets_frames_video_and_sheet(
@@ -89,6 +117,64 @@ def test_captures_are_checked_first_or_only_checked(
     scripts.real("--frames", "2", changes=("check=true",))
     said = capsys.readouterr().out
     assert said.index("scene/0: capture check") < said.index("scene/0: 2 frames in")
+
+
+@pytest.mark.parametrize("directions", ["t2b,b2t", "l2r,r2l"])
+def test_what_neither_view_shows_is_cut_or_marked(
+    scripts: Scripts, capsys: pytest.CaptureFixture[str], directions: str
+) -> None:
+    """A pan along the rows: of 96 rows the middle one loses 8 of 160 columns at t = 0."""
+    turned = directions == "l2r,r2l"
+    scripts.captures.mkdir()
+    for view, image in zip(("t2b", "b2t"), Pan((16, 0), (96, 160)).pair(), strict=True):
+        shown = image.mT if turned else image
+        write_image(scripts.captures / f"pan_{view}.png", to_uint8(shown.contiguous()))
+    words = ("--method", "classical", "--times", "0,0.5", "--directions", directions)
+    page = ("viewer=true",)
+    whole = scripts.real(*words, "--mask", changes=page) / "pan"
+    masks = [read_image(whole / f"seen_{name}.png") for name in ("000_t0.000", "001_t0.500")]
+    if turned:
+        masks = [mask.mT for mask in masks]
+    assert masks[0].unique().tolist() == [0, 1] and masks[1].min() == 1
+    assert masks[0][..., :-9].min() == 1 and 7 <= int((1 - masks[0][0, 48]).sum()) <= 9
+    frame = read_image(whole / "frame_000_t0.000.png")
+    capsys.readouterr()
+    cut = scripts.real(*words, "--crop-unseen", changes=page) / "pan"
+    assert not [*cut.glob("seen_*")]
+    made = read_image(cut / "frame_000_t0.000.png")
+    assert made.equal(frame[:, : made.shape[1], : made.shape[2]])
+    columns, rows = (made.shape[1:]) if turned else (made.shape[:0:-1])
+    assert rows == 96 and 151 <= columns <= 153
+    size, all_of = (f"96x{columns}", "96x160") if turned else (f"{columns}x96", "160x96")
+    assert f"pan: cropped to {size} of {all_of} at 0,0: " in capsys.readouterr().out
+
+
+def test_methods_without_motion_cannot_tell_what_is_seen(scripts: Scripts) -> None:
+    capture = CapturePair(*torch.rand(2, 3, 8, 9), scan_time=torch.linspace(0, 1, 8), name="a")
+    method = NamedCorrection("mean", BASELINES["mean of both"])
+    options = real_options(mask=True, frames=1)
+    with pytest.raises(InputError, match="^a: the method tells no motion, so nothing is known"):
+        write_results(capture, method, options, scripts.folder / "out")
+    assert not (scripts.folder / "out").exists()
+
+
+def test_ctrl_c_says_how_many_captures_are_done(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("0", "1", "2"):
+        scripts.pair(name)
+    checks = iter((False, False, True))
+
+    def stop(capture: CapturePair, options: RealOptions) -> Checked:
+        if next(checks):
+            raise KeyboardInterrupt
+        return Checked()
+
+    monkeypatch.setattr(runs, "check_single", stop)
+    with pytest.raises(KeyboardInterrupt, match="^the results of 2 captures are kept; the same"):
+        scripts.real("--method", "classical", "--frames", "1")
+    made = (scripts.folder / "results").rglob("*.png")
+    assert {path.parent.name for path in made if path.name.startswith("frame")} == {"0", "1"}
 
 
 def test_views_are_prepared_before_they_are_corrected(

@@ -100,6 +100,11 @@ class Request:
         """Whether it is a recording rather than a single capture."""
         return kind_of(self.uploads[0]) == "video"
 
+    @property
+    def title(self) -> str:
+        """What the files are called, as the heading of the results."""
+        return " and ".join(map(shown_name, self.uploads))
+
     def take(self, folder: Path) -> list[Path]:
         """Put the files into a folder, under names of our own.
 
@@ -132,7 +137,8 @@ class Request:
         words += [*("--readout-ratio", f"{self.readout_ratio}")]
         words += [f"--start-offset={self.start_offset}"]  # which may begin with a minus
         words += ["--directions", self._directions]
-        words += ["--output", str(output), *METHODS[self.method]]
+        words += [f"--title={self.title}"]
+        words += ["--output", str(output), f"--title={self.title}", *METHODS[self.method]]
         if check_only:
             return [*words, "--check"]
         if self.is_clip:
@@ -175,4 +181,7 @@ def bundled_captures() -> dict[str, tuple[Upload, ...]]:
         first.parent.name: (first, first.with_name(first.name.replace("_t2b", "_b2t")))
         for first in sorted(folder.glob("*/*_t2b.png"))
     }
-    return {name: tuple(Upload(path, path.name) for path in pair) for name, pair in views.items()}
+    return {
+        name: tuple(Upload(path, f"{name}/{path.name}") for path in pair)
+        for name, pair in views.items()
+    }

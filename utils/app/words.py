@@ -14,7 +14,7 @@ CURES: Mapping[str, str] = {
     "swap": "Swap the views",
     "--align": "Align the cameras",
     "--match-colour": "Match the colours",
-    "--offset": "Find missing frames",
+    "--offset": "Find which frames belong together",
 }
 """What a click does, by the name of the cure (`utils.real.check_report.cure_of`)."""
 
@@ -33,6 +33,7 @@ _IN_PLAIN_WORDS = (
     (re.compile(r"give --offset \S+$"), f"press “{CURES['--offset']}”"),
     (re.compile(r"--align\b"), "alignment"),
     (re.compile(r" ?\(--offset\)"), ""),
+    (re.compile(r"; applied: --offset \S+$"), "; they are paired accordingly"),
     (re.compile(r"see --readout-ratio\b"), "see the readout ratio under Timing"),
     (re.compile(r"^warning: "), ""),
     (re.compile(r"^\S+: cannot write there: (.+); .*$"), r"the server cannot write: \1"),
@@ -60,7 +61,8 @@ def tell_findings(summary: Mapping[str, Any], names: Mapping[str, str]) -> str:
     """The check's warnings, or that there are none."""
     results = summary.get("results") or []
     found = [warning["text"] for result in results for warning in result["warnings"]]
-    found += [line for line in summary.get("notes", []) if line.startswith("warning: ")]
+    notes = (line for line in summary.get("notes", []) if line.startswith("warning: "))
+    found += [line for line in notes if line.removeprefix("warning: ") not in found]
     if not found:
         return _paragraph("The check found nothing that would impair the correction.", "good")
     items = "".join(f"<li>{html.escape(_in_plain_words(text, names))}</li>" for text in found)

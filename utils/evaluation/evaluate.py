@@ -50,14 +50,17 @@ def evaluate(
     share = share_of(len(captures), processes)
     count = _count_jobs(jobs, captures, methods, plan, processes)
     score = ShareScorer(captures, methods, plan, processes.device)
-    with progress_bar(
-        total=len(share), shown=processes.is_main, desc="captures", unit="pair"
-    ) as bar:
-        if count == 1:
-            scores = score(share, bar.update)
-        else:
-            made = run_in_workers(score, split(share, count), bar.update)
-            scores = [score for part in made for score in part]
+    bar = progress_bar(total=len(share), shown=processes.is_main, desc="captures", unit="pair")
+    try:
+        with bar:
+            if count == 1:
+                scores = score(share, bar.update)
+            else:
+                made = run_in_workers(score, split(share, count), bar.update)
+                scores = [score for part in made for score in part]
+    except KeyboardInterrupt as stop:
+        saved = "saved frames are kept, scores are not" if plan.folder else "nothing is kept"
+        raise KeyboardInterrupt(f"{saved}; the same command begins again") from stop
     everything = [score for part in processes.gather(scores) for score in part]
     order = {name: index for index, name in enumerate(captures.names)}
     return sorted(everything, key=lambda score: order[score.pair])

@@ -159,7 +159,9 @@ def explain_failure(error: BaseException) -> tuple[str, int] | None:
         return f"error: {error}", 1
     if says_memory_ran_out(error):
         return f"error: {MEMORY_RAN_OUT}", 1
-    return ("interrupted", 130) if isinstance(error, KeyboardInterrupt) else None
+    if isinstance(error, KeyboardInterrupt):  # with what is kept, where somebody knows it
+        return f"interrupted{f': {error}' if error.args else ''}", 130
+    return None
 
 
 def _discard_output() -> None:

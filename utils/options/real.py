@@ -12,7 +12,7 @@ from pydantic import Field
 from data.camera_timing import CameraTiming, Direction
 from data.video.inputs import add_directions_argument, add_input_arguments, parse_directions
 from models.parts.settings import frame_instants
-from utils.errors import InputError
+from utils.errors import InputError, one_line
 from utils.options.command_line import add_console_arguments
 from utils.options.evaluation import (
     MAX_FRAMES,
@@ -53,9 +53,14 @@ _RESULT_VALUES = {
     ("--speed", "S"): "speed of a clip's video relative to its source (1): --speed 0.25 shows 4 "
     "frames per pair at the source's rate; --fps 50 --speed 0.25 shows 50 per second",
     ("--output", "DIR"): "folder for the results",
+    ("--title", "TEXT"): "heading of the page of results (name of the input)",
 }
 _RESULT_SWITCHES = {
     "--gif": "also write a GIF of a single capture",
+    "--crop-unseen": "cut all pictures of a single capture to the largest part that a view shows "
+    "at all instants",
+    "--mask": "also write which pixels of each frame of a single capture a view shows (white), as "
+    "seen_*.png",
     "--save-frames": "also keep a clip's frames as PNG",
     "--flow-pictures": "write the flow of single captures as pictures",
     "--restart": "begin a clip again instead of continuing an interrupted run",
@@ -120,6 +125,9 @@ class RealOptions(MethodOptions):
         make together.
     `output`: folder for the results; null: `path.root`/`task`.
     `gif`: write a GIF of a single capture.
+    `crop_unseen`: cut frames, video and page of a single capture to the largest rectangle that at
+        least one view shows at all instants.
+    `mask`: write a picture for each frame of a single capture: white where a view shows it.
     `save_frames`: keep a clip's frames as PNG; those of single captures always are.
     `frame_bits`: bits per colour of frames written as PNG; videos and the page have 8.
     `check`: check each capture first and print the findings; "only": correct nothing.
@@ -127,6 +135,7 @@ class RealOptions(MethodOptions):
         that the check measures; the former only if it helps, as measured after it.
     `deflicker`: if the light flickers, remove that from the views before all else.
     `viewer`: write `index.html`, a page that shows the results.
+    `title`: heading of that page; null: the name of the input.
     `flow_pictures`: write the flow fields of single captures as a sheet of pictures.
     `restart`: begin a clip again instead of continuing an interrupted run.
     """
@@ -140,6 +149,8 @@ class RealOptions(MethodOptions):
     speed: Speed | None = None
     output: str | None = None
     gif: bool = False
+    crop_unseen: bool = False
+    mask: bool = False
     save_frames: bool = False
     frame_bits: Literal[8, 16] = 8
     check: bool | Literal["only"] = True
@@ -147,6 +158,7 @@ class RealOptions(MethodOptions):
     match_colour: bool = False
     deflicker: bool = True
     viewer: bool = True
+    title: str | None = None
     flow_pictures: bool = False
     restart: bool = False
 
@@ -170,9 +182,11 @@ def load_real_options(arguments: argparse.Namespace) -> RealOptions:
         InputError: an argument cannot be read, or an option is wrong.
     """
     options = load_options(arguments.opt, option_overrides(arguments), RealOptions)
-    if arguments.output is None:
-        return options
-    return options.model_copy(update={"output": arguments.output})  # may hold non-UTF-8 bytes
+    # As they are: they are no JSON, and a folder may hold non-UTF-8 bytes.
+    title = None if arguments.title is None else one_line(arguments.title)
+    given = {"output": arguments.output, "title": title}
+    update = {name: text for name, text in given.items() if text is not None}
+    return options.model_copy(update=update)
 
 
 def add_capture_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.files.folders import expect_no_links
-from data.files.images import Image, read_image, to_uint8, write_image
+from data.files.images import Image, write_image
 
 FRAMES = "frames"
 """Folder of a clip's frames."""
 
-# Names made by the two functions below; other files there are the user's.
-_NAME = re.compile(r"frame_\d{3,}_t[01]\.\d{3}\.png")
+# Names made by the functions below; other files there are the user's.
+_NAME = re.compile(r"(?:frame|seen)_\d{3,}_t[01]\.\d{3}\.png")
 _CLIP_NAME = re.compile(r"\d{6,}_\d{3,}_t[01]\.\d{3}\.png")
 
 
@@ -43,14 +43,15 @@ def write_frames(
     remove_earlier(folder, (), kept=names)
 
 
-def read_frames(folder: Path, times: Sequence[float]) -> list[Image]:
-    """Read the frames that `write_frames` wrote.
+def write_masks(folder: Path, masks: NDArray[np.bool_], times: Sequence[float]) -> None:
+    """Write (T, H, W) masks of frames as black and white pictures.
 
     Raises:
-        InputError: a frame is missing or damaged.
+        InputError: no space left or no permission.
     """
-    names = (frame_name(number, instant) for number, instant in enumerate(times))
-    return [to_uint8(read_image(folder / name)) for name in names]
+    for number, (mask, instant) in enumerate(zip(masks, times, strict=True)):
+        picture = np.repeat(np.uint8(255) * mask[..., None], 3, axis=2)
+        write_image(folder / frame_name(number, instant).replace("frame", "seen"), picture)
 
 
 def holds_frames(folder: Path) -> bool:

@@ -1,7 +1,8 @@
 """The capture check before a correction, and the preparation of the views that follows from it."""
 
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice, pairwise
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from data.capture import CapturePair
 from data.video.streams import CaptureStream
+from models.inference.unseen import Margins
 from models.rig.alignment import Alignment, align, estimate_alignment
 from models.rig.colours import ColourDifference, estimate_colours, match_colours
 from models.rig.dark_borders import DarkBorders, fill_dark_borders, find_dark_borders
@@ -67,6 +69,13 @@ class Preparation(NamedTuple):
         t2b, b2t = self.apply(pair)
         return replace(capture, t2b=t2b, b2t=b2t)
 
+    def margins(self, *, is_transposed: bool) -> tuple[Margins, Margins]:
+        """The borders of t2b and of b2t, with rows and columns exchanged if they are read so."""
+        t2b, b2t = self.borders or (DarkBorders(), DarkBorders())
+        if is_transposed:
+            t2b, b2t = (DarkBorders(*part[2:], *part[:2]) for part in (t2b, b2t))
+        return t2b, b2t
+
     def describe(self) -> dict[str, Any]:
         """Its figures by name, as JSON can hold them."""
         return {
@@ -86,6 +95,24 @@ class Checked(NamedTuple):
 
     preparation: Preparation = Preparation()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def brief(self) -> str:
+        """What to add to the line that says where the results are.
+
+        That the views do not belong together, so that the results are worth nothing; else nothing.
+        """
+        first = next((text for text in self.warnings if cure_of(text) == "--offset"), None)
+        if first is None:
+            return ""
+        brief = re.split("[:;] ", first)[0]
+        if " " not in brief:  # a file, of which something is said
+            brief = first.split("; ")[0]
+        return f"; warning: {brief}"
+
+    def preceded_by(self, warnings: Iterable[str]) -> "Checked":
+        """With warnings that were found before the check."""
+        return self._replace(warnings=(*warnings, *self.warnings))
 
     def describe(self) -> list[dict[str, str | None]]:
         """The warnings, each with its cure (`cure_of`), as JSON can hold them."""

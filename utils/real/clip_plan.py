@@ -23,11 +23,13 @@ class ClipPlan:
         stream: its pairs.
         options: with `instants` in order of time (`settle_video`).
         preparation: of each pair.
+        warnings: of the check.
     """
 
     stream: CaptureStream
     options: RealOptions
     preparation: Preparation = Preparation()
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the order of the instants.

@@ -38,7 +38,7 @@ def write_clip_viewer(plan: ClipPlan, video: Path, folder: Path) -> None:
     with closing(open_video(video).frames()) as made:  # padded to even sides, as H.264 needs
         frames = [_shrink(frame[:, :height, :width]) for frame in _pick(made, chosen)]
     content = ViewerContent(
-        title=plan.stream.name,
+        title=plan.options.title or plan.stream.name,
         inputs=inputs,
         frames=frames,
         times=[sum(moments[frame]) for frame in chosen],
@@ -46,6 +46,7 @@ def write_clip_viewer(plan: ClipPlan, video: Path, folder: Path) -> None:
         fps=min(plan.video_fps, _MAX_FPS),
         directions=plan.stream.timing.oriented_directions,
         remarks=[
+            *(f"warning: {text}" for text in plan.warnings),
             f"t counts the {plan.stream.count} pairs",
             f"{len(chosen)} of the video's {plan.frame_count} frames, evenly spaced"
             if len(chosen) < plan.frame_count

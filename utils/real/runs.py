@@ -25,6 +25,7 @@ from utils.options.real import DEFAULT_FPS, RealOptions
 from utils.pictures.viewer import VIEWER
 from utils.real.capture_check import Checked, check_clip, check_single
 from utils.real.capture_results import VIDEO, write_results
+from utils.real.check_report import cure_of
 from utils.real.clip_parts import HIDDEN, UnfinishedClip, open_unfinished
 from utils.real.clip_plan import ClipPlan, describe_clip
 from utils.real.clip_results import write_clip
@@ -96,12 +97,13 @@ def correct_captures(
         with claimed(place, folder, files(index)), remembered_flows():
             stage("checking")
             checked = check_single(capture, options)
-            names = write_results(checked.preparation.apply_to(capture), method, options, place)
+            prepared = checked.preparation.apply_to(capture)
+            names = write_results(prepared, method, options, place, checked=checked)
         count = len(options.instants)
         video = f", video in {place / VIDEO}" if (place / VIDEO).exists() else ""
         _say(
             f"{capture.name}: {count} frame{'s'[: count > 1]} in {place}{video}"
-            f"{_say_viewer(place, options)}"
+            f"{_say_viewer(place, options)}{checked.brief}"
         )
         about = _describe_input(capture.name, files(index), checked)
         return about | {"folder": str(place), "files": names, "frames": count}
@@ -118,7 +120,7 @@ def correct_clip(chosen: ChosenInput, options: RealOptions, processes: Processes
     begin = time.perf_counter()
     stage("reading")
     stream = open_clip(chosen, options.timing.camera_timing())
-    for name in ("gif", "flow_pictures"):
+    for name in ("gif", "flow_pictures", "crop_unseen", "mask"):
         if getattr(options, name):
             raise InputError(f"{name}: only for single captures; a clip becomes a video")
     options = settle_video(options, stream.fps)
@@ -128,6 +130,8 @@ def correct_clip(chosen: ChosenInput, options: RealOptions, processes: Processes
             note(line)
     stage("checking")
     checked = processes.from_main(check_clip(stream, options) if processes.is_main else Checked())
+    wrong = (line for line in stream.notes if cure_of(line) == "--offset")
+    checked = checked.preceded_by(line.removeprefix("warning: ") for line in wrong)
     inputs = [identify_source(source) for source in stream.sources]
     described = _describe_input(stream.name, inputs, checked)
     if options.check == "only":
@@ -144,7 +148,7 @@ def correct_clip(chosen: ChosenInput, options: RealOptions, processes: Processes
         choose_place(options.folder, stream.name, inputs) if processes.is_main else options.folder
     )
     _expect_apart(place, {file.resolve() for source in stream.sources for file in source.files})
-    plan = replace(plan, preparation=checked.preparation)
+    plan = replace(plan, preparation=checked.preparation, warnings=checked.warnings)
     method = load_method(options, processes.device)
     _expect_instants(method, options)
     unfinished = UnfinishedClip(place / HIDDEN, plan.part_count)
@@ -166,7 +170,10 @@ def correct_clip(chosen: ChosenInput, options: RealOptions, processes: Processes
     if processes.is_main:
         made = {"folder": str(place), "files": names, "frames": plan.frame_count}
         record(**described, **made, fps=plan.video_fps, seconds=_since(begin))
-        _say(f"{stream.name}: {plan.summary}, in {place / VIDEO}{_say_viewer(place, options)}")
+        _say(
+            f"{stream.name}: {plan.summary}, in {place / VIDEO}{_say_viewer(place, options)}"
+            f"{checked.brief}"
+        )
 
 
 def _expect_instants(method: NamedCorrection, options: RealOptions) -> None:
@@ -249,6 +256,13 @@ def _for_each(
                 raise
             tell_error(str(error))
             failures += 1
+        except KeyboardInterrupt as stop:
+            if count == 1:
+                raise
+            raise KeyboardInterrupt(
+                f"the results of {len(made)} captures are kept; the same command makes all "
+                f"{count} again"
+            ) from stop
     # A launcher ends all processes as soon as one fails: wait until all are done.
     failures = sum(processes.gather(failures))
     everything = [each for part in processes.gather(made) for each in part]

@@ -13,7 +13,6 @@ from typing import get_args
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from data.simulator.settings import SceneSettings
 from data.simulator.textures import load_textures
@@ -25,6 +24,7 @@ from utils.errors import InputError
 from utils.evaluation.report import format_table
 from utils.options.command_line import run
 from utils.options.files import DeviceName
+from utils.system.console import progress_bar
 from utils.training.flow_scores import mean_scores, score_pair
 
 _SEED = 2_000_000  # of the scenes; different from training's and validation's
@@ -72,11 +72,13 @@ def _measure(
     flow = flow.to(device)
     score_pair(flow, pairs[0], device)
     scores, seconds = [], 0.0
-    for index in tqdm(range(len(pairs)), desc=name, disable=None):
-        pair = pairs[index]
-        start = time.perf_counter()
-        scores.append(score_pair(flow, pair, device))
-        seconds += time.perf_counter() - start
+    with progress_bar(total=len(pairs), desc=name, unit="pair") as bar:
+        for index in range(len(pairs)):
+            pair = pairs[index]
+            start = time.perf_counter()
+            scores.append(score_pair(flow, pair, device))
+            seconds += time.perf_counter() - start
+            bar.update()
     error, visible, _ = mean_scores(scores)
     seen = "–" if math.isnan(visible) else f"{visible:.2f}"
     return name, f"{error:.2f}", seen, f"{seconds / len(pairs):.2f}"

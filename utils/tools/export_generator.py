@@ -31,6 +31,7 @@ from models.parts.padding import round_up
 from models.parts.settings import SIZE_MULTIPLE, list_instants
 from utils.errors import InputError
 from utils.options.command_line import run
+from utils.system.console import progress_bar
 
 Format = Literal["onnx", "torch_export"]
 
@@ -177,18 +178,22 @@ def export(
         InputError: the frames differ by more than 0.001, or the file cannot be written.
     """
     deployed = DeployedGenerator(generator).requires_grad_(requires_grad=False)
-    program = trace(deployed, size)
     interface = describe(generator, size)
     save, load = (_save_onnx, _load_onnx) if file_format == "onnx" else (_save_torch, _load_torch)
     inputs = example_inputs(generator.num_frames, *(size or _enlarged(_CHECKED_SIZE, generator)))
-    with replacing(path) as temporary:
+    # To trace, to write and to check.
+    with progress_bar(total=3, desc=path.name, unit="step") as bar, replacing(path) as temporary:
+        program = trace(deployed, size)
+        bar.update()
         save(program, temporary, interface)
+        bar.update()
         difference = float((load(temporary)(*inputs) - deployed(*inputs)).abs().max())
         if not difference <= TOLERANCE:
             raise InputError(
                 f"{path}: not written: its frames differ from PyTorch's by {difference:.1e}, "
                 f"expected at most {TOLERANCE}; try a fixed --size"
             )
+        bar.update()
     return difference
 
 

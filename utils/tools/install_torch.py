@@ -55,8 +55,9 @@ def install(build: str, index: str = INDEX) -> None:
     lines = _REQUIREMENTS.read_text(encoding="utf-8").splitlines()
     pinned = [line for line in lines if re.match(r"torch(vision)?==", line)]
     source = [] if build == "pypi" else ["--index-url", f"{index}/{build}"]
-    command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
-    subprocess.run([*command, *pinned, *source], check=True)
+    command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
+    quiet = [] if sys.stderr.isatty() else ["--quiet"]  # else pip shows the time left
+    subprocess.run([*command, *quiet, *pinned, *source], check=True)
 
 
 def main(asked: str = "auto") -> int:

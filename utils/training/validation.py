@@ -20,7 +20,7 @@ from models.parts.network import CorrectionNetwork
 from models.parts.settings import SIZE_MULTIPLE
 from utils.errors import InputError
 from utils.evaluation.evaluate import to_8bit
-from utils.metrics import METRICS, PROTOCOLS, Protocol, mean_psnr, psnr, ssim
+from utils.metrics import METRICS, PROTOCOLS, Protocol, psnr, ssim
 from utils.system.distributed import Processes
 from utils.training.data import Captures
 
@@ -203,4 +203,5 @@ def _whole(capture: CapturePair) -> TrainingSample:
 
 
 def _mean(name: str, values: list[float]) -> float:
-    return mean_psnr(values) if name.endswith("psnr") else sum(values) / len(values)
+    metric = METRICS.get(name.removeprefix("cycle_"))
+    return sum(values) / len(values) if metric is None else metric.mean(values)

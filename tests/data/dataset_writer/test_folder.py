@@ -4,7 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from data.dataset_writer.folder import read_strengths, write_description
+from data.dataset_writer.folder import (
+    new_dataset,
+    new_sequences,
+    read_strengths,
+    write_description,
+)
 from utils.errors import InputError
 
 
@@ -65,3 +70,17 @@ def test_a_damaged_description_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "dataset.json").write_text(text)
     with pytest.raises(InputError, match="dataset.json: not a description of a data set"):
         read_strengths(tmp_path, "test")
+
+
+def test_an_interrupted_writer_says_what_is_kept(tmp_path: Path) -> None:
+    describe(tmp_path / "old", {"0000": {"seed": 3}})
+    before = sorted(tmp_path.rglob("*"))
+    for folder in (
+        new_dataset(tmp_path / "new"),
+        new_sequences(tmp_path / "old", "test", ["0001"]),
+    ):
+        said = pytest.raises(KeyboardInterrupt, match="(new|old): nothing of this run is kept; the")
+        with said, folder as unfinished:
+            (unfinished / "half").mkdir()
+            raise KeyboardInterrupt
+    assert sorted(tmp_path.rglob("*")) == before

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data.video.continuity import find_changes
+from data.video.continuity import find_changes, find_offset
 from data.video.pairing import Change
 from tests.helpers.clips import moving_clip
 
@@ -45,3 +45,21 @@ def test_short_and_even_clips_raise_no_alarm() -> None:
     assert find_changes(*views(4)) == ()
     even = np.full((20, *SIZE), 90, np.uint8)
     assert find_changes(even, even) == ()
+
+
+@pytest.mark.parametrize("step", [1, 3])
+@pytest.mark.parametrize("offset", [0, 1, 4, -3])
+def test_the_offset_of_recordings_is_found(offset: int, step: float) -> None:
+    first, second = views(40, step)
+    first, second = first[max(0, offset) :], second[max(0, -offset) :]
+    assert find_offset(first, second) == offset
+    if abs(offset) != 1:  # by a single frame the recordings fit nearly as well
+        assert find_offset(first, second, search=False) == offset
+
+
+def test_no_offset_is_made_up() -> None:
+    still, other = views(24, 0)[0], np.roll(views(24, 3)[0], 9, axis=1)
+    assert find_offset(still, still) == find_offset(still, other) == 0
+    assert find_offset(*views(8)) == 0
+    even = np.full((20, *SIZE), 90, np.uint8)
+    assert find_offset(even, even) == 0

@@ -199,6 +199,24 @@ def test_the_small_pictures_of_images_and_of_their_video_agree(tmp_path: Path) -
     assert agreement[0, 1] > 0.98
 
 
+def test_a_late_recording_is_named_and_paired_on_request(tmp_path: Path) -> None:
+    t2b, b2t = zip(*moving_clip(30), strict=True)
+    write_video(tmp_path / "l.mp4", t2b[4:], 30)
+    write_video(tmp_path / "r.mp4", b2t, 30)
+    left, right = open_video(tmp_path / "l.mp4"), open_video(tmp_path / "r.mp4")
+    said = f"warning: {right.path} starts 4 frames before {left.path}"
+    plain = pair_views(left, right, PLAIN)
+    assert f"{said}; all pairs are wrong; give --offset 4" in plain.notes
+    assert plain.arrangement == "offset 0"
+    stream = pair_views(left, right, PLAIN, changes=None)
+    assert f"{said}; applied: --offset 4" in stream.notes and stream.arrangement == "offset 4"
+    assert not pair_views(left, right, PLAIN, offset=4).notes[1:]
+    [swapped, *_] = pair_views(right, left, PLAIN, changes=None).notes
+    assert swapped.endswith("applied: --offset -4")
+    [same, *_] = pair_views(left, left, PLAIN, changes=None).notes
+    assert same == "--offset auto: frames of equal number belong together"
+
+
 def stamped(path: Path, times: list[float]) -> FrameSource:
     """A video whose frame n is shown at a given time, in seconds, rounded to milliseconds."""
     with av.open(path, "w") as container:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from data.files.videos import write_video
+from tests.helpers.clips import moving_clip
 from utils.app import jobs as module
 from utils.app.jobs import Jobs, Outcome, Report
 from utils.errors import InputError
@@ -157,3 +159,40 @@ def test_forgetting_an_earlier_job_leaves_the_later_one(jobs: Jobs, script: Path
     jobs.forget("one")
     assert not is_running(number) and not any(jobs.root.iterdir())
     assert finish(run)[1].cancelled
+
+
+def group_of(number: int) -> list[int]:
+    """The processes of a process group that run."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, group = stat.read_text().rpartition(")")[2].split()[:3]
+        except OSError:  # it ended meanwhile
+            continue
+        if int(group) == number and state != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_cancelled_clip_leaves_no_workers_and_no_files(jobs: Jobs, tmp_path: Path) -> None:
+    t2b, b2t = zip(*moving_clip(40), strict=True)
+    for name, frames in (("l", t2b), ("r", b2t)):
+        write_video(tmp_path / f"{name}.mp4", frames, 25)
+    folder = jobs.open_folder("one")
+    words = ["--t2b", str(tmp_path / "l.mp4"), "--b2t", str(tmp_path / "r.mp4")]
+    words += ["--output", str(folder / "out"), "--frames", "9", "--set", "jobs=2"]
+    run = jobs.run("one", words)
+    for report in run:
+        if report.bar and report.bar["done"] > 1:
+            break
+    process = jobs._jobs["one"].process
+    assert process is not None and len(group_of(process.pid)) >= 3, "expected two workers"
+    assert [*folder.rglob("part_*")] or [*folder.rglob(".*")]
+    assert jobs.cancel("one")
+    _, outcome = finish(run)
+    assert outcome.cancelled and outcome.status == 128 + signal.SIGTERM
+    assert group_of(process.pid) == []
+    jobs.forget("one")
+    assert not any(jobs.root.iterdir())

@@ -54,6 +54,7 @@ def test_two_images_with_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     words = asked.words(files, tmp_path / "results", check_only=False)
     options, chosen = options_of(words, monkeypatch)
     assert chosen is not None and (chosen.first, chosen.second) == (str(files[1]), str(files[0]))
+    assert options.title == "left.PNG and right.tif"
     assert (options.align, options.match_colour, options.gif) == (True, True, True)
     assert (options.method, options.frames, options.folder) == (
         *("classical", 5, tmp_path / "results"),

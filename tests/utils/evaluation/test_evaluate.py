@@ -86,6 +86,17 @@ def test_progress_shows_on_a_terminal_only(
     assert "captures: 100%" in capsys.readouterr().err
 
 
+def test_ctrl_c_says_what_is_kept(tmp_path: Path) -> None:
+    def stop(*_: object, **__: object) -> Corrected:
+        raise KeyboardInterrupt
+
+    captures = benchmark(tmp_path / "data")
+    with pytest.raises(KeyboardInterrupt, match="^saved frames are kept, scores are not; the same"):
+        run(captures, tmp_path / "out", stop)
+    with pytest.raises(KeyboardInterrupt, match="^nothing is kept; the same command begins again"):
+        run(captures, tmp_path / "out", stop, save_images=False)
+
+
 def test_protocols_floor_or_round_and_keep_both_kinds_of_frames(tmp_path: Path) -> None:
     captures = benchmark(tmp_path, frames=2, pairs=3)
     run(captures, tmp_path / "out", protocols=("full", "ifed"))

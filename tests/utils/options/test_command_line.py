@@ -171,14 +171,21 @@ run(main)
     assert not Path(done.stdout.strip()).exists()
 
 
-def test_interrupt_is_status_130(capsys) -> None:
+@pytest.mark.parametrize(
+    ("stop", "said"),
+    [
+        (KeyboardInterrupt(), "interrupted\n"),
+        (KeyboardInterrupt("nothing is kept"), "interrupted: nothing is kept\n"),
+    ],
+)
+def test_interrupt_is_status_130(capsys, stop: KeyboardInterrupt, said: str) -> None:
     def main() -> None:
-        raise KeyboardInterrupt
+        raise stop
 
     with pytest.raises(SystemExit) as caught:
         run(main)
     assert caught.value.code == 130
-    assert capsys.readouterr().err == "interrupted\n"
+    assert capsys.readouterr().err == said
 
 
 def test_defects_keep_their_traceback() -> None:

@@ -22,6 +22,7 @@ from models.losses.objective import Objective
 from models.parts.device import reuse_memory
 from models.parts.precision import slow_bfloat16
 from utils.errors import InputError
+from utils.system.compiling import explain_compilation
 from utils.system.distributed import Processes
 from utils.system.random_state import seed_everything
 from utils.system.stopping import StopRequest, stop_requests
@@ -62,6 +63,7 @@ class Subject(Generic[Sample]):
         described: lines on the data, for the log.
         is_pretrained: whether to score the weights before the first step, too.
         epoch_steps: steps of one pass over the training captures; None if there is no such pass.
+        compiled: the network as training steps call it, if it is compiled.
     """
 
     network: nn.Module
@@ -76,6 +78,7 @@ class Subject(Generic[Sample]):
     described: tuple[str, ...] = ()
     is_pretrained: bool = False
     epoch_steps: int | None = None
+    compiled: nn.Module | None = None
 
 
 def train(
@@ -123,7 +126,8 @@ def run_training(subject: Subject[Sample], experiment: Experiment) -> None:
             try:
                 _run(subject, training, reporter)
             except RuntimeError as error:
-                if (reason := explain_exhaustion(error)) is None:
+                reason = explain_exhaustion(error) or explain_compilation(error)
+                if reason is None:
                     raise
                 raise InputError(reason) from error
     if experiment.processes.is_main:
@@ -152,7 +156,7 @@ def _prepare(subject: Subject[Sample], experiment: Experiment, stop: StopRequest
     if note := slow_bfloat16(options.precision, processes.device):
         experiment.log.warning("%s", note)
     optimizer = build_optimizer(network, options, processes.device)
-    parallel = processes.wrap(network)
+    parallel = processes.wrap(network if subject.compiled is None else subject.compiled)
     training = Training(
         network,
         parallel,

@@ -1,8 +1,13 @@
 """The one exception for bad input, and how running out of memory is recognised."""
 
+import re
 from unicodedata import category
 
 _LONGEST_LINE = 2000  # characters
+_LACKED = (  # operation and device in PyTorch's messages
+    r"operator '([\w:.]+)' is not currently implemented for the (\w+) device",
+    r"Could not run '([\w:.]+)' with arguments from the '(\w+)' backend",
+)
 
 
 class InputError(Exception):
@@ -46,3 +51,11 @@ def says_memory_ran_out(error: BaseException) -> bool:
     """Whether an error is about memory that could not be had: Python's, PyTorch's or a GPU's."""
     told = any(words in str(error) for words in ("can't allocate memory", "out of memory"))
     return told or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
+def explain_lacked_operation(error: BaseException) -> str | None:
+    """One line if a device lacks an operation of PyTorch; None for other errors."""
+    found = next(filter(None, (re.search(words, str(error)) for words in _LACKED)), None)
+    if found is None or not isinstance(error, NotImplementedError):
+        return None
+    return f"the device {found[2]} lacks PyTorch's operation {found[1]}; set device to 'cpu'"

@@ -97,6 +97,7 @@ class CorrectionNetwork(nn.Module):
         checkpointed_step_bytes: the same with gradient checkpointing; None if unsupported.
         smallest_exported: smallest side that a program exported for any size takes.
         needs_cues: whether training samples carry motion cues (`find_cues`).
+        compiles: whether `torch.compile` takes `forward` as a single graph.
     """
 
     net_type: ClassVar[str]
@@ -108,6 +109,7 @@ class CorrectionNetwork(nn.Module):
     checkpointed_step_bytes: ClassVar[tuple[float, float] | None] = None
     smallest_exported: ClassVar[int] = 64
     needs_cues: ClassVar[bool] = False
+    compiles: ClassVar[bool] = True
 
     def __init__(
         self,

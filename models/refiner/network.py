@@ -68,6 +68,7 @@ class Refiner(CorrectionNetwork):
     pixel_bytes = 90  # of the fusion
     step_bytes = (2_100, 2_000)
     needs_cues = True
+    compiles = False
     find_cues = staticmethod(find_training_cues)
 
     def build_layers(self) -> None:

@@ -1,65 +1,75 @@
-"""Speed and memory of correction, as ratios to the reference (`models.reference.generator`)."""
+"""Speed and memory of correction, beside the released loop (`models.reference.generator`)."""
 
 import copy
-from collections.abc import Callable
+import os
+import timeit
+from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from data.time_maps import offset_maps, scan_time
 from models.generator import Generator
-from models.inference.correction import correct
+from models.inference.correction import correct, correct_classically
 from models.parts.precision import autocast, computes_bfloat16
 from models.parts.settings import InferenceSettings, Precision, frame_instants
 from models.reference.formula_weights import fill_by_formula
-from models.reference.generator import plain_correct, plain_forward
+from models.reference.generator import plain_correct
 from models.refiner.cues import find_motion
 from models.refiner.network import Refiner
 from utils.benchmarks import measuring
 from utils.benchmarks.measuring import Row, Work, smooth_pair
-from utils.benchmarks.peak_memory import PeakMethod, measure_peak
+from utils.benchmarks.peak_memory import PeakMethod, build, measure_peak
 
-SCALING_PLOT = "benchmark_scaling.png"
-_SIZE = (540, 960)
+_SIZE, _SQUARE = (540, 960), (640, 640)
 _NINE = frame_instants(9)
 _AT_4K: tuple[PeakMethod, ...] = ("generator", "bundled", "selfdrsc_plusplus", "classical")
-_PLAIN_PASSES = 7  # of the reference for nine frames
 
 
 def measure(*, quick: bool = False) -> list[Row]:
-    """Nine frames of a 960x540 pair at full width, in float32 and bfloat16, and peak memory."""
-    works = _nine_frames("cpu", "bfloat16")
-    difference, psnr = _compare(*works)
-    plain, ours, low = measuring.least_times(works, 1 if quick else 3)
-    plain_operations, operations = (measuring.count_operations(work) for work in works[:2])
-    rate, low_rate = measuring.matrix_rate(torch.float32), measuring.matrix_rate(torch.bfloat16)
+    """Nine frames at full width, by the bundled network and classically; ratios to the loop."""
+    rounds, pair = 1 if quick else 3, smooth_pair(_SIZE)
+    works = _nine_frames("cpu", "bfloat16", _SIZE)
+    whole = InferenceSettings(tile=None)
+    bundled = partial(correct, build("bundled"), pair, _NINE, settings=whole)
+    classical = partial(correct_classically, pair, _NINE)
+    loop, *seconds = measuring.least_times([*works, bundled, classical], rounds)
+    ours, low, *others = (f"{each / loop:.2f}" for each in seconds)
     emulated = "" if computes_bfloat16(torch.device("cpu")) else " (emulated here)"
-    one_pass = f"{plain / _PLAIN_PASSES:.2f} s, {plain_operations / _PLAIN_PASSES / 1e9:.0f} GFLOP"
-    share = operations / plain_operations
     rows = [
-        Row("matrix product, float32", f"{rate / 1e9:.0f} GFLOP/s"),
-        Row(f"matrix product, bfloat16{emulated}", f"{low_rate / 1e9:.0f} GFLOP/s"),
-        Row("one plain pass, 960x544", one_pass),
-        Row("nine frames / 7 plain passes, float32", f"{ours / plain:.2f}", "<= 0.65"),
-        Row("... largest difference from the plain path", difference, "<= 1e-4"),
-        Row("... operations / those of 7 plain passes", f"{share:.2f}"),
-        Row("... rate / matrix product's", f"{operations / ours / rate:.2f}", ">= 0.75"),
-        Row("nine frames / 7 plain passes, bfloat16", f"{low / plain:.2f}", "<= 0.40"),
-        Row("... PSNR against float32", psnr, ">= 50 dB"),
-        Row("peak memory, 960x540, nine frames", _format_peak("generator", _SIZE, None)),
+        Row("nine frames, 960x540, float32", ours, "<= 0.60"),
+        Row(f"nine frames, 960x540, bfloat16{emulated}", low, "<= 0.40"),
+        Row("nine frames, 960x540, bundled network", others[0]),
+        Row("nine frames, 960x540, classical", others[1]),
     ]
+    if quick:
+        return rows
+    square = measuring.least_times(_nine_frames("cpu", "bfloat16", _SQUARE)[:2], rounds)
+    share = measuring.count_operations(works[1]) / measuring.count_operations(works[0])
+    difference, psnr = _compare(*works)
+    return [
+        *rows,
+        Row("nine frames, 640x640, float32", f"{square[1] / square[0]:.2f}", "<= 0.60"),
+        Row("operations of nine frames, 960x540", f"{share:.2f}"),
+        Row("largest difference of a frame in float32, of [0, 1]", difference, "<= 1e-4"),
+        Row("PSNR of bfloat16 against float32", psnr, ">= 50 dB"),
+    ]
+
+
+def measure_memory(*, quick: bool = False) -> list[Row]:
+    """Peak memory of nine frames, each in a process of its own."""
+    loop = f"{measure_peak('released', _SIZE, None) / 1e9:.2f} GB"
+    rows = [Row("nine frames, 960x540", _format_peak("generator", _SIZE, None), loop)]
     for method in () if quick else _AT_4K:
-        what = f"peak memory, 3840x2160, nine frames, tiles of 512, {method}"
-        rows.append(Row(what, _format_peak(method, (2160, 3840), 512), "<= 4 GB"))
+        what = f"nine frames, 3840x2160, tiles of 512, {method} (bar: 4 GB)"
+        rows.append(Row(what, _format_peak(method, (2160, 3840), 512)))
     return rows
 
 
 def measure_on_gpu() -> list[Row]:
     """Nine frames of a 960x540 pair, by a generator and a refiner of full width."""
-    works = _nine_frames("cuda", "auto")
+    works = _nine_frames("cuda", "auto", _SIZE)
     difference, psnr = _compare(*works)
     plain, ours, auto = (measuring.measure_gpu(work) for work in works)
     fastest = measuring.measure_gpu(works[2], benchmark=True)
@@ -80,40 +90,40 @@ def measure_on_gpu() -> list[Row]:
     ]
 
 
-def measure_scaling(folder: Path, *, quick: bool = False) -> list[Row]:
-    """Time against pixels, frames and batch, drawn into `folder`."""
+def measure_scaling(*, quick: bool = False) -> list[Row]:
+    """Time against pixels, frames, batch and cores."""
     generator, small = full_generator(), smooth_pair((256, 256))
     generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    sides = (128, 256) if quick else (128, 256, 512, 768, 1024)
-    counts = (3, 5) if quick else (3, 5, 9, 17)
-    batches = (1, 2) if quick else (1, 2, 4)
+    sides = (128, 256, 512) if quick else (128, 256, 512, 768, 1024)
+    counts = (3, 5, 9) if quick else (3, 5, 9, 17)
     series: dict[str, dict[int, Work]] = {
         "pixels of one pass": {side**2: _one_pass(generator, side) for side in sides},
         "frames of a 256x256 pair": {
             count: partial(correct, generator, small, frame_instants(count)) for count in counts
         },
-        "batch of 256x256 pairs": {count: _one_pass(generator, 256, count) for count in batches},
+        "batch of 256x256 pairs": {count: _one_pass(generator, 256, count) for count in (1, 2, 4)},
     }
+    rounds = 1 if quick else 2
     rows = []
-    figure = Figure(figsize=(12, 3.5), layout="constrained")
-    for axes, (name, works) in zip(figure.subplots(1, len(series)), series.items(), strict=True):
-        seconds = [measuring.least_times([work], 1 if quick else 2)[0] for work in works.values()]
-        axes.plot(list(works), seconds, ".-")
-        axes.set(xlabel=name, ylabel="seconds", xlim=(0, None), ylim=(0, None))
-        axes.grid(alpha=0.3)
-        points = (f"{amount:g}: {time:.2f}" for amount, time in zip(works, seconds, strict=True))
-        rows.append(Row(f"seconds against {name}", ", ".join(points)))
-    figure.savefig(folder / SCALING_PLOT, dpi=100)
-    return rows
+    for name, works in series.items():
+        seconds = [measuring.least_times([work], rounds)[0] for work in works.values()]
+        rows.append(_series(name, dict(zip(works, seconds, strict=True))))
+    threads = torch.get_num_threads()
+    by_cores, work = {}, _one_pass(generator, 512)
+    for count in [2**power for power in range((os.cpu_count() or 1).bit_length())]:
+        torch.set_num_threads(count)
+        by_cores[count] = min(timeit.repeat(work, number=1, repeat=3 * rounds))
+    torch.set_num_threads(threads)
+    return [*rows, _series("cores, of the clock, one pass of 512x512", by_cores)]
+
+
+def _series(name: str, seconds: Mapping[int, float]) -> Row:
+    points = (f"{amount:,}: {time:.2f}" for amount, time in seconds.items())
+    return Row(name, "; ".join(points))
 
 
 def _format_peak(method: PeakMethod, size: tuple[int, int], tile: int | None) -> str:
     return f"{measure_peak(method, size, tile) / 1e9:.2f} GB"
-
-
-def plain_pass() -> Work:
-    """One pass of the reference, at full width on a smooth 960x544 pair."""
-    return torch.no_grad()(partial(plain_forward, full_generator(), *_inputs(544, 960)))
 
 
 def full_generator() -> Generator:
@@ -123,9 +133,11 @@ def full_generator() -> Generator:
     return generator
 
 
-def _nine_frames(device: str, lower: Precision) -> tuple[Callable[[], Tensor], ...]:
+def _nine_frames(
+    device: str, lower: Precision, size: tuple[int, int]
+) -> tuple[Callable[[], Tensor], ...]:
     """Nine frames by the reference, by the generator in float32, and in lower precision."""
-    generator, pair = full_generator().to(device), smooth_pair(_SIZE).to(device)
+    generator, pair = full_generator().to(device), smooth_pair(size).to(device)
     plain_generator = copy.deepcopy(generator)
     generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -3,10 +3,12 @@
 from typing import Literal
 
 from models.arrays import BUNDLED_WEIGHTS
+from models.generator import Generator
 from models.inference.correction import correct, correct_classically
 from models.networks import network_class
 from models.parts.network import CorrectionNetwork
 from models.parts.settings import InferenceSettings, frame_instants
+from models.reference.generator import plain_correct
 from utils.benchmarks.measuring import own_memory, smooth_pair, start_process
 from utils.checkpoint import load_generator
 
@@ -16,13 +18,20 @@ PeakMethod = Literal["generator", "bundled", "selfdrsc_plusplus", "ifed", "class
 _SHIFT = 24  # px between the views
 
 
-def measure_peak(method: PeakMethod, size: tuple[int, int], tile: int | None) -> int:
-    """Peak bytes of a process that makes nine frames of (H, W), in tiles of `tile` px or whole."""
+def measure_peak(
+    method: PeakMethod | Literal["released"], size: tuple[int, int], tile: int | None
+) -> int:
+    """Peak bytes of a process that makes nine frames of (H, W), in tiles of `tile` px or whole.
+
+    "released" is the released loop at full width (`models.reference.generator`).
+    """
     with start_process() as process:
         return process.submit(_find_peak, method, size, tile).result()
 
 
-def _find_peak(method: PeakMethod, size: tuple[int, int], tile: int | None) -> int:
+def _find_peak(
+    method: PeakMethod | Literal["released"], size: tuple[int, int], tile: int | None
+) -> int:
     """Peak bytes of correcting two views that differ by a shift, with one corner inverted.
 
     The classical method searches the corner for other motion, which takes additional memory. The
@@ -31,7 +40,9 @@ def _find_peak(method: PeakMethod, size: tuple[int, int], tile: int | None) -> i
     pair, times = smooth_pair(size), frame_instants(9) if method == "ifed" else (0.0, 0.5, 1.0) * 3
     pair[1] = pair[0].roll(-_SHIFT, dims=-1)
     pair[1, :, : size[0] // 4, : size[1] // 4] = 1 - pair[0, :, : size[0] // 4, : size[1] // 4]
-    if method == "classical":
+    if method == "released":
+        plain_correct(Generator().eval(), pair, 9)
+    elif method == "classical":
         correct_classically(pair, times)
     else:
         correct(build(method), pair, times, settings=InferenceSettings(tile=tile))

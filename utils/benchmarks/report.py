@@ -1,6 +1,7 @@
 """Measure speed and memory and write docs/BENCHMARKS.md."""
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -11,10 +12,28 @@ import torch
 from data.files.folders import prepare_output_folder, replacing
 from data.files.versions import find_versions
 from models.parts.device import choose_device
-from utils.benchmarks import correction, methods, training
+from utils.benchmarks import correction, measuring, methods, training
 from utils.benchmarks.measuring import Row, describe_machine
 
 DOCS = Path(__file__).parents[2] / "docs"
+LOOP, SCALING, MEMORY = "Time against the released loop", "Scaling", "Peak memory"
+_ABOUT: dict[str, tuple[str, Sequence[str]]] = {
+    LOOP: (
+        "Ours / released, both at full width, taken in turns in one run. Released is "
+        "`models/reference/`: readable code that composes the released loop. It takes a pass for "
+        "each of seven inner instants, and a call of the flow network for each pair of frames; it "
+        "keeps memory as the released code does, freed blocks going back to the system. The "
+        "released files themselves were not run: the flow network within its steps is ours, not "
+        "theirs.\n\n",
+        ("ours / released", "bar"),
+    ),
+    SCALING: ("The full-size generator, without bars.\n\n", ("seconds",)),
+    MEMORY: (
+        "Of a process of its own, with everything that it imports.\n\n",
+        ("ours", "released loop"),
+    ),
+}
+"""What the report says of a table, and its columns."""
 
 
 def main() -> None:
@@ -42,11 +61,11 @@ def main() -> None:
         text, name = f"{text}\n{describe_machine()}.\n", "BENCHMARKS_METHODS.md"
     else:
         folder = prepare_output_folder(arguments.output or DOCS)
+        steps, step_memory = training.measure(quick=arguments.quick)
         tables = {
-            "Correction": correction.measure(quick=arguments.quick),
-            "Methods": methods.measure(quick=arguments.quick),
-            "Training": training.measure(quick=arguments.quick),
-            "Scaling": correction.measure_scaling(folder, quick=arguments.quick),
+            LOOP: [*correction.measure(quick=arguments.quick), *steps],
+            SCALING: correction.measure_scaling(quick=arguments.quick),
+            MEMORY: [*correction.measure_memory(quick=arguments.quick), *step_memory],
         }
         text, name = format_report(tables), "BENCHMARKS.md"
         if torch.cuda.is_available():
@@ -61,19 +80,18 @@ def format_report(tables: Mapping[str, Sequence[Row]]) -> str:
     """Markdown of the machine, versions, and a table of each group of rows."""
     versions = find_versions()
     command = "python -m utils.benchmarks " + " ".join(sys.argv[1:])
-    text = "\n".join(_format_table(title, rows) for title, rows in tables.items())
+    text = "\n".join(
+        _format_table(title, rows, *_ABOUT.get(title, ())) for title, rows in tables.items()
+    )
+    rate, load = measuring.matrix_rate(torch.float32) / 1e9, os.getloadavg()[2]
     return f"""# Benchmarks
 
-`{command.strip()}` (`make bench`), {date.today().isoformat()}.
-{describe_machine()}.
+Written by `{command.strip()}` (`make bench`), {date.today().isoformat()}. {describe_machine()};
+{rate:.0f} GFLOP/s in matrix products, load {load:.1f} (other work disturbs times).
 Python {versions["python"]}, PyTorch {versions["torch"]}.
+On one NVIDIA H200: [BENCHMARKS_GPU.md](BENCHMARKS_GPU.md).
 
-Times drift: ratios are to the reference (`models/reference/`) in the same run,
-least times of runs in turn. `docs/BENCHMARK_NOTES.md` says what the figures mean.
-
-{text}
-![Time against pixels, frames and batch]({correction.SCALING_PLOT})
-"""
+{text}"""
 
 
 def _measure_gpu() -> str:
@@ -88,6 +106,11 @@ def _measure_gpu() -> str:
     return _format_table("On a GPU", rows, about)
 
 
-def _format_table(title: str, rows: Sequence[Row], about: str = "") -> str:
-    lines = (f"| {row.what} | {row.measured} | {row.bar} |\n" for row in rows)
-    return f"## {title}\n\n{about}| what | measured | bar |\n|---|---|---|\n" + "".join(lines)
+def _format_table(
+    title: str, rows: Sequence[Row], about: str = "", columns: Sequence[str] = ("measured", "bar")
+) -> str:
+    cells = len(columns) + 1
+    head = f"| what | {' | '.join(columns)} |\n|{'---|' * cells}\n"
+    return f"## {title}\n\n{about}{head}" + "".join(
+        f"| {' | '.join(row[:cells])} |\n" for row in rows
+    )

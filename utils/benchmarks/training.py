@@ -1,46 +1,39 @@
-"""Speed and memory of training steps, as ratios to a plain pass of the generator at 960x544."""
+"""Speed and memory of training steps, beside the released loss (`models.reference.step`)."""
 
 import timeit
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from functools import cache, partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.backends import cudnn
 
 from data.capture import TrainingSample, to_device
-from data.simulator.settings import SceneSettings
-from data.simulator.textures import load_textures
 from data.time_maps import scan_time
-from data.training.crops import SimulatedTrainingSet, TrainingSetSettings
-from data.training.loader import training_loader
 from models.flow_pwc import load_pwc
 from models.generator import Generator
 from models.losses.terms import Perceptual
 from models.objectives import CycleObjective, DistillationObjective
 from models.parts.device import reuse_memory
 from models.reference.formula_weights import fill_by_formula
-from models.reference.step import plain_cycle
+from models.reference.step import plain_cycle, plain_distillation
 from utils.benchmarks import measuring
-from utils.benchmarks.correction import plain_pass
 from utils.benchmarks.measuring import Row, Work, smooth_pair
 from utils.system.distributed import Processes
 
 Kind = Literal["stage1", "stage1_bfloat16", "stage2"]
 T = TypeVar("T")
 
-_ROWS: dict[Kind, tuple[str, str, str]] = {
-    "stage1": ("256x256, batch 2", "<= 4.2", "<= 3 GB"),
-    "stage1_bfloat16": ("256x256, batch 2", "<= 2.6", ""),
-    "stage2": ("320 crop, batch 1", "<= 3.0", "<= 3.5 GB"),
+_RELEASED = "released "
+_ROWS: dict[Kind, tuple[Kind, str, str]] = {
+    "stage1": ("stage1", "stage-1 step, 256x256, batch 2, float32", "<= 0.45"),
+    "stage1_bfloat16": ("stage1", "stage-1 step, 256x256, batch 2, bfloat16", ""),
+    "stage2": ("stage2", "stage-2 step, 320 crop, batch 1, float32", "<= 0.45"),
 }
-"""What a step is taken on, and the bars of its time and memory."""
+"""Of each kind of step: what it is compared with, what it is taken on, and the bar of its ratio."""
 _WEIGHTS = {"Charbonnier": 1.0, "Perceptual": 0.1, "Variation": 0.1}
 _PWC = Path(__file__).parents[2] / "pretrained/pwcnet.safetensors"
 _ALONE = Processes(torch.device("cpu"))
@@ -50,12 +43,23 @@ _FIRST_GPU = Processes(torch.device("cuda", 0))
 class Step:
     """A step as training takes it."""
 
-    def __init__(self, kind: Kind, batch_size: int = 2, processes: Processes = _ALONE) -> None:
-        """Build networks, objective and batch: crops of 320 px in stage 2, of 256 px in stage 1."""
+    def __init__(
+        self,
+        kind: Kind,
+        batch_size: int = 2,
+        processes: Processes = _ALONE,
+        *,
+        plain: bool = False,
+    ) -> None:
+        """Build networks, objective and batch: crops of 320 px in stage 2, of 256 px in stage 1.
+
+        With `plain` the network has PyTorch's memory layout, as the released code.
+        """
         torch.manual_seed(0)
         device, size = processes.device, 320 if kind == "stage2" else 256
         self.generator, perceptual = Generator(), Perceptual()
-        self.generator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        layout = torch.contiguous_format if plain else torch.channels_last
+        self.generator.to(device, memory_format=layout)  # type: ignore[call-overload]
         fill_by_formula(perceptual, 2, 2**0.5)
         flow = load_pwc(_PWC, "released")
         self.cycle = CycleObjective(
@@ -81,7 +85,9 @@ class Step:
         self.optimizer.step()
 
     def loss(self, *, plain: bool = False) -> Tensor:
-        """The loss of the step; of stage 1 by the reference with `plain`."""
+        """The loss of the step; by the reference with `plain`."""
+        if plain and isinstance(self.objective, DistillationObjective):
+            return plain_distillation(self.objective, self.generator, self.batch)
         if plain:
             return plain_cycle(self.cycle, self.generator, self.batch)[0]
         with self.autocast:
@@ -95,40 +101,33 @@ class Step:
         return f"{float(abs(ours - plain) / plain):.1e}"
 
 
-def measure(*, quick: bool = False) -> list[Row]:
-    """Steps at full width, their memory, two processes against one, and the loader.
+def measure(*, quick: bool = False) -> tuple[list[Row], list[Row]]:
+    """Steps at full width as ratios to the released loss, and their memory.
 
-    A plain pass and each kind of step take turns in processes of their own, because training keeps
-    its memory (`models.parts.device.reuse_memory`) and the reference does not.
+    They take turns in processes of their own, because training keeps its memory
+    (`models.parts.device.reuse_memory`) and the released code does not.
     """
+    kinds = [kind for kind in _ROWS if not (quick and kind == "stage1_bfloat16")]
+    works = [_RELEASED + base for base in dict.fromkeys(_ROWS[kind][0] for kind in kinds)]
+    works += kinds
     with ExitStack() as stack:
-        processes = {
-            work: stack.enter_context(measuring.start_process()) for work in ("plain", *_ROWS)
-        }
+        processes = {work: stack.enter_context(measuring.start_process()) for work in works}
 
         def ask(function: Callable[[str], T]) -> list[T]:
             return [each.submit(function, work).result() for work, each in processes.items()]
 
-        (plain_operations, _), *costs = ask(_find_cost)
-        rounds = [ask(_time) for _ in range(2 if quick else 5)]
-    plain, *seconds = map(min, zip(*rounds, strict=True))
-    rows = []
-    for index, (kind, (taken_on, time_bar, memory_bar)) in enumerate(_ROWS.items()):
-        operations, peak = costs[index]
-        ratio = f"{seconds[index]:.2f} s, {seconds[index] / plain:.2f} plain passes"
-        rows += [
-            Row(f"{kind} step, {taken_on}", ratio, time_bar),
-            Row("... operations / those of a plain pass", f"{operations / plain_operations:.2f}"),
-            Row(f"{kind}: peak memory", f"{peak / 1e9:.2f} GB", memory_bar),
-        ]
-    together = _time_together(2) / _time_together(1)
-    pace = _loader_pace() * seconds[0] / 2
-    return [
-        *rows,
-        Row("stage1: relative difference of the loss", Step("stage1").describe_difference()),
-        Row("two gloo processes, seconds of a step to one's", f"{together:.2f}"),
-        Row("loader worker to a stage-1 step", f"{pace:.1f}", ">= 3"),
-    ]
+        peaks = dict(zip(works, ask(partial(_find_peak, steps=1 if quick else 2)), strict=True))
+        rounds = [ask(_time) for _ in range(1 if quick else 3)]
+    seconds = dict(zip(works, map(min, zip(*rounds, strict=True)), strict=True))
+    times, memory = [], []
+    for kind in kinds:
+        base, what, bar = _ROWS[kind]
+        loop = _RELEASED + base
+        times.append(Row(what, f"{seconds[kind] / seconds[loop]:.2f}", bar))
+        memory.append(Row(what, f"{peaks[kind] / 1e9:.2f} GB", f"{peaks[loop] / 1e9:.2f} GB"))
+    difference = Step("stage1").describe_difference()
+    times.append(Row("... relative difference of the stage-1 loss", difference))
+    return times, memory
 
 
 def measure_on_gpu() -> list[Row]:
@@ -165,46 +164,19 @@ def _describe_step(kind: Kind, size: int = 32, *, plain: bool = False, **flags: 
 
 @cache
 def _prepare(work: str) -> Work:
-    """What this process measures: a plain pass, or a step of a kind."""
-    if work == "plain":
-        return plain_pass()
-    reuse_memory()
-    return Step(cast(Kind, work), 1 if work == "stage2" else 2).take
+    """What this process measures: a step of a kind, ours or released."""
+    kind = cast(Kind, work.removeprefix(_RELEASED))
+    plain = work != kind
+    if not plain:
+        reuse_memory()
+    return partial(Step(kind, 1 if kind == "stage2" else 2, plain=plain).take, plain=plain)
 
 
-def _find_cost(work: str) -> tuple[float, int]:
-    """Operations of this process's work, and its peak bytes after two runs."""
-    timeit.timeit(_prepare(work), number=2)
-    peak = measuring.own_memory("VmHWM")
-    return measuring.count_operations(_prepare(work)), peak
+def _find_peak(work: str, steps: int) -> int:
+    """Peak bytes of this process after so many steps."""
+    timeit.timeit(_prepare(work), number=steps)
+    return measuring.own_memory("VmHWM")
 
 
 def _time(work: str) -> float:
     return measuring.least_times([_prepare(work)], 1)[0]
-
-
-def _time_together(world_size: int) -> float:
-    """Seconds of a step that so many processes take together."""
-    with ProcessPoolExecutor(world_size, get_context("spawn")) as pool:
-        return next(pool.map(_time_rank, range(world_size), [world_size] * world_size))
-
-
-def _time_rank(rank: int, world_size: int) -> float:
-    """Least seconds of a step of one sample, its gradients averaged over the processes."""
-    torch.set_num_threads(1)
-    address = "tcp://127.0.0.1:29517"
-    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=world_size)
-    step = Step("stage1", 1, Processes(torch.device("cpu"), rank, world_size))
-    seconds = min(timeit.repeat(step.take, repeat=4, number=1))
-    dist.destroy_process_group()
-    return seconds
-
-
-def _loader_pace() -> float:
-    """Samples per second of one worker that simulates 256x256 crops."""
-    settings = TrainingSetSettings(patch_size=256)
-    training_set = SimulatedTrainingSet(load_textures(None), SceneSettings(), settings)
-    batches = training_loader(training_set, batch_size=2, num_workers=1, device=_ALONE.device)
-    take = partial(next, batches)
-    timeit.timeit(take, number=4)  # prepared while the worker starts
-    return 20 / timeit.timeit(take, number=10)

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-from utils.errors import InputError, one_line, says_memory_ran_out
+from utils.errors import InputError, explain_lacked_operation, one_line, says_memory_ran_out
 from utils.options.parts.texts import with_home
 
 MEMORY_RAN_OUT = "out of memory; ask for fewer frames, or for smaller ones"
@@ -159,6 +159,8 @@ def explain_failure(error: BaseException) -> tuple[str, int] | None:
         return f"error: {error}", 1
     if says_memory_ran_out(error):
         return f"error: {MEMORY_RAN_OUT}", 1
+    if lacked := explain_lacked_operation(error):
+        return f"error: {lacked}", 1
     if isinstance(error, KeyboardInterrupt):  # with what is kept, where somebody knows it
         return f"interrupted{f': {error}' if error.args else ''}", 130
     return None

@@ -26,6 +26,7 @@ from models.parts.network import CorrectionNetwork
 from models.plusplus.interpolator import load_interpolator
 from utils.checkpoint import save_weights
 from utils.options.training import TrainingOptions
+from utils.system.compiling import compile_network, expect_compiler
 from utils.system.distributed import Processes
 from utils.training.data import Captures, build_training_set, build_validation_set
 from utils.training.loop import Subject
@@ -40,6 +41,9 @@ def build_subject(options: TrainingOptions, processes: Processes) -> Subject[Tra
     Raises:
         InputError: data or weights cannot be used.
     """
+    mode = options.train.compile
+    if mode != "off":
+        expect_compiler(mode, processes.device)  # before data and weights are read
     training_set = build_training_set(options)
     captures, valid = build_validation_set(options), options.datasets.valid
     network = build_network(options)
@@ -65,6 +69,7 @@ def build_subject(options: TrainingOptions, processes: Processes) -> Subject[Tra
         ),
         is_pretrained=options.path.pretrained_netG is not None,
         epoch_steps=_steps_per_epoch(training_set, options.datasets.train.dataloader_batch_size),
+        compiled=None if mode == "off" else compile_network(network, mode, processes.device),
     )
 
 
@@ -156,6 +161,8 @@ def _load_networks(options: TrainingOptions) -> dict[str, nn.Module]:
 
 def _notes(options: TrainingOptions, device: torch.device) -> Iterator[str]:
     """What the log says of the options before the first step."""
+    if options.train.compile != "off":
+        yield "train.compile: the first step compiles the network, which takes minutes"
     rebuilds = options.train.objective != "supervised"
     if rebuilds and options.path.pretrained_rsg == "dis" and options.train.flow_gradients:
         yield (

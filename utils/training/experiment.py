@@ -6,17 +6,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from data.files.folders import lock_folder, prepare_output_folder, remove_unfinished, replacing
 from data.files.versions import find_versions, uncommitted_changes
 from models.losses.table import full_gradient_terms
 from utils.checkpoint import latest, latest_sound
 from utils.errors import InputError
-from utils.options.interpolator_training import AnyTrainingOptions
+from utils.options.flow_training import FlowTrainingOptions
+from utils.options.interpolator_training import AnyTrainingOptions, InterpolatorTrainingOptions
 from utils.options.seeds import SEED_FOLDER
+from utils.options.training import TrainingOptions
 from utils.system.distributed import Processes
 from utils.system.logger import open_log
+
+Options = TypeVar("Options", TrainingOptions, FlowTrainingOptions, InterpolatorTrainingOptions)
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,23 @@ class Experiment:
         """
         self.log.info("ended early, after %d steps", step)
         write_json(self.folder / "options.json", self.options.model_dump(mode="json"))
+
+
+def with_epochs(options: Options, epoch_steps: int | None) -> Options:
+    """Replace `train.epoch_steps` "auto" by the steps of an epoch.
+
+    Raises:
+        InputError: there are no epochs.
+    """
+    if options.train.epoch_steps != "auto":
+        return options
+    if epoch_steps is None:
+        raise InputError(
+            "train.epoch_steps: 'auto' needs captures in a folder, without distinct_samples; give "
+            "a number of steps"
+        )
+    train = options.train.model_copy(update={"epoch_steps": epoch_steps})
+    return options.model_copy(update={"train": train})
 
 
 @contextmanager

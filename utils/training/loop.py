@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 import torch
 from torch import Tensor, nn
@@ -17,30 +17,33 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import Dataset
 
 from data.capture import Sample, to_device
-from data.files.folders import prepare_output_folder
 from data.training.loader import training_loader
 from models.losses.objective import Objective
 from models.parts.device import reuse_memory
 from models.parts.precision import slow_bfloat16
 from utils.errors import InputError
-from utils.options.flow_training import FlowTrainingOptions
-from utils.options.interpolator_training import InterpolatorTrainingOptions
-from utils.options.training import TrainingOptions
+from utils.system.compiling import explain_compilation
 from utils.system.distributed import Processes
 from utils.system.random_state import seed_everything
 from utils.system.stopping import StopRequest, stop_requests
 from utils.training.curves import plot_curves
-from utils.training.experiment import Experiment, open_experiment
+from utils.training.experiment import Experiment, Options, open_experiment, with_epochs
 from utils.training.records.announcement import announce_run
+from utils.training.records.weights import file_of_average, keep_weights, write_weights
 from utils.training.reporting import Reporter, read_records, report_end
 from utils.training.resuming import explain_skips, restore, save, stop_run
-from utils.training.step import Training, build_optimizer, take_step
+from utils.training.step import (
+    Training,
+    begin_step,
+    build_optimizer,
+    read_steps,
+    reads_now,
+    works_ahead,
+)
 from utils.training.step_memory import announce_step, explain_exhaustion
 from utils.training.validation import Validation
 
 MAX_SKIPPED_IN_A_ROW = 10
-
-Options = TypeVar("Options", TrainingOptions, FlowTrainingOptions, InterpolatorTrainingOptions)
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Subject(Generic[Sample]):
         described: lines on the data, for the log.
         is_pretrained: whether to score the weights before the first step, too.
         epoch_steps: steps of one pass over the training captures; None if there is no such pass.
+        compiled: the network as training steps call it, if it is compiled.
     """
 
     network: nn.Module
@@ -74,6 +78,7 @@ class Subject(Generic[Sample]):
     described: tuple[str, ...] = ()
     is_pretrained: bool = False
     epoch_steps: int | None = None
+    compiled: nn.Module | None = None
 
 
 def train(
@@ -102,23 +107,6 @@ def train(
         run_training(subject, experiment)
 
 
-def with_epochs(options: Options, epoch_steps: int | None) -> Options:
-    """Replace `train.epoch_steps` "auto" by the steps of an epoch.
-
-    Raises:
-        InputError: there are no epochs.
-    """
-    if options.train.epoch_steps != "auto":
-        return options
-    if epoch_steps is None:
-        raise InputError(
-            "train.epoch_steps: 'auto' needs captures in a folder, without distinct_samples; give "
-            "a number of steps"
-        )
-    train = options.train.model_copy(update={"epoch_steps": epoch_steps})
-    return options.model_copy(update={"train": train})
-
-
 def run_training(subject: Subject[Sample], experiment: Experiment) -> None:
     """Train to `train.steps` steps, from the checkpoint of the experiment if there is one.
 
@@ -138,7 +126,8 @@ def run_training(subject: Subject[Sample], experiment: Experiment) -> None:
             try:
                 _run(subject, training, reporter)
             except RuntimeError as error:
-                if (reason := explain_exhaustion(error)) is None:
+                reason = explain_exhaustion(error) or explain_compilation(error)
+                if reason is None:
                     raise
                 raise InputError(reason) from error
     if experiment.processes.is_main:
@@ -146,7 +135,7 @@ def run_training(subject: Subject[Sample], experiment: Experiment) -> None:
         if training.progress.step == first_step and weights.exists():
             report_end(experiment, f"finished before: the files in {experiment.folder} stay")
             return
-        _write(subject, training, weights)
+        write_weights(training, subject.write, weights)
         records = read_records(experiment.folder / "metrics.jsonl")
         plot_curves(records, experiment.folder / "curves.png")
         report_end(experiment, f"finished: weights and curves are in {experiment.folder}")
@@ -167,7 +156,7 @@ def _prepare(subject: Subject[Sample], experiment: Experiment, stop: StopRequest
     if note := slow_bfloat16(options.precision, processes.device):
         experiment.log.warning("%s", note)
     optimizer = build_optimizer(network, options, processes.device)
-    parallel = processes.wrap(network)
+    parallel = processes.wrap(network if subject.compiled is None else subject.compiled)
     training = Training(
         network,
         parallel,
@@ -176,6 +165,7 @@ def _prepare(subject: Subject[Sample], experiment: Experiment, stop: StopRequest
         experiment,
         stop,
         architecture=subject.architecture,
+        ahead=works_ahead(processes.device),
     )
     if options.average_decay is not None:
         decay = get_ema_multi_avg_fn(options.average_decay)
@@ -201,39 +191,56 @@ def _run(subject: Subject[Sample], training: Training, reporter: Reporter) -> No
     _record_start(training, first_step)
     if subject.is_pretrained and progress.step == 0:
         _validate(subject, training, reporter)
-    while progress.step < options.steps:
-        batch = to_device(_next_batch(batches, training), processes.device)
-        result = take_step(training, batch)
+    while training.step < options.steps:
+        batch = to_device(_next_batch(batches, training, reporter), processes.device)
+        begin_step(training, batch)
         _record_start(training, first_step)
-        reporter.step(progress, result)
+        reporter.advance()
+        if not reads_now(training):
+            continue
+        stop_signal = _read(training, reporter)
         finished = progress.step == options.steps
         # Weights without a finite loss may be damaged: neither keep them nor resume from them.
         sound = not progress.skipped_in_a_row
-        # One skipped step at the end may be due to its sample; two are not.
-        if progress.skipped_in_a_row >= (2 if finished else MAX_SKIPPED_IN_A_ROW):
-            raise InputError(explain_skips(training))
         if (sound and progress.step % options.checkpoint_test == 0) or finished:
             if processes.is_main:
                 reporter.image(progress.step, subject.preview(batch))
             _validate(subject, training, reporter)
         if processes.is_main and sound:
-            _keep_weights(subject, training)
-        due = finished or result.stop_signal or progress.step % options.checkpoint_save == 0
+            keep_weights(training, subject.write)
+        due = finished or stop_signal or progress.step % options.checkpoint_save == 0
         if due and (sound or finished):
             save(training)
-        if result.stop_signal and not finished:
-            stop_run(training, result.stop_signal)
+        if stop_signal and not finished:
+            stop_run(training, stop_signal)
+
+
+def _read(training: Training, reporter: Reporter) -> int:
+    """Read and report the steps begun; return the signal that asked any process to stop, or 0.
+
+    Raises:
+        InputError: too many steps in a row had no finite loss.
+    """
+    stop_signal, progress = 0, training.progress
+    for result in read_steps(training):
+        reporter.step(progress, result)
+        stop_signal = stop_signal or result.stop_signal
+        # One skipped step at the end may be due to its sample; two are not.
+        finished = progress.step == training.experiment.options.train.steps
+        if progress.skipped_in_a_row >= (2 if finished else MAX_SKIPPED_IN_A_ROW):
+            raise InputError(explain_skips(training))
+    return stop_signal
 
 
 def _record_start(training: Training, first_step: int) -> None:
     """Record a new run at its start, and a resumed one once it has taken a step, not sooner."""
     due = first_step + 1 if first_step else 0
     steps_left = first_step < training.experiment.options.train.steps
-    if training.experiment.processes.is_main and steps_left and training.progress.step == due:
+    if training.experiment.processes.is_main and steps_left and training.step == due:
         training.experiment.record_start(first_step)
 
 
-def _next_batch(batches: Iterator[Sample], training: Training) -> Sample:
+def _next_batch(batches: Iterator[Sample], training: Training, reporter: Reporter) -> Sample:
     """The next batch; if it cannot be read, save a checkpoint first.
 
     Not with several processes: the others are in the middle of a step and cannot save together.
@@ -244,31 +251,12 @@ def _next_batch(batches: Iterator[Sample], training: Training) -> Sample:
     try:
         return next(batches)
     except InputError:
-        progress = training.progress
-        alone = training.experiment.processes.world_size == 1
-        if alone and progress.step and not progress.skipped_in_a_row:
-            save(training)
+        alone, progress = training.experiment.processes.world_size == 1, training.progress
+        if alone:
+            _read(training, reporter)
+            if progress.step and not progress.skipped_in_a_row:
+                save(training)
         raise
-
-
-def _keep_weights(subject: Subject[Sample], training: Training) -> None:
-    """Keep the weights of every `keep_weights_every`-th step."""
-    every, step = training.experiment.options.train.keep_weights_every, training.progress.step
-    if every is not None and step % every == 0:
-        folder = prepare_output_folder(training.experiment.folder / "weights")
-        _write(subject, training, folder / f"step_{step:08d}.safetensors")
-
-
-def _write(subject: Subject[Sample], training: Training, path: Path) -> None:
-    """Write the weights to `path` and, if there is one, their average to `NAME_average` beside."""
-    subject.write(path, training.network)
-    if training.average is not None:
-        subject.write(_beside(path), training.average.module)
-
-
-def _beside(path: Path) -> Path:
-    """The file of the averaged weights that belongs to a file of weights."""
-    return path.with_name(f"{path.stem}_average{path.suffix}")
 
 
 def _validate(subject: Subject[Sample], training: Training, reporter: Reporter) -> None:
@@ -292,7 +280,7 @@ def _validate(subject: Subject[Sample], training: Training, reporter: Reporter) 
         if progress.best_average is None or score > progress.best_average:
             progress.best_average = score
             if main:
-                subject.write(_beside(best), training.average.module)
+                subject.write(file_of_average(best), training.average.module)
     if main and subject.pictures is not None:
         for name, picture in subject.pictures():
             reporter.picture(progress.step, name, picture)

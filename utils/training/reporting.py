@@ -46,8 +46,12 @@ class Reporter:
         self._batch_size = experiment.options.datasets.train.dataloader_batch_size
         self._last = (progress.step, time.perf_counter())
 
+    def advance(self) -> None:
+        """Show that a step was begun."""
+        self._bar.update()
+
     def step(self, progress: Progress, result: StepResult) -> None:
-        """Report a step; every `checkpoint_print` steps, the mean losses since the last time.
+        """Report a step's result; every `checkpoint_print` steps, mean losses since the last time.
 
         Raises:
             InputError: the records cannot be written.
@@ -58,7 +62,6 @@ class Reporter:
                 progress.step,
                 progress.skipped_in_a_row,
             )
-        self._bar.update()
         if not self._bar.disable:
             losses = {name: f"{value:.4g}" for name, value in result.losses.items()}
             pace = f"{self._batch_size * (self._bar.format_dict['rate'] or 0.0):.3g}"

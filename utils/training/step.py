@@ -1,8 +1,12 @@
-"""One optimisation step, the same in all processes, and its learning rate."""
+"""One optimisation step, the same in all processes, and its learning rate.
+
+A step is begun, and its losses are read later: on a GPU many steps later, so that the GPU never
+waits for the host (`works_ahead`).
+"""
 
 import math
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -19,6 +23,9 @@ from models.parts.precision import is_lower
 from utils.options.training import LoopOptions
 from utils.system.stopping import StopRequest
 from utils.training.experiment import Experiment
+
+_READ_TOGETHER = 10
+"""Steps until several processes know that one of them was asked to stop."""
 
 
 @dataclass
@@ -62,6 +69,23 @@ class Progress:
         return means
 
 
+class BegunStep(NamedTuple):
+    """A step whose losses have not been read.
+
+    Attributes:
+        names: of the losses.
+        values: on the device: means of the losses over the processes, then the share of the
+            processes that were asked to stop.
+        rate: learning rate.
+        received: number of the signal that asked this process to stop, else 0.
+    """
+
+    names: tuple[str, ...]
+    values: Tensor
+    rate: float
+    received: int
+
+
 @dataclass
 class Training:
     """State of a training run.
@@ -76,6 +100,8 @@ class Training:
         progress: counters.
         architecture: description of the network that weights must match.
         average: moving average of the network's weights, if wanted.
+        ahead: whether to decide on the device if a step is skipped, and read its losses later.
+        begun: steps whose losses have not been read; `progress` does not count them.
     """
 
     network: nn.Module
@@ -87,6 +113,13 @@ class Training:
     progress: Progress = field(default_factory=Progress)
     architecture: dict[str, Any] = field(default_factory=dict)
     average: AveragedModel | None = None
+    ahead: bool = False
+    begun: list[BegunStep] = field(default_factory=list)
+
+    @property
+    def step(self) -> int:
+        """Number of steps taken, read or not."""
+        return self.progress.step + len(self.begun)
 
 
 class StepResult(NamedTuple):
@@ -106,6 +139,11 @@ class StepResult(NamedTuple):
     stop_signal: int
 
 
+def works_ahead(device: torch.device) -> bool:
+    """Whether losses are read many steps later: where reading would make the device wait."""
+    return device.type == "cuda"
+
+
 def build_optimizer(
     network: nn.Module, options: LoopOptions, device: torch.device
 ) -> torch.optim.Optimizer:
@@ -114,19 +152,25 @@ def build_optimizer(
         network.parameters(),
         lr=options.G_optimizer_lr,
         weight_decay=options.G_optimizer_wd,
-        fused=True if device.type == "cuda" else None,
+        fused=True if works_ahead(device) else None,
     )
 
 
 def take_step(training: Training, batch: Sample) -> StepResult:
-    """Take a step on this process's share of a batch and count it.
+    """Take a step on this process's share of a batch, read its losses and count it."""
+    begin_step(training, batch)
+    *_, result = read_steps(training)
+    return result
 
-    If the loss or gradient of any process is not finite, all skip the step: weights and optimiser
-    keep their state.
+
+def begin_step(training: Training, batch: Sample) -> None:
+    """Take a step on this process's share of a batch; `read_steps` counts it.
+
+    If the loss or gradient of any process is not finite, all skip the step: weights, their average
+    and optimiser keep their state.
     """
-    options = training.experiment.options.train
-    progress, optimizer = training.progress, training.optimizer
-    rate = learning_rate(progress.step, options)
+    options, optimizer = training.experiment.options.train, training.optimizer
+    rate = learning_rate(training.step, options)
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
@@ -134,14 +178,70 @@ def take_step(training: Training, batch: Sample) -> StepResult:
     losses["gradient_norm"] = clip_grad_norm_(
         training.network.parameters(), options.G_optimizer_clipgrad
     )
-    means, stop_signal = _average(losses, training)
-    skipped = not all(math.isfinite(value) for value in means.values())
-    if not skipped:
+    received = training.stop.signal_number
+    values = _average(losses, received, training)
+    finite = values.isfinite().all()
+    if training.ahead:
+        _update_where(finite, training)
+    elif finite:
         optimizer.step()
         if training.average is not None:
             training.average.update_parameters(training.network)
-    progress.count(means, skipped=skipped)
-    return StepResult(means, rate, skipped, stop_signal)
+    training.begun.append(BegunStep(tuple(losses), values, rate, received))
+
+
+def reads_now(training: Training) -> bool:
+    """Whether the steps begun are read now: always, or if `Training.ahead` when something is due.
+
+    All processes of a run read at the same steps.
+    """
+    options, step = training.experiment.options.train, training.step
+    if not training.ahead or step == options.steps:
+        return True
+    alone = training.experiment.processes.world_size == 1
+    if alone and training.stop.signal_number:
+        return True
+    due = [options.checkpoint_print, options.checkpoint_save, options.checkpoint_test]
+    due += [options.keep_weights_every or step + 1, step + 1 if alone else _READ_TOGETHER]
+    return any(step % steps == 0 for steps in due)
+
+
+def read_steps(training: Training) -> Iterator[StepResult]:
+    """Read the losses of all steps begun, and count each step as its result is taken."""
+    if not training.begun:
+        return
+    begun, training.begun = training.begun, []
+    read = torch.cat([step.values for step in begun]).tolist()
+    for names, _, rate, received in begun:
+        (*values, share_stopping), read = read[: len(names) + 1], read[len(names) + 1 :]
+        skipped = not all(map(math.isfinite, values))
+        losses = dict(zip(names, values, strict=True))
+        training.progress.count(losses, skipped=skipped)
+        # SIGTERM if only other processes received a signal.
+        stop_signal = received or (signal.SIGTERM if share_stopping else 0)
+        yield StepResult(losses, rate, skipped, stop_signal)
+
+
+def _update_where(finite: Tensor, training: Training) -> None:
+    """Update weights and average where `finite`, (), is true, without reading it."""
+    # The fused kernel changes nothing where this is 1: `torch.amp.GradScaler` skips steps by it.
+    setattr(training.optimizer, "found_inf", (~finite).float())  # noqa: B010 - mypy knows it not
+    training.optimizer.step()
+    average, decay = training.average, training.experiment.options.train.average_decay
+    if average is None or decay is None:
+        return
+    with torch.no_grad():
+        # As `AveragedModel.update_parameters`, which would read its counter: the first is a copy.
+        count = average.n_averaged = average.n_averaged.to(finite.device, non_blocking=True)
+        share = torch.where(count == 0, 1.0, 1 - decay) * finite
+        for own, new in zip(
+            average.module.parameters(), training.network.parameters(), strict=True
+        ):
+            own.lerp_(new, share.to(own.dtype))
+        buffers = zip(average.module.buffers(), training.network.buffers(), strict=True)
+        for own_buffer, new_buffer in buffers:
+            own_buffer.copy_(new_buffer)
+        count.add_(finite)
 
 
 def _differentiate(training: Training, batch: Sample) -> dict[str, Tensor]:
@@ -162,15 +262,11 @@ def _differentiate(training: Training, batch: Sample) -> dict[str, Tensor]:
     return losses
 
 
-def _average(losses: Mapping[str, Tensor], training: Training) -> tuple[dict[str, float], int]:
-    """Mean losses over the processes, and the signal that asked any of them to stop, or 0."""
-    received = training.stop.signal_number
+def _average(losses: Mapping[str, Tensor], received: int, training: Training) -> Tensor:
+    """Mean losses over the processes, then the share of those that received a stop signal."""
     values = [value.float() for value in losses.values()]
     values.append(torch.full_like(values[0], float(received > 0)))
-    *means, share_stopping = training.experiment.processes.mean(torch.stack(values)).tolist()
-    # SIGTERM if only other processes received a signal.
-    stop_signal = received or (signal.SIGTERM if share_stopping else 0)
-    return dict(zip(losses, means, strict=True)), stop_signal
+    return training.experiment.processes.mean(torch.stack(values))
 
 
 def learning_rate(step: int, options: LoopOptions) -> float:

@@ -6,7 +6,7 @@ from models.networks import network_class
 from models.parts.network import CorrectionNetwork
 from utils.benchmarks import methods
 from utils.benchmarks.measuring import Row, count_operations, least_times
-from utils.benchmarks.report import format_report
+from utils.benchmarks.report import LOOP, MEMORY, SCALING, format_report
 
 
 def test_least_times_takes_turns() -> None:
@@ -30,6 +30,24 @@ def test_the_report_says_what_was_measured_and_its_bar(monkeypatch: pytest.Monke
     assert "`python -m utils.benchmarks --quick` (`make bench`)" in text
     assert "## Correction\n\n| what | measured | bar |\n" in text
     assert "| nine frames | 0.60 | <= 0.65 |\n" in text
+
+
+def test_the_tables_say_what_they_compare() -> None:
+    text = format_report(
+        {
+            LOOP: [Row("nine frames", "0.50", "<= 0.60")],
+            SCALING: [Row("batch", "1: 0.10; 2: 0.20")],
+            MEMORY: [Row("nine frames", "1.00 GB", "2.00 GB")],
+        }
+    )
+    loop, scaling, memory = text.split("\n## ")[1:]
+    assert "`models/reference/`" in loop and "released files themselves were not run" in loop
+    assert (
+        "| what | ours / released | bar |\n|---|---|---|\n| nine frames | 0.50 | <= 0.60 |" in loop
+    )
+    assert scaling.endswith("| what | seconds |\n|---|---|\n| batch | 1: 0.10; 2: 0.20 |\n")
+    assert memory.endswith("| nine frames | 1.00 GB | 2.00 GB |\n")
+    assert "GFLOP/s in matrix products" in text
 
 
 def test_every_method_is_measured_against_the_generator(monkeypatch: pytest.MonkeyPatch) -> None:

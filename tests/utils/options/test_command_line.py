@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from utils.errors import InputError
 from utils.options.command_line import (
     add_training_arguments,
+    explain_failure,
     parse_arguments,
     run,
     wait_without_spinning,
@@ -86,6 +88,25 @@ def test_memory_that_runs_out_is_one_line(capsys, error: Exception) -> None:
     assert caught.value.code == 1
     expected = "error: out of memory; ask for fewer frames, or for smaller ones\n"
     assert capsys.readouterr().err == expected
+
+
+def test_an_operation_that_the_device_lacks_is_one_line(capsys) -> None:
+    def cumulate() -> None:
+        torch.zeros(2, 2).to_mkldnn().cumsum(0)
+
+    with pytest.raises(SystemExit) as caught:
+        run(cumulate)
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == (
+        "error: the device MkldnnCPU lacks PyTorch's operation aten::cumsum.out; set device to "
+        "'cpu'\n"
+    )
+    on_a_mac = "The operator 'aten::lu_solve' is not currently implemented for the MPS device. If"
+    assert explain_failure(NotImplementedError(on_a_mac)) == (
+        "error: the device MPS lacks PyTorch's operation aten::lu_solve; set device to 'cpu'",
+        1,
+    )
+    assert explain_failure(NotImplementedError("a method of ours")) is None
 
 
 def test_bad_input_is_one_line_and_status_1(capsys) -> None:

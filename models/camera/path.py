@@ -4,12 +4,13 @@ A camera that shifts, turns, zooms and tilts transforms the image by a homograph
 components is a function of time: uniform motion plus deviations from it (`deviation_basis`).
 """
 
+import math
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from models.measurement.arrays import Array, Bools, Doubles, Floats
+from models.measurement.arrays import Array, Bools, Doubles, Floats, library
 
 DEVIATION_TERMS = 3
 """Number of terms of `deviation_basis`; the last one is even about t = 1/2."""
@@ -20,8 +21,8 @@ NOISE_FLOOR = 1e-6
 _MIN_SPEED = 0.1  # px per readout
 _CHUNK = 512  # points whose products are summed by one BLAS call
 _SPEED_POINTS = 9  # along each side, over which the speed is averaged
-_SECOND_TERM = np.float32(1.55)  # makes the second deviation about as large as the first
-_CYCLE = np.float32(2 * np.pi)
+_SECOND_TERM = 1.55  # makes the second deviation about as large as the first
+_CYCLE = 2 * math.pi
 
 
 class PathModel(NamedTuple):
@@ -121,7 +122,7 @@ class CameraMotion:
         return moved[0], moved[1]
 
 
-def deviation_basis(instant: Array | np.float32, reach: float) -> Array:
+def deviation_basis(instant: Any, reach: float) -> Any:
     """Deviations from uniform motion: (..., 3), two odd about t = 1/2 and one even.
 
     With e = (t - 1/2) / (2 reach): e - 4 e³; 1.55 (e - 4 e³ - sin(2 pi e) / (2 pi)); cos(pi e) - 1.
@@ -129,11 +130,12 @@ def deviation_basis(instant: Array | np.float32, reach: float) -> Array:
     oscillation. Beyond |e| = 1/2, where nothing is exposed, all terms are constant. `reach` is the
     time from t = 1/2 to the farthest exposure.
     """
-    e = np.asarray(instant, dtype=np.float32) - np.float32(0.5)
-    e = np.clip(e / np.float32(2 * reach), np.float32(-0.5), np.float32(0.5))
+    xp = library(instant)
+    e = xp.asarray(instant, dtype=xp.float32) - 0.5
+    e = xp.clip(e / (2 * reach), -0.5, 0.5)
     first = e - 4 * e * e * e  # products: NumPy's powers are ten times slower
-    second = _SECOND_TERM * (first - np.sin(_CYCLE * e) / _CYCLE)
-    return np.stack((first, second, np.cos(np.float32(np.pi) * e) - 1), axis=-1)
+    second = _SECOND_TERM * (first - xp.sin(_CYCLE * e) / _CYCLE)
+    return xp.stack((first, second, xp.cos(math.pi * e) - 1), axis=-1)
 
 
 def time_basis(instant: Array | Doubles, reach: float) -> Doubles:

@@ -19,7 +19,7 @@ from models.classical.border_extrapolation import MARGIN, extrapolate_borders
 from models.classical.estimation import estimate_motion
 from models.classical.field import Exposed, MotionField, cell_centres, enlarge_strip, sample_frame
 from models.flow.dis import single_threaded_opencv
-from models.measurement.arrays import Array, Bools
+from models.measurement.arrays import Array, Bools, library
 from models.measurement.flow_measurement import to_pixels
 from models.measurement.sampling import sample_image
 from models.measurement.scan import Scan
@@ -88,11 +88,13 @@ def view_weight(view: Exposed, size: Sequence[int], noise: float) -> Array:
 
     It is the inverse of the expected squared error, and fades outside the image of (H, W).
     """
-    beyond_x = np.maximum(-view.x, view.x - (size[1] - 1))
-    beyond_y = np.maximum(-view.y, view.y - (size[0] - 1))
-    outside = np.maximum(np.maximum(beyond_x, beyond_y), 0)
+    xp = library(view.x)
+    beyond_x = xp.maximum(-view.x, view.x - (size[1] - 1))
+    beyond_y = xp.maximum(-view.y, view.y - (size[0] - 1))
+    outside = xp.maximum(beyond_x, beyond_y).clip(0, None)
     closeness = 1 / (view.offset**2 + _MIN_DISTANCE**2 + (noise / _MOTION_ERROR) ** 2)
-    return closeness * np.exp(-np.minimum(outside / _BORDER_FADE, 30))
+    weight: Array = closeness * xp.exp(-(outside / _BORDER_FADE).clip(None, 30))
+    return weight
 
 
 def _render(

@@ -16,13 +16,14 @@ Velocities and deviations are in pixels per readout.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from torch import Tensor
 
 from models.camera.path import deviation_basis
-from models.measurement.arrays import Array
+from models.measurement.arrays import Array, library, single
 from models.measurement.flow_measurement import Measurement
 from models.measurement.parallax import Parallax
 from models.measurement.sampling import sample_image
@@ -34,7 +35,9 @@ CELL = 4
 
 @dataclass(frozen=True)
 class MotionField:
-    """Motion of everything in a capture.
+    """Motion of everything in a capture, or in a batch of captures.
+
+    The fields of a batch are tensors with a leading B, its times and noise of (B, 1, 1).
 
     Attributes:
         velocity: (h, w, 2) at the places of t = 1/2.
@@ -59,7 +62,7 @@ class MotionField:
     @property
     def reach(self) -> float:
         """Readouts from t = 1/2 to the farthest exposure."""
-        return self.scan.reach(self.measurements[0].own.shape[0])
+        return self.scan.reach(self.measurements[0].own.shape[-2])
 
     def basis(self, instant: Array | np.float32) -> Array:
         """(..., N) functions of time that the deviations are coefficients of, 0 at t = 1/2."""
@@ -105,31 +108,36 @@ class Moving(NamedTuple):
 
 
 def sample_frame(
-    field: MotionField, t: float, velocity: Array, *, with_mismatch: bool = True
+    field: MotionField,
+    t: float,
+    velocity: Array,
+    *,
+    with_mismatch: bool = True,
+    place: tuple[Array, Array] | None = None,
 ) -> tuple[Exposed, Exposed]:
     """Find where each cell of the frame at time `t` is exposed in t2b and in b2t.
 
     Args:
         field: motion of the capture.
-        t: in [0, 1], frame intervals.
+        t: in [0, 1], frame intervals; of a batch (B, 1, 1), or (B, n, 1) for each row of `place`.
         velocity: (h, w, 2) `field.velocity` or `field.camera`, given at t = 1/2.
         with_mismatch: whether to compare with the measurements; else `mismatch` is zero.
+        place: points (x, y) in px; default: the centres of all cells.
     """
     instant = 0.5 + (t - 0.5) / field.readout
-    rows, columns = velocity.shape[:2]
-    x, y = cell_centres(rows, columns)
+    x, y = place or cell_centres(*velocity.shape[:2])
     middle, here, deviation = follow_to_middle(field, instant, velocity, (x, y))
     between = field.parallax.at(x)
     views = []
     for number, scan in enumerate((field.scan, field.scan.reversed)):
         side = number - 0.5
         start = x + side * between[..., 0], y + side * between[..., 1]
-        place, exposure = _meet_scan(field, scan, start, (here, deviation), instant)
-        mismatch = np.zeros_like(x)
+        met, exposure = _meet_scan(field, scan, start, (here, deviation), instant)
+        mismatch: Array = library(x).zeros_like(x)
         if with_mismatch:
-            moving = Moving(*place, exposure, here, deviation, middle)
+            moving = Moving(*met, exposure, here, deviation, middle)
             mismatch = field.mismatch(number, moving)
-        views.append(Exposed(*place, exposure - np.float32(instant), mismatch))
+        views.append(Exposed(*met, exposure - single(instant), mismatch))
     return views[0], views[1]
 
 
@@ -148,13 +156,23 @@ def follow_to_middle(
     Returns:
         Its place there, its velocity and its deviation.
     """
-    until_middle = -field.basis(np.float32(t))
+    until_middle = -field.basis(single(t))
     middle = place
     for _ in range(3):
         here, deviation = sample_cells(velocity, middle), sample_cells(field.deviation, middle)
-        move = here * np.float32(0.5 - t) + deviation @ until_middle
+        by_deviation = (
+            displacement_of(deviation, until_middle)
+            if isinstance(deviation, Tensor)
+            else deviation @ until_middle
+        )
+        move = here * _per_vector(0.5 - t) + by_deviation
         middle = place[0] + move[..., 0], place[1] + move[..., 1]
     return middle, here, deviation
+
+
+def _per_vector(time: Any) -> Any:
+    """A time that multiplies vectors (..., 2)."""
+    return time[..., None] if isinstance(time, Tensor) else np.float32(time)
 
 
 def _meet_scan(
@@ -166,12 +184,13 @@ def _meet_scan(
 ) -> tuple[tuple[Array, Array], Array]:
     """Place (x, y) and time of exposure of points that are at `start` at time t."""
     velocity, deviation = motion
+    xp = library(velocity)
     closing = scan.closing_speed(velocity[..., 1])
-    until_start = field.basis(np.float32(t))
-    move = np.zeros_like(velocity)
+    until_start = field.basis(single(t))
+    move: Array = xp.zeros_like(velocity)
     for _ in range(3):
         moved = start[1] + move[..., 1] + velocity[..., 1] * (scan.first - t)
-        row = np.asarray(moved / closing, np.float32)
+        row = xp.asarray(moved / closing, dtype=xp.float32)
         instant = scan.at(row)
         move = displacement_of(deviation, field.basis(instant) - until_start)
     return (start[0] + move[..., 0] + velocity[..., 0] * (instant - t), row), instant
@@ -194,6 +213,9 @@ def enlarge_strip(cells: Array, rows: slice, width: int) -> Array:
 
 def displacement_of(deviation: Array, elapsed: Array) -> Array:
     """Displacement (..., 2) by a deviation (..., 2, N) while its basis changes by (..., N)."""
+    if isinstance(deviation, Tensor):
+        of_tensors: Array = (deviation * elapsed[..., None, :]).sum(-1)
+        return of_tensors
     # Written out: NumPy is slow along short axes.
     displacement = np.empty(deviation.shape[:-1], np.float32)
     for component in range(deviation.shape[-2]):
@@ -206,14 +228,17 @@ def displacement_of(deviation: Array, elapsed: Array) -> Array:
 
 def length_of(vectors: Array) -> Array:
     """Lengths (...) of vectors (..., 2)."""
-    return np.hypot(vectors[..., 0], vectors[..., 1])
+    length: Array = library(vectors).hypot(vectors[..., 0], vectors[..., 1])
+    return length
 
 
 def sample_cells(values: Array, place: tuple[Array, Array]) -> Array:
     """Sample values of cells (h, w, ...) bilinearly at pixel coordinates (x, y)."""
-    x, y = (np.asarray((part + 0.5) / CELL - 0.5, np.float32) for part in place)
-    flat = values.reshape(*values.shape[:2], -1)
-    return sample_image(flat, x, y).reshape(*x.shape, *values.shape[2:])
+    xp, lead = library(values), place[0].ndim
+    x, y = (xp.asarray((part + 0.5) / CELL - 0.5, dtype=xp.float32) for part in place)
+    sampled = sample_image(values.reshape(*values.shape[:lead], -1), x, y)
+    # OpenCV drops a last axis of one.
+    return sampled.reshape(*sampled.shape[:lead], *values.shape[lead:])
 
 
 def warp_to_middle(

@@ -1,12 +1,14 @@
 """Resampling and filtering of images by OpenCV."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from torch import Tensor
 
 from models.measurement.arrays import Array, Floats, Luma
+from models.measurement.tensor_sampling import sample_linearly
 
 _BLUR = 0.8  # px, standard deviation; removes what interpolation cannot represent
 
@@ -18,8 +20,11 @@ def pixel_grid(size: tuple[int, ...], step: int = 1) -> tuple[Array, Array]:
     return grid[0], grid[1]
 
 
-def sample_image(values: Array, x: Array, y: Array, interpolation: int = cv2.INTER_LINEAR) -> Array:
+def sample_image(values: Any, x: Any, y: Any, interpolation: int = cv2.INTER_LINEAR) -> Any:
     """Sample (H, W) or (H, W, C) at pixels (x, y), bilinearly by default; repeat the border."""
+    if isinstance(values, Tensor):  # of a batch, (B, H, W, ...)
+        assert interpolation == cv2.INTER_LINEAR
+        return sample_linearly(values, x, y)
     sampled = cv2.remap(values, x, y, interpolation, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(sampled, np.float32)
 

@@ -1,12 +1,11 @@
-"""Exposure times of a view's rows for NumPy code: linear in the row."""
+"""Exposure times of a view's rows: linear in the row."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 from torch import Tensor
 
 from data import time_maps
-from models.measurement.arrays import Array
+from models.measurement.arrays import library
 
 _MIN_CLOSING_SPEED = 0.2  # of the scan's speed: points must not outrun the scan
 
@@ -35,13 +34,14 @@ class Scan(NamedTuple):
         """The scan of the other view, whose rows are exposed at one minus the time here."""
         return Scan(1 - self.first, -self.row_time)
 
-    def at(self, row: Array) -> Array:
+    def at(self, row: Any) -> Any:
         """Exposure times of rows, which need not be whole; any shape."""
-        return np.float32(self.first) + np.float32(self.row_time) * row
+        return self.first + self.row_time * row
 
-    def closing_speed(self, velocity_y: Array) -> Array:
+    def closing_speed(self, velocity_y: Any) -> Any:
         """Speed at which the scan meets points that move by `velocity_y`, in speeds of the scan."""
-        return np.maximum(1 - velocity_y * self.row_time, _MIN_CLOSING_SPEED)
+        xp = library(velocity_y)
+        return xp.clip(1 - velocity_y * self.row_time, _MIN_CLOSING_SPEED, None)
 
     def readout(self, height: int) -> float:
         """Duration of the readout of `height` rows, at most 1.

@@ -3,7 +3,9 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +17,7 @@ from models.classical.correction import view_weight
 from models.classical.estimation import estimate_motion
 from models.classical.field import MotionField, cell_centres, sample_frame
 from models.flow.dis import single_threaded_opencv
-from models.measurement.arrays import Array
+from models.measurement.arrays import Array, library, single
 from models.measurement.scan import Scan
 
 MAX_PREFERENCE = 8.0
@@ -76,36 +78,77 @@ def measure_motion(pair: Tensor, offsets: Tensor) -> tuple[MotionCues, list[floa
     rows = offsets[..., 0].cpu().double()
     times = (1 - (rows[:, :count] + rows[:, count:]).mean(-1)) / 2
     scans = [Scan.of(scan, images.shape[2]) for scan in rows[:, 0] + times[:, :1]]
+    find = partial(_find_cues, pair.device)
     with single_threaded_opencv(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = list(pool.map(_find_cues, images, scans, times.tolist()))
+        found = list(pool.map(find, images, scans, times.tolist()))
     cues, noise = zip(*found, strict=True)
     parts = [part[0] if len(part) == 1 else torch.cat(part) for part in zip(*cues, strict=True)]
     return MotionCues(*(part.to(pair.device) for part in parts)), list(noise)
 
 
-def _find_cues(images: Array, scan: Scan, times: list[float]) -> tuple[MotionCues, float]:
+@torch.no_grad()
+def _find_cues(
+    device: torch.device, images: Array, scan: Scan, times: list[float]
+) -> tuple[MotionCues, float]:
     """The cues of T frames of one capture (2, H, W, 3), and its noise."""
     field = estimate_motion(images[0], images[1], scan)
-    return cues_of(field, times, images.shape[1:3]), field.noise
+    size = images.shape[1:3]
+    if device.type == "cuda":
+        return cues_on_device(field, times, size, device), field.noise
+    return cues_of(field, times, size), field.noise
 
 
 def cues_of(field: MotionField, times: Sequence[float], size: Sequence[int]) -> MotionCues:
     """The cues of frames at T instants of a capture of (H, W), given its motion."""
-    x, y = cell_centres(*field.velocity.shape[:2])
-    frames = []
-    for t in times:
-        views = sample_frame(field, t, field.velocity)
-        others = sample_frame(field, t, field.camera)
-        local, camera = (
-            [part for view in pair for part in (view.x - x, view.y - y)] for pair in (views, others)
-        )
-        mismatch = [np.log1p(view.mismatch) / np.log1p(_MISMATCH_RANGE) for view in views + others]
-        first, second = (view_weight(view, size, field.noise) for view in views)
-        preference = np.log(first / second).clip(-MAX_PREFERENCE, MAX_PREFERENCE)
-        offset = [view.offset * np.float32(field.readout) for view in views]
-        frames.append((local, camera, mismatch, offset, [preference]))
+    place = cell_centres(*field.velocity.shape[:2])
+    frames = [_cues_at(field, t, size, place) for t in times]
     cues = (np.array(parts, np.float32) for parts in zip(*frames, strict=True))
     return MotionCues(*map(torch.from_numpy, cues))
+
+
+def cues_on_device(
+    field: MotionField, times: Sequence[float], size: Sequence[int], device: torch.device
+) -> MotionCues:
+    """`cues_of` by tensors, for all frames at once, as one tall image of T * h rows."""
+
+    def move(values: Array) -> Any:
+        return torch.from_numpy(values)[None].to(device)
+
+    rows, columns = field.velocity.shape[:2]
+    parallax = field.parallax
+    first, second = (
+        part._replace(flow=move(part.flow), gap=move(part.gap)) for part in field.measurements
+    )
+    moved = replace(
+        field,
+        velocity=move(field.velocity),
+        camera=move(field.camera),
+        deviation=move(field.deviation),
+        parallax=parallax._replace(middle=move(parallax.middle), change=move(parallax.change)),
+        measurements=(first, second),
+    )
+    x, y = (move(part).repeat(1, len(times), 1) for part in cell_centres(rows, columns))
+    t = torch.tensor(times, device=device).repeat_interleave(rows)[None, :, None]
+    stacked = (torch.stack(part, 1) for part in _cues_at(moved, t, size, (x, y)))
+    parts = (part.unflatten(2, (len(times), rows)).transpose(1, 2)[0] for part in stacked)
+    return MotionCues(*(part.contiguous() for part in parts))
+
+
+def _cues_at(
+    field: MotionField, t: Any, size: Sequence[int], place: tuple[Any, Any]
+) -> tuple[list[Any], ...]:
+    """The channels of `MotionCues` at an instant, given the centres of the cells."""
+    xp, (x, y) = library(field.velocity), place
+    views = sample_frame(field, t, field.velocity, place=place)
+    others = sample_frame(field, t, field.camera, place=place)
+    local, camera = (
+        [part for view in pair for part in (view.x - x, view.y - y)] for pair in (views, others)
+    )
+    mismatch = [xp.log1p(view.mismatch) / np.log1p(_MISMATCH_RANGE) for view in views + others]
+    first, second = (view_weight(view, size, field.noise) for view in views)
+    preference = xp.log(first / second).clip(-MAX_PREFERENCE, MAX_PREFERENCE)
+    offset = [view.offset * single(field.readout) for view in views]
+    return local, camera, mismatch, offset, [preference]
 
 
 def find_training_cues(capture: CapturePair, t: float) -> Tensor:

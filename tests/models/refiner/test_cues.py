@@ -1,17 +1,21 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from data.capture import CapturePair
 from data.time_maps import offset_maps, scan_time
 from models.camera.path import DEVIATION_TERMS
+from models.classical.estimation import estimate_motion
 from models.classical.field import MotionField, cell_centres
-from models.measurement.flow_measurement import Measurement
+from models.measurement.flow_measurement import Measurement, to_pixels
 from models.measurement.parallax import Parallax
 from models.measurement.scan import Scan
 from models.refiner import cues as motion_cues
-from models.refiner.cues import MotionCues, find_motion
+from models.refiner.cues import MotionCues, cues_of, cues_on_device, find_motion
 from tests.helpers.small_scene import TIMES, simulate_small_scene
 
 
@@ -112,3 +116,31 @@ def test_packing_and_unpacking_keeps_the_cues(capture: CapturePair, offsets: Ten
     again = MotionCues.of_samples(packed.unflatten(0, (2, 3)))
     for part, same in zip(again, cues, strict=True):
         assert torch.equal(part, same)
+
+
+class Operations(TorchDispatchMode):
+    """Collects the names of operations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def test_tensors_give_the_same_cues_as_arrays(capture: CapturePair) -> None:
+    t2b, b2t = to_pixels(capture.pair)
+    field = estimate_motion(t2b, b2t, Scan.of(capture.scan_time, len(t2b)))
+    expected = cues_of(field, TIMES, t2b.shape[:2])
+    with Operations() as seen:
+        found = cues_on_device(field, TIMES, t2b.shape[:2], torch.device("cpu"))
+    # Nothing reads a value back, or has an output whose size depends on values.
+    assert "grid_sampler_2d" in seen.names
+    assert not seen.names & {"_local_scalar_dense", "nonzero", "is_nonzero", "masked_select"}
+    for part, same in zip(found, expected, strict=True):
+        assert part.shape == same.shape
+        # OpenCV samples at 32nds of a pixel, PyTorch at any place.
+        difference = (part - same).abs()
+        assert difference.mean() < 2e-3 and difference.max() < 0.25

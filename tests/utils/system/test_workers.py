@@ -103,8 +103,10 @@ def test_a_failure_stops_all(number: int, message: str) -> None:
 def test_workers_end_with_the_process_that_started_them(tmp_path: Path, end: int) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "import sys\n"
+        "import signal\n"
         "from utils.options.command_line import run\n"
+        # Where a shell runs the tests in the background, it has them ignore Ctrl-C.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def main():\n"
         "    from tests.utils.system.test_workers import fail\n"
         "    from utils.system.workers import run_in_workers\n"

@@ -36,8 +36,8 @@ def blend_views(
     if noise is not None:
         offsets = motion.cues.offset.split(1, dim=1)
         strength = resize(informed(*offsets), CELL)
-        # Both exposures of a point lie symmetrically about the middle of the interval, so that the
-        # times to them sum up to 1 - 2t.
+        # But for its vertical motion, both exposures of a point lie symmetrically about the middle
+        # of the interval: the times to them sum up to 1 - 2t.
         distance = resize((offsets[0] + offsets[1]).abs().clamp(max=1), CELL)
         share = torch.sigmoid(preference)
         frames = choose_views(frames, share, (strength, distance), (first, second), noise)

@@ -1,5 +1,6 @@
 """Interpolator training: what a run leaves behind, resuming, options."""
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -215,6 +216,25 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert message in said
     assert said.startswith("error: ") and said.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("word", ["--quiet", "--json"])
+def test_the_command_says_where_its_weights_are(
+    monkeypatch: pytest.MonkeyPatch, capsys, tmp_path: Path, word: str
+) -> None:
+    file = tmp_path / "options.json"
+    file.write_text(options(tmp_path, iterations=1).model_dump_json(exclude_unset=True))
+    monkeypatch.setattr("sys.argv", ["train_interpolator", "--opt", str(file), word])
+    with undrawn_curves():
+        train_interpolator.main()
+    said = capsys.readouterr()
+    end = f"finished: weights and curves are in {tmp_path / 'between'}"
+    if word == "--quiet":
+        assert said == (f"{end}\n", "")
+    else:
+        [result] = json.loads(said.out)["results"]
+        assert result["folder"] == str(tmp_path / "between") and result["steps"] == 1
+        assert end in said.err
 
 
 @pytest.mark.parametrize("name", ["train_interpolator", "train_interpolator_cpu"])

@@ -266,3 +266,15 @@ def test_streams_travel_to_worker_processes(tmp_path: Path) -> None:
         assert len(packed) < 10_000  # without small pictures of all frames
         for made, expected in zip(pickle.loads(packed).pairs(1), stream.pairs(1), strict=True):
             assert made.pair.equal(expected.pair) and made.name == expected.name
+
+
+def test_a_view_of_a_single_line_is_refused_by_name(tmp_path: Path) -> None:
+    rows = folder(tmp_path / "l", 2, (1, 8)), folder(tmp_path / "r", 2, (1, 8))
+    with pytest.raises(InputError, match=f"{tmp_path}/l: a rolling shutter needs at least 2 rows"):
+        pair_views(*rows, PLAIN)
+    sideways = CameraTiming(directions=("l2r", "r2l"))
+    assert pair_views(*rows, sideways).count == 2
+    with pytest.raises(InputError, match="both: a rolling shutter needs at least 2 rows, got 1"):
+        split_views(folder(tmp_path / "both", 1, (2, 8)), "tb", PLAIN)
+    with pytest.raises(InputError, match="wide: a rolling shutter needs at least 2 columns, got 1"):
+        split_views(folder(tmp_path / "wide", 1, (8, 2)), "lr", sideways)

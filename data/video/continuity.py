@@ -32,6 +32,7 @@ _MIN_RATIO = 1.3  # of the costs of both offsets, before and after a change
 _LARGEST_COST = 4.0  # of a pair, in motion energies: cuts and flashes weigh no more
 _LARGEST_ODD = 1  # pairs of a window that may agree better with a neighbour of their partner
 _STILL = 0.1  # of the usual motion energy; below it a frame says little
+_AT_REST = 0.02  # of the usual motion energy; a frame that changes less is like its neighbour
 _REACH = 30  # frames by which one recording may start later
 _SEARCHED, _MIN_SHARED = 64, 12  # frames to judge an offset by
 _SUSPECT, _MAX_COST = 0.3, 0.5  # of the motion energy: costs of an offset
@@ -172,8 +173,14 @@ def _find_gap(first: Thumbnails, second: Thumbnails) -> _Gap | None:
     )
     unbroken = min(float(np.nanmean(costs[1])) for costs in tried)
     after = gap.frame + (gap.step < 0)
+    # Where a frame is like its neighbour, noise and rounding decide with which its partner agrees.
+    differs = _change_towards((first, second), gap.step) > _AT_REST * usual
     old, new = chosen[1], chosen[1 + gap.step]
-    ratios = _ratio(new[: gap.frame], old[: gap.frame]), _ratio(old[after:], new[after:])
+    ratios = [
+        _ratio(worse[part][which], better[part][which])
+        for part, worse, better in ((slice(gap.frame), new, old), (slice(after, count), old, new))
+        for which in (slice(None), differs[part])
+    ]
     is_clear = best <= (1 - _MIN_GAIN) * unbroken and min(ratios) >= _MIN_RATIO
     return gap if is_clear else None
 
@@ -246,13 +253,20 @@ def _energy(differences: Thumbnails) -> NDArray[np.float64]:
 
 def _motion_energy(views: Sequence[Thumbnails]) -> NDArray[np.float64]:
     """Mean squared change of each frame to its neighbours, the mean of both views."""
+    return (_change_towards(views, -1) + _change_towards(views, 1)) / 2
+
+
+def _change_towards(views: Sequence[Thumbnails], step: int) -> NDArray[np.float64]:
+    """Mean squared change of each frame to that before (-1) or after it, the mean of both views.
+
+    At the end, where there is none, it is that to the other neighbour.
+    """
     steps = np.mean([_energy(np.diff(view, axis=0)) for view in views], axis=0)
-    padded = np.concatenate([steps[:1], steps, steps[-1:]])
-    return np.asarray((padded[1:] + padded[:-1]) / 2)
+    return np.concatenate([steps, steps[-1:]] if step > 0 else [steps[:1], steps])
 
 
 def _ratio(large: NDArray[np.float64], small: NDArray[np.float64]) -> float:
-    """Ratio of total costs where both are known; 0 if they are nowhere near enough."""
+    """Ratio of total costs where both are known; 0 if too few are."""
     known = np.isfinite(large) & np.isfinite(small)
     if known.sum() < _MIN_SIDE - 1:
         return 0.0

@@ -19,11 +19,11 @@ Thumbnails = NDArray[np.float64]
 
 THUMBNAIL = 48, 64
 """Rows and columns of the small pictures."""
-
 _BAND = 0.12  # half the height of the rows that count as exposed together
 _WINDOWS = (16, 40)  # pairs; short ones tell gaps apart that follow each other
-_MIN_SIDE = 3  # pairs before and after a gap
-MIN_PAIRS = 2 * _MIN_SIDE + 2
+UNJUDGED = 3
+"""Pairs at either end of a clip, which are too few to show a gap before or after them."""
+MIN_PAIRS = 2 * UNJUDGED + 2
 """Fewer pairs are not searched."""
 
 _ALIGN_PAIRS, _ALIGN_EVERY, _ALIGN_STEPS = 6, 4, 4
@@ -33,6 +33,7 @@ _LARGEST_COST = 4.0  # of a pair, in motion energies: cuts and flashes weigh no 
 _LARGEST_ODD = 1  # pairs of a window that may agree better with a neighbour of their partner
 _STILL = 0.1  # of the usual motion energy; below it a frame says little
 _AT_REST = 0.02  # of the usual motion energy; a frame that changes less is like its neighbour
+_ODD_COST, _ODD_RATIO = 0.5, 2.0  # of a pair: in motion energies, and relative to a neighbour
 _REACH = 30  # frames by which one recording may start later
 _SEARCHED, _MIN_SHARED = 64, 12  # frames to judge an offset by
 _SUSPECT, _MAX_COST = 0.3, 0.5  # of the motion energy: costs of an offset
@@ -66,7 +67,7 @@ def find_changes(
     whole, other = _shared_rows(first, second, delay)
     changes: list[Change] = []
     start = known = 0
-    while start + 2 * _MIN_SIDE < len(whole):
+    while start + 2 * UNJUDGED < len(whole):
         gap = None
         for length in _WINDOWS:
             own = slice(start, min(start + length, len(whole)))
@@ -85,6 +86,32 @@ def find_changes(
         if gap is None:
             start += _WINDOWS[0] // 2
     return tuple(changes)
+
+
+def find_odd_pairs(
+    first: NDArray[np.uint8], second: NDArray[np.uint8], *, delay: float = 0.0
+) -> list[int]:
+    """Numbers of pairs of which one frame clearly agrees better with a neighbour of the other.
+
+    Unlike a change, it need not hold for many pairs: frames may be exchanged, or one may be missing
+    near an end, where `find_changes`, which has the same arguments, cannot tell.
+    """
+    whole, other = _shared_rows(first, second, delay)
+    odd: list[int] = []
+    for numbers in np.array_split(np.arange(len(whole)), max(1, len(whole) // _WINDOWS[0])):
+        window = slice(max(0, numbers[0] - 1), numbers[-1] + 2)
+        views = whole[window], other[window]
+        motion = _motion_energy(views) if len(views[0]) >= MIN_PAIRS else np.zeros(1)
+        usual = float(np.median(motion))
+        if usual <= 0:
+            continue
+        weight = 1 / np.maximum(motion, _STILL * usual)
+        starts = range(0, len(motion) - UNJUDGED, _ALIGN_EVERY)
+        tried = (_costs(*views, weight, start, 0) for start in starts)
+        costs = min(tried, key=lambda costs: float(np.nanmean(costs[1])))
+        is_odd = (costs[1] > _ODD_COST) & (costs[1] > _ODD_RATIO * np.nanmin(costs[[0, 2]], axis=0))
+        odd += numbers[is_odd[numbers - window.start]].tolist()
+    return odd
 
 
 def find_offset(
@@ -158,7 +185,7 @@ def _find_gap(first: Thumbnails, second: Thumbnails) -> _Gap | None:
     if usual <= 0:
         return None
     weight = 1 / np.maximum(motion, _STILL * usual)
-    starts = range(0, count - _MIN_SIDE, _ALIGN_EVERY)
+    starts = range(0, count - UNJUDGED, _ALIGN_EVERY)
     steady = [_costs(first, second, weight, start, 0) for start in starts]
     for costs in steady:
         if (np.nanargmin(costs, 0) != 1).sum() <= _LARGEST_ODD:
@@ -189,7 +216,7 @@ def _best_gap(costs: Costs, step: int) -> tuple[float, _Gap]:
     """Least mean cost of a pair with a gap somewhere, and that gap."""
     count = costs.shape[1]
     old, new = np.nan_to_num(costs[1]), np.nan_to_num(costs[1 + step])
-    frames = np.arange(_MIN_SIDE, count - _MIN_SIDE)
+    frames = np.arange(UNJUDGED, count - UNJUDGED)
     after = frames + (step < 0)
     before = np.concatenate(([0.0], np.cumsum(old)))[frames]
     rest = np.cumsum(new[::-1])[::-1][after]
@@ -268,6 +295,6 @@ def _change_towards(views: Sequence[Thumbnails], step: int) -> NDArray[np.float6
 def _ratio(large: NDArray[np.float64], small: NDArray[np.float64]) -> float:
     """Ratio of total costs where both are known; 0 if too few are."""
     known = np.isfinite(large) & np.isfinite(small)
-    if known.sum() < _MIN_SIDE - 1:
+    if known.sum() < UNJUDGED - 1:
         return 0.0
     return float(large[known].sum() / max(small[known].sum(), 1e-9))

@@ -8,10 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.camera_timing import CameraTiming
-from data.video.continuity import MIN_PAIRS, find_changes, find_offset
+from data.video.continuity import (
+    MIN_PAIRS,
+    UNJUDGED,
+    find_changes,
+    find_odd_pairs,
+    find_offset,
+)
 from data.video.pairing import (
     Change,
     Pairing,
+    UnsurePairs,
     describe_offsets,
     drift,
     needs_stamps,
@@ -109,12 +116,14 @@ def choose_pairs(
             f"{first.path} has {first.count} frames, {second.path} has {second.count}; "
             f"using the {len(pairing.first)} pairs that they share"
         )
-    found = () if changes else _missing_frames(first, second, pairing, timing, offset)
+    views = _oriented(timing, first.thumbnails(), second.thumbnails())
+    found = () if changes else _missing_frames(views, pairing, timing, offset)
     if found:
         notes.append(_missing_note(first, second, offset, found, is_applied=changes is None))
         if changes is None:
             pairing = pair_by_offsets((first.count, second.count), offset, found)
-    return pairing, notes
+    left_wrong = () if changes is None else found
+    return replace(pairing, unsure=_unsure_pairs(views, pairing, timing, left_wrong)), notes
 
 
 def _find_start(
@@ -198,29 +207,52 @@ def _pair_in_time(
 
 
 def _missing_frames(
-    first: FrameSource, second: FrameSource, pairing: Pairing, timing: CameraTiming, offset: int
+    views: Sequence[NDArray[np.uint8]], pairing: Pairing, timing: CameraTiming, offset: int
 ) -> tuple[Change, ...]:
     """Changes of the offset where a frame is missing in one of two recordings."""
     if len(pairing.first) < MIN_PAIRS:
         return ()
-    small = first.thumbnails(), second.thumbnails()
-    # An image that cannot be read ends the small pictures of a sequence.
-    known = [
-        one < len(small[0]) and other < len(small[1])
-        for one, other in zip(pairing.first, pairing.second, strict=True)
-    ]
-    views = _oriented(
-        timing,
-        *(
-            pictures[[*compress(numbers, known)]]
-            for pictures, numbers in zip(small, (pairing.first, pairing.second), strict=True)
-        ),
-    )
     begin = pairing.first[0]
     return tuple(
         Change(change.frame + begin, change.offset + offset)
-        for change in find_changes(*views, delay=timing.start_offset)
+        for change in find_changes(*_of_pairs(views, pairing), delay=timing.start_offset)
     )
+
+
+def _unsure_pairs(
+    views: Sequence[NDArray[np.uint8]],
+    pairing: Pairing,
+    timing: CameraTiming,
+    changes: Sequence[Change],
+) -> tuple[UnsurePairs, ...]:
+    """Pairs that may not belong together; all after `changes` that are not applied do not."""
+    count = len(pairing.first)
+    after = min((change.frame - pairing.first[0] for change in changes), default=count)
+    wrong = [UnsurePairs(after, count - 1, "a frame is missing before them")][: after < count]
+    if count < MIN_PAIRS:
+        return (UnsurePairs(0, count - 1, "too few to tell whether a frame is missing"), *wrong)
+    numbers = [
+        number
+        for number in find_odd_pairs(*_of_pairs(views, pairing), delay=timing.start_offset)
+        if number < after
+    ]
+    ends = [(0, UNJUDGED - 1), *([(count - UNJUDGED, count - 1)] if after == count else [])]
+    near = "too near an end to tell whether a frame is missing"
+    return (
+        *(UnsurePairs(*end, near) for end in ends),
+        *(UnsurePairs(one, one, "one view fits a neighbour of its partner") for one in numbers),
+        *wrong,
+    )
+
+
+def _of_pairs(views: Sequence[NDArray[np.uint8]], pairing: Pairing) -> list[NDArray[np.uint8]]:
+    """Small pictures of pairs; an image that cannot be read ends those of a sequence."""
+    numbers = pairing.first, pairing.second
+    known = [
+        all(number < len(view) for number, view in zip(pair, views, strict=True))
+        for pair in zip(*numbers, strict=True)
+    ]
+    return [view[[*compress(of, known)]] for view, of in zip(views, numbers, strict=True)]
 
 
 def _missing_note(

@@ -14,7 +14,7 @@ from data.camera_timing import CameraTiming, Layout
 from data.capture import CapturePair
 from data.files.stored_values import StoredValues
 from data.files.videos import AudioTrack
-from data.video.pairing import Change
+from data.video.pairing import Change, UnsurePairs
 from data.video.partners import check_partners, choose_pairs
 from data.video.sources import FrameReader, FrameSource, open_images
 from utils.errors import InputError
@@ -36,6 +36,7 @@ class CaptureStream:
     audio: AudioTrack | None  # begins with the first pair
     notes: tuple[str, ...]  # lines to show to the user
     views: Callable[[int], Views]  # from a pair's index on
+    unsure: tuple[UnsurePairs, ...] = ()  # pairs that may not belong together
     delays: tuple[float, ...] = ()  # of the second view in readouts, beyond `timing`; per pair
 
     @property
@@ -102,6 +103,7 @@ def pair_views(
         views=partial(
             _views_of_two, (first.frames, second.frames), (pairing.first, pairing.second)
         ),
+        unsure=pairing.unsure,
         delays=pairing.delays,
     )
 

@@ -6,7 +6,7 @@ import pytest
 import skimage.data
 from numpy.typing import NDArray
 
-from data.video.continuity import find_changes, find_offset
+from data.video.continuity import find_changes, find_odd_pairs, find_offset
 from data.video.pairing import Change
 from tests.helpers.clips import moving_clip
 
@@ -83,3 +83,15 @@ def test_no_offset_is_made_up() -> None:
     assert find_offset(*views(8)) == 0
     even = np.full((20, *SIZE), 90, np.uint8)
     assert find_offset(even, even) == 0
+
+
+def test_odd_pairs_are_told_where_a_gap_is_too_near_an_end() -> None:
+    t2b, b2t = views(26)
+    assert find_odd_pairs(t2b, b2t) == []
+    lost = b2t[np.delete(np.arange(26), 23)]
+    assert find_changes(t2b[:25], lost) == () and find_odd_pairs(t2b[:25], lost) == [24]
+    exchanged = np.arange(26)
+    exchanged[[12, 13]] = 13, 12
+    assert find_odd_pairs(t2b, b2t[exchanged]) == [12, 13]
+    still = np.full((20, *SIZE), 90, np.uint8)
+    assert find_odd_pairs(still, still) == find_odd_pairs(t2b[:4], b2t[:4]) == []

@@ -15,7 +15,7 @@ from data.camera_timing import CameraTiming
 from data.files.images import write_image
 from data.files.videos import write_video
 from data.real_pairs import read_pair
-from data.video.pairing import Change
+from data.video.pairing import Change, UnsurePairs, describe_unsure
 from data.video.sources import FrameSource, open_frames_folder, open_video
 from data.video.streams import apply_timing, pair_views, read_split, split_views
 from tests.helpers.capture_folders import as_image, random_pixels, write_pixels
@@ -278,3 +278,25 @@ def test_a_view_of_a_single_line_is_refused_by_name(tmp_path: Path) -> None:
         split_views(folder(tmp_path / "both", 1, (2, 8)), "tb", PLAIN)
     with pytest.raises(InputError, match="wide: a rolling shutter needs at least 2 columns, got 1"):
         split_views(folder(tmp_path / "wide", 1, (8, 2)), "lr", sideways)
+
+
+def test_pairs_that_may_not_belong_together_are_named(tmp_path: Path) -> None:
+    t2b, b2t = zip(*moving_clip(26), strict=True)
+    write_video(tmp_path / "l.mp4", t2b[:25], 30)
+    write_video(tmp_path / "r.mp4", [*b2t[:11], *b2t[12:]], 30)
+    left, right = open_video(tmp_path / "l.mp4"), open_video(tmp_path / "r.mp4")
+    near = "too near an end to tell whether a frame is missing"
+    unsure = pair_views(left, right, PLAIN).unsure
+    assert unsure == (
+        UnsurePairs(0, 2, near),
+        UnsurePairs(12, 24, "a frame is missing before them"),
+    )
+    assert describe_unsure(unsure) == (
+        f"pairs 0-2 ({near}), 12-24 (a frame is missing before them)"
+    )
+    cured = pair_views(left, right, PLAIN, changes=None)
+    assert cured.unsure == (UnsurePairs(0, 2, near), UnsurePairs(21, 23, near))
+    assert describe_unsure(cured.unsure) == f"pairs 0-2, 21-23 ({near})"
+    few = pair_views(folder(tmp_path / "f", 5), folder(tmp_path / "g", 5), PLAIN).unsure
+    assert few == (UnsurePairs(0, 4, "too few to tell whether a frame is missing"),)
+    assert split_views(left, "lr", PLAIN).unsure == () and describe_unsure(()) == ""

@@ -90,14 +90,14 @@ def choose_pairs(
             exposures of a pair do not overlap.
     """
     notes: list[str] = []
-    if offset == 0 and not changes:
-        offset, notes = _find_start(first, second, timing, is_asked=changes is None)
-    left = first.count - max(0, -offset), second.count - max(0, offset)
-    if min(left) < 1:
+    if min(_frames_left(first, second, offset)) < 1:
         raise InputError(
             f"--offset {offset}: beyond the end of a recording; {first.path} has {first.count} "
             f"frames, {second.path} has {second.count}"
         )
+    views = _oriented(timing, first.thumbnails(), second.thumbnails())
+    if offset == 0 and not changes:
+        offset, notes = _find_start(first, second, views, timing, is_asked=changes is None)
     gap = _come_apart(first, second, offset)
     if gap is not None:
         if changes:
@@ -111,12 +111,12 @@ def choose_pairs(
     if not pairing.first:
         given = describe_offsets(offset, changes or ())
         raise InputError(f"--offset {given}: leaves no pair of {first.path} and {second.path}")
+    left = _frames_left(first, second, offset)
     if left[0] != left[1]:
         notes.append(
             f"{first.path} has {first.count} frames, {second.path} has {second.count}; "
             f"using the {len(pairing.first)} pairs that they share"
         )
-    views = _oriented(timing, first.thumbnails(), second.thumbnails())
     found = () if changes else _missing_frames(views, pairing, timing, offset)
     if found:
         notes.append(_missing_note(first, second, offset, found, is_applied=changes is None))
@@ -126,16 +126,23 @@ def choose_pairs(
     return replace(pairing, unsure=_unsure_pairs(views, pairing, timing, left_wrong)), notes
 
 
+def _frames_left(first: FrameSource, second: FrameSource, offset: int) -> tuple[int, int]:
+    """How many frames of each recording are after its start by an offset."""
+    return first.count - max(0, -offset), second.count - max(0, offset)
+
+
 def _find_start(
-    first: FrameSource, second: FrameSource, timing: CameraTiming, *, is_asked: bool
+    first: FrameSource,
+    second: FrameSource,
+    views: Sequence[NDArray[np.uint8]],
+    timing: CameraTiming,
+    *,
+    is_asked: bool,
 ) -> tuple[int, list[str]]:
-    """The offset with which to pair two videos that were given none, and lines about it.
+    """The offset with which to pair two recordings that were given none, and lines about it.
 
     If it is not asked for, it is named where frames of equal number do not fit, but not applied.
     """
-    if first.video is None or second.video is None:
-        return 0, []
-    views = _oriented(timing, first.video.thumbnails, second.video.thumbnails)
     offset = find_offset(*views, delay=timing.start_offset, search=is_asked)
     if not offset:
         return 0, ["--offset auto: frames of equal number belong together"] if is_asked else []

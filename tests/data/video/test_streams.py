@@ -217,6 +217,21 @@ def test_a_late_recording_is_named_and_paired_on_request(tmp_path: Path) -> None
     assert same == "--offset auto: frames of equal number belong together"
 
 
+def test_a_late_folder_of_images_is_named_and_paired_on_request(tmp_path: Path) -> None:
+    pairs = moving_clip(30)
+    for number in range(26):
+        for side, view in (("l", pairs[number + 4][0]), ("r", pairs[number][1])):
+            (tmp_path / side).mkdir(exist_ok=True)
+            write_image(tmp_path / side / f"{number:02d}.png", view)
+    left, right = open_frames_folder(tmp_path / "l"), open_frames_folder(tmp_path / "r")
+    said = f"warning: {right.path} starts 4 frames before {left.path}"
+    plain = pair_views(left, right, PLAIN)
+    assert f"{said}; all pairs are wrong; give --offset 4" in plain.notes and plain.count == 26
+    stream = pair_views(left, right, PLAIN, changes=None)
+    assert f"{said}; applied: --offset 4" in stream.notes
+    assert (stream.arrangement, stream.count) == ("offset 4", 22)
+
+
 def stamped(path: Path, times: list[float]) -> FrameSource:
     """A video whose frame n is shown at a given time, in seconds, rounded to milliseconds."""
     with av.open(path, "w") as container:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -159,7 +160,7 @@ def _paired_files(root: Path) -> dict[str, dict[str, Path]]:
 def _captured_images(root: Path) -> Iterable[tuple[Path, str, str]]:
     """Path, capture name and direction of every image of a capture."""
     for path in sorted(_visible_files(root)):
-        match = _STEM.fullmatch(path.stem)
+        match = _STEM.fullmatch(unicodedata.normalize("NFC", path.stem))
         if match and path.suffix.lower() in IMAGE_SUFFIXES:
             relative = path.parent.relative_to(root) / match["name"]
             yield path, relative.as_posix(), match["direction"]

@@ -20,7 +20,7 @@ Image = NDArray[np.uint8]
 """(H, W, 3) RGB."""
 
 IMAGE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+    {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"} | {".jfif", ".jpe"}
 )
 
 _GAP = rb"(?:\s|#[^\n]*\n)+"

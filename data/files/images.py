@@ -23,6 +23,13 @@ IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"} | {".jfif", ".jpe"}
 )
 
+OTHER_STILLS = frozenset(
+    {".avif", ".heic", ".heif", ".jp2", ".j2k", ".jxl", ".exr", ".hdr", ".dng", ".tga", ".psd"}
+    | {".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".raw", ".nrw", ".pef", ".srw"}
+    | {".svg", ".pdf"}
+)
+"""Suffixes of pictures that are not read."""
+
 _GAP = rb"(?:\s|#[^\n]*\n)+"
 _NETPBM_HEADER = re.compile(
     rb"P(?P<kind>[2356])" + _GAP + rb"\d+" + _GAP + rb"\d+" + _GAP + rb"(?P<maximum>\d+)\s"

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from data.files.images import IMAGE_SUFFIXES, read_image
+from data.files.images import IMAGE_SUFFIXES, OTHER_STILLS, read_image
 from data.files.left_out import left_out
 from data.files.stored_values import StoredValues
 from data.files.videos import AudioTrack
@@ -29,12 +29,7 @@ from utils.errors import InputError
 if TYPE_CHECKING:
     from data.video.decoding import VideoInfo
 
-_OTHER_STILLS = frozenset(
-    {".avif", ".heic", ".heif", ".jp2", ".j2k", ".jxl", ".exr", ".hdr", ".dng", ".tga", ".psd"}
-    | {".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".raw", ".nrw", ".pef", ".srw"}
-    | {".svg", ".pdf"}
-)
-_NO_FRAMES = (_OTHER_STILLS | {".gif"}) - {".svg", ".pdf"}
+_NO_FRAMES = (OTHER_STILLS | {".gif"}) - {".svg", ".pdf"}
 _NUMBER = re.compile(r"\d+")
 _WILDCARD = re.compile(r"(\*\*|\*|\?|\[[^]]+\])")
 FrameReader = Callable[..., Generator[Tensor, None, None]]
@@ -125,7 +120,7 @@ def open_video(path: str | Path, *, variable: bool = False) -> FrameSource:
         InputError: as for `data.video.decoding.probe_video`, or it is a still image.
     """
     video = Path(path)
-    if video.suffix.lower() in _OTHER_STILLS and video.is_file():
+    if video.suffix.lower() in OTHER_STILLS and video.is_file():
         raise InputError(
             f"{video}: stills of this format are not read; convert them to PNG or TIFF, upright "
             "as the sensor stored them"

@@ -31,6 +31,7 @@ from utils.errors import InputError
 _RATE_TOLERANCE = 0.005  # relative difference of constant rates
 _MEAN_TOLERANCE = 0.05  # of rates one of which is variable
 _MAX_NAMES_SHOWN = 3
+_SHOWN_GAP = 5e-5  # seconds; shorter ones are shown as 0.0 ms
 
 
 def check_partners(first: FrameSource, second: FrameSource) -> None:
@@ -198,8 +199,11 @@ def _pair_in_time(
             "that the exposures overlap"
         )
     widest = max(map(abs, pairing.delays)) * 1000
+    apart = "its time stamps come apart from those of"
+    if max(abs(gap), widest / 1000) < _SHOWN_GAP:
+        apart = "its frame rate varies, with that of"
     notes = [
-        f"warning: {second.path}: its time stamps come apart from those of {first.path} "
+        f"warning: {second.path}: {apart} {first.path} "
         f"({second.fps:.5g} and {first.fps:.5g} frames per second; {gap * 1000:+.1f} ms between "
         f"frames of equal number in the end); paired by time stamps, up to {widest:.1f} ms apart, "
         "each pair with its own start offset"

@@ -264,6 +264,14 @@ def test_frames_of_different_times_get_their_own_timing(tmp_path: Path) -> None:
         pair_views(left, right, PLAIN, changes=(Change(3, 1),))
 
 
+def test_rates_that_vary_together_do_not_come_apart(tmp_path: Path) -> None:
+    times = [n * 0.040 + 0.010 * (n % 3 == 1) for n in range(12)]
+    left, right = (stamped(tmp_path / f"{side}.mkv", times) for side in ("l", "r"))
+    stream = pair_views(left, right, PLAIN)
+    assert stream.notes[0].startswith(f"warning: {right.path}: its frame rate varies, with that of")
+    assert stream.delays == (0.0,) * 12 and stream.unsure == ()
+
+
 def test_drifting_clocks_are_noticed(tmp_path: Path) -> None:
     left = stamped(tmp_path / "l.mkv", [n / 30 for n in range(60)])
     right = stamped(tmp_path / "r.mkv", [n / 29.865 for n in range(60)])

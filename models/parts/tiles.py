@@ -67,7 +67,7 @@ def tiles_of(
     tile = round_up(max(size), SIZE_MULTIPLE) if tile is None else tile
     if tile < SIZE_MULTIPLE or tile % SIZE_MULTIPLE or margin < 0 or margin % step:
         raise ValueError(
-            f"tile and margin must be multiples of {SIZE_MULTIPLE}, got {tile} and {margin}"
+            f"tile must be a multiple of {SIZE_MULTIPLE}, margin of {step}, got {tile} and {margin}"
         )
     height, width = size
     first, last = (0, height) if rows is None else (rows.start, rows.stop)

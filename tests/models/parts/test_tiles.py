@@ -26,8 +26,10 @@ def test_one_tile_is_the_whole_image() -> None:
 
 @pytest.mark.parametrize(("tile", "margin"), [(0, 0), (48, 32), (64, 16)])
 def test_other_sizes_are_refused(tile: int, margin: int) -> None:
-    with pytest.raises(ValueError, match=f"multiples of 32, got {tile} and {margin}"):
+    with pytest.raises(ValueError, match=f"margin of 32, got {tile} and {margin}"):
         list(tiles_of((64, 64), tile, margin))
+    with pytest.raises(ValueError, match="margin of 8, got 32 and 12"):
+        list(tiles_of((64, 64), 32, 12, slice(8, 24)))
 
 
 def test_bands_hold_all_needed_rows_in_steps_of_eight() -> None:

@@ -2,14 +2,15 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from data.capture import CapturePair
-from data.files.images import IMAGE_SUFFIXES, read_image
+from data.files.images import IMAGE_SUFFIXES, OTHER_STILLS, read_image
 from data.files.stored_values import StoredValues
 from data.time_maps import scan_time
 from utils.errors import InputError
@@ -31,8 +32,8 @@ class RealPairs(Dataset[CapturePair]):
             stored: what the values of the images are; see `data.files.images.read_image`.
 
         Raises:
-            InputError: the folder is missing or holds no capture, an image lacks its partner, or
-                two files are the same image of a capture.
+            InputError: the folder is missing or holds no capture, an image lacks its partner or is
+                of a format that is not read, or two files are the same image of a capture.
         """
         self.root = Path(root)
         self.stored = stored
@@ -150,17 +151,30 @@ def _paired_files(root: Path) -> dict[str, dict[str, Path]]:
         if direction in files:
             raise InputError(f"{path}: same image as {files[direction].name}; remove one")
         files[direction] = path
+    _expect_all_read(root, found)
     if not found:
         raise InputError(f"{root}: no captures; expected pairs of NAME_t2b.png and NAME_b2t.png")
     check_partners(found.values())
     return found
 
 
-def _captured_images(root: Path) -> Iterable[tuple[Path, str, str]]:
+def _expect_all_read(root: Path, found: Mapping[str, Mapping[str, Path]]) -> None:
+    """Refuse captures of a format that is not read, unless they are also there in another one."""
+    for path, name, direction in _captured_images(root, OTHER_STILLS):
+        if direction not in found.get(name, {}):
+            raise InputError(
+                f"{path}: stills of this format are not read; convert them to PNG or TIFF, upright "
+                "as the sensor stored them"
+            )
+
+
+def _captured_images(
+    root: Path, suffixes: Collection[str] = IMAGE_SUFFIXES
+) -> Iterable[tuple[Path, str, str]]:
     """Path, capture name and direction of every image of a capture."""
     for path in sorted(_visible_files(root)):
-        match = _STEM.fullmatch(path.stem)
-        if match and path.suffix.lower() in IMAGE_SUFFIXES:
+        match = _STEM.fullmatch(unicodedata.normalize("NFC", path.stem))
+        if match and path.suffix.lower() in suffixes:
             relative = path.parent.relative_to(root) / match["name"]
             yield path, relative.as_posix(), match["direction"]
 

@@ -271,7 +271,7 @@ class Metric(NamedTuple):
 
 _PSNR = partial(Metric, "PSNR", unit="dB", digits=2, mean=mean_psnr)
 _OF_VIEWS = partial(Metric, needs="views", digits=3)
-_LPIPS = partial(Metric, needs="truth", is_error=True)
+_LOADED = partial(Metric, is_error=True)
 
 METRICS: dict[str, Metric] = {
     "psnr": _PSNR(psnr, pixels=_squared_error, finish=_as_psnr),
@@ -279,8 +279,9 @@ METRICS: dict[str, Metric] = {
     "sharpness": _OF_VIEWS("sharpness", edge_sharpness),
     "worst_sharpness": _OF_VIEWS("worst sharpness", worst_sharpness),
     "double_edges": _OF_VIEWS("double edges", double_edges, is_error=True),
-    "lpips_alex": _LPIPS("LPIPS (Alex)", load="utils.quality.perceptual:load_lpips_alex"),
-    "lpips_vgg": _LPIPS("LPIPS (VGG)", load="utils.quality.perceptual:load_lpips_vgg"),
+    "lpips_alex": _LOADED("LPIPS (Alex)", load="utils.quality.perceptual:load_lpips_alex"),
+    "lpips_vgg": _LOADED("LPIPS (VGG)", load="utils.quality.perceptual:load_lpips_vgg"),
+    "niqe": _LOADED("NIQE", needs="nothing", load="utils.quality.naturalness:load_niqe", digits=3),
     "band_psnr": _PSNR(border_psnr, place="near the border"),
     "inner_psnr": _PSNR(inner_psnr, place="further in"),
 }

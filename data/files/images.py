@@ -20,14 +20,31 @@ Image = NDArray[np.uint8]
 """(H, W, 3) RGB."""
 
 IMAGE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+    {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"} | {".jfif", ".jpe"}
 )
+
+OTHER_STILLS = frozenset(
+    {".avif", ".heic", ".heif", ".jp2", ".j2k", ".jxl", ".exr", ".hdr", ".dng", ".tga", ".psd"}
+    | {".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".raw", ".nrw", ".pef", ".srw"}
+    | {".svg", ".pdf"}
+)
+"""Suffixes of pictures that are not read."""
 
 _GAP = rb"(?:\s|#[^\n]*\n)+"
 _NETPBM_HEADER = re.compile(
     rb"P(?P<kind>[2356])" + _GAP + rb"\d+" + _GAP + rb"\d+" + _GAP + rb"(?P<maximum>\d+)\s"
 )
+_NETPBM_KIND = re.compile(rb"P[1-7]\s")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_OTHER_CONTENTS = (
+    (re.compile(rb"....ftyp(heic|heix|heim|heis|hevc|mif1|msf1)", re.DOTALL), "a HEIF picture"),
+    (re.compile(rb"....ftyp", re.DOTALL), "a video"),
+    (re.compile(rb"\x1a\x45\xdf\xa3"), "a video"),
+    (re.compile(rb"%PDF-"), "a PDF document"),
+    (re.compile(rb"PK\x03\x04|\x1f\x8b|7z\xbc\xaf\x27\x1c|Rar!"), "an archive"),
+)
+"""What files that are named like images may hold instead, by how they begin."""
+_SHOWN_TEXT = 40  # characters
 
 
 def read_image(path: str | Path, stored: StoredValues | None = None) -> Tensor:
@@ -122,7 +139,7 @@ def _read_bytes(path: Path) -> bytes:
 
 def _decode(path: Path, data: bytes) -> NDArray[Any]:
     """Decode from memory: from a truncated file OpenCV would return an image with grey rows."""
-    damaged = InputError(f"{path}: damaged, truncated or not an image; copy it again")
+    damaged = InputError(f"{path}: damaged, truncated or not an image{_instead_of_image(data)}")
     if not data or (data.startswith(_PNG_SIGNATURE) and not _is_whole_png(data)):
         raise damaged
     level = cv2.setLogLevel(0)  # the InputError is the only line
@@ -135,6 +152,20 @@ def _decode(path: Path, data: bytes) -> NDArray[Any]:
     if decoded is None:
         raise damaged
     return np.asarray(decoded)
+
+
+def _instead_of_image(data: bytes) -> str:
+    """How the line ends that refuses what is no image: what it seems to hold, and what to do."""
+    for pattern, name in _OTHER_CONTENTS:
+        if pattern.match(data):
+            return f": it holds {name}; expected an image such as PNG, TIFF or JPEG"
+    line, end, _ = data.partition(b"\n")
+    text = line.decode("utf-8", errors="replace").strip()
+    is_text = bool(end and text) and text.isprintable() and "\ufffd" not in text
+    if is_text and not _NETPBM_KIND.match(data):
+        shown = text[:_SHOWN_TEXT] + "..." * (len(text) > _SHOWN_TEXT)
+        return f": it holds text that begins with {shown!r}; expected an image"
+    return "; it is empty; copy it again" if not data else "; copy it again"
 
 
 def _stated_maximum(data: bytes, decoded: np.dtype[Any]) -> float | None:

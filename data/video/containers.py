@@ -127,7 +127,9 @@ def open_recording(video: Path) -> Iterator[Recording]:
         try:
             container = av.open(file, "r", options=options, metadata_errors="replace")
         except (av.error.FFmpegError, OSError) as error:
-            raise decoding_error(video, 0, _reason(error)) from error
+            is_unknown = isinstance(error, av.error.ArgumentError)
+            reason = "it is of no known kind of video" if is_unknown else _reason(error)
+            raise decoding_error(video, 0, reason) from error
         with container:
             yield Recording(video, container, _find_pictures(video, container))
 

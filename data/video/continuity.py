@@ -19,11 +19,11 @@ Thumbnails = NDArray[np.float64]
 
 THUMBNAIL = 48, 64
 """Rows and columns of the small pictures."""
-
 _BAND = 0.12  # half the height of the rows that count as exposed together
 _WINDOWS = (16, 40)  # pairs; short ones tell gaps apart that follow each other
-_MIN_SIDE = 3  # pairs before and after a gap
-MIN_PAIRS = 2 * _MIN_SIDE + 2
+UNJUDGED = 3
+"""Pairs at either end of a clip, which are too few to show a gap before or after them."""
+MIN_PAIRS = 2 * UNJUDGED + 2
 """Fewer pairs are not searched."""
 
 _ALIGN_PAIRS, _ALIGN_EVERY, _ALIGN_STEPS = 6, 4, 4
@@ -32,6 +32,8 @@ _MIN_RATIO = 1.3  # of the costs of both offsets, before and after a change
 _LARGEST_COST = 4.0  # of a pair, in motion energies: cuts and flashes weigh no more
 _LARGEST_ODD = 1  # pairs of a window that may agree better with a neighbour of their partner
 _STILL = 0.1  # of the usual motion energy; below it a frame says little
+_AT_REST = 0.02  # of the usual motion energy; a frame that changes less is like its neighbour
+_ODD_COST, _ODD_RATIO = 0.5, 2.0  # of a pair: in motion energies, and relative to a neighbour
 _REACH = 30  # frames by which one recording may start later
 _SEARCHED, _MIN_SHARED = 64, 12  # frames to judge an offset by
 _SUSPECT, _MAX_COST = 0.3, 0.5  # of the motion energy: costs of an offset
@@ -65,7 +67,7 @@ def find_changes(
     whole, other = _shared_rows(first, second, delay)
     changes: list[Change] = []
     start = known = 0
-    while start + 2 * _MIN_SIDE < len(whole):
+    while start + 2 * UNJUDGED < len(whole):
         gap = None
         for length in _WINDOWS:
             own = slice(start, min(start + length, len(whole)))
@@ -84,6 +86,32 @@ def find_changes(
         if gap is None:
             start += _WINDOWS[0] // 2
     return tuple(changes)
+
+
+def find_odd_pairs(
+    first: NDArray[np.uint8], second: NDArray[np.uint8], *, delay: float = 0.0
+) -> list[int]:
+    """Numbers of pairs of which one frame clearly agrees better with a neighbour of the other.
+
+    Unlike a change, it need not hold for many pairs: frames may be exchanged, or one may be missing
+    near an end, where `find_changes`, which has the same arguments, cannot tell.
+    """
+    whole, other = _shared_rows(first, second, delay)
+    odd: list[int] = []
+    for numbers in np.array_split(np.arange(len(whole)), max(1, len(whole) // _WINDOWS[0])):
+        window = slice(max(0, numbers[0] - 1), numbers[-1] + 2)
+        views = whole[window], other[window]
+        motion = _motion_energy(views) if len(views[0]) >= MIN_PAIRS else np.zeros(1)
+        usual = float(np.median(motion))
+        if usual <= 0:
+            continue
+        weight = 1 / np.maximum(motion, _STILL * usual)
+        starts = range(0, len(motion) - UNJUDGED, _ALIGN_EVERY)
+        tried = (_costs(*views, weight, start, 0) for start in starts)
+        costs = min(tried, key=lambda costs: float(np.nanmean(costs[1])))
+        is_odd = (costs[1] > _ODD_COST) & (costs[1] > _ODD_RATIO * np.nanmin(costs[[0, 2]], axis=0))
+        odd += numbers[is_odd[numbers - window.start]].tolist()
+    return odd
 
 
 def find_offset(
@@ -157,7 +185,7 @@ def _find_gap(first: Thumbnails, second: Thumbnails) -> _Gap | None:
     if usual <= 0:
         return None
     weight = 1 / np.maximum(motion, _STILL * usual)
-    starts = range(0, count - _MIN_SIDE, _ALIGN_EVERY)
+    starts = range(0, count - UNJUDGED, _ALIGN_EVERY)
     steady = [_costs(first, second, weight, start, 0) for start in starts]
     for costs in steady:
         if (np.nanargmin(costs, 0) != 1).sum() <= _LARGEST_ODD:
@@ -172,8 +200,14 @@ def _find_gap(first: Thumbnails, second: Thumbnails) -> _Gap | None:
     )
     unbroken = min(float(np.nanmean(costs[1])) for costs in tried)
     after = gap.frame + (gap.step < 0)
+    # Where a frame is like its neighbour, noise and rounding decide with which its partner agrees.
+    differs = _change_towards((first, second), gap.step) > _AT_REST * usual
     old, new = chosen[1], chosen[1 + gap.step]
-    ratios = _ratio(new[: gap.frame], old[: gap.frame]), _ratio(old[after:], new[after:])
+    ratios = [
+        _ratio(worse[part][which], better[part][which])
+        for part, worse, better in ((slice(gap.frame), new, old), (slice(after, count), old, new))
+        for which in (slice(None), differs[part])
+    ]
     is_clear = best <= (1 - _MIN_GAIN) * unbroken and min(ratios) >= _MIN_RATIO
     return gap if is_clear else None
 
@@ -182,7 +216,7 @@ def _best_gap(costs: Costs, step: int) -> tuple[float, _Gap]:
     """Least mean cost of a pair with a gap somewhere, and that gap."""
     count = costs.shape[1]
     old, new = np.nan_to_num(costs[1]), np.nan_to_num(costs[1 + step])
-    frames = np.arange(_MIN_SIDE, count - _MIN_SIDE)
+    frames = np.arange(UNJUDGED, count - UNJUDGED)
     after = frames + (step < 0)
     before = np.concatenate(([0.0], np.cumsum(old)))[frames]
     rest = np.cumsum(new[::-1])[::-1][after]
@@ -246,14 +280,21 @@ def _energy(differences: Thumbnails) -> NDArray[np.float64]:
 
 def _motion_energy(views: Sequence[Thumbnails]) -> NDArray[np.float64]:
     """Mean squared change of each frame to its neighbours, the mean of both views."""
+    return (_change_towards(views, -1) + _change_towards(views, 1)) / 2
+
+
+def _change_towards(views: Sequence[Thumbnails], step: int) -> NDArray[np.float64]:
+    """Mean squared change of each frame to that before (-1) or after it, the mean of both views.
+
+    At the end, where there is none, it is that to the other neighbour.
+    """
     steps = np.mean([_energy(np.diff(view, axis=0)) for view in views], axis=0)
-    padded = np.concatenate([steps[:1], steps, steps[-1:]])
-    return np.asarray((padded[1:] + padded[:-1]) / 2)
+    return np.concatenate([steps, steps[-1:]] if step > 0 else [steps[:1], steps])
 
 
 def _ratio(large: NDArray[np.float64], small: NDArray[np.float64]) -> float:
-    """Ratio of total costs where both are known; 0 if they are nowhere near enough."""
+    """Ratio of total costs where both are known; 0 if too few are."""
     known = np.isfinite(large) & np.isfinite(small)
-    if known.sum() < _MIN_SIDE - 1:
+    if known.sum() < UNJUDGED - 1:
         return 0.0
     return float(large[known].sum() / max(small[known].sum(), 1e-9))

@@ -4,6 +4,7 @@ Colours follow the tags of the file, depths above 8 bits are kept, and frames ar
 show them.
 """
 
+import shlex
 from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -94,7 +95,7 @@ def probe_video(video: Path, *, variable: bool = False) -> VideoInfo:
             for frame in tqdm(frames, desc=video.name, unit="frame", disable=None, leave=False):
                 first = first or frame
                 if frame.pts is None:
-                    raise InputError(f"{video}: frame {len(ticks)} has no time stamp")
+                    raise _unstamped_error(video, len(ticks))
                 ticks.append(frame.pts)
                 thumbnails.append(_thumbnail(frame))
                 combing.add(frame)
@@ -142,6 +143,15 @@ def decode_video(video: Path, info: VideoInfo, start: int = 0) -> Generator[Tens
             yield to_standard_range(values, info.colours) if is_converted else values
         if count < info.count:
             raise decoding_error(video, count, "")
+
+
+def _unstamped_error(video: Path, number: int) -> InputError:
+    # Copying the stream into a container is no cure: frames out of order get wrong times.
+    return InputError(
+        f"{video}: frame {number} has no time stamp, as in raw streams; put it into a file with "
+        "times, with your camera's frames per second in place of 30: ffmpeg -r 30 -i "
+        f"{shlex.quote(str(video))} -crf 10 OUT.mp4"
+    )
 
 
 def _describe(

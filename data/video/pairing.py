@@ -20,6 +20,15 @@ class Change:
 
 
 @dataclass(frozen=True)
+class UnsurePairs:
+    """Successive pairs whose views may not belong together."""
+
+    first: int
+    last: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Pairing:
     """Pairs of frames in order of time.
 
@@ -28,17 +37,29 @@ class Pairing:
         second: their numbers in the second recording.
         delays: by how much the second frame of each pair is later; empty if paired by offsets.
         arrangement: how they were paired, to tell one way from another.
+        unsure: pairs that may not belong together, numbered from 0.
     """
 
     first: tuple[int, ...]
     second: tuple[int, ...]
     delays: tuple[float, ...] = ()
     arrangement: str = ""
+    unsure: tuple[UnsurePairs, ...] = ()
 
 
 def describe_offsets(offset: int, changes: Sequence[Change]) -> str:
     """Offsets as `--offset` takes them: K, or K,N:K where from frame N on another holds."""
     return ",".join([str(offset), *(f"{change.frame}:{change.offset}" for change in changes)])
+
+
+def describe_unsure(unsure: Sequence[UnsurePairs]) -> str:
+    """Such as "pairs 0-2, 9 (why), 4 (why else)"; empty if all are sure."""
+    ranges: dict[str, list[str]] = {}
+    for one in unsure:
+        span = f"{one.first}-{one.last}" if one.last > one.first else f"{one.first}"
+        ranges.setdefault(one.reason, []).append(span)
+    listed = ", ".join(f"{', '.join(spans)} ({reason})" for reason, spans in ranges.items())
+    return f"pairs {listed}" if listed else ""
 
 
 def pair_by_offsets(

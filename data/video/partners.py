@@ -8,10 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.camera_timing import CameraTiming
-from data.video.continuity import MIN_PAIRS, find_changes, find_offset
+from data.video.continuity import (
+    MIN_PAIRS,
+    UNJUDGED,
+    find_changes,
+    find_odd_pairs,
+    find_offset,
+)
 from data.video.pairing import (
     Change,
     Pairing,
+    UnsurePairs,
     describe_offsets,
     drift,
     needs_stamps,
@@ -24,6 +31,7 @@ from utils.errors import InputError
 _RATE_TOLERANCE = 0.005  # relative difference of constant rates
 _MEAN_TOLERANCE = 0.05  # of rates one of which is variable
 _MAX_NAMES_SHOWN = 3
+_SHOWN_GAP = 5e-5  # seconds; shorter ones are shown as 0.0 ms
 
 
 def check_partners(first: FrameSource, second: FrameSource) -> None:
@@ -83,14 +91,14 @@ def choose_pairs(
             exposures of a pair do not overlap.
     """
     notes: list[str] = []
-    if offset == 0 and not changes:
-        offset, notes = _find_start(first, second, timing, is_asked=changes is None)
-    left = first.count - max(0, -offset), second.count - max(0, offset)
-    if min(left) < 1:
+    if min(_frames_left(first, second, offset)) < 1:
         raise InputError(
             f"--offset {offset}: beyond the end of a recording; {first.path} has {first.count} "
             f"frames, {second.path} has {second.count}"
         )
+    views = _oriented(timing, first.thumbnails(), second.thumbnails())
+    if offset == 0 and not changes:
+        offset, notes = _find_start(first, second, views, timing, is_asked=changes is None)
     gap = _come_apart(first, second, offset)
     if gap is not None:
         if changes:
@@ -104,29 +112,38 @@ def choose_pairs(
     if not pairing.first:
         given = describe_offsets(offset, changes or ())
         raise InputError(f"--offset {given}: leaves no pair of {first.path} and {second.path}")
+    left = _frames_left(first, second, offset)
     if left[0] != left[1]:
         notes.append(
             f"{first.path} has {first.count} frames, {second.path} has {second.count}; "
             f"using the {len(pairing.first)} pairs that they share"
         )
-    found = () if changes else _missing_frames(first, second, pairing, timing, offset)
+    found = () if changes else _missing_frames(views, pairing, timing, offset)
     if found:
         notes.append(_missing_note(first, second, offset, found, is_applied=changes is None))
         if changes is None:
             pairing = pair_by_offsets((first.count, second.count), offset, found)
-    return pairing, notes
+    left_wrong = () if changes is None else found
+    return replace(pairing, unsure=_unsure_pairs(views, pairing, timing, left_wrong)), notes
+
+
+def _frames_left(first: FrameSource, second: FrameSource, offset: int) -> tuple[int, int]:
+    """How many frames of each recording are after its start by an offset."""
+    return first.count - max(0, -offset), second.count - max(0, offset)
 
 
 def _find_start(
-    first: FrameSource, second: FrameSource, timing: CameraTiming, *, is_asked: bool
+    first: FrameSource,
+    second: FrameSource,
+    views: Sequence[NDArray[np.uint8]],
+    timing: CameraTiming,
+    *,
+    is_asked: bool,
 ) -> tuple[int, list[str]]:
-    """The offset with which to pair two videos that were given none, and lines about it.
+    """The offset with which to pair two recordings that were given none, and lines about it.
 
     If it is not asked for, it is named where frames of equal number do not fit, but not applied.
     """
-    if first.video is None or second.video is None:
-        return 0, []
-    views = _oriented(timing, first.video.thumbnails, second.video.thumbnails)
     offset = find_offset(*views, delay=timing.start_offset, search=is_asked)
     if not offset:
         return 0, ["--offset auto: frames of equal number belong together"] if is_asked else []
@@ -182,8 +199,11 @@ def _pair_in_time(
             "that the exposures overlap"
         )
     widest = max(map(abs, pairing.delays)) * 1000
+    apart = "its time stamps come apart from those of"
+    if max(abs(gap), widest / 1000) < _SHOWN_GAP:
+        apart = "its frame rate varies, with that of"
     notes = [
-        f"warning: {second.path}: its time stamps come apart from those of {first.path} "
+        f"warning: {second.path}: {apart} {first.path} "
         f"({second.fps:.5g} and {first.fps:.5g} frames per second; {gap * 1000:+.1f} ms between "
         f"frames of equal number in the end); paired by time stamps, up to {widest:.1f} ms apart, "
         "each pair with its own start offset"
@@ -198,29 +218,52 @@ def _pair_in_time(
 
 
 def _missing_frames(
-    first: FrameSource, second: FrameSource, pairing: Pairing, timing: CameraTiming, offset: int
+    views: Sequence[NDArray[np.uint8]], pairing: Pairing, timing: CameraTiming, offset: int
 ) -> tuple[Change, ...]:
     """Changes of the offset where a frame is missing in one of two recordings."""
     if len(pairing.first) < MIN_PAIRS:
         return ()
-    small = first.thumbnails(), second.thumbnails()
-    # An image that cannot be read ends the small pictures of a sequence.
-    known = [
-        one < len(small[0]) and other < len(small[1])
-        for one, other in zip(pairing.first, pairing.second, strict=True)
-    ]
-    views = _oriented(
-        timing,
-        *(
-            pictures[[*compress(numbers, known)]]
-            for pictures, numbers in zip(small, (pairing.first, pairing.second), strict=True)
-        ),
-    )
     begin = pairing.first[0]
     return tuple(
         Change(change.frame + begin, change.offset + offset)
-        for change in find_changes(*views, delay=timing.start_offset)
+        for change in find_changes(*_of_pairs(views, pairing), delay=timing.start_offset)
     )
+
+
+def _unsure_pairs(
+    views: Sequence[NDArray[np.uint8]],
+    pairing: Pairing,
+    timing: CameraTiming,
+    changes: Sequence[Change],
+) -> tuple[UnsurePairs, ...]:
+    """Pairs that may not belong together; all after `changes` that are not applied do not."""
+    count = len(pairing.first)
+    after = min((change.frame - pairing.first[0] for change in changes), default=count)
+    wrong = [UnsurePairs(after, count - 1, "a frame is missing before them")][: after < count]
+    if count < MIN_PAIRS:
+        return (UnsurePairs(0, count - 1, "too few to tell whether a frame is missing"), *wrong)
+    numbers = [
+        number
+        for number in find_odd_pairs(*_of_pairs(views, pairing), delay=timing.start_offset)
+        if number < after
+    ]
+    ends = [(0, UNJUDGED - 1), *([(count - UNJUDGED, count - 1)] if after == count else [])]
+    near = "too near an end to tell whether a frame is missing"
+    return (
+        *(UnsurePairs(*end, near) for end in ends),
+        *(UnsurePairs(one, one, "one view fits a neighbour of its partner") for one in numbers),
+        *wrong,
+    )
+
+
+def _of_pairs(views: Sequence[NDArray[np.uint8]], pairing: Pairing) -> list[NDArray[np.uint8]]:
+    """Small pictures of pairs; an image that cannot be read ends those of a sequence."""
+    numbers = pairing.first, pairing.second
+    known = [
+        all(number < len(view) for number, view in zip(pair, views, strict=True))
+        for pair in zip(*numbers, strict=True)
+    ]
+    return [view[[*compress(of, known)]] for view, of in zip(views, numbers, strict=True)]
 
 
 def _missing_note(

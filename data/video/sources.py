@@ -3,6 +3,7 @@
 import glob
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from data.files.images import IMAGE_SUFFIXES, read_image
+from data.files.images import IMAGE_SUFFIXES, OTHER_STILLS, read_image
 from data.files.left_out import left_out
 from data.files.stored_values import StoredValues
 from data.files.videos import AudioTrack
@@ -28,10 +29,8 @@ from utils.errors import InputError
 if TYPE_CHECKING:
     from data.video.decoding import VideoInfo
 
-_OTHER_STILLS = frozenset(
-    {".avif", ".heic", ".heif", ".jp2", ".j2k", ".jxl", ".exr", ".hdr", ".dng", ".tga", ".psd"}
-    | {".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".svg", ".pdf"}
-)
+_NO_FRAMES = (OTHER_STILLS | {".gif"}) - {".svg", ".pdf"}
+_NUMBER = re.compile(r"\d+")
 _WILDCARD = re.compile(r"(\*\*|\*|\?|\[[^]]+\])")
 FrameReader = Callable[..., Generator[Tensor, None, None]]
 """Yields the frames of a source from an index on."""
@@ -121,7 +120,7 @@ def open_video(path: str | Path, *, variable: bool = False) -> FrameSource:
         InputError: as for `data.video.decoding.probe_video`, or it is a still image.
     """
     video = Path(path)
-    if video.suffix.lower() in _OTHER_STILLS and video.is_file():
+    if video.suffix.lower() in OTHER_STILLS and video.is_file():
         raise InputError(
             f"{video}: stills of this format are not read; convert them to PNG or TIFF, upright "
             "as the sensor stored them"
@@ -150,17 +149,33 @@ def open_frames_folder(path: str | Path, stored: StoredValues | None = None) -> 
     """Open a folder of images as frames, in natural order of their names.
 
     Raises:
-        InputError: the folder is missing or holds no image, two images have the same stem, or the
-            first image cannot be read.
+        InputError: the folder is missing or holds no image, two images have the same stem, frames
+            are of a format that is not read, or the first image cannot be read.
     """
     folder = Path(path)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of frames")
-    files = [
-        (file.stem, file)
-        for file in folder.iterdir()
-        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+    visible = [
+        file for file in folder.iterdir() if not file.name.startswith(".") and not file.is_dir()
     ]
+    files = [(file.stem, file) for file in visible if file.suffix.lower() in IMAGE_SUFFIXES]
+    stems = {stem for stem, _ in files}
+    shapes = {_NUMBER.sub("0", stem) for stem in stems}
+    # A raw file beside an image of its name is the same picture; others of such names are frames.
+    others = [
+        file.name
+        for file in visible
+        if file.suffix.lower() in _NO_FRAMES
+        and file.stem not in stems
+        and (not stems or _NUMBER.sub("0", file.stem) in shapes)
+    ]
+    if others:
+        shown = min(others, key=natural_key)
+        raise InputError(
+            f"{folder}: {len(others)} of its files, such as {shown}, are of a format that is not "
+            "read as a frame; convert them to PNG or TIFF, upright as the sensor stored them, or "
+            "move them elsewhere"
+        )
     if not files:
         raise InputError(f"{folder}: no frames; expected images such as 000.png, 001.png")
     return open_images(folder, folder.resolve().name, files, stored)
@@ -197,13 +212,18 @@ def open_images(
     Raises:
         InputError: two images have the same key, or the first cannot be read.
     """
-    ordered = sorted(files, key=lambda item: natural_key(item[0]))
+    # File systems and archives write "é" as one character or two.
+    named = [(unicodedata.normalize("NFC", key), file) for key, file in files]
+    ordered = sorted(named, key=lambda item: natural_key(item[0]))
     for (key, file), (following, other) in pairwise(ordered):
         if key == following:
             raise InputError(
                 f"{path}: {file.name} and {other.name} are both frame {key}; remove one"
             )
     keys, images = zip(*ordered, strict=True)
+    for image in images:
+        if image.is_symlink() and not image.exists():
+            raise InputError(f"{image}: a link to a file that does not exist; remove or mend it")
     height, width = read_image(images[0], stored).shape[-2:]
     if stored is not None:  # judged by the first image: a later one may be dark
         stored = replace(stored, bits=stored.bits or 16, bayer=stored.bayer or "none")

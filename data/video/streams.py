@@ -14,7 +14,7 @@ from data.camera_timing import CameraTiming, Layout
 from data.capture import CapturePair
 from data.files.stored_values import StoredValues
 from data.files.videos import AudioTrack
-from data.video.pairing import Change
+from data.video.pairing import Change, UnsurePairs
 from data.video.partners import check_partners, choose_pairs
 from data.video.sources import FrameReader, FrameSource, open_images
 from utils.errors import InputError
@@ -36,6 +36,7 @@ class CaptureStream:
     audio: AudioTrack | None  # begins with the first pair
     notes: tuple[str, ...]  # lines to show to the user
     views: Callable[[int], Views]  # from a pair's index on
+    unsure: tuple[UnsurePairs, ...] = ()  # pairs that may not belong together
     delays: tuple[float, ...] = ()  # of the second view in readouts, beyond `timing`; per pair
 
     @property
@@ -83,9 +84,11 @@ def pair_views(
             it finds.
 
     Raises:
-        InputError: sizes, frame rates or names of images differ, or no pair is left.
+        InputError: sizes, frame rates or names of images differ, no pair is left, or views have
+            fewer than 2 lines.
     """
     check_partners(first, second)
+    _expect_lines(first.path, first.size, timing)
     pairing, notes = choose_pairs(first, second, timing, offset, changes)
 
     return CaptureStream(
@@ -100,6 +103,7 @@ def pair_views(
         views=partial(
             _views_of_two, (first.frames, second.frames), (pairing.first, pairing.second)
         ),
+        unsure=pairing.unsure,
         delays=pairing.delays,
     )
 
@@ -108,7 +112,7 @@ def split_views(source: FrameSource, layout: Layout, timing: CameraTiming) -> Ca
     """Split the frames of a recording that shows both views in one picture.
 
     Raises:
-        InputError: the width (lr) or height (tb) is odd.
+        InputError: the width (lr) or height (tb) is odd, or views have fewer than 2 lines.
     """
     axis, lines = (2, "columns") if layout == "lr" else (1, "rows")
     size = source.size[axis - 1]
@@ -116,6 +120,9 @@ def split_views(source: FrameSource, layout: Layout, timing: CameraTiming) -> Ca
         raise InputError(
             f"{source.path}: expected an even number of {lines} for --layout {layout}, got {size}"
         )
+    rows, columns = source.size
+    view = (rows, columns // 2) if layout == "lr" else (rows // 2, columns)
+    _expect_lines(source.path, view, timing)
 
     return CaptureStream(
         name=source.name,
@@ -143,12 +150,20 @@ def read_split(path: str | Path, layout: Layout, stored: StoredValues | None = N
     return replace(capture, name=image.stem)
 
 
+def _expect_lines(path: Path | str, size: Sequence[int], timing: CameraTiming) -> None:
+    """Check the rows or columns, as they are read, of a view (rows, columns)."""
+    axis, kind = (1, "columns") if timing.is_transposed else (0, "rows")
+    if size[axis] < 2:
+        raise InputError(f"{path}: a rolling shutter needs at least 2 {kind}, got {size[axis]}")
+
+
 def apply_timing(capture: CapturePair, timing: CameraTiming) -> CapturePair:
     """Orient a capture's images and set its scan time, by the timing of the sensors.
 
     Raises:
         InputError: it has fewer than 2 lines.
     """
+    _expect_lines(capture.name, capture.t2b.shape[-2:], timing)
     return _orient(capture.t2b, capture.b2t, timing, name=capture.name)
 
 

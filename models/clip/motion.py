@@ -195,14 +195,21 @@ class _Joint:
         """Bring the cells of the views next to the joint to it along a path."""
         views = [np.zeros_like(self.sides[0].cells[0]) for _ in self.sides]
         gap, moved = np.zeros(path.velocity.shape[:2], np.float32), np.zeros_like(path.velocity)
-        for part, share, field in zip(self.parts, self.shares, self.fields(path), strict=True):
-            early, late = sample_frame(field, 0.5, path.velocity, with_mismatch=False)
+        x, y = cell_centres(*gap.shape)
+        for part, shares, field in zip(self.parts, self.shares, self.fields(path), strict=True):
+            rows = np.flatnonzero(shares)
+            share, centres = shares[rows], (x[rows], y[rows])
+            early, late = sample_frame(
+                field, 0.5, path.velocity, with_mismatch=False, place=centres
+            )
             for view, side, number, place in zip(
                 views, self.sides, part.views, (early, late), strict=True
             ):
-                view += share[..., None] * sample_cells(side.cells[number], (place.x, place.y))
-            gap += share * (late.offset - early.offset)
-            moved += share[..., None] * np.stack((late.x - early.x, late.y - early.y), axis=-1)
+                found = sample_cells(side.cells[number], (place.x, place.y))
+                view[rows] += share[..., None] * found
+            gap[rows] += share * (late.offset - early.offset)
+            step = np.stack((late.x - early.x, late.y - early.y), axis=-1)
+            moved[rows] += share[..., None] * step
         return _Brought((views[0], views[1]), gap, moved)
 
     def _flow_left(self, path: Path) -> tuple[Array, Array]:

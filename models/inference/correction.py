@@ -126,7 +126,7 @@ def correct(
         motion_estimate=settings.motion_estimate,
     )
     if motion is not None and network.needs_cues:
-        cues = cues_of(motion, instants, (height, width)).packed.to(weight)
+        cues = cues_of(motion, instants, (height, width), rows).packed.to(weight)
         inference = inference._replace(cues=cues, noise=motion.noise)
     frames = weight.new_zeros((len(times), 3, height, width), dtype=torch.float32)
     flows = frames.new_zeros((len(times), 2, 2, height, width)) if with_flows else None

@@ -1,7 +1,7 @@
-"""Overlapping tiles of an image.
+"""Overlapping tiles of an image, and bands of rows.
 
 A tile is processed with a margin of context that is then discarded. Tiles begin at multiples of 32,
-like the networks' grids.
+like the networks' grids, within bands at multiples of `BAND_STEP`.
 """
 
 from collections.abc import Iterator
@@ -11,6 +11,9 @@ from torch import Tensor
 
 from models.parts.padding import round_up
 from models.parts.settings import SIZE_MULTIPLE
+
+BAND_STEP = 8
+"""Rows in px at which bands begin and end."""
 
 
 class Tile(NamedTuple):
@@ -54,13 +57,15 @@ def tiles_of(
         size: (H, W) of the image.
         tile: pixels kept along each side, a multiple of 32; None: one tile for the whole image.
         margin: pixels of context on each side inside the image, a multiple of 32.
-        rows: those that the tiles keep, from a multiple of 32 on; default: all.
+        rows: those that the tiles keep, from a multiple of `BAND_STEP` on; the margin need only be
+            such a multiple, then. Default: all.
 
     Raises:
         ValueError: `tile` or `margin` is not such a multiple.
     """
+    step = SIZE_MULTIPLE if rows is None else BAND_STEP
     tile = round_up(max(size), SIZE_MULTIPLE) if tile is None else tile
-    if tile < SIZE_MULTIPLE or tile % SIZE_MULTIPLE or margin < 0 or margin % SIZE_MULTIPLE:
+    if tile < SIZE_MULTIPLE or tile % SIZE_MULTIPLE or margin < 0 or margin % step:
         raise ValueError(
             f"tile and margin must be multiples of {SIZE_MULTIPLE}, got {tile} and {margin}"
         )
@@ -79,10 +84,10 @@ def tiles_of(
 
 
 def bands_of(rows: Tensor) -> Iterator[slice]:
-    """Bands of rows that hold all needed ones of (H,) bool; they begin at multiples of 32."""
+    """Bands of rows that hold all needed ones of (H,) bool; of multiples of `BAND_STEP`."""
     height, band = len(rows), None
-    for top in range(0, height, SIZE_MULTIPLE):
-        bottom = min(top + SIZE_MULTIPLE, height)
+    for top in range(0, height, BAND_STEP):
+        bottom = min(top + BAND_STEP, height)
         if rows[top:bottom].any():
             band = slice(top if band is None else band.start, bottom)
         elif band is not None:

@@ -7,16 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from data.capture import CapturePair
 from data.time_maps import offset_maps
 from models.classical.correction import view_weight
 from models.classical.estimation import estimate_motion
-from models.classical.field import MotionField, cell_centres, sample_frame
+from models.classical.field import CELL, MotionField, cell_centres, sample_frame
 from models.device_motion.estimation import estimate_motions, takes_tensors
 from models.flow.dis import single_threaded_opencv
-from models.measurement.arrays import Array, library, single
+from models.measurement.arrays import Array, Bools, library, single
 from models.measurement.scan import Scan
 from models.parts.settings import MotionEstimate
 
@@ -25,6 +26,9 @@ MAX_PREFERENCE = 8.0
 
 CUE_CHANNELS = (4, 4, 4, 2, 1)
 """Channels of the cues, in their order."""
+
+CONTEXT = 64
+"""Rows in px around needed ones whose cues a network may use."""
 
 _MISMATCH_RANGE = 4.0  # px that are scaled to 1
 
@@ -116,12 +120,32 @@ def _find_cues(images: Array, scan: Scan, times: list[float]) -> tuple[MotionCue
     return cues_of(field, times, images.shape[1:3]), field.noise
 
 
-def cues_of(field: MotionField, times: Sequence[float], size: Sequence[int]) -> MotionCues:
-    """The cues of frames at T instants of a capture of (H, W), given its motion."""
-    place = cell_centres(*field.velocity.shape[:2])
-    frames = [_cues_at(field, t, size, place) for t in times]
-    cues = (np.array(parts, np.float32) for parts in zip(*frames, strict=True))
+def cues_of(
+    field: MotionField, times: Sequence[float], size: Sequence[int], needed: Tensor | None = None
+) -> MotionCues:
+    """The cues of frames at T instants of a capture of (H, W), given its motion.
+
+    If only some rows (T, H) of the frames are `needed`, those of rows beyond `CONTEXT` are zero.
+    """
+    x, y = cell_centres(*field.velocity.shape[:2])
+    rows = np.ones((len(times), len(y)), bool) if needed is None else _rows_around(needed)
+    cues = [np.zeros((len(times), count, *x.shape), np.float32) for count in CUE_CHANNELS]
+    for index, (t, chosen) in enumerate(zip(times, rows, strict=True)):
+        if not chosen.any():
+            continue
+        found = _cues_at(field, t, size, (x[chosen], y[chosen]))
+        for cue, part in zip(cues, found, strict=True):
+            cue[index][:, chosen] = part
     return MotionCues(*map(torch.from_numpy, cues))
+
+
+def _rows_around(needed: Tensor) -> Bools:
+    """Which rows of cells (T, h) lie within `CONTEXT` of needed rows (T, H)."""
+    reach = CONTEXT // CELL
+    height = needed.shape[1]
+    cells = F.pad(needed.float(), (0, -height % CELL))[:, None]
+    near = F.max_pool1d(F.max_pool1d(cells, CELL), 2 * reach + 1, stride=1, padding=reach)
+    return np.asarray(near[:, 0].numpy() > 0)
 
 
 def cues_of_batch(field: MotionField, times: Tensor, size: Sequence[int]) -> MotionCues:
@@ -143,7 +167,9 @@ def _cues_at(
     """The channels of `MotionCues` at an instant, given the centres of the cells."""
     xp, (x, y) = library(field.velocity), place
     views = sample_frame(field, t, field.velocity, place=place)
-    others = sample_frame(field, t, field.camera, place=place)
+    # Between pairs nothing is known of the camera alone: both are one field.
+    is_one = field.camera is field.velocity
+    others = views if is_one else sample_frame(field, t, field.camera, place=place)
     local, camera = (
         [part for view in pair for part in (view.x - x, view.y - y)] for pair in (views, others)
     )

@@ -29,7 +29,7 @@ from models.parts.network import (
 )
 from models.parts.padding import pad_to_multiple, round_up, unpad
 from models.parts.settings import SIZE_MULTIPLE, Channels
-from models.parts.tiles import bands_of, tiles_of
+from models.parts.tiles import BAND_STEP, bands_of, tiles_of
 from models.refiner.blending import blend_views
 from models.refiner.blocks import SLOPE, FusionNet, MatchingNet, UNet, displace, zeroed
 from models.refiner.cues import (
@@ -47,7 +47,8 @@ _BASE_CHANNELS = (96, 128, 192, 192)
 _ENCODED, _HIDDEN, _FUSED, _MATCHED = 48, 48, 48, 48
 _ROUNDS = 2  # of correcting the motion
 _VELOCITY_SCALE = 32.0  # px per readout, and px, that are scaled to 1
-_BAND_MARGIN = 32  # px of context around needed rows, a multiple of 32
+_BAND_MARGIN = 32  # px of context around needed rows for the motion, a multiple of 8
+_FUSION_MARGIN = 16  # the same for the fusion
 _MOTION_BYTES = 290  # per pixel, of the classical motion
 _REFINED_BYTES = 290  # per pixel and frame, of the refined motion
 _FIRST_LOGIT = -4.0  # of the camera's share in the motion: 2 % before training
@@ -133,14 +134,14 @@ class Refiner(CorrectionNetwork):
         """
         # Pad the cues, not the images: padded rows would bias the motion estimate.
         cues = MotionCues(*(pad_to_multiple(cue, SIZE_MULTIPLE // CELL) for cue in cues))
-        top = 0
+        top, step = 0, SIZE_MULTIPLE
         if rows is not None:
-            top, bottom = rows.start, round_up(rows.stop, SIZE_MULTIPLE)
+            top, bottom, step = rows.start, round_up(rows.stop, SIZE_MULTIPLE), BAND_STEP
             cues = MotionCues(*(cue[..., top // CELL : bottom // CELL, :] for cue in cues))
         count = cues.local.shape[0] // encoded.views.shape[0]
         continued, halves, views = (repeat_each(part, count) for part in encoded)
         corrected = self._correct(views.unbind(1), cues, (top // CELL, 0))
-        return RefinedMotion(continued, halves, count, top, cues, *corrected)
+        return RefinedMotion(continued, halves, count, top, step, cues, *corrected)
 
     def fuse(
         self,
@@ -152,7 +153,7 @@ class Refiner(CorrectionNetwork):
 
         Args:
             whole: motion of whole frames.
-            part: (top, left, bottom, right); top and left are multiples of 32.
+            part: (top, left, bottom, right); top and left are multiples of 32, of a band of 8.
             noise: standard deviation of the views' noise, to choose between them; None: never.
         """
         top, left, bottom, right = part
@@ -209,8 +210,8 @@ class Refiner(CorrectionNetwork):
         for index, (t, needed) in enumerate(zip(inference.times, inference.rows, strict=True)):
             chosen_cues = MotionCues(*(cue[index : index + 1] for cue in cues))
             for band in bands_of(needed):
-                first, last = band.start - _BAND_MARGIN, band.stop + _BAND_MARGIN
-                seen = slice(max(first, 0), min(last, height))
+                first, last = max(band.start - _BAND_MARGIN, 0), band.stop + _BAND_MARGIN
+                seen = slice(first // SIZE_MULTIPLE * SIZE_MULTIPLE, min(last, height))
                 motion = self.refine_motion(encoded, chosen_cues, seen)
                 yield from self._fuse_tiles(inference._replace(times=(t,)), motion, band)
 
@@ -218,7 +219,8 @@ class Refiner(CorrectionNetwork):
         self, inference: Inference, motion: RefinedMotion, rows: slice | None = None
     ) -> Iterator[FrameBatch]:
         """Make frames tile by tile; a generator of its own, so that locals are freed at its end."""
-        for tile in tiles_of(inference.size, inference.tile, self.tile_margin, rows):
+        margin = self.tile_margin if rows is None else _FUSION_MARGIN
+        for tile in tiles_of(inference.size, inference.tile, margin, rows):
             made = self.fuse(motion, tile.seen, inference.noise)
             flows = made.flows[-1][0].unflatten(0, (2, len(inference.times), 2)).transpose(0, 1)
             yield FrameBatch(inference.times, made.frames[0], flows, tile)

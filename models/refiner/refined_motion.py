@@ -35,6 +35,7 @@ class RefinedMotion(NamedTuple):
         halves: (N, 2, 12, H' / 2, W' / 2) the same, every 2x2 pixels in the channels of one.
         instants: T.
         top: row of the whole image, in px, with which the fields below begin.
+        step: rows, in px, of which a part has a whole number.
         cues: per cell, like the fields below.
         displacements: (N, 4, h, w) to t2b and b2t after each round, in px.
         hidden: (N, C, h, w) features.
@@ -45,17 +46,18 @@ class RefinedMotion(NamedTuple):
     halves: Tensor
     instants: int
     top: int
+    step: int
     cues: MotionCues
     displacements: tuple[Tensor, Tensor]
     hidden: Tensor
     preference: Tensor
 
     def within(self, part: tuple[int, int, int, int]) -> "RefinedMotion":
-        """The motion of a part (top, left, bottom, right), up to the next multiples of 32."""
+        """The motion of a part (top, left, bottom, right), up to whole steps and columns of 32."""
         top, left, bottom, right = part[0] - self.top, part[1], part[2] - self.top, part[3]
         rows, columns = (
-            slice(start // CELL, round_up(stop, SIZE_MULTIPLE) // CELL)
-            for start, stop in ((top, bottom), (left, right))
+            slice(start // CELL, round_up(stop, step) // CELL)
+            for start, stop, step in ((top, bottom, self.step), (left, right, SIZE_MULTIPLE))
         )
 
         def cut(cells: Tensor) -> Tensor:

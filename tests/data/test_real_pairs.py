@@ -136,3 +136,13 @@ def test_pair_from_two_paths(tmp_path):
 def test_numbers_sort_by_value():
     names = ["a10", "a9", "b", "10", "9/10", "9/2", "a"]
     assert sorted(names, key=natural_key) == ["9/2", "9/10", "10", "a", "a9", "a10", "b"]
+
+
+def test_captures_of_a_format_that_is_not_read_are_not_left_out(tmp_path):
+    write_captures(tmp_path, "0")
+    for name in ("0_t2b.dng", "._1_t2b.heic", "notes.heic"):  # beside its image, hidden, no view
+        (tmp_path / name).write_bytes(b"any")
+    assert RealPairs(tmp_path).names == ["0"]
+    (tmp_path / "1_b2t.HEIC").write_bytes(b"any")
+    with pytest.raises(InputError, match=r"1_b2t\.HEIC: stills of this format are not read; conv"):
+        RealPairs(tmp_path)

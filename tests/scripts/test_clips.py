@@ -293,6 +293,13 @@ def test_a_check_of_recordings_that_start_apart_is_no_success(
     scripts.real(*words)
     last = json.loads(capsys.readouterr().out)["text"][-1]
     assert "warning: " in last and f"{scripts.folder / 'r.mp4'} starts 4 frames before" in last
-    scripts.real(*words, "--offset", "auto")
+    shown = ("check=true", "viewer=true")
+    folder = scripts.real(*words, "--offset", "auto", changes=shown)
     made = json.loads(capsys.readouterr().out)
     assert made["results"][0]["warnings"] == [] and made["results"][0]["frames"] == 20
+    unsure = made["results"][0]["unsure_pairs"]
+    near = "too near an end to tell whether a frame is missing"
+    assert unsure == [{"first": n, "last": n + 2, "reason": near} for n in (0, 17)]
+    said = f"not confirmed to belong together: pairs 0-2, 17-19 ({near})"
+    assert said in (folder / "l" / "index.html").read_text(encoding="utf-8")
+    assert any(line.endswith(said) for line in made["text"])

@@ -37,6 +37,8 @@ def test_a_program_reads_what_a_clip_became(
     folder = scripts.real("--t2b", str(views[0]), "--b2t", str(views[1]), "--json") / "a"
     [result] = json.loads(capsys.readouterr().out)["results"]
     assert result.pop("seconds") > 0
+    few = "too few to tell whether a frame is missing"
+    assert result.pop("unsure_pairs") == [{"first": 0, "last": 2, "reason": few}]
     assert result == {
         **{"name": "a", "inputs": [*map(str, views)], "warnings": []},
         **{"folder": str(folder), "files": ["video.mp4"], "frames": 3, "fps": 30.0},

@@ -52,12 +52,17 @@ def parse_arguments() -> argparse.Namespace:
         (
             "folder",
             Path,
-            Path(tempfile.gettempdir()) / f"drsc-app-{os.getuid()}",
+            Path(tempfile.gettempdir()) / _folder_name(),
             "where uploads and results are while the page is open; removed at the end",
         ),
     ):
         parser.add_argument(f"--{name}", type=kind, default=default, metavar="X", help=text)
     return parser.parse_args()
+
+
+def _folder_name() -> str:
+    """Each user's own; on Windows, where users have no number, temporary folders already are."""
+    return f"drsc-app-{os.getuid()}" if hasattr(os, "getuid") else "drsc-app"
 
 
 def expect_free(host: str, port: int) -> None:

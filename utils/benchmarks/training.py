@@ -124,10 +124,21 @@ def measure(*, quick: bool = False) -> tuple[list[Row], list[Row]]:
         base, what, bar = _ROWS[kind]
         loop = _RELEASED + base
         times.append(Row(what, f"{seconds[kind] / seconds[loop]:.2f}", bar))
+        if kind == base:
+            times.append(Row("... operations", _compare_operations(kind)))
         memory.append(Row(what, f"{peaks[kind] / 1e9:.2f} GB", f"{peaks[loop] / 1e9:.2f} GB"))
     difference = Step("stage1").describe_difference()
     times.append(Row("... relative difference of the stage-1 loss", difference))
     return times, memory
+
+
+def _compare_operations(kind: Kind) -> str:
+    """Operations of convolutions and matrix products as a ratio to the released loss's."""
+    ours, released = (
+        measuring.count_operations(partial(Step(kind, 1, plain=plain).take, plain=plain))
+        for plain in (False, True)
+    )
+    return f"{ours / released:.2f}"
 
 
 def measure_on_gpu() -> list[Row]:

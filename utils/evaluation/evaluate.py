@@ -2,10 +2,10 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
@@ -90,14 +90,16 @@ class ShareScorer:
         ends, tested = ends_of_sequences(captures), next(iter(self.methods))
         steps = StepErrors(plan.followers)
         numbers = plan.truth_frames or range(len(plan.times))
+        # A clip's pairs are needed one ahead, by each method, and then here.
+        load = lru_cache(2)(partial(plan.load, captures))
         clips = {
-            label: ClipFrames(method, captures, plan)
+            label: ClipFrames(method, captures, plan, load)
             for label, method in self.methods.items()
             if isinstance(method, ClipMethod)
         }
         with BackgroundScores(metrics) as scoring:
             for index in _with_predecessor(share, captures, plan):
-                capture, is_mine = plan.load(captures, index), index in share
+                capture, is_mine = load(index), index in share
                 if plan.protocols and is_mine:
                     scoring.start_capture(capture, plan.times)
                 for method, source in self.methods.items():
@@ -145,7 +147,9 @@ def _count_jobs(
         if not isinstance(method, ReadyFrames)
     ]
     pixels = size[0] * size[1]
-    shown = 2 * 4 * 3 * pixels * len(plan.times)  # frames and their truth
+    ahead = any(isinstance(method, ClipMethod) for method in methods.values())
+    # Frames and their truth, and with neighbours that of the next capture.
+    shown = (2 + ahead) * 4 * 3 * pixels * len(plan.times)
     needed = [memory_of(method, (size[0], size[1]), len(plan.times)) for method in corrections]
     return count_jobs(
         asked,
@@ -162,11 +166,18 @@ class ClipFrames:
     A sequence is entered at any pair, with the pair before it: the frames do not depend on where.
     """
 
-    def __init__(self, method: ClipMethod, captures: CaptureFolder, plan: EvaluationPlan) -> None:
-        """Prepare to make the frames of some captures; none is made yet."""
+    def __init__(
+        self,
+        method: ClipMethod,
+        captures: CaptureFolder,
+        plan: EvaluationPlan,
+        load: Callable[[int], CapturePair],
+    ) -> None:
+        """Prepare to make the frames of some captures, read by `load`; none is made yet."""
         self._method = method
         self._captures = captures
         self._plan = plan
+        self._load = load
         self._next: int | None = None
         self._frames: Iterator[Tensor] = iter(())
 
@@ -196,12 +207,12 @@ class ClipFrames:
             for index in range(first, len(names)):
                 if index > first and not self._follows(index):
                     return
-                yield ClipPair(self._captures.load(index, ()).pair, self._plan.times)
+                yield ClipPair(self._load(index).pair, self._plan.times)
 
         return correct_clip(
             self._method.correct,
             pairs(),
-            self._captures.load(first, ()).scan_time,
+            self._load(first).scan_time,
             follows_motion=self._method.follows_motion,
             blending=self._method.blending,
             on_break=lambda number, finding: sys.stderr.write(

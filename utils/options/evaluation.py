@@ -29,7 +29,7 @@ from utils.options.parts.tested import (
 ProtocolName = Literal["released", "full", "ifed"]
 """A key of `utils.metrics.PROTOCOLS`."""
 
-OptionalMetric = Literal["lpips_alex", "lpips_vgg"]
+OptionalMetric = Literal["lpips_alex", "lpips_vgg", "niqe"]
 """A key of `utils.metrics.METRICS` whose metric needs a package or weights."""
 
 MAX_FRAMES = 10_000
@@ -171,7 +171,8 @@ class EvaluationOptions(MethodOptions):
     `worst_pages`: number of captures to show in pages of their own: those of the lowest PSNR of the
         first method under the first protocol.
     `optional_metrics`: metrics to compute beside PSNR, SSIM and the measures of ghosts, of those
-        that need requirements-metrics.txt and weights: "lpips_alex", "lpips_vgg".
+        that need weights and a package: "lpips_alex", "lpips_vgg" (requirements-metrics.txt),
+        "niqe" (requirements-niqe.txt).
     """
 
     datasets: BenchmarkDatasets

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from utils.pictures.frame_files import FRAMES
 
 HIDDEN = ".unfinished"
 _DESCRIPTION = "run.json"
+_PREPARATIONS = {"flicker": "deflicker", "alignment": "align", "colours": "match_colour"}
+"""The options that ask for what `Preparation` describes."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def open_unfinished(
     found = _read_description(record) if has_parts else None
     if found is None:
         remove(clip.folder)
-    elif changes := list(changed_options(found, wanted)):
+    elif changes := list(_differences(found, wanted)):
         raise InputError(
             f"{clip.folder.parent}: an interrupted run there differs: {'; '.join(changes)}; repeat "
             "its command to finish it, choose another --output, or discard it with --restart"
@@ -75,6 +77,18 @@ def open_unfinished(
     if found is None:
         with replacing(record) as temporary:
             temporary.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+
+
+def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
+    """What differs between two descriptions, by the options that the user gives."""
+    before, now = (dict(each.get("preparation") or {}) for each in (found, wanted))
+    for name, option in _PREPARATIONS.items():
+        was, is_now = (each.get(name) is not None for each in (before, now))
+        if was != is_now:
+            yield f"{option}: {'on' if was else 'off'} -> {'on' if is_now else 'off'}"
+            for each in (before, now):
+                each.pop(name, None)
+    yield from changed_options({**found, "preparation": before}, {**wanted, "preparation": now})
 
 
 def describe_sources(sources: Sequence[FrameSource]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from data.files.images import Image, to_uint8
+from data.video.pairing import describe_unsure
 from data.video.sources import open_video
 from utils.pictures.viewer import VIEWER, ViewerContent, chosen_frames, write_viewer
 from utils.real.clip_plan import ClipPlan
@@ -37,6 +38,7 @@ def write_clip_viewer(plan: ClipPlan, video: Path, folder: Path) -> None:
             inputs.append((_shrink(views[0]), _shrink(views[1])))
     with closing(open_video(video).frames()) as made:  # padded to even sides, as H.264 needs
         frames = [_shrink(frame[:, :height, :width]) for frame in _pick(made, chosen)]
+    unsure = describe_unsure(plan.stream.unsure)
     content = ViewerContent(
         title=plan.options.title or plan.stream.name,
         inputs=inputs,
@@ -47,6 +49,7 @@ def write_clip_viewer(plan: ClipPlan, video: Path, folder: Path) -> None:
         directions=plan.stream.timing.oriented_directions,
         remarks=[
             *(f"warning: {text}" for text in plan.warnings),
+            *([f"not confirmed to belong together: {unsure}"] if unsure else []),
             f"t counts the {plan.stream.count} pairs",
             f"{len(chosen)} of the video's {plan.frame_count} frames, evenly spaced"
             if len(chosen) < plan.frame_count

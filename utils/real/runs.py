@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from data.files.stored_values import StoredValues
 from data.files.videos import MAX_GIF_FPS, MAX_VIDEO_SIDE
 from data.real_pairs import RealPairs
 from data.video.inputs import ChosenInput, open_clip, read_capture
+from data.video.pairing import describe_unsure
 from data.video.streams import apply_timing
 from models.flow.dis import remembered_flows
 from models.inference.correction import instants_of
@@ -134,6 +135,10 @@ def correct_clip(chosen: ChosenInput, options: RealOptions, processes: Processes
     checked = checked.preceded_by(line.removeprefix("warning: ") for line in wrong)
     inputs = [identify_source(source) for source in stream.sources]
     described = _describe_input(stream.name, inputs, checked)
+    described["unsure_pairs"] = [asdict(pairs) for pairs in stream.unsure]
+    if options.check and stream.unsure and processes.is_main:
+        unsure = describe_unsure(stream.unsure)
+        _say(f"{stream.name}: not confirmed to belong together: {unsure}")
     if options.check == "only":
         record(**described, seconds=_since(begin))
         _exit_if_any(bool(checked.warnings), 1, processes)

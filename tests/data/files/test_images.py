@@ -97,6 +97,26 @@ def test_other_content(tmp_path, content):
         read_image(tmp_path / "image.png")
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "; it is empty; copy it again"),
+        (b"version https://git-lfs.example/spec/v1\nsize 12\n", ": it holds text that begins with"),
+        (b"<!DOCTYPE html>\n<html></html>", "begins with '<!DOCTYPE html>'; expected an image"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", ": it holds a HEIF picture; expected an image such as"),
+        (b"\0\0\0\x20ftypisom\0\0\2\0", ": it holds a video; expected"),
+        (b"%PDF-1.7\n", ": it holds a PDF document; expected"),
+        (b"PK\x03\x04\x14\0", ": it holds an archive; expected"),
+        (b"P6\n4 4\n255\n\1\2", "not an image; copy it again"),
+    ],
+)
+def test_what_is_no_image_is_named(tmp_path, content, said):
+    (tmp_path / "image.png").write_bytes(content)
+    with pytest.raises(InputError) as error:
+        read_image(tmp_path / "image.png")
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif", "webp", "ppm"])
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.9, 0.999])
 def test_truncated_images_are_refused_silently(tmp_path, capfd, suffix, kept):

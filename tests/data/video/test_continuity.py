@@ -1,10 +1,12 @@
 """Frames that are missing in one of two views."""
 
+import cv2
 import numpy as np
 import pytest
+import skimage.data
 from numpy.typing import NDArray
 
-from data.video.continuity import find_changes, find_offset
+from data.video.continuity import find_changes, find_odd_pairs, find_offset
 from data.video.pairing import Change
 from tests.helpers.clips import moving_clip
 
@@ -41,6 +43,24 @@ def test_good_clips_raise_no_alarm(step: float) -> None:
     assert find_changes(*views(24, step)) == ()
 
 
+@pytest.mark.parametrize("speed", [3, 4])
+def test_a_pan_that_comes_to_rest_raises_no_alarm(speed: float) -> None:
+    """Its rows move by whole pixels: near rest, rounding decides which pictures agree."""
+    photo = cv2.resize(skimage.data.astronaut(), (1100, 700))[..., 1]
+    photo = cv2.GaussianBlur(photo, (0, 0), 1)
+    rows, columns = np.arange(240)[:, None], np.arange(320)
+
+    def view(scan: NDArray[np.float64]) -> NDArray[np.uint8]:
+        at = (n + scan for n in range(32, 50))
+        steps = (np.floor(speed * (t + 5 * np.sin(t / 5))).astype(int) + 60 for t in at)
+        shown = [photo[100 + rows, step[:, None] + columns] for step in steps]
+        small = [cv2.resize(each, SIZE[::-1], interpolation=cv2.INTER_AREA) for each in shown]
+        return np.stack(small).astype(np.uint8)
+
+    scan = np.arange(240) / 240
+    assert find_changes(view(scan), view(scan[::-1])) == ()
+
+
 def test_short_and_even_clips_raise_no_alarm() -> None:
     assert find_changes(*views(4)) == ()
     even = np.full((20, *SIZE), 90, np.uint8)
@@ -63,3 +83,15 @@ def test_no_offset_is_made_up() -> None:
     assert find_offset(*views(8)) == 0
     even = np.full((20, *SIZE), 90, np.uint8)
     assert find_offset(even, even) == 0
+
+
+def test_odd_pairs_are_told_where_a_gap_is_too_near_an_end() -> None:
+    t2b, b2t = views(26)
+    assert find_odd_pairs(t2b, b2t) == []
+    lost = b2t[np.delete(np.arange(26), 23)]
+    assert find_changes(t2b[:25], lost) == () and find_odd_pairs(t2b[:25], lost) == [24]
+    exchanged = np.arange(26)
+    exchanged[[12, 13]] = 13, 12
+    assert find_odd_pairs(t2b, b2t[exchanged]) == [12, 13]
+    still = np.full((20, *SIZE), 90, np.uint8)
+    assert find_odd_pairs(still, still) == find_odd_pairs(t2b[:4], b2t[:4]) == []

@@ -109,6 +109,21 @@ def test_videos_without_a_frame_are_refused(tmp_path: Path) -> None:
             probe_video(tmp_path / name)
 
 
+def test_raw_streams_are_refused_with_a_cure_that_keeps_every_frame(tmp_path: Path) -> None:
+    video = write_clip_video(tmp_path / "clip.mp4", 6, fps=25)
+    ffmpeg("-i", video, "-c", "copy", tmp_path / "clip.h264")
+    with pytest.raises(
+        InputError, match="clip.h264: frame 0 has no time stamp, as in raw"
+    ) as error:
+        probe_video(tmp_path / "clip.h264")
+    command = str(error.value).split(": ffmpeg ")[1].replace("-r 30", "-r 25")
+    ffmpeg(*command.split()[:-1], tmp_path / "cured.mp4")
+    cured, first = probe_video(tmp_path / "cured.mp4"), probe_video(video)
+    assert (cured.count, cured.fps, cured.times) == (6, 25, first.times)
+    differences = cured.thumbnails.astype(int) - first.thumbnails
+    assert abs(differences).max() <= 8 and abs(differences).mean() < 2
+
+
 def test_unknown_codecs_are_refused(tmp_path: Path) -> None:
     video = write_clip_video(tmp_path / "clip.mp4", 2)
     video.write_bytes(video.read_bytes().replace(b"avc1", b"xyz1"))

@@ -1,7 +1,9 @@
 """Videos and images as streams of frames."""
 
+import unicodedata
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -97,3 +99,56 @@ def test_small_pictures_end_before_an_image_that_cannot_be_read(tmp_path: Path) 
         write_pixels(tmp_path / f"{number}.png", (12, 16))
     (tmp_path / "2.png").write_bytes(b"damaged")
     assert open_frames_folder(tmp_path).thumbnails().shape == (2, 48, 64)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [".DS_Store", "Thumbs.db", "desktop.ini", "._0.png", "0.dng", "0.xmp", "preview.gif", "n.txt"],
+)
+def test_what_systems_and_programs_leave_beside_frames_is_no_frame(
+    tmp_path: Path, name: str
+) -> None:
+    for number in range(2):
+        write_pixels(tmp_path / f"{number}.png", (4, 6))
+    (tmp_path / name).write_bytes(b"any")
+    (tmp_path / "3.png").mkdir()
+    assert [file.name for file in open_frames_folder(tmp_path).files] == ["0.png", "1.png"]
+
+
+@pytest.mark.parametrize("name", ["2.heic", "002.DNG", "2.avif", "2.gif", "2.raw", "2.tga"])
+def test_frames_of_a_format_that_is_not_read_are_not_left_out(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"any")
+    said = rf"1 of its files, such as {name}, are of a format that is not read as a frame; convert"
+    with pytest.raises(InputError, match=said):
+        open_frames_folder(tmp_path)
+    write_pixels(tmp_path / "1.png", (4, 6))
+    with pytest.raises(InputError, match=said):
+        open_frames_folder(tmp_path)
+
+
+def test_links_to_nothing_are_named(tmp_path: Path) -> None:
+    for number in range(2):
+        write_pixels(tmp_path / f"{number}.png", (4, 6))
+    (tmp_path / "2.png").symlink_to("nowhere.png")
+    with pytest.raises(InputError, match=r"2\.png: a link to a file that does not exist; remove"):
+        open_frames_folder(tmp_path)
+    (tmp_path / "2.png").unlink()
+    (tmp_path / "2.png").symlink_to("0.png")
+    assert open_frames_folder(tmp_path).count == 3
+
+
+def test_names_are_the_same_in_both_unicode_forms(tmp_path: Path) -> None:
+    for folder, form in (("l", "NFC"), ("r", "NFD")):
+        write_pixels(tmp_path / folder / f"{unicodedata.normalize(form, 'é1')}.png", (4, 6))
+    left, right = (open_frames_folder(tmp_path / folder) for folder in ("l", "r"))
+    assert left.keys == right.keys == ("\u00e91",) and left.files[0].name != right.files[0].name
+    assert open_pattern(f"{tmp_path}/r/*.png").keys == left.keys
+
+
+@pytest.mark.parametrize("suffix", ["jfif", "jpe", "JPG", "Tif"])
+def test_other_suffixes_of_the_same_formats_are_read(tmp_path: Path, suffix: str) -> None:
+    kind = ".jpg" if suffix[0] in "jJ" else ".tif"
+    encoded = cv2.imencode(kind, np.full((8, 8, 3), 200, np.uint8))[1]
+    (tmp_path / f"0.{suffix}").write_bytes(encoded.tobytes())
+    [frame] = open_frames_folder(tmp_path).frames()
+    assert abs(frame * 255 - 200).max() < 2 and is_image(f"{tmp_path}/0.{suffix}")

@@ -15,7 +15,7 @@ from data.camera_timing import CameraTiming
 from data.files.images import write_image
 from data.files.videos import write_video
 from data.real_pairs import read_pair
-from data.video.pairing import Change
+from data.video.pairing import Change, UnsurePairs, describe_unsure
 from data.video.sources import FrameSource, open_frames_folder, open_video
 from data.video.streams import apply_timing, pair_views, read_split, split_views
 from tests.helpers.capture_folders import as_image, random_pixels, write_pixels
@@ -217,6 +217,21 @@ def test_a_late_recording_is_named_and_paired_on_request(tmp_path: Path) -> None
     assert same == "--offset auto: frames of equal number belong together"
 
 
+def test_a_late_folder_of_images_is_named_and_paired_on_request(tmp_path: Path) -> None:
+    pairs = moving_clip(30)
+    for number in range(26):
+        for side, view in (("l", pairs[number + 4][0]), ("r", pairs[number][1])):
+            (tmp_path / side).mkdir(exist_ok=True)
+            write_image(tmp_path / side / f"{number:02d}.png", view)
+    left, right = open_frames_folder(tmp_path / "l"), open_frames_folder(tmp_path / "r")
+    said = f"warning: {right.path} starts 4 frames before {left.path}"
+    plain = pair_views(left, right, PLAIN)
+    assert f"{said}; all pairs are wrong; give --offset 4" in plain.notes and plain.count == 26
+    stream = pair_views(left, right, PLAIN, changes=None)
+    assert f"{said}; applied: --offset 4" in stream.notes
+    assert (stream.arrangement, stream.count) == ("offset 4", 22)
+
+
 def stamped(path: Path, times: list[float]) -> FrameSource:
     """A video whose frame n is shown at a given time, in seconds, rounded to milliseconds."""
     with av.open(path, "w") as container:
@@ -249,6 +264,14 @@ def test_frames_of_different_times_get_their_own_timing(tmp_path: Path) -> None:
         pair_views(left, right, PLAIN, changes=(Change(3, 1),))
 
 
+def test_rates_that_vary_together_do_not_come_apart(tmp_path: Path) -> None:
+    times = [n * 0.040 + 0.010 * (n % 3 == 1) for n in range(12)]
+    left, right = (stamped(tmp_path / f"{side}.mkv", times) for side in ("l", "r"))
+    stream = pair_views(left, right, PLAIN)
+    assert stream.notes[0].startswith(f"warning: {right.path}: its frame rate varies, with that of")
+    assert stream.delays == (0.0,) * 12 and stream.unsure == ()
+
+
 def test_drifting_clocks_are_noticed(tmp_path: Path) -> None:
     left = stamped(tmp_path / "l.mkv", [n / 30 for n in range(60)])
     right = stamped(tmp_path / "r.mkv", [n / 29.865 for n in range(60)])
@@ -266,3 +289,37 @@ def test_streams_travel_to_worker_processes(tmp_path: Path) -> None:
         assert len(packed) < 10_000  # without small pictures of all frames
         for made, expected in zip(pickle.loads(packed).pairs(1), stream.pairs(1), strict=True):
             assert made.pair.equal(expected.pair) and made.name == expected.name
+
+
+def test_a_view_of_a_single_line_is_refused_by_name(tmp_path: Path) -> None:
+    rows = folder(tmp_path / "l", 2, (1, 8)), folder(tmp_path / "r", 2, (1, 8))
+    with pytest.raises(InputError, match=f"{tmp_path}/l: a rolling shutter needs at least 2 rows"):
+        pair_views(*rows, PLAIN)
+    sideways = CameraTiming(directions=("l2r", "r2l"))
+    assert pair_views(*rows, sideways).count == 2
+    with pytest.raises(InputError, match="both: a rolling shutter needs at least 2 rows, got 1"):
+        split_views(folder(tmp_path / "both", 1, (2, 8)), "tb", PLAIN)
+    with pytest.raises(InputError, match="wide: a rolling shutter needs at least 2 columns, got 1"):
+        split_views(folder(tmp_path / "wide", 1, (8, 2)), "lr", sideways)
+
+
+def test_pairs_that_may_not_belong_together_are_named(tmp_path: Path) -> None:
+    t2b, b2t = zip(*moving_clip(26), strict=True)
+    write_video(tmp_path / "l.mp4", t2b[:25], 30)
+    write_video(tmp_path / "r.mp4", [*b2t[:11], *b2t[12:]], 30)
+    left, right = open_video(tmp_path / "l.mp4"), open_video(tmp_path / "r.mp4")
+    near = "too near an end to tell whether a frame is missing"
+    unsure = pair_views(left, right, PLAIN).unsure
+    assert unsure == (
+        UnsurePairs(0, 2, near),
+        UnsurePairs(12, 24, "a frame is missing before them"),
+    )
+    assert describe_unsure(unsure) == (
+        f"pairs 0-2 ({near}), 12-24 (a frame is missing before them)"
+    )
+    cured = pair_views(left, right, PLAIN, changes=None)
+    assert cured.unsure == (UnsurePairs(0, 2, near), UnsurePairs(21, 23, near))
+    assert describe_unsure(cured.unsure) == f"pairs 0-2, 21-23 ({near})"
+    few = pair_views(folder(tmp_path / "f", 5), folder(tmp_path / "g", 5), PLAIN).unsure
+    assert few == (UnsurePairs(0, 4, "too few to tell whether a frame is missing"),)
+    assert split_views(left, "lr", PLAIN).unsure == () and describe_unsure(()) == ""

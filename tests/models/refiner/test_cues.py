@@ -10,12 +10,12 @@ from data.capture import CapturePair
 from data.time_maps import offset_maps, scan_time
 from models.camera.path import DEVIATION_TERMS
 from models.classical.estimation import estimate_motion
-from models.classical.field import MotionField, cell_centres
+from models.classical.field import CELL, MotionField, cell_centres
 from models.measurement.flow_measurement import Measurement, to_pixels
 from models.measurement.parallax import Parallax
 from models.measurement.scan import Scan
 from models.refiner import cues as motion_cues
-from models.refiner.cues import MotionCues, cues_of, cues_of_batch, find_motion
+from models.refiner.cues import CONTEXT, MotionCues, cues_of, cues_of_batch, find_motion
 from tests.helpers.batches import batch_field
 from tests.helpers.small_scene import TIMES, simulate_small_scene
 
@@ -145,3 +145,21 @@ def test_tensors_give_the_same_cues_as_arrays(capture: CapturePair) -> None:
         # OpenCV samples at 32nds of a pixel, PyTorch at any place.
         difference = (part - same).abs()
         assert difference.mean() < 2e-3 and difference.max() < 0.25
+
+
+def test_cues_far_from_needed_rows_are_left_out_and_the_others_the_same(
+    capture: CapturePair,
+) -> None:
+    t2b, b2t = to_pixels(capture.pair)
+    field = estimate_motion(t2b, b2t, Scan.of(capture.scan_time, len(t2b)))
+    needed = torch.zeros(len(TIMES), len(t2b), dtype=torch.bool)
+    needed[0, 10], needed[1, -1] = True, True
+    whole = cues_of(field, TIMES, t2b.shape[:2])
+    reach = CONTEXT // CELL
+    for part, same in zip(cues_of(field, TIMES, t2b.shape[:2], needed), whole, strict=True):
+        last = 10 // CELL + reach
+        assert torch.equal(part[0, :, : last + 1], same[0, :, : last + 1])
+        assert not part[0, :, last + 1 :].any()
+        first = part.shape[2] - 1 - reach
+        assert torch.equal(part[1, :, first:], same[1, :, first:])
+        assert not part[1, :, :first].any() and not part[2].any()

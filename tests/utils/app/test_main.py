@@ -1,6 +1,7 @@
 """Starting the page: where it listens, and what it refuses."""
 
 import importlib.util
+import os
 import socket
 from pathlib import Path
 
@@ -16,6 +17,16 @@ def test_it_listens_on_this_computer_only_unless_told(monkeypatch: pytest.Monkey
     monkeypatch.setattr("sys.argv", ["app", "--host", "0.0.0.0", "--port", "80"])
     arguments = app.parse_arguments()
     assert (arguments.host, arguments.port) == ("0.0.0.0", 80)
+
+
+def test_users_have_their_own_folder_where_they_have_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.argv", ["app"])
+    monkeypatch.setattr(os, "getuid", lambda: 1234, raising=False)
+    assert app.parse_arguments().folder.name == "drsc-app-1234"
+    monkeypatch.delattr(os, "getuid")
+    assert app.parse_arguments().folder.name == "drsc-app"
 
 
 @pytest.mark.parametrize("words", [("--port", "0"), ("--port", "x"), ("--max-upload", "0")])

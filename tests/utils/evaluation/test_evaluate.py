@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from data.capture import CapturePair
 from data.files.images import read_image, to_uint8
 from data.rs_gopro import RSGOPRO
 from models.ifed import IFED
@@ -18,7 +19,7 @@ from tests.helpers.capture_folders import write_rs_gopro
 from tests.helpers.frames import classical_frames
 from utils.errors import InputError
 from utils.evaluation.evaluate import evaluate, to_8bit
-from utils.evaluation.methods import choose_methods, load_methods
+from utils.evaluation.methods import ClipMethod, choose_methods, load_methods
 from utils.evaluation.plan import plan_evaluation
 from utils.evaluation.scores import FrameScore
 from utils.metrics import band_psnr, psnr, ssim
@@ -49,6 +50,7 @@ def brighter(
     *,
     scan_time: Tensor | None = None,
     with_flows: bool = False,
+    **_: Any,
 ) -> Corrected:
     """Frames that differ with the instant and lie between 8-bit levels."""
     frames = torch.stack([(pair[0] + (time + 0.6) / 255).clamp(max=1) for time in times])
@@ -259,3 +261,23 @@ def test_a_network_of_fixed_instants_decides_the_number_of_frames(tmp_path: Path
     nine = benchmark(tmp_path / "nine", frames=9)
     plan = plan_evaluation(nine, options(), tmp_path, frame_instants(9))
     assert (plan.truth_frames, plan.remark) == (None, "")
+
+
+class CountingReads(RSGOPRO):
+    """Notes which captures are read."""
+
+    def load(self, index: int, frames: Sequence[int] = ()) -> CapturePair:
+        """See `RSGOPRO.load`."""
+        self.read = [*getattr(self, "read", []), index]
+        return super().load(index, frames)
+
+
+def test_with_neighbours_each_capture_is_read_once(tmp_path: Path) -> None:
+    benchmark(tmp_path, pairs=4, size=(24, 28))
+    captures = CountingReads(tmp_path, "test")
+    plan = plan_evaluation(captures, options(), tmp_path / "out")
+    captures.read = []
+    method = ClipMethod(brighter, follows_motion=False)
+    scores = evaluate(captures, {"one": method, "two": method}, plan, ALONE)
+    assert captures.read == [0, 1, 2, 3]
+    assert len(scores) == 2 * 4 * 3

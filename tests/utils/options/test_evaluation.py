@@ -36,7 +36,7 @@ def test_the_command_line_chooses_the_method_after_all_else() -> None:
         ('protocols=["strict"]', "--set: 'protocols.0' must be 'released', 'full' or 'ifed', got"),
         ('protocols=["full", "full"]', "expected each protocol once"),
         ('optional_metrics=["lpips_alex", "lpips_alex"]', "expected each metric once"),
-        ('optional_metrics=["psnr"]', "must be 'lpips_alex' or 'lpips_vgg', got"),
+        ('optional_metrics=["psnr"]', "must be 'lpips_alex', 'lpips_vgg' or 'niqe', got"),
         ("protocols=[]", "--set: 'protocols': Tuple should have at least 1 item"),
         ("blending=mean", "--set: 'blending' must be 'choose' or 'average', got"),
         ("motion_estimate=gpu", "'motion_estimate' must be 'auto', 'opencv' or 'torch', got"),

@@ -47,6 +47,19 @@ def test_another_run_is_refused_and_says_what_differs(clip: UnfinishedClip) -> N
     assert clip.missing == [1, 2]
 
 
+def test_a_preparation_that_differs_is_named_by_its_option(tmp_path: Path) -> None:
+    clip = UnfinishedClip(tmp_path / HIDDEN, 1)
+    colours = {"gains": [1.0, 0.9]}
+    flicker = {"frequency": 3.33, "amplitude": 0.1}
+    open_unfinished(clip, {"preparation": {"flicker": flicker, "colours": colours}})
+    clip.parts[0].touch()
+    with pytest.raises(InputError, match=r"differs: deflicker: on -> off; repeat its command"):
+        open_unfinished(clip, {"preparation": {"flicker": None, "colours": colours}})
+    other = {"flicker": {**flicker, "amplitude": 0.2}, "colours": colours}
+    with pytest.raises(InputError, match=r": preparation.flicker.amplitude: 0.1 -> 0.2; repeat"):
+        open_unfinished(clip, {"preparation": other})
+
+
 def test_a_run_without_finished_parts_is_no_obstacle(clip: UnfinishedClip) -> None:
     (clip.folder / "frames").mkdir()
     open_unfinished(clip, {"times": [0.5]})

@@ -83,6 +83,14 @@ def test_the_same_options_again_touch_nothing(finished) -> None:
     assert "finished before: the files in" in log
 
 
+def test_a_finished_run_may_name_the_channel_order_of_its_weights(finished) -> None:
+    before = record_of(finished)
+    train(changed(finished, netG__channels="rgb"))
+    assert record_of(finished) == before
+    with pytest.raises(InputError, match="expected channels bgr, got rgb"):
+        train(changed(finished, netG__channels="bgr"))
+
+
 def test_a_run_whose_folder_moved_is_the_same_run(tmp_path: Path) -> None:
     options = tiny_options(tmp_path, iterations=1)
     train(options)

@@ -26,7 +26,7 @@ MODEL_ROOMS = (
     {"warping", "splatting", "parts", "weight_files", "networks", "progress"},
     {"losses", "flow", "flow_pwc", "distortion", "generator", "plusplus"},
     {"measurement"},
-    {"camera", "rig", "classical"},
+    {"camera", "rig", "classical", "device_motion"},
     {"refiner", "ifed", "objectives", "architecture"},
     {"inference"},
     {"reference", "clip"},

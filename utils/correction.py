@@ -15,6 +15,7 @@ from models.inference.correction import (
     CLASSICAL,
     Correction,
     correct,
+    correct_classically,
     instants_of,
     network_of,
     self_ensemble,
@@ -71,7 +72,9 @@ def load_network_method(options: MethodOptions, device: torch.device | str) -> N
     network = load_network(file, device)
     if note := slow_bfloat16(options.precision, torch.device(device)):
         sys.stderr.write(f"{note}\n")
-    settings = InferenceSettings(options.precision, options.tile, options.blending)
+    settings = InferenceSettings(
+        options.precision, options.tile, options.blending, options.motion_estimate
+    )
     name = file.name if file.stem in BASELINES else file.stem
     if options.inference != "ours":
         composed = partial(
@@ -87,7 +90,14 @@ def load_network_method(options: MethodOptions, device: torch.device | str) -> N
 
 def load_classical_method(options: MethodOptions, device: torch.device | str) -> NamedCorrection:
     """The classical correction, which needs no weights."""
-    return NamedCorrection("classical", CLASSICAL[options.blending], follows_motion=True)
+    corrected: Correction = CLASSICAL[options.blending]
+    if options.motion_estimate != "auto":
+        corrected = partial(
+            correct_classically,
+            blending=options.blending,
+            motion_estimate=options.motion_estimate,
+        )
+    return NamedCorrection("classical", corrected, follows_motion=True)
 
 
 def memory_of(method: Correction, size: tuple[int, int], frames: int) -> float:
@@ -140,6 +150,8 @@ def identify_method(options: MethodOptions) -> dict[str, str]:
     """
     about = {"method": options.method, "context": options.context}
     about["blending"] = options.blending
+    if options.motion_estimate != "auto":
+        about["motion_estimate"] = options.motion_estimate
     if options.inference != "ours":
         about["inference"] = options.inference
     if options.method == "network":

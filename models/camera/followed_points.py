@@ -21,9 +21,9 @@ from models.measurement.parallax import Parallax
 from models.measurement.sampling import SmoothedView, grid_spacing
 from models.measurement.scan import Scan
 
-_MARGIN = 6  # px from the border, where the blur has data on one side only
+MARGIN = 6  # px from the border, where the blur has data on one side only
 _CHUNK = 8192  # points that are followed at once: their arrays fit into the CPU's cache
-_FIRST_ITERATIONS = 3  # of the fixed-point search for the exposures; later calls do one each
+FIRST_ITERATIONS = 3  # of the fixed-point search for the exposures; later calls do one each
 
 
 class _Exposure(NamedTuple):
@@ -73,7 +73,7 @@ class FollowedPoints:
         self._points = np.stack(grid).reshape(2, -1).astype(np.float32)
         self._basis = place_basis(normalise(self._points.T, self._size))
         self._places = [self._points.copy(), self._points.copy()]
-        self._iterations = _FIRST_ITERATIONS
+        self._iterations = FIRST_ITERATIONS
         self.x = self._points[0]
         self.shape = grid[0].shape
         chunk = max(_CHUNK // max(self.shape[1], 1), 1) * self.shape[1]
@@ -131,5 +131,5 @@ class FollowedPoints:
             gradient=self.diagonal * np.stack((along_x, along_y)),
             basis=place_basis(normalise((place - shift).T, self._size)),
             time=time,
-            inside=np.all((place >= _MARGIN) & (place <= self._last - _MARGIN), axis=0),
+            inside=np.all((place >= MARGIN) & (place <= self._last - MARGIN), axis=0),
         )

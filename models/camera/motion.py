@@ -32,13 +32,13 @@ from models.camera.path import (
 from models.measurement.arrays import Array, Doubles
 from models.measurement.statistics import geman_mcclure_weight
 
-_MIN_CONFIDENCE = 0.1
-_MIN_MATCHES = 40  # of two equations each, for up to 18 coefficients
-_ITERATIONS = 11
-_FIRST_SCALE, _LAST_SCALE, _SCALE_DECAY = 8.0, 0.5, 0.7  # px
-_CORRELATED = 40  # neighbouring matches with equal errors: they count as one against the prior
-_EVEN_RATIO = 0.97  # of the misfit without even deviations: shaking cameras reach 0.9 and less
-_SHEAR_RATIO = 0.995  # of the rigid model's misfit: real shear improves it by 2 % and more
+MIN_CONFIDENCE = 0.1
+MIN_MATCHES = 40  # of two equations each, for up to 18 coefficients
+ITERATIONS = 11
+FIRST_SCALE, LAST_SCALE, SCALE_DECAY = 8.0, 0.5, 0.7  # px
+CORRELATED = 40  # neighbouring matches with equal errors: they count as one against the prior
+EVEN_RATIO = 0.97  # of the misfit without even deviations: shaking cameras reach 0.9 and less
+SHEAR_RATIO = 0.995  # of the rigid model's misfit: real shear improves it by 2 % and more
 
 
 class Matches(NamedTuple):
@@ -57,17 +57,17 @@ def fit_camera_motion(matches: Matches, size: tuple[int, int], reach: float) -> 
     The loss's scale decreases from 8 to 0.5 px, so that moving objects lose their influence. With
     fewer than 40 matches the camera is taken to rest. Size (H, W) and reach are as in the result.
     """
-    used = matches.confidence > _MIN_CONFIDENCE
+    used = matches.confidence > MIN_CONFIDENCE
     at_rest = CameraMotion(np.zeros((8, 1 + DEVIATION_TERMS)), size, reach, RIGID)
-    if np.count_nonzero(used) < _MIN_MATCHES:
+    if np.count_nonzero(used) < MIN_MATCHES:
         return at_rest
     equations = _Equations(Matches(*(part[used] for part in matches)), size, reach)
     steady, rigid, shearing = (
         equations.solve(replace(at_rest, model=model)) for model in (STEADY, RIGID, SHEARING)
     )
-    is_even = equations.misfit(rigid.path) < _EVEN_RATIO * equations.misfit(steady.path)
+    is_even = equations.misfit(rigid.path) < EVEN_RATIO * equations.misfit(steady.path)
     best = rigid if is_even else steady
-    is_sheared = equations.misfit(shearing.path) < _SHEAR_RATIO * equations.misfit(best.path)
+    is_sheared = equations.misfit(shearing.path) < SHEAR_RATIO * equations.misfit(best.path)
     return shearing if is_sheared else best
 
 
@@ -85,14 +85,14 @@ class _Equations:
 
     def solve(self, motion: CameraMotion) -> CameraMotion:
         """Fit a motion of the same model, starting from this one."""
-        scale, weight = _FIRST_SCALE, self.confidence
+        scale, weight = FIRST_SCALE, self.confidence
         slopes = self._slopes(motion.model)
-        independent = max(len(weight) / _CORRELATED, 1.0)
-        for _ in range(_ITERATIONS):
+        independent = max(len(weight) / CORRELATED, 1.0)
+        for _ in range(ITERATIONS):
             residual = self._residual(motion.path)
             squared = (residual**2).sum(0)
             weight = self.confidence * geman_mcclure_weight(squared / scale**2)
-            scale = max(scale * _SCALE_DECAY, _LAST_SCALE)
+            scale = max(scale * SCALE_DECAY, LAST_SCALE)
             noise = (weight * squared).sum() / weight.sum() / 2 + NOISE_FLOOR
             weighted = slopes * (weight / weight.sum() * independent / noise)
             along_x, along_y = map(sum_of_products, slopes, weighted)
@@ -119,4 +119,4 @@ class _Equations:
     def misfit(self, path: Doubles) -> float:
         """Geman-McClure loss with a scale of 0.5 px, in px², weighted by confidence."""
         squared = (self._residual(path) ** 2).sum(0)
-        return float((self.confidence * squared / (1 + squared / _LAST_SCALE**2)).sum())
+        return float((self.confidence * squared / (1 + squared / LAST_SCALE**2)).sum())

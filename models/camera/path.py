@@ -18,9 +18,9 @@ DEVIATION_TERMS = 3
 NOISE_FLOOR = 1e-6
 """Added to estimates of the noise variance, so that a perfect fit has no infinite weight."""
 
-_MIN_SPEED = 0.1  # px per readout
+MIN_SPEED = 0.1  # px per readout
 _CHUNK = 512  # points whose products are summed by one BLAS call
-_SPEED_POINTS = 9  # along each side, over which the speed is averaged
+SPEED_POINTS = 9  # along each side, over which the speed is averaged
 _SECOND_TERM = 1.55  # makes the second deviation about as large as the first
 _CYCLE = 2 * math.pi
 
@@ -85,10 +85,10 @@ class CameraMotion:
     @property
     def speed(self) -> float:
         """Root mean square velocity of the image in half diagonals, plus a small minimum."""
-        y, x = (np.linspace(0, side - 1, _SPEED_POINTS) for side in self.size)
+        y, x = (np.linspace(0, side - 1, SPEED_POINTS) for side in self.size)
         place = normalise(np.stack(np.meshgrid(x, y), axis=-1), self.size)
         velocity = np.einsum("k,ck...->c...", self.path[:, 0], place_basis(place))
-        return float(np.sqrt((velocity**2).sum(0).mean())) + _MIN_SPEED / half_diagonal(self.size)
+        return float(np.sqrt((velocity**2).sum(0).mean())) + MIN_SPEED / half_diagonal(self.size)
 
     def deviation(self, x: Array, y: Array) -> Array:
         """(..., 2, 3) coefficients of `deviation_basis` in x and y at pixels (x, y)."""
@@ -116,13 +116,13 @@ class CameraMotion:
         moved = []
         for instant in (0.5 - self.reach, 0.5 + self.reach):
             time = time_basis(np.array(instant), self.reach)
-            back = np.linalg.inv(np.array(_entries(self.path @ time)).reshape(3, 3))
+            back = np.linalg.inv(np.array(homography_entries(self.path @ time)).reshape(3, 3))
             there = place @ back[:, :2].T + back[:, 2]
             moved.append(half_diagonal(self.size) * (there[..., :2] / there[..., 2:] - place))
         return moved[0], moved[1]
 
 
-def deviation_basis(instant: Any, reach: float) -> Any:
+def deviation_basis(instant: Any, reach: Any) -> Any:
     """Deviations from uniform motion: (..., 3), two odd about t = 1/2 and one even.
 
     With e = (t - 1/2) / (2 reach): e - 4 e³; 1.55 (e - 4 e³ - sin(2 pi e) / (2 pi)); cos(pi e) - 1.
@@ -148,20 +148,23 @@ def time_basis(instant: Array | Doubles, reach: float) -> Doubles:
 def place_basis(place: Floats) -> Floats:
     """(2, 8, ...) first-order motion of points (..., 2) along x and y with each component."""
     x, y = place[..., 0], place[..., 1]
-    one, none = np.ones_like(x), np.zeros_like(x)
-    along_x = np.stack((one, none, -y, x, -x * x, -x * y, x, y))
-    along_y = np.stack((none, one, x, y, -x * y, -y * y, -y, x))
-    return np.stack((along_x, along_y))
+    xp = library(place)
+    one, none = xp.ones_like(x), xp.zeros_like(x)
+    along_x = xp.stack((one, none, -y, x, -x * x, -x * y, x, y))
+    along_y = xp.stack((none, one, x, y, -x * y, -y * y, -y, x))
+    basis: Floats = xp.stack((along_x, along_y))
+    return basis
 
 
 def map_points(components: Floats, points: Floats) -> Floats:
-    """Map points (N, 2) by homographies with components (8, N); the result is (2, N)."""
-    entries = _entries(components)
-    x, y = points.T
+    """Map points (..., N, 2) by homographies with components (8, ..., N): (2, ..., N)."""
+    entries = homography_entries(components)
+    x, y = points[..., 0], points[..., 1]
     along_x, along_y, depth = (
         entries[row] * x + entries[row + 1] * y + entries[row + 2] for row in (0, 3, 6)
     )
-    return np.stack((along_x / depth, along_y / depth))
+    mapped: Floats = library(points).stack((along_x / depth, along_y / depth))
+    return mapped
 
 
 def half_diagonal(size: tuple[int, int]) -> float:
@@ -169,17 +172,18 @@ def half_diagonal(size: tuple[int, int]) -> float:
     return float(np.hypot(*size)) / 2
 
 
-def normalise(pixels: Floats, size: tuple[int, int]) -> Floats:
+def normalise(pixels: Any, size: tuple[int, int]) -> Any:
     """Points (..., 2) relative to the centre of the image, in half diagonals."""
     centre = np.array(((size[1] - 1) / 2, (size[0] - 1) / 2), pixels.dtype)
     return (pixels - centre) / pixels.dtype.type(half_diagonal(size))
 
 
-def _entries(components: Floats) -> tuple[Floats, ...]:
+def homography_entries(components: Floats) -> tuple[Floats, ...]:
     """The nine entries, row by row, of homographies with components (8, ...)."""
     shift_x, shift_y, turn, zoom, tilt_x, tilt_y, stretch, shear = components
-    growth = np.exp(zoom)
-    cosine, sine = growth * np.cos(turn), growth * np.sin(turn)
+    xp = library(components)
+    growth = xp.exp(zoom)
+    cosine, sine = growth * xp.cos(turn), growth * xp.sin(turn)
     return (
         cosine * (1 + stretch) - sine * shear,
         cosine * shear - sine * (1 - stretch),
@@ -189,7 +193,7 @@ def _entries(components: Floats) -> tuple[Floats, ...]:
         shift_y,
         tilt_x,
         tilt_y,
-        np.ones_like(turn),
+        xp.ones_like(turn),
     )
 
 

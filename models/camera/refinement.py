@@ -21,18 +21,18 @@ from models.measurement.sampling import SmoothedView, box_mean
 from models.measurement.scan import Scan
 from models.measurement.statistics import robust_std
 
-_MIN_POINTS = 500
-_MAX_STEPS = 5
-_CONVERGED = 0.98  # of the last cost: after a smaller decrease, one more step is enough
-_DIVERGED = 1.05  # of the lowest cost: resampling alone changes it by some per cent
-_NOISE = 0.3  # grey levels by which any two images differ
-_MISPLACEMENT = 0.1  # px of error expected in the first path
-_MAX_SQUARED = 16.0  # limit of squared residuals, in variances
-_CORRELATED = 25  # neighbouring points with equal errors: they count as one against the prior
-_MIN_CERTAINTY = 6.5  # standard deviations of a parallax that is kept; moving water reaches 6
-_OF_LINE, _OF_SHIFT = 4, 2  # unknowns of a parallax that is a line over x, or constant
+MIN_POINTS = 500
+MAX_STEPS = 5
+CONVERGED = 0.98  # of the last cost: after a smaller decrease, one more step is enough
+DIVERGED = 1.05  # of the lowest cost: resampling alone changes it by some per cent
+NOISE = 0.3  # grey levels by which any two images differ
+MISPLACEMENT = 0.1  # px of error expected in the first path
+MAX_SQUARED = 16.0  # limit of squared residuals, in variances
+CORRELATED = 25  # neighbouring points with equal errors: they count as one against the prior
+MIN_CERTAINTY = 6.5  # standard deviations of a parallax that is kept; moving water reaches 6
+OF_LINE, OF_SHIFT = 4, 2  # unknowns of a parallax that is a line over x, or constant
 # Points: min. spacing in px, max. number, and side of the window that detects moving objects.
-_COARSE, _FINE = (4, 33_000, 9), (2, 131_000, 17)
+COARSE, FINE = (4, 33_000, 9), (2, 131_000, 17)
 
 
 class _NormalEquations(NamedTuple):
@@ -83,13 +83,13 @@ def refine_camera_motion(
         parallax: accurate to about half a pixel.
     """
     smoothed = [SmoothedView.of(view) for view in views]
-    motion, parallax, compared = _Alignment(smoothed, scan, _COARSE).solve(
-        motion, parallax, unknowns=_OF_LINE
+    motion, parallax, compared = _Alignment(smoothed, scan, COARSE).solve(
+        motion, parallax, unknowns=OF_LINE
     )
     if compared is None:
         return motion, parallax
     parallax, unknowns = _significant_parallax(parallax, compared.covariance_of_rest(motion))
-    return _Alignment(smoothed, scan, _FINE).solve(motion, parallax, unknowns=unknowns)[:2]
+    return _Alignment(smoothed, scan, FINE).solve(motion, parallax, unknowns=unknowns)[:2]
 
 
 def _significant_parallax(parallax: Parallax, covariance: Doubles) -> tuple[Parallax, int]:
@@ -101,19 +101,19 @@ def _significant_parallax(parallax: Parallax, covariance: Doubles) -> tuple[Para
 
     def is_significant(value: Doubles, part: slice) -> bool:
         squared = value @ np.linalg.pinv(covariance[part, part], hermitian=True) @ value
-        return float(squared) >= _MIN_CERTAINTY**2
+        return float(squared) >= MIN_CERTAINTY**2
 
-    if is_significant(parallax.change.astype(np.float64), slice(_OF_SHIFT, _OF_LINE)):
-        return parallax, _OF_LINE
+    if is_significant(parallax.change.astype(np.float64), slice(OF_SHIFT, OF_LINE)):
+        return parallax, OF_LINE
     parallax = parallax._replace(change=np.zeros_like(parallax.change))
-    if is_significant(parallax.middle.astype(np.float64), slice(_OF_SHIFT)):
-        return parallax, _OF_SHIFT
+    if is_significant(parallax.middle.astype(np.float64), slice(OF_SHIFT)):
+        return parallax, OF_SHIFT
     return parallax._replace(middle=np.zeros_like(parallax.middle)), 0
 
 
 def _add_to_parallax(parallax: Parallax, change: Doubles) -> Parallax:
     """Add a change (0,), (2,) of `middle`, or (4,) of `middle` and `change`."""
-    middle, slope = np.pad(change, (0, _OF_LINE - len(change))).reshape(2, 2).astype(np.float32)
+    middle, slope = np.pad(change, (0, OF_LINE - len(change))).reshape(2, 2).astype(np.float32)
     return parallax._replace(middle=parallax.middle + middle, change=parallax.change + slope)
 
 
@@ -134,14 +134,14 @@ class _Alignment:
     ) -> tuple[CameraMotion, Parallax, _NormalEquations | None]:
         """Take Gauss-Newton steps while the cost does not rise; the last one is not verified.
 
-        The parallax has 0, `_OF_SHIFT` or `_OF_LINE` unknowns. Also returns the last equations that
+        The parallax has 0, `OF_SHIFT` or `OF_LINE` unknowns. Also returns the last equations that
         were accepted, if any.
         """
         found: tuple[CameraMotion, Parallax, _NormalEquations | None] = (motion, parallax, None)
         lowest = last = math.inf
-        for _ in range(_MAX_STEPS):
+        for _ in range(MAX_STEPS):
             compared = self._compare(motion, parallax, unknowns)
-            if compared is None or compared.cost > _DIVERGED * lowest:
+            if compared is None or compared.cost > DIVERGED * lowest:
                 return found
             found = (motion, parallax, compared)
             motion = motion.step(*compared.of_path())
@@ -149,7 +149,7 @@ class _Alignment:
             rest = compared.change_of_rest(change)
             parallax = _add_to_parallax(parallax, rest[:unknowns])
             self.brightness = self.brightness + rest[unknowns:]
-            if compared.cost > _CONVERGED * last:
+            if compared.cost > CONVERGED * last:
                 break
             lowest, last = min(lowest, compared.cost), compared.cost
         return motion, parallax, compared
@@ -158,10 +158,10 @@ class _Alignment:
         self, motion: CameraMotion, parallax: Parallax, unknowns: int
     ) -> _NormalEquations | None:
         """Warp both views to t = 1/2 and compare them; None if too few points are in both."""
-        if len(self.points.x) < _MIN_POINTS:
+        if len(self.points.x) < MIN_POINTS:
             return None
         seen = self.points.difference(motion, parallax)
-        if np.count_nonzero(seen.inside) < _MIN_POINTS:
+        if np.count_nonzero(seen.inside) < MIN_POINTS:
             return None
         light = np.stack((seen.mean, np.ones_like(seen.mean)))
         residual = (seen.value - self.brightness @ light).astype(np.float64)
@@ -170,7 +170,7 @@ class _Alignment:
         of_shift = -seen.gradient / self.points.diagonal
         of_parallax = np.concatenate((of_shift, of_shift * parallax.across(self.points.x)))
         slopes = np.concatenate((seen.slopes, of_parallax[:unknowns], -light))
-        weighted = slopes * (weight / (noise * _CORRELATED)).astype(np.float32)
+        weighted = slopes * (weight / (noise * CORRELATED)).astype(np.float32)
         normal, count = sum_of_products(weighted, slopes), len(seen.slopes)
         return _NormalEquations(
             float(squared[seen.inside].mean()),
@@ -181,10 +181,10 @@ class _Alignment:
     def _weigh(self, residual: Doubles, seen: Difference) -> tuple[Doubles, Doubles]:
         """Squared residuals (N,) in variances, and inverse variances with robust weights."""
         if self.variance is None:
-            noise = robust_std(residual[seen.inside]) + _NOISE
-            misplacement = np.float32(_MISPLACEMENT) / self.points.diagonal
+            noise = robust_std(residual[seen.inside]) + NOISE
+            misplacement = np.float32(MISPLACEMENT) / self.points.diagonal
             self.variance = noise**2 + ((misplacement * seen.gradient) ** 2).sum(0)
-        squared = np.minimum(residual**2 / self.variance, _MAX_SQUARED)
+        squared = np.minimum(residual**2 / self.variance, MAX_SQUARED)
         grid = squared.reshape(self.points.shape)
         around = box_mean(grid, self.window, cv2.BORDER_DEFAULT).ravel()
         weight = seen.inside / ((1 + squared) * (1 + around / 2)) ** 2 / self.variance

@@ -11,6 +11,8 @@ the networks choose by one rule.
 import math
 from typing import Any, TypeVar
 
+from torch import Tensor
+
 Values = TypeVar("Values", bound=Any)
 """A NumPy array or a tensor."""
 
@@ -36,18 +38,23 @@ def informed(first: Values, second: Values) -> Values:
     return _smooth_step(abs(share - 0.5), _GUESS, _INFORMED)
 
 
-def disagreement(squared: Values, noise: float) -> Values:
+def disagreement(squared: Values, noise: Any) -> Values:
     """How far views disagree: 0 where noise explains their difference, 1 where it cannot.
 
     Args:
         squared: sum over the three channels of squared differences of image values in [0, 1].
-        noise: standard deviation of a view's noise.
+        noise: standard deviation of a view's noise; a tensor is not waited for.
     """
-    variance = 3 * max(math.sqrt(2) * noise, _LEAST_NOISE) ** 2
+    expected = math.sqrt(2) * noise
+    if isinstance(expected, Tensor):
+        least: Any = expected.clamp(min=_LEAST_NOISE)
+    else:
+        least = max(expected, _LEAST_NOISE)
+    variance = 3 * least**2
     return _smooth_step(squared, _AGREE**2 * variance, _DISAGREE**2 * variance)
 
 
-def choose(share: Values, strength: Values, squared: Values, noise: float) -> Values:
+def choose(share: Values, strength: Values, squared: Values, noise: Any) -> Values:
     """Weight of the first view in a frame: 0 or 1 where views disagree and one of them is nearer.
 
     Elsewhere it is `share`.
@@ -61,7 +68,7 @@ def choose(share: Values, strength: Values, squared: Values, noise: float) -> Va
     return share + strength * disagreement(squared, noise) * (1.0 * (share > 0.5) - share)
 
 
-def _smooth_step(values: Values, low: float, high: float) -> Values:
+def _smooth_step(values: Values, low: Any, high: Any) -> Values:
     """0 up to `low`, 1 from `high` on, a cubic between them."""
     part = ((values - low) / (high - low)).clip(0, 1)
     return part * part * (3 - 2 * part)

@@ -20,7 +20,7 @@ from models.classical.field import CELL, MotionField, cell_centres, length_of, w
 from models.classical.lost_objects import find_lost_objects, match_features
 from models.classical.smoothing import affinity, diffuse, edge_weight
 from models.flow.dis import to_luma
-from models.measurement.arrays import Array, Bools, Luma
+from models.measurement.arrays import Array, Bools, Luma, library
 from models.measurement.flow_measurement import (
     Measurement,
     compare_along_flow,
@@ -34,7 +34,7 @@ from models.measurement.scan import Scan
 _PRIOR_WEIGHT = 1e-3  # of the camera's motion
 _HUBER_SCALE = 1.0  # px per readout, of the loss of local motion
 _ROUNDS = 2
-_BLOCK, _MAX_BLOCKS = 8, 8200  # px a side, over which flow is averaged for the camera's motion
+BLOCK, MAX_BLOCKS = 8, 8200  # px a side, over which flow is averaged for the camera's motion
 
 
 def estimate_motion(t2b: Array, b2t: Array, scan: Scan) -> MotionField:
@@ -57,9 +57,9 @@ def estimate_motion(t2b: Array, b2t: Array, scan: Scan) -> MotionField:
         still = replace(still, readout=readout, noise=measure_noise(differences[0], measured[0]))
         evidence = collect_evidence(still, views)
         cells = to_cells(t2b), to_cells(b2t)
-        field = _add_local_motion(still, cells, evidence)
+        field = add_local_motion(still, cells, evidence)
         objects = find_lost_objects(matching.result(), cells, field)
-    return _add_local_motion(still, cells, evidence, objects) if objects[1].any() else field
+    return add_local_motion(still, cells, evidence, objects) if objects[1].any() else field
 
 
 def _fit_camera(
@@ -96,8 +96,8 @@ def _block_matches(measurement: Measurement) -> Matches:
     The flow's errors are constant over search patches; a block covers all positions within one.
     """
     height, width = measurement.own.shape
-    enlarged = math.ceil(math.sqrt(height * width / _MAX_BLOCKS) / _BLOCK)
-    side = min(_BLOCK * enlarged, height, width)
+    enlarged = math.ceil(math.sqrt(height * width / MAX_BLOCKS) / BLOCK)
+    side = min(BLOCK * enlarged, height, width)
     rows, columns = height // side, width // side
     flow, own, gap, confidence = (
         area_resize(np.ascontiguousarray(part[: rows * side, : columns * side]), (columns, rows))
@@ -110,7 +110,7 @@ def _block_matches(measurement: Measurement) -> Matches:
     )
 
 
-def _add_local_motion(
+def add_local_motion(
     field: MotionField,
     images: tuple[Array, Array],
     evidence: Sequence[Evidence],
@@ -120,21 +120,23 @@ def _add_local_motion(
 
     In the cells of `objects` (velocities, which cells) these replace the measurements.
     """
-    local = np.zeros_like(field.camera)
+    xp = library(field.camera)
+    local: Array = xp.zeros_like(field.camera)
     for iteration in range(_ROUNDS):
         velocity = field.camera + local
         weight, pull = gather(field, velocity, evidence)
         if objects is not None:
-            weight[objects[1]], pull[objects[1]] = 1, objects[0][objects[1]]
+            weight = xp.where(objects[1], 1.0, weight)
+            pull = xp.where(objects[1][..., None], objects[0], pull)
         (first, second), _ = warp_to_middle(field, velocity, images)
         along_x, along_y = affinity(0.5 * (first + second))
-        prior = np.full_like(weight, _PRIOR_WEIGHT)
+        prior = xp.full_like(weight, _PRIOR_WEIGHT)
         if iteration:
             # Robust weights of the last iteration: they keep motion edges sharp, and weaken the
             # prior where the local motion is large.
-            prior /= np.maximum(length_of(local), _HUBER_SCALE)
-            along_x *= edge_weight(local, axis=1)
-            along_y *= edge_weight(local, axis=0)
+            prior /= length_of(local).clip(_HUBER_SCALE, None)
+            along_x *= edge_weight(local, axis=-2)
+            along_y *= edge_weight(local, axis=-3)
         target = pull - weight[..., None] * field.camera
         local = diffuse(weight + prior, target, along_x, along_y, local)
     return replace(field, velocity=field.camera + local)

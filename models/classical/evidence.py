@@ -6,17 +6,18 @@ motion, too. Flow therefore counts only as far as the views match worse along th
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from models.camera.path import deviation_basis
 from models.classical.field import CELL, MotionField, displacement_of, length_of, sample_cells
-from models.measurement.arrays import Array, Doubles, Luma
+from models.measurement.arrays import Array, Luma, every_nth, library, map_views
 from models.measurement.flow_measurement import Measurement
 from models.measurement.sampling import SmoothedView, box_mean, pixel_grid, sample_image
-from models.measurement.statistics import fit_levels
+from models.measurement.statistics import match_levels
 
 _STRIDE = 2  # px between the pixels that are used
 _HUBER_SCALE = 1.0  # px of displacement
@@ -44,15 +45,14 @@ def collect_evidence(still: MotionField, views: tuple[Luma, Luma]) -> tuple[Evid
     The field is that of a capture in which only the camera moves.
     """
     smoothed = [SmoothedView.of(view).level for view in views]
-    every = (slice(None, None, _STRIDE),) * 2
-    x, y = pixel_grid(views[0].shape, _STRIDE)
+    x, y = pixel_grid(views[0].shape[-2:], _STRIDE, like=views[0])
 
-    def collect(view: int) -> Evidence:
-        measured = Measurement(*(part[every] for part in still.measurements[view]))
+    def collect(level: Array, view: int) -> Evidence:
+        measured = Measurement(*(every_nth(part, _STRIDE) for part in still.measurements[view]))
         until_middle = -deviation_basis(measured.own, still.reach)
         matched = deviation_basis(measured.own + measured.gap, still.reach)
         between = (-1 if view else 1) * still.parallax.at(x)
-        half = between / np.float32(2)
+        half = between / 2
         place = x + half[..., 0], y + half[..., 1]
         evidence = Evidence(place, measured, until_middle, matched + until_middle)
         _, velocity, deviation = _motion_at_middle(still, evidence, still.camera)
@@ -62,13 +62,11 @@ def collect_evidence(still: MotionField, views: tuple[Luma, Luma]) -> tuple[Evid
             sample_image(smoothed[1 - view], x + shift[..., 0], y + shift[..., 1])
             for shift in (by_camera + between, measured.flow + between)
         )
-        belief = _flow_belief(smoothed[view][every], along_camera, along_flow, measured)
+        belief = _flow_belief(every_nth(level, _STRIDE), along_camera, along_flow, measured)
         flow = by_camera + belief[..., None] * (measured.flow - by_camera)
         return evidence._replace(measured=measured._replace(flow=flow))
 
-    with ThreadPoolExecutor(2) as pool:
-        t2b, b2t = pool.map(collect, (0, 1))
-    return t2b, b2t
+    return map_views(collect, smoothed, (0, 1))
 
 
 def _flow_belief(
@@ -78,16 +76,16 @@ def _flow_belief(
 
     From the grey levels (h, w) of a view, and of the other one displaced by either.
     """
-    gain, offset = fit_levels(
-        *(part[measured.trusted][::_BRIGHTNESS_STRIDE] for part in (seen, along_flow))
-    )
-    predicted, limit = gain * seen + offset, np.float32(_MAX_DIFFERENCE**2)
+    gain, offset = match_levels(seen, along_flow, measured.trusted, _BRIGHTNESS_STRIDE)
+    predicted = gain * seen + offset
     by_camera, by_flow = (
-        box_mean(np.minimum((predicted - other) ** 2, limit), _WINDOW) + _MIN_NOISE**2
+        box_mean(((predicted - other) ** 2).clip(None, _MAX_DIFFERENCE**2), _WINDOW) + _MIN_NOISE**2
         for other in (along_camera, along_flow)
     )
     belief = (by_camera / by_flow - _BELIEF_START) / (_BELIEF_END - _BELIEF_START)
-    return np.asarray(belief.clip(0, 1), np.float32)
+    xp = library(seen)
+    limited: Array = xp.asarray(belief.clip(0, 1), dtype=xp.float32)
+    return limited
 
 
 def gather(
@@ -97,27 +95,42 @@ def gather(
 
     Measurements have Huber weights (IRLS) by their distance from the current velocity (h, w, 2).
     """
-    with ThreadPoolExecutor(len(evidence)) as pool:
-        first, second = pool.map(lambda view: _sum_in_cells(field, velocity, view), evidence)
-    means = ((first + second) / (2 * (CELL / _STRIDE) ** 2)).astype(np.float32)
-    return means[0], np.moveaxis(means[1:], 0, -1)
+    xp = library(velocity)
+    first, second = map_views(
+        lambda velocity, view: _sum_in_cells(field, velocity, view), (velocity, velocity), evidence
+    )
+    means = (first + second) / (2 * (CELL / _STRIDE) ** 2)
+    means = xp.asarray(means, dtype=xp.float32)
+    return means[0], xp.moveaxis(means[1:], 0, -1)
 
 
-def _sum_in_cells(field: MotionField, velocity: Array, evidence: Evidence) -> Doubles:
+def _sum_in_cells(field: MotionField, velocity: Array, evidence: Evidence) -> Any:
     """Sums (3, h, w) over the pixels that are in a cell: weights, and weighted velocities."""
-    rows, columns = velocity.shape[:2]
+    xp = library(velocity)
+    rows, columns = velocity.shape[-3:-1]
     (x, y), here, deviation = _motion_at_middle(field, evidence, velocity)
     measured = evidence.measured
     uniform = measured.flow - displacement_of(deviation, evidence.elapsed)
     error = length_of(uniform - here * measured.gap[..., None])
-    trust = measured.confidence * _HUBER_SCALE / np.maximum(error, _HUBER_SCALE)
-    column, row = (np.floor((place + 0.5) / CELL).astype(np.int64) for place in (x, y))
+    trust = measured.confidence * _HUBER_SCALE / error.clip(_HUBER_SCALE, None)
+    column, row = (xp.asarray(xp.floor((place + 0.5) / CELL), dtype=xp.int64) for place in (x, y))
     inside = (column >= 0) & (column < columns) & (row >= 0) & (row < rows)
-    cell = (row * columns + column)[inside]
+    cell = row * columns + column
     weight = trust * measured.gap
-    values = (measured.gap, *np.moveaxis(uniform, -1, 0))
+    values = (measured.gap, uniform[..., 0], uniform[..., 1])
+    if isinstance(weight, Tensor):
+        return _sum_tensors(cell, [inside * weight * value for value in values], (rows, columns))
+    cell = cell[inside]
     sums = [np.bincount(cell, (weight * value)[inside], rows * columns) for value in values]
     return np.array(sums, np.float64).reshape(3, rows, columns)
+
+
+def _sum_tensors(cell: Tensor, values: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+    """Sums (K, B, h, w) of K tensors (B, H, W) over the pixels of each cell; others must be 0."""
+    count = size[0] * size[1]
+    flat = torch.stack(tuple(values)).flatten(2)
+    index = cell.flatten(1).clamp(0, count - 1).expand_as(flat)
+    return flat.new_zeros(*flat.shape[:2], count).scatter_add(2, index, flat).unflatten(2, size)
 
 
 def _motion_at_middle(

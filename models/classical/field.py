@@ -26,7 +26,7 @@ from models.camera.path import deviation_basis
 from models.measurement.arrays import Array, library, single
 from models.measurement.flow_measurement import Measurement
 from models.measurement.parallax import Parallax
-from models.measurement.sampling import sample_image
+from models.measurement.sampling import coordinate_grid, sample_image
 from models.measurement.scan import Scan
 
 CELL = 4
@@ -125,7 +125,7 @@ def sample_frame(
         place: points (x, y) in px; default: the centres of all cells.
     """
     instant = 0.5 + (t - 0.5) / field.readout
-    x, y = place or cell_centres(*velocity.shape[:2])
+    x, y = place or cell_centres(*velocity.shape[-3:-1], like=velocity)
     middle, here, deviation = follow_to_middle(field, instant, velocity, (x, y))
     between = field.parallax.at(x)
     views = []
@@ -141,11 +141,13 @@ def sample_frame(
     return views[0], views[1]
 
 
-def cell_centres(rows: int, columns: int) -> tuple[Array, Array]:
-    """Pixel coordinates (x, y) of the centres of cells, each (rows, columns)."""
-    x, y = ((np.arange(n, dtype=np.float32) + 0.5) * CELL - 0.5 for n in (columns, rows))
-    grid = np.meshgrid(x, y)
-    return grid[0], grid[1]
+def cell_centres(rows: int, columns: int, *, like: Any = None) -> tuple[Any, Any]:
+    """Pixel coordinates (x, y) of the centres of cells, each (rows, columns).
+
+    `like` is that of `pixel_grid`.
+    """
+    x, y = coordinate_grid((0, columns, 1), (0, rows, 1), like=like)
+    return (x + 0.5) * CELL - 0.5, (y + 0.5) * CELL - 0.5
 
 
 def follow_to_middle(

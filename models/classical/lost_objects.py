@@ -5,7 +5,7 @@ that move by one similarity into objects. An object's motion is used wherever it
 agree better. Velocities are in pixels per readout.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -20,9 +20,9 @@ from models.classical.field import (
     sample_cells,
     warp_to_middle,
 )
-from models.measurement.arrays import Array, Bools, Luma
+from models.measurement.arrays import Array, Bools, Luma, library
 from models.measurement.flow_measurement import Measurement
-from models.measurement.sampling import box_mean
+from models.measurement.sampling import box_mean, dilate
 
 # Where flow fails:
 _WINDOW = 15  # px over which the difference of the warped views is averaged
@@ -71,18 +71,38 @@ def find_lost_objects(
     Returns:
         (h, w, 2) velocities, and (h, w) the cells at t = 1/2 in which they replace the field's.
     """
+    return accept_objects(propose_objects(matched, field), cells, field)
+
+
+def propose_objects(
+    matched: tuple[Array, Array], field: MotionField
+) -> Iterator[tuple[Array, Bools]]:
+    """Velocities (h, w, 2) of objects, and cells (h, w) in which each may show."""
+    size = field.velocity.shape[:2]
+    for matches in _group_by_object(_unexplained_matches(matched, field)):
+        yield _similarity_velocity(matches, size), _neighbourhood(matches, size)
+
+
+def accept_objects(
+    proposed: Iterable[tuple[Array, Bools]], cells: tuple[Array, Array], field: MotionField
+) -> tuple[Array, Bools]:
+    """Use each proposed object where it makes the views agree better; arrays, or a batch's tensors.
+
+    The result is that of `find_lost_objects`.
+    """
+    xp = library(field.velocity)
     known = (
         _view_difference(field, velocity, cells) for velocity in (field.velocity, field.camera)
     )
-    lowest = np.minimum(*known) * _MAX_SHARE - _MIN_GAIN
-    velocity, found = np.zeros_like(field.velocity), np.zeros(lowest.shape, bool)
-    for matches in _group_by_object(_unexplained_matches(matched, field)):
-        candidate = _similarity_velocity(matches, lowest.shape)
+    lowest = xp.minimum(*known) * _MAX_SHARE - _MIN_GAIN
+    velocity: Array = xp.zeros_like(field.velocity)
+    found: Bools = xp.zeros_like(lowest, dtype=xp.bool)
+    for candidate, around in proposed:
         difference = _view_difference(field, candidate, cells)
-        better = (difference < lowest) & _neighbourhood(matches, lowest.shape)
-        lowest = np.where(better, difference, lowest)
-        velocity[better] = candidate[better]
-        found |= better
+        better = (difference < lowest) & around
+        lowest = xp.where(better, difference, lowest)
+        velocity = xp.where(better[..., None], candidate, velocity)
+        found = found | better
     return velocity, found
 
 
@@ -95,9 +115,15 @@ def match_features(
 
     The brightness differences are those of `compare_along_flow`, parallax included.
     """
+    masks = map(failed_flow, brightness_differences, measurements)
+    return match_features_within(views, [mask.astype(np.uint8) for mask in masks])
+
+
+def match_features_within(views: Sequence[Luma], masks: Sequence[Luma]) -> tuple[Array, Array]:
+    """Pixels (N, 2) in t2b and in b2t of matching SIFT features where the masks are not 0."""
 
     def describe(view: int) -> tuple[Sequence[cv2.KeyPoint], Array | None]:
-        mask = _mask_failed_flow(brightness_differences[view], measurements[view])
+        mask = masks[view]
         if not mask.any():
             return (), None  # SIFT would build its pyramids all the same
         sift = cv2.SIFT.create(_MAX_FEATURES, contrastThreshold=_CONTRAST)
@@ -129,15 +155,13 @@ def _shrink(image: Luma, factor: int) -> Luma:
     return cv2.resize(covered, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
 
 
-def _mask_failed_flow(brightness_difference: Array, measurement: Measurement) -> Luma:
-    """Mask (H, W) of where flow fails, with a margin: 1, else 0."""
-    difference = np.minimum(np.abs(brightness_difference), _MAX_DIFFERENCE)
+def failed_flow(brightness_difference: Array, measurement: Measurement) -> Bools:
+    """(H, W) whether flow fails, with a margin; of a batch (B, H, W)."""
+    difference = abs(brightness_difference).clip(None, _MAX_DIFFERENCE)
     blurred = box_mean(difference, _WINDOW, cv2.BORDER_DEFAULT)
     failed = (blurred > _MIN_DIFFERENCE) | (measurement.confidence < _MAX_CONFIDENCE)
-    opened = cv2.morphologyEx(
-        failed.astype(np.uint8), cv2.MORPH_OPEN, np.ones((_SPECK, _SPECK), np.uint8)
-    )
-    return cv2.dilate(opened, np.ones((2 * _MARGIN + 1,) * 2, np.uint8)).astype(np.uint8)
+    opened = dilate(~dilate(~failed, _SPECK), _SPECK)
+    return dilate(opened, 2 * _MARGIN + 1)
 
 
 def _unexplained_matches(matched: tuple[Array, Array], field: MotionField) -> _Matches:
@@ -197,16 +221,15 @@ def _neighbourhood(matches: _Matches, size: tuple[int, ...]) -> Bools:
     """Cells (h, w) in which an object may show: the convex hull of its matches, dilated."""
     hull = cv2.convexHull((matches.place / CELL).astype(np.int32))
     inside = cv2.fillConvexPoly(np.zeros(size, np.uint8), hull, 1)
-    side = 2 * (_REACH // CELL) + 1
-    return cv2.dilate(inside, np.ones((side, side), np.uint8)) > 0
+    return dilate(inside > 0, 2 * (_REACH // CELL) + 1)
 
 
 def _view_difference(field: MotionField, velocity: Array, cells: tuple[Array, Array]) -> Array:
     """Mean difference (h, w) in grey levels of the views, warped to t = 1/2, around each cell."""
-    height, width = field.measurements[0].own.shape
+    height, width = field.measurements[0].own.shape[-2:]
     (first, second), places = warp_to_middle(field, velocity, cells)
-    difference = np.minimum(255 * np.abs(first - second).mean(-1), _MAX_DIFFERENCE)
+    difference = (255 * abs(first - second).mean(-1)).clip(None, _MAX_DIFFERENCE)
     for x, y, _, _ in places:
         outside = (x < 0) | (x > width - 1) | (y < 0) | (y > height - 1)
-        difference[outside] = 2 * _MAX_DIFFERENCE
+        difference = library(velocity).where(outside, 2 * _MAX_DIFFERENCE, difference)
     return box_mean(difference, _CELL_WINDOW, cv2.BORDER_DEFAULT)

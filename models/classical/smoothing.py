@@ -1,8 +1,9 @@
 """Edge-preserving interpolation of scattered evidence over h x w cells, by least squares."""
 
 import numpy as np
+from torch import Tensor
 
-from models.measurement.arrays import Array
+from models.measurement.arrays import Array, library
 
 _SMOOTHNESS = 0.02  # weight of a step between cells of one colour; evidence has its gap squared
 _MIN_AFFINITY = 0.02  # share of it between cells of any colours
@@ -16,17 +17,20 @@ def affinity(image: Array) -> tuple[Array, Array]:
 
     They are a Gaussian of the difference in colour; the image is (h, w, 3) RGB in [0, 1].
     """
+    xp = library(image)
     along_x, along_y = (
-        _SMOOTHNESS * (np.exp(-squared / (2 * _COLOUR_SCALE**2)) + _MIN_AFFINITY)
-        for squared in ((np.diff(image, axis=axis) ** 2).sum(-1) for axis in (1, 0))
+        _SMOOTHNESS * (xp.exp(-squared / (2 * _COLOUR_SCALE**2)) + _MIN_AFFINITY)
+        for squared in ((xp.diff(image, axis=axis) ** 2).sum(-1) for axis in (-2, -3))
     )
     return along_x, along_y
 
 
 def edge_weight(field: Array, axis: int) -> Array:
     """Huber weights (IRLS) of the steps of a field (h, w, 2) along an axis: below 1 at edges."""
-    step = np.diff(field, axis=axis)
-    return _HUBER_SCALE / np.maximum(np.hypot(step[..., 0], step[..., 1]), _HUBER_SCALE)
+    xp = library(field)
+    step = xp.diff(field, axis=axis)
+    weight: Array = _HUBER_SCALE / xp.hypot(step[..., 0], step[..., 1]).clip(_HUBER_SCALE, None)
+    return weight
 
 
 def diffuse(weight: Array, target: Array, along_x: Array, along_y: Array, start: Array) -> Array:
@@ -41,39 +45,50 @@ def diffuse(weight: Array, target: Array, along_x: Array, along_y: Array, start:
         along_y: (h - 1, w).
         start: (h, w, 2) the field u to start from.
     """
+    xp = library(weight)
     # Components first: NumPy is slow along short axes.
-    solution, residual = (np.moveaxis(part, -1, 0).copy() for part in (start, target))
-    diagonal = weight.copy()
-    diagonal[:, :-1] += along_x
-    diagonal[:, 1:] += along_x
-    diagonal[:-1] += along_y
-    diagonal[1:] += along_y
-    scale = np.reciprocal(np.maximum(diagonal, np.float32(1e-12)))
+    solution, residual = (
+        xp.stack((part[..., 0], part[..., 1]), axis=-3) for part in (start, target)
+    )
+    weight = weight[..., None, :, :]
+    along_x, along_y = along_x[..., None, :, :], along_y[..., None, :, :]
+    diagonal = weight + 0
+    diagonal[..., :-1] += along_x
+    diagonal[..., 1:] += along_x
+    diagonal[..., :-1, :] += along_y
+    diagonal[..., 1:, :] += along_y
+    scale = xp.reciprocal(diagonal.clip(1e-12, None))
     residual -= _apply(solution, weight, along_x, along_y)
     direction = preconditioned = scale * residual
     energy = _products(residual, preconditioned)
     for _ in range(_ITERATIONS):
         image = _apply(direction, weight, along_x, along_y)
-        step = energy / np.maximum(_products(direction, image), 1e-20)
+        step = energy / _products(direction, image).clip(1e-20, None)
         solution += step * direction
         residual -= step * image
         preconditioned = scale * residual
         previous, energy = energy, _products(residual, preconditioned)
-        direction = preconditioned + energy / np.maximum(previous, 1e-20) * direction
-    return np.ascontiguousarray(np.moveaxis(solution, 0, -1))
+        direction = preconditioned + energy / previous.clip(1e-20, None) * direction
+    result: Array = xp.stack((solution[..., 0, :, :], solution[..., 1, :, :]), axis=-1)
+    return result
 
 
 def _products(first: Array, second: Array) -> Array:
     """Inner products (2, 1, 1) of the components of two fields (2, h, w)."""
-    return np.einsum("cyx,cyx->c", first, second)[:, None, None]
+    if isinstance(first, Tensor):
+        of_tensors: Array = (first * second).sum((-2, -1), keepdim=True)
+        return of_tensors
+    products: Array = np.einsum("cyx,cyx->c", first, second)
+    return products[:, None, None]
 
 
 def _apply(u: Array, weight: Array, along_x: Array, along_y: Array) -> Array:
     """Multiply the components of `u` (2, h, w) by the matrix of the normal equations."""
     result = u * weight
-    step_x, step_y = np.diff(u, axis=2) * along_x, np.diff(u, axis=1) * along_y
-    result[:, :, 1:] += step_x
-    result[:, :, :-1] -= step_x
-    result[:, 1:] += step_y
-    result[:, :-1] -= step_y
+    step_x, step_y = (library(u).diff(u, axis=axis) for axis in (-1, -2))
+    step_x, step_y = step_x * along_x, step_y * along_y
+    result[..., 1:] += step_x
+    result[..., :-1] -= step_x
+    result[..., 1:, :] += step_y
+    result[..., :-1, :] -= step_y
     return result

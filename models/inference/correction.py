@@ -18,6 +18,7 @@ from torch import Tensor
 
 from models.classical.correction import correct_with_field
 from models.classical.field import MotionField, cell_centres, enlarge_cells, sample_frame
+from models.device_motion.host_fields import estimate_on_device
 from models.flow.dis import single_threaded_opencv
 from models.inference.tiling import BATCH_PIXELS, FALLBACK_TILE, plan_tiles
 from models.parts.checks import check_size, check_times
@@ -25,7 +26,7 @@ from models.parts.generator_layers import resize_flow
 from models.parts.network import CorrectionNetwork, FrameBatch, Inference
 from models.parts.padding import padded_scan
 from models.parts.precision import autocast
-from models.parts.settings import Blending, InferenceSettings
+from models.parts.settings import Blending, InferenceSettings, MotionEstimate
 from models.progress import part_of, tell_share
 from models.refiner.cues import cues_of
 from utils.errors import InputError
@@ -121,7 +122,8 @@ def correct(
     batch_pixels = BATCH_PIXELS[weight.device.type == "cpu"]
     instants = tuple(map(float, times))
     inference = Inference(
-        pair.to(weight), instants, scan, tile, batch_pixels, settings.blending, rows
+        *(pair.to(weight), instants, scan, tile, batch_pixels, settings.blending, rows),
+        motion_estimate=settings.motion_estimate,
     )
     if motion is not None and network.needs_cues:
         cues = cues_of(motion, instants, (height, width), rows).packed.to(weight)
@@ -193,15 +195,18 @@ def correct_classically(
     rows: Tensor | None = None,
     motion: MotionField | None = None,
     blending: Blending = "choose",
+    motion_estimate: MotionEstimate = "auto",
 ) -> Corrected:
     """Make frames by sampling both inputs along motion estimated without learned weights.
 
     `blending`: whether a frame takes one of the views where they disagree, or their average.
+    `motion_estimate`: where the motion is estimated, if it is not known; sampling is on the CPU.
 
     Raises:
         InputError: the images have a single row.
         ValueError: no instants, an instant outside [0, 1], or another shape than stated.
     """
+    motion = motion or estimate_on_device(pair, scan_time, motion_estimate)
     frames, field = correct_with_field(
         pair, times, scan_time=scan_time, rows=rows, motion=motion, blending=blending
     )

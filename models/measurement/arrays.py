@@ -1,5 +1,12 @@
-"""Types of NumPy arrays. Vectors (dx, dy) come last and are in pixels, unless stated otherwise."""
+"""Arrays of the motion estimate. Vectors (dx, dy) come last and are in pixels, if not stated.
 
+Formulas take NumPy arrays of one capture, (H, W, ...), or tensors of a batch, (B, H, W, ...), for
+which the types of the arrays stand, too. Numbers of a capture, such as times, are tensors (B, 1, 1)
+then.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,7 +19,8 @@ Doubles = npt.NDArray[np.float64]
 Luma = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
 
-Floats = TypeVar("Floats", Array, Doubles)
+Floats = TypeVar("Floats", Array, Doubles, Tensor)
+Result = TypeVar("Result")
 
 
 def library(values: Any) -> Any:
@@ -23,3 +31,23 @@ def library(values: Any) -> Any:
 def single(number: Any) -> Any:
     """A number in single precision, which does not widen arrays; tensors are of it already."""
     return number if isinstance(number, Tensor) else np.float32(number)
+
+
+def every_nth(values: Any, step: int) -> Any:
+    """Every `step`-th row and column of an array (H, W, ...) or of tensors (B, H, W, ...)."""
+    if isinstance(values, Tensor):
+        return values[:, ::step, ::step]
+    return values[::step, ::step]
+
+
+def map_views(function: Callable[..., Result], *views: Sequence[Any]) -> tuple[Result, Result]:
+    """Results of a function of both views: on the CPU's cores, or for tensors one by one.
+
+    A device works in parallel by itself.
+    """
+    if isinstance(views[0][0], Tensor):
+        first, second = map(function, *views)
+        return first, second
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(function, *views)
+    return first, second

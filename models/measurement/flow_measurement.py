@@ -5,14 +5,13 @@ displacement over that gap plus the parallax between the cameras (`models.measur
 """
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
 
 from models.flow.dis import search_flow, single_threaded_opencv, to_luma
-from models.measurement.arrays import Array, Bools, Luma
+from models.measurement.arrays import Array, Bools, Luma, library, map_views
 from models.measurement.flow_refinement import refine_flow
 from models.measurement.sampling import SmoothedView, pixel_grid, sample_image
 from models.measurement.scan import Scan
@@ -20,7 +19,7 @@ from models.measurement.statistics import robust_std
 
 _ERROR_SCALE = 1.5  # px of forward-backward error
 _MIN_CONFIDENCE = 0.5
-_NOISE_VARIANCES = 1.5  # in a difference: interpolation halves the other view's variance
+NOISE_VARIANCES = 1.5  # in a difference: interpolation halves the other view's variance
 
 
 class Measurement(NamedTuple):
@@ -55,13 +54,12 @@ def measure_motion(
         refined: refine the flow by windowed least squares (`models.measurement.flow_refinement`).
             Refined flow compensates for differences in colour, too: don't measure those along it.
     """
-    with ThreadPoolExecutor(2) as pool:
-        forward, backward = pool.map(search_flow, views, views[::-1])
-        if refined:
-            smoothed = [SmoothedView.of(view) for view in views]
-            forward, backward = pool.map(refine_flow, (forward, backward), smoothed, smoothed[::-1])
-            del smoothed  # to free the memory before the next step
-    return _check_flow(forward, backward, scan), _check_flow(backward, forward, scan.reversed)
+    forward, backward = map_views(search_flow, views, views[::-1])
+    if refined:
+        smoothed = [SmoothedView.of(view) for view in views]
+        forward, backward = map_views(refine_flow, (forward, backward), smoothed, smoothed[::-1])
+        del smoothed  # to free the memory before the next step
+    return check_flow(forward, backward, scan), check_flow(backward, forward, scan.reversed)
 
 
 def compare_along_flow(view: Luma, other: Luma, measurement: Measurement) -> Array:
@@ -69,9 +67,10 @@ def compare_along_flow(view: Luma, other: Luma, measurement: Measurement) -> Arr
 
     The measurement is the view's, parallax included.
     """
-    columns, rows = (np.arange(side, dtype=np.float32) for side in view.shape[::-1])
-    match = columns + measurement.flow[..., 0], rows[:, None] + measurement.flow[..., 1]
-    return view - sample_image(other.astype(np.float32), *match)
+    columns, rows = pixel_grid(view.shape[-2:], like=view)
+    match = columns + measurement.flow[..., 0], rows + measurement.flow[..., 1]
+    xp = library(view)
+    return view - sample_image(xp.asarray(other, dtype=xp.float32), *match)
 
 
 def measure_noise(brightness_difference: Array, measurement: Measurement) -> float:
@@ -79,7 +78,7 @@ def measure_noise(brightness_difference: Array, measurement: Measurement) -> flo
     difference = brightness_difference[measurement.trusted]
     if not difference.size:
         return 0.0
-    return robust_std(difference - np.median(difference)) / math.sqrt(_NOISE_VARIANCES) / 255
+    return robust_std(difference - np.median(difference)) / math.sqrt(NOISE_VARIANCES) / 255
 
 
 def measure_pair(pair: Tensor, scan_time: Tensor | None = None) -> tuple[Measurement, Measurement]:
@@ -99,13 +98,13 @@ def to_pixels(images: Tensor) -> Array:
     return images.detach().float().permute(0, 2, 3, 1).cpu().contiguous().numpy()
 
 
-def _check_flow(flow: Array, backward: Array, scan: Scan) -> Measurement:
+def check_flow(flow: Array, backward: Array, scan: Scan) -> Measurement:
     """Measurement of a view with this scan; its confidence is a forward-backward check."""
-    height, width = flow.shape[:2]
-    columns, rows = pixel_grid((height, width))
+    height, width = flow.shape[-3:-1]
+    columns, rows = pixel_grid((height, width), like=flow)
     x, y = columns + flow[..., 0], rows + flow[..., 1]
     squared_error = ((flow + sample_image(backward, x, y)) ** 2).sum(-1)
     inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
     own = scan.at(rows)
-    confidence = np.exp(-squared_error / (2 * _ERROR_SCALE**2)) * inside
+    confidence = library(flow).exp(-squared_error / (2 * _ERROR_SCALE**2)) * inside
     return Measurement(flow, own, scan.reversed.at(y) - own, confidence)

@@ -23,14 +23,14 @@ MIN_STRIPS, MIN_STRIPS_OF_LINE = 4, 12
 MIN_CHANGE = 0.4
 """Smallest change of the displacement over half the width, in px."""
 
-_MAX_GAP = 0.12  # readouts between the exposures that are compared
-_STRIP = 40  # px: width over which the parallax is taken to be constant
-_MIN_PIXELS, _MIN_SHARE = 100, 0.25  # of a strip, and share of them with either sign of the gap
-_MIN_PARALLAX = 0.3  # px
-_MIN_SPREAD = 0.02  # px: strips never agree better
-_RMS_OVER_MEDIAN = 1.5  # of deviations, with some outliers
-_HUBER_SCALE = 0.3  # px: smaller residuals have equal weights
-_LINE_ITERATIONS = 10
+MAX_GAP = 0.12  # readouts between the exposures that are compared
+STRIP = 40  # px: width over which the parallax is taken to be constant
+MIN_PIXELS, MIN_SHARE = 100, 0.25  # of a strip, and share of them with either sign of the gap
+MIN_PARALLAX = 0.3  # px
+MIN_SPREAD = 0.02  # px: strips never agree better
+RMS_OVER_MEDIAN = 1.5  # of deviations, with some outliers
+HUBER_SCALE = 0.3  # px: smaller residuals have equal weights
+LINE_ITERATIONS = 10
 
 
 class Parallax(NamedTuple):
@@ -75,22 +75,22 @@ def estimate_parallax(t2b: Measurement, b2t: Measurement) -> Parallax:
     change = _fit_change(place, parallax)
     level = parallax - change * place[:, None]
     middle = np.median(level, axis=0).astype(np.float32)
-    if change.any() or _is_significant(middle, level - middle, minimum=_MIN_PARALLAX):
+    if change.any() or _is_significant(middle, level - middle, minimum=MIN_PARALLAX):
         return none._replace(middle=middle, change=change)
     return none
 
 
 def strip_intercepts(measurement: Measurement) -> Sequence[tuple[float, Array]]:
     """Column, and flow (2,) at gap 0, of each strip that is well measured on both sides of it."""
-    band = (np.abs(measurement.gap) < _MAX_GAP) & measurement.trusted
+    band = (np.abs(measurement.gap) < MAX_GAP) & measurement.trusted
     found = []
-    for left in range(0, band.shape[1], _STRIP):
-        strip = (slice(None), slice(left, left + _STRIP))
+    for left in range(0, band.shape[1], STRIP):
+        strip = (slice(None), slice(left, left + STRIP))
         chosen = band[strip]
         gap, flow = measurement.gap[strip][chosen], measurement.flow[strip][chosen]
         later = np.count_nonzero(gap > 0)
-        if len(gap) >= _MIN_PIXELS and min(later, len(gap) - later) >= _MIN_SHARE * len(gap):
-            column = (left + min(left + _STRIP, band.shape[1]) - 1) / 2
+        if len(gap) >= MIN_PIXELS and min(later, len(gap) - later) >= MIN_SHARE * len(gap):
+            column = (left + min(left + STRIP, band.shape[1]) - 1) / 2
             found.append((column, _fit_line(gap, flow, iterations=3)[0]))
     return found
 
@@ -100,14 +100,14 @@ def standard_error(deviations: npt.NDArray[np.floating[Any]]) -> float:
 
     Neighbouring strips are correlated: they count as N / 2 independent ones.
     """
-    spread = max(_RMS_OVER_MEDIAN * float(np.median(np.hypot(*deviations.T))), _MIN_SPREAD)
+    spread = max(RMS_OVER_MEDIAN * float(np.median(np.hypot(*deviations.T))), MIN_SPREAD)
     return spread / (len(deviations) / 2) ** 0.5
 
 
 def _fit_change(place: Array, parallax: Array) -> Array:
     """Change (2,) over half the width of strips' parallax (N, 2); zero if not significant."""
     if len(place) >= MIN_STRIPS_OF_LINE:
-        line = _fit_line(place, parallax, iterations=_LINE_ITERATIONS)
+        line = _fit_line(place, parallax, iterations=LINE_ITERATIONS)
         residual = parallax - line[0] - line[1] * place[:, None]
         spread = float(np.sqrt(np.mean((place - place.mean()) ** 2)))
         if _is_significant(line[1], residual / spread, minimum=MIN_CHANGE):
@@ -132,5 +132,5 @@ def _fit_line(place: Array, values: Array, *, iterations: int) -> Array:
         weighted = terms * weight[:, None]
         line = np.linalg.solve(weighted.T @ terms + 1e-6 * np.eye(2), weighted.T @ values)
         residual = np.hypot(*(values - terms @ line).T)
-        weight = 1 / np.maximum(residual, _HUBER_SCALE)
+        weight = 1 / np.maximum(residual, HUBER_SCALE)
     return np.asarray(line, np.float32)

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from data import time_maps
@@ -29,6 +30,12 @@ class Scan(NamedTuple):
         first, last = float(scan[0]), float(scan[-1])
         return cls(first, (last - first) / (len(scan) - 1))
 
+    @classmethod
+    def of_batch(cls, scan_times: Tensor) -> "Scan":
+        """The scans of the t2b views of a batch, given times (B, H): tensors (B, 1, 1), float64."""
+        ends: Any = scan_times[:, [0, -1], None, None].double().unbind(1)
+        return cls(ends[0], (ends[1] - ends[0]) / (scan_times.shape[1] - 1))
+
     @property
     def reversed(self) -> "Scan":
         """The scan of the other view, whose rows are exposed at one minus the time here."""
@@ -48,7 +55,8 @@ class Scan(NamedTuple):
 
         Where the second sensor starts later, exposures are farther apart than one readout.
         """
-        return min(2 * self.reach(height), 1.0)
+        reach = self.reach(height)
+        return (2 * reach).clamp(max=1.0) if isinstance(reach, Tensor) else min(2 * reach, 1.0)
 
     def in_readouts(self, readout: float) -> "Scan":
         """The same scan with time counted in readouts, keeping 1/2 at t = 1/2."""
@@ -57,4 +65,5 @@ class Scan(NamedTuple):
     def reach(self, height: int) -> float:
         """Time from t = 1/2 to the farthest of `height` exposures."""
         last = self.first + self.row_time * (height - 1)
-        return max(abs(self.first - 0.5), abs(last - 0.5))
+        ends = abs(self.first - 0.5), abs(last - 0.5)
+        return torch.maximum(*ends) if isinstance(last, Tensor) else max(*ends)

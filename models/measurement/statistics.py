@@ -4,8 +4,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
-from models.measurement.arrays import Array, Floats
+from models.measurement.arrays import Array, Floats, library
+from models.measurement.tensor_sampling import masked_median
 
 _MAD_TO_STD = 1.4826  # standard deviation over median absolute value of a normal distribution
 _MIN_POINTS = 100
@@ -18,7 +21,8 @@ _WHITE = np.float32(255)
 
 def geman_mcclure_weight(squared: Floats) -> Floats:
     """IRLS weights 1 / (1 + r²)² of the Geman-McClure loss r² / (1 + r²), given r² of any shape."""
-    return np.reciprocal((1 + squared) ** 2)
+    weight: Floats = library(squared).reciprocal((1 + squared) ** 2)
+    return weight
 
 
 def robust_std(errors: npt.NDArray[np.floating[Any]]) -> float:
@@ -54,7 +58,48 @@ def fit_line(first: Array, second: Array) -> tuple[float, float]:
     return gain, offset
 
 
+def fit_lines(first: Tensor, second: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """`fit_line` of each of B sets of chosen values (B, N): gains and offsets (B,)."""
+
+    def mean(values: Tensor, weight: Tensor) -> Tensor:
+        return (weight * values).sum(-1) / weight.sum(-1).clamp(min=1e-12)
+
+    gain = first.new_ones(len(first))
+    offset, scale = masked_median(second - first, chosen), _FIRST_SCALE
+    for _ in range(_ITERATIONS):
+        residual = second - gain[:, None] * first - offset[:, None]
+        weight = chosen * geman_mcclure_weight((residual / scale) ** 2)
+        means = [mean(values, weight) for values in (first, second)]
+        spreads = [
+            mean((values - middle[:, None]) ** 2, weight).sqrt()
+            for values, middle in zip((first, second), means, strict=True)
+        ]
+        is_lit, has_contrast = (
+            torch.minimum(*parts) >= least
+            for parts, least in ((means, _MIN_MEAN), (spreads, _MIN_CONTRAST))
+        )
+        of_means = torch.where(is_lit, means[1] / means[0], 1.0)
+        gain = torch.where(has_contrast, spreads[1] / spreads[0], of_means)
+        offset = means[1] - gain * means[0]
+        scale = max(scale * _SCALE_DECAY, _LAST_SCALE)
+    enough = chosen.sum(-1) >= _MIN_POINTS
+    return torch.where(enough, gain, 1.0), torch.where(enough, offset, 0.0)
+
+
 def fit_levels(first: Array, second: Array) -> tuple[np.float32, np.float32]:
     """`fit_line` for grey levels (N,) in [0, 255]; the offset is in grey levels, too."""
     gain, offset = fit_line(first / _WHITE, second / _WHITE)
     return np.float32(gain), np.float32(offset) * _WHITE
+
+
+def match_levels(first: Any, second: Any, chosen: Any, stride: int) -> tuple[Any, Any]:
+    """`fit_levels` of images (H, W), or of a batch (B, H, W): results (B, 1, 1).
+
+    One of `stride` chosen pixels is used; of a batch one of so many pixels, if it is chosen.
+    """
+    if isinstance(first, Tensor):
+        parts = (part.flatten(1)[:, ::stride] for part in (first, second, chosen))
+        levels, others, used = parts
+        gains, offsets = fit_lines(levels / 255, others / 255, used)
+        return gains[:, None, None], 255 * offsets[:, None, None]
+    return fit_levels(*(part[chosen][::stride] for part in (first, second)))

@@ -1,20 +1,108 @@
-"""Sampling of batches of images in PyTorch, on any device, without waiting for it."""
+"""Resampling and filtering of batches of images in PyTorch, on any device.
+
+These are the operations of `models.measurement.sampling` for tensors (B, H, W) or (B, H, W, C).
+None of them waits for the device. OpenCV samples at 32nds of a pixel, these functions at any place.
+"""
+
+import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_LANCZOS = 4  # lobes of the kernel
+
 
 def sample_linearly(values: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Sample (B, H, W) or (B, H, W, C) at pixels (x, y), (B, ..., w) each; repeat the border."""
     batch, height, width = values.shape[:3]
-    place = torch.broadcast_tensors((2 * x + 1) / width - 1, (2 * y + 1) / height - 1)
-    grid = torch.stack(place, -1)
+    grid = torch.stack(
+        torch.broadcast_tensors((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), -1
+    )
     grid = grid.expand(batch, *grid.shape[1:])
+    flat = values.reshape(batch, height, width, -1).movedim(-1, 1)
     sampled = F.grid_sample(
-        values.reshape(batch, height, width, -1).movedim(-1, 1),
+        flat,
         grid.reshape(batch, -1, grid.shape[-2], 2),
         padding_mode="border",
         align_corners=False,
     )
     return sampled.movedim(1, -1).reshape(*grid.shape[:-1], *values.shape[3:])
+
+
+def sample_by_lanczos(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Sample (B, H, W) at pixels (x, y), (B, h, w) each, over 8x8 pixels; repeat the border."""
+    height, width = image.shape[1:]
+    columns, weights_x = _lanczos_taps(x, width)
+    rows, weights_y = _lanczos_taps(y, height)
+    taps = (rows[..., :, None] * width + columns[..., None, :]).flatten(1)
+    found = image.flatten(1).gather(1, taps).view(*rows.shape, columns.shape[-1])
+    return ((found * weights_x[..., None, :]).sum(-1) * weights_y).sum(-1)
+
+
+def _lanczos_taps(place: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Pixels (..., 8) along one axis, inside the image, and their weights."""
+    start = place.floor()
+    steps = torch.arange(1 - _LANCZOS, 1 + _LANCZOS, device=place.device, dtype=place.dtype)
+    distance = (place - start)[..., None] - steps
+    weights = torch.sinc(distance) * torch.sinc(distance / _LANCZOS)
+    pixels = (start[..., None] + steps).clamp(0, side - 1).long()
+    return pixels, weights / weights.sum(-1, keepdim=True)
+
+
+def mean_by_area(values: Tensor, size: tuple[int, int]) -> Tensor:
+    """Means of (B, H, W) or (B, H, W, C) over whole blocks: a grid of (columns, rows)."""
+    return _by_channel(lambda flat: F.adaptive_avg_pool2d(flat, size[::-1]), values)
+
+
+def mean_in_boxes(values: Tensor, side: int, *, mirrored: bool) -> Tensor:
+    """Means over windows of `side` pixels; the border is repeated, or else mirrored."""
+
+    def average(flat: Tensor) -> Tensor:
+        padded = pad_border(flat, side // 2, mirrored=mirrored)
+        return F.avg_pool2d(F.avg_pool2d(padded, (1, side), stride=1), (side, 1), stride=1)
+
+    return _by_channel(average, values)
+
+
+def any_in_boxes(mask: Tensor, side: int) -> Tensor:
+    """Whether any pixel of (B, H, W) is set in windows of `side` pixels; none is set outside."""
+    around = F.pad(mask[:, None].float(), (side // 2,) * 4)
+    found = F.max_pool2d(F.max_pool2d(around, (1, side), stride=1), (side, 1), stride=1)
+    return found[:, 0] > 0
+
+
+def blur(image: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of (B, H, W), as wide as OpenCV's for 32-bit numbers; mirrored border."""
+    radius = (round(8 * sigma + 1) | 1) // 2
+    distance = torch.arange(-radius, radius + 1, device=image.device, dtype=image.dtype)
+    kernel = torch.exp(-(distance**2) / (2 * sigma**2))
+    kernel = kernel / kernel.sum()
+    padded = pad_border(image[:, None], radius, mirrored=True)
+    return F.conv2d(F.conv2d(padded, kernel[None, None, None]), kernel[None, None, :, None])[:, 0]
+
+
+def pad_border(images: Tensor, margin: int, *, mirrored: bool) -> Tensor:
+    """Continue images (..., H, W) by `margin` pixels: repeat the border, or else mirror at it."""
+    for axis in (-2, -1):
+        last = images.shape[axis] - 1
+        place = torch.arange(-margin, last + 1 + margin, device=images.device)
+        if mirrored and last:
+            place = last - (place % (2 * last) - last).abs()
+        images = images.index_select(axis, place.clamp(0, last))
+    return images
+
+
+def masked_median(values: Tensor, mask: Tensor) -> Tensor:
+    """Medians over the last axis of the values in the mask, the lower ones; 0 where it is empty."""
+    ordered = values.masked_fill(~mask, math.inf).sort(dim=-1).values
+    middle = ((mask.sum(-1, keepdim=True) - 1) // 2).clamp(min=0)
+    return ordered.gather(-1, middle)[..., 0].nan_to_num(posinf=0.0)
+
+
+def _by_channel(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+    """Apply a function of images (B, C, H, W) to (B, H, W) or (B, H, W, C)."""
+    if values.ndim == 3:
+        return function(values[:, None])[:, 0]
+    return function(values.movedim(-1, 1)).movedim(1, -1)

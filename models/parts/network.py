@@ -13,7 +13,14 @@ from torch import Tensor, nn
 from data import time_maps
 from data.capture import CapturePair
 from models.parts.padding import pad_to_multiple, padded_scan, unpad
-from models.parts.settings import SIZE_MULTIPLE, Blending, Channels, InitialWeights, list_instants
+from models.parts.settings import (
+    SIZE_MULTIPLE,
+    Blending,
+    Channels,
+    InitialWeights,
+    MotionEstimate,
+    list_instants,
+)
 from models.parts.tiles import Tile, tiles_of
 from utils.errors import InputError
 
@@ -46,6 +53,7 @@ class Inference(NamedTuple):
         rows: (T, H) bool, rows of each frame that are needed; None: all. A network may make more.
         cues: (T, C, h, w) packed motion cues of the frames, if they are known.
         noise: standard deviation of the views' noise; known with the cues.
+        motion_estimate: what estimates the motion of networks that take cues, if none are known.
     """
 
     pair: Tensor
@@ -56,7 +64,8 @@ class Inference(NamedTuple):
     blending: Blending = "average"
     rows: Tensor | None = None
     cues: Tensor | None = None
-    noise: float | None = None
+    noise: float | Tensor | None = None
+    motion_estimate: MotionEstimate = "auto"
 
     @property
     def size(self) -> tuple[int, int]:
@@ -137,10 +146,8 @@ class CorrectionNetwork(nn.Module):
         if channels not in self.channel_orders:
             expected = " or ".join(map(repr, self.channel_orders))
             raise ValueError(f"channels must be {expected}, got {channels!r}")
-        self.num_frames = num_frames
-        self.n_feats = n_feats
-        self.width = width
-        self.channels = channels
+        self.num_frames, self.n_feats = num_frames, n_feats
+        self.width, self.channels = width, channels
         self.build_layers()
 
     @property
@@ -203,10 +210,8 @@ class CorrectionNetwork(nn.Module):
             offsets: (B, 2 * T, H, W) as in `forward`.
             wanted: indices of the frames to make; default all T. Flows are returned for all T.
         """
-        output = self(encoded.expand(len(offsets), *encoded.shape[1:]), offsets)
-        if wanted is None:
-            return output
-        return CorrectionOutput(output.frames[:, list(wanted)], output.flows)
+        frames, flows = self(encoded.expand(len(offsets), *encoded.shape[1:]), offsets)
+        return CorrectionOutput(frames if wanted is None else frames[:, list(wanted)], flows)
 
     def infer(self, inference: Inference) -> Iterator[FrameBatch]:
         """Make the frames of a capture in batches, by passes at 0, t and 1.

@@ -24,6 +24,10 @@ Blending = Literal["choose", "average"]
 they disagree, so that no frame shows both, half transparent, near t = 0 and 1; "average" weights
 them everywhere."""
 
+MotionEstimate = Literal["auto", "opencv", "torch"]
+"""What estimates classical motion: "opencv" on the CPU, "torch" on the device of the images, or
+"auto": "torch" on a CUDA device, else "opencv"."""
+
 TileSize = Literal["auto"] | int | None
 """Pixels that a tile keeps along each side; "auto": tiles only if memory is short; None: never."""
 
@@ -39,11 +43,13 @@ class InferenceSettings:
         precision: precision of the convolutions.
         tile: tile size.
         blending: how both views are blended; a refiner's only.
+        motion_estimate: what estimates the motion that it starts from; a refiner's only.
     """
 
     precision: Precision = "float32"
     tile: TileSize = "auto"
     blending: Blending = "choose"
+    motion_estimate: MotionEstimate = "auto"
 
 
 def frame_instants(count: int) -> tuple[float, ...]:

@@ -13,7 +13,11 @@ from models.warping import Corner, bicubic_warp
 
 
 def blend_views(
-    motion: RefinedMotion, flow: Tensor, change: Change, corner: Corner, noise: float | None = None
+    motion: RefinedMotion,
+    flow: Tensor,
+    change: Change,
+    corner: Corner,
+    noise: float | Tensor | None = None,
 ) -> Tensor:
     """Blend both inputs, sampled along half-size flow in pixels, to frames (N, 3, h, w).
 
@@ -49,7 +53,7 @@ def choose_views(
     share: Tensor,
     weights: tuple[Tensor, Tensor],
     views: tuple[Tensor, Tensor],
-    noise: float,
+    noise: float | Tensor,
 ) -> Tensor:
     """Frames (N, 3, h, w): fused in the middle of the interval, sampled from the views at its ends.
 

@@ -3,8 +3,6 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,9 +15,11 @@ from data.time_maps import offset_maps
 from models.classical.correction import view_weight
 from models.classical.estimation import estimate_motion
 from models.classical.field import CELL, MotionField, cell_centres, sample_frame
+from models.device_motion.estimation import estimate_motions, takes_tensors
 from models.flow.dis import single_threaded_opencv
 from models.measurement.arrays import Array, Bools, library, single
 from models.measurement.scan import Scan
+from models.parts.settings import MotionEstimate
 
 MAX_PREFERENCE = 8.0
 """Logit at which the preference for a view is clipped."""
@@ -74,32 +74,50 @@ def find_motion(pair: Tensor, offsets: Tensor) -> MotionCues:
 
 
 @torch.no_grad()
-def measure_motion(pair: Tensor, offsets: Tensor) -> tuple[MotionCues, list[float]]:
-    """`find_motion`, and the standard deviation of the noise of each pair's views."""
-    images = pair.float().permute(0, 1, 3, 4, 2).cpu().contiguous().numpy()
+def measure_motion(
+    pair: Tensor, offsets: Tensor, estimate: MotionEstimate = "auto"
+) -> tuple[MotionCues, Sequence[float] | Tensor]:
+    """`find_motion`, and the standard deviation of the noise of each pair's views.
+
+    On a CUDA device all runs there but what `models.device_motion.feature_search` does on the CPU.
+    Otherwise OpenCV and NumPy do it on the CPU, where they are faster. `estimate` overrides that.
+    """
     count = offsets.shape[1] // 2
     # The maps of one instant are s - t and 1 - s - t.
     rows = offsets[..., 0].cpu().double()
     times = (1 - (rows[:, :count] + rows[:, count:]).mean(-1)) / 2
-    scans = [Scan.of(scan, images.shape[2]) for scan in rows[:, 0] + times[:, :1]]
-    find = partial(_find_cues, pair.device)
+    scan_times = rows[:, 0] + times[:, :1]
+    if takes_tensors(estimate, pair.device):
+        return measure_on_device(pair, scan_times, times)
+    images = pair.float().permute(0, 1, 3, 4, 2).cpu().contiguous().numpy()
+    scans = [Scan.of(scan, images.shape[2]) for scan in scan_times]
     with single_threaded_opencv(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = list(pool.map(find, images, scans, times.tolist()))
+        found = list(pool.map(_find_cues, images, scans, times.tolist()))
     cues, noise = zip(*found, strict=True)
     parts = [part[0] if len(part) == 1 else torch.cat(part) for part in zip(*cues, strict=True)]
     return MotionCues(*(part.to(pair.device) for part in parts)), list(noise)
 
 
 @torch.no_grad()
-def _find_cues(
-    device: torch.device, images: Array, scan: Scan, times: list[float]
-) -> tuple[MotionCues, float]:
+def measure_on_device(pair: Tensor, scan_times: Tensor, times: Tensor) -> tuple[MotionCues, Tensor]:
+    """Cues and noise (B,) by tensors on the device of the pairs.
+
+    Args:
+        pair: (B, 2, 3, H, W) RGB in [0, 1].
+        scan_times: (B, H) exposure times of t2b's rows.
+        times: (B, T) instants of the frames.
+    """
+    scan_times, times = (part.to(pair.device, non_blocking=True) for part in (scan_times, times))
+    with torch.autocast(pair.device.type, enabled=False):
+        field = estimate_motions(pair, scan_times)
+        noise: Any = field.noise
+        return cues_of_batch(field, times, pair.shape[-2:]), noise[:, 0, 0]
+
+
+def _find_cues(images: Array, scan: Scan, times: list[float]) -> tuple[MotionCues, float]:
     """The cues of T frames of one capture (2, H, W, 3), and its noise."""
     field = estimate_motion(images[0], images[1], scan)
-    size = images.shape[1:3]
-    if device.type == "cuda":
-        return cues_on_device(field, times, size, device), field.noise
-    return cues_of(field, times, size), field.noise
+    return cues_of(field, times, images.shape[1:3]), field.noise
 
 
 def cues_of(
@@ -130,32 +148,17 @@ def _rows_around(needed: Tensor) -> Bools:
     return np.asarray(near[:, 0].numpy() > 0)
 
 
-def cues_on_device(
-    field: MotionField, times: Sequence[float], size: Sequence[int], device: torch.device
-) -> MotionCues:
-    """`cues_of` by tensors, for all frames at once, as one tall image of T * h rows."""
-
-    def move(values: Array) -> Any:
-        return torch.from_numpy(values)[None].to(device)
-
-    rows, columns = field.velocity.shape[:2]
-    parallax = field.parallax
-    first, second = (
-        part._replace(flow=move(part.flow), gap=move(part.gap)) for part in field.measurements
+def cues_of_batch(field: MotionField, times: Tensor, size: Sequence[int]) -> MotionCues:
+    """The cues of frames at instants (B, T) of captures of (H, W), given their motion."""
+    rows, columns = field.velocity.shape[1:3]
+    count = times.shape[1]
+    # All frames of a capture are sampled at once, as one tall image of T * h rows.
+    x, y = (part.repeat(1, count, 1) for part in cell_centres(rows, columns, like=field.velocity))
+    t = times.float().repeat_interleave(rows, dim=1)[..., None]
+    parts = (torch.stack(part, 1) for part in _cues_at(field, t, size, (x, y)))
+    return MotionCues(
+        *(part.unflatten(2, (count, rows)).transpose(1, 2).flatten(0, 1) for part in parts)
     )
-    moved = replace(
-        field,
-        velocity=move(field.velocity),
-        camera=move(field.camera),
-        deviation=move(field.deviation),
-        parallax=parallax._replace(middle=move(parallax.middle), change=move(parallax.change)),
-        measurements=(first, second),
-    )
-    x, y = (move(part).repeat(1, len(times), 1) for part in cell_centres(rows, columns))
-    t = torch.tensor(times, device=device).repeat_interleave(rows)[None, :, None]
-    stacked = (torch.stack(part, 1) for part in _cues_at(moved, t, size, (x, y)))
-    parts = (part.unflatten(2, (len(times), rows)).transpose(1, 2)[0] for part in stacked)
-    return MotionCues(*(part.contiguous() for part in parts))
 
 
 def _cues_at(

@@ -144,7 +144,10 @@ class Refiner(CorrectionNetwork):
         return RefinedMotion(continued, halves, count, top, step, cues, *corrected)
 
     def fuse(
-        self, whole: RefinedMotion, part: tuple[int, int, int, int], noise: float | None = None
+        self,
+        whole: RefinedMotion,
+        part: tuple[int, int, int, int],
+        noise: float | Tensor | None = None,
     ) -> CorrectionOutput:
         """Make a part of the frames, sampling anywhere in both inputs.
 
@@ -182,7 +185,7 @@ class Refiner(CorrectionNetwork):
             scan = inference.scan_time
             maps = time_maps.offset_maps(scan[None], scan.new_tensor([times]))
             with torch.autocast(pair.device.type, enabled=False):
-                cues, (noise,) = measure_motion(pair, maps)
+                cues, (noise,) = measure_motion(pair, maps, inference.motion_estimate)
         inference = inference._replace(noise=noise if inference.blending == "choose" else None)
         whole = inference.tile is None
         if not whole:

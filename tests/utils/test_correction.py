@@ -62,6 +62,20 @@ def test_the_blending_reaches_the_network(tmp_path: Path) -> None:
     assert (frames[0] - frames[1]).abs().max() > 0.05
 
 
+def test_the_motion_estimate_reaches_both_methods(tmp_path: Path) -> None:
+    save_weights(tmp_path / "mine.safetensors", Refiner(width=0.25))
+    pair = with_object_in_one_view()
+    for chosen in (options(None, "classical"), options(tmp_path / "mine.safetensors", "network")):
+        by_torch = chosen.model_copy(update={"motion_estimate": "torch"})
+        first, same, other = (
+            load_method(each, "cpu").correct(pair, [0.0]).frames
+            for each in (chosen, chosen.model_copy(update={"motion_estimate": "opencv"}), by_torch)
+        )
+        assert torch.equal(first, same) and not torch.equal(first, other)
+        assert (first - other).abs().mean() < 0.01
+        assert identify_method(by_torch) != identify_method(chosen)
+
+
 def with_object_in_one_view() -> torch.Tensor:
     """A capture (2, 3, 64, 64) at rest; b2t shows a light square, t2b does not."""
     pair = torch.from_numpy(smooth_texture((64, 64))).permute(2, 0, 1).repeat(2, 1, 1, 1) * 0.6

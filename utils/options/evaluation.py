@@ -11,7 +11,7 @@ from pydantic import (
 )
 from typing_extensions import Self
 
-from models.parts.settings import SIZE_MULTIPLE, Blending, Precision
+from models.parts.settings import SIZE_MULTIPLE, Blending, MotionEstimate, Precision
 from utils.errors import InputError
 from utils.options.command_line import add_console_arguments
 from utils.options.files import DeviceName, FolderName, OptionGroup, changed, one_of
@@ -94,6 +94,9 @@ class MethodOptions(OptionGroup):
     `blending`: how the classical correction and the refiner join both views: "choose" takes one of
         them where they disagree and one was exposed clearly nearer in time; "average" joins them
         everywhere. Other networks blend by themselves.
+    `motion_estimate`: what estimates the motion that the classical correction and the refiner start
+        from, in context "pair": "opencv" on the CPU, or "torch" on `device`; "auto" is "torch" on a
+        CUDA device, else "opencv". Frames differ a little (docs/BENCHMARKS_GPU.md).
     `inference`: how passes of a network become frames: "ours", or "released_stage1" and
         "released_stage2" as the authors' test scripts compose them (docs/DIFFERENCES.md).
     `self_ensemble`: test-time augmentation with the mirrored, time-reversed capture: better, twice
@@ -110,6 +113,7 @@ class MethodOptions(OptionGroup):
     tile: TileOption = "auto"
     context: ContextName = "pair"
     blending: Blending = "choose"
+    motion_estimate: MotionEstimate = "auto"
     inference: InferenceName = "ours"
     self_ensemble: bool = False
     jobs: JobCount = "auto"
@@ -130,6 +134,11 @@ class MethodOptions(OptionGroup):
             raise ValueError(
                 "path.pretrained_netG: 'network' needs a weight file, got null; name one, or set "
                 "method=classical"
+            )
+        if self.motion_estimate == "torch" and self.context == "clip":
+            raise ValueError(
+                "motion_estimate: 'torch' only with context 'pair', got context 'clip'; set "
+                "context=pair"
             )
         if self.inference != "ours":
             self._check_released()
@@ -219,7 +228,7 @@ _HELP = {
     "test sets": ("datasets.test",),
     "method": (
         *("method", "path.pretrained_netG", "context", "blending", "inference", "self_ensemble"),
-        *("precision", "tile", "device", "jobs"),
+        *("motion_estimate", "precision", "tile", "device", "jobs"),
     ),
     "several methods, each {...} in a list": ("methods",),
     "scores": ("protocols", "optional_metrics", "frames", "baselines"),

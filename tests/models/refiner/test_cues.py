@@ -15,7 +15,8 @@ from models.measurement.flow_measurement import Measurement, to_pixels
 from models.measurement.parallax import Parallax
 from models.measurement.scan import Scan
 from models.refiner import cues as motion_cues
-from models.refiner.cues import CONTEXT, MotionCues, cues_of, cues_on_device, find_motion
+from models.refiner.cues import CONTEXT, MotionCues, cues_of, cues_of_batch, find_motion
+from tests.helpers.batches import batch_field
 from tests.helpers.small_scene import TIMES, simulate_small_scene
 
 
@@ -135,7 +136,7 @@ def test_tensors_give_the_same_cues_as_arrays(capture: CapturePair) -> None:
     field = estimate_motion(t2b, b2t, Scan.of(capture.scan_time, len(t2b)))
     expected = cues_of(field, TIMES, t2b.shape[:2])
     with Operations() as seen:
-        found = cues_on_device(field, TIMES, t2b.shape[:2], torch.device("cpu"))
+        found = cues_of_batch(batch_field(field), torch.tensor([TIMES]), t2b.shape[:2])
     # Nothing reads a value back, or has an output whose size depends on values.
     assert "grid_sampler_2d" in seen.names
     assert not seen.names & {"_local_scalar_dense", "nonzero", "is_nonzero", "masked_select"}

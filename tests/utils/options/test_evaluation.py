@@ -39,6 +39,7 @@ def test_the_command_line_chooses_the_method_after_all_else() -> None:
         ('optional_metrics=["psnr"]', "must be 'lpips_alex', 'lpips_vgg' or 'niqe', got"),
         ("protocols=[]", "--set: 'protocols': Tuple should have at least 1 item"),
         ("blending=mean", "--set: 'blending' must be 'choose' or 'average', got"),
+        ("motion_estimate=gpu", "'motion_estimate' must be 'auto', 'opencv' or 'torch', got"),
         ("datasets.test.data_root=null", "'datasets.test.data_root' must be a valid string"),
         ("datasets.test=3", "'datasets.test' must be a group {...} of keys, got 3"),
         ("datasets.test=[]", "'datasets.test': Tuple should have at least 1 item"),
@@ -99,6 +100,15 @@ def test_impossible_evaluations_are_refused(change: str, message: str) -> None:
         load_options(OPTIONS / "test.json", (change,), EvaluationOptions)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_motion_of_clips_is_not_estimated_by_tensors() -> None:
+    changes = ("motion_estimate=torch", "context=clip")
+    message = "'motion_estimate': 'torch' only with context 'pair', got context 'clip'; set context"
+    with pytest.raises(InputError, match=message):
+        load_options(OPTIONS / "test.json", changes, EvaluationOptions)
+    alone = load_options(OPTIONS / "test.json", ("motion_estimate=torch",), EvaluationOptions)
+    assert alone.motion_estimate == "torch"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,145 @@
+"""Motion estimated by tensors: as good as on the CPU, almost without waiting for the device."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from data.capture import CapturePair
+from data.time_maps import offset_maps
+from models.classical.field import MotionField
+from models.device_motion.estimation import estimate_motions, takes_tensors
+from models.refiner.cues import MotionCues, measure_motion
+from models.refiner.network import Refiner
+from tests.helpers.frames import psnr
+from tests.helpers.moving_texture import Pan
+from tests.helpers.small_scene import TIMES, simulate_small_scene
+
+# They wait for values of the device, or have outputs whose sizes depend on values.
+WAITING = {"_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "unique"}
+READING = {"cpu", "item", "tolist", "nonzero", "__bool__", "__float__", "__int__", "__index__"}
+
+
+class Operations(TorchDispatchMode):
+    """Counts operations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        self.counts[name] += 1
+        # An index by a mask becomes `nonzero` inside the operation.
+        if name in ("index", "index_put_", "index_put"):
+            assert all(part is None or part.dtype != torch.bool for part in args[1])
+        return func(*args, **(kwargs or {}))
+
+
+class Reads(TorchFunctionMode):
+    """Counts methods by which a program gets values of tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if (name := getattr(func, "__name__", "")) in READING:
+            self.counts[name] += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.fixture(scope="module")
+def capture() -> CapturePair:
+    return simulate_small_scene()
+
+
+def given(capture: CapturePair, *, count: int = 1) -> tuple[Tensor, Tensor]:
+    """Pairs, shifted by some pixels from one to the next, and their offset maps."""
+    pair = torch.stack([capture.pair.roll(5 * number, -1) for number in range(count)])
+    offsets = offset_maps(capture.scan_time[None], torch.tensor([TIMES]))
+    return pair, offsets.expand(count, -1, -1, -1)
+
+
+def frames(capture: CapturePair, cues: MotionCues) -> Tensor:
+    """Those of the untrained refiner, which are the classical ones."""
+    torch.manual_seed(0)
+    network = Refiner(num_frames=3, n_feats=8).eval()
+    pair, offsets = given(capture)
+    with torch.no_grad():
+        maps = offsets.expand(-1, -1, -1, capture.width)
+        return network(pair, maps, cues.packed[None]).frames[0]
+
+
+def test_frames_are_as_good_as_with_opencv(capture: CapturePair) -> None:
+    by_opencv, expected_noise = measure_motion(*given(capture), "opencv")
+    by_torch, noise = measure_motion(*given(capture), "torch")
+    assert capture.truth is not None
+    for found, expected, truth in zip(
+        frames(capture, by_torch), frames(capture, by_opencv), capture.truth, strict=True
+    ):
+        assert psnr(found, truth) > psnr(expected, truth) - 0.3  # one small scene: dB
+    assert float(noise[0]) == pytest.approx(float(expected_noise[0]), abs=1e-3)
+
+
+def test_nothing_is_read_back_but_the_masks_of_failed_flow() -> None:
+    scan = torch.linspace(0, 1, 96, dtype=torch.float64)[None]
+    pair = Pan((2.0, -1.0), (96, 128)).pair()[None]
+    with Operations() as seen, Reads() as reads:
+        estimate_motions(pair, scan)
+    assert reads.counts == {"cpu": 1}
+    assert seen.counts["grid_sampler_2d"] and not WAITING & set(seen.counts)
+
+
+def test_where_flow_fails_views_and_motion_are_read_back_too(capture: CapturePair) -> None:
+    pair, _ = given(capture)
+    pair[:, 1, :, 20:100, 30:120] = pair[:, 1, :, 20:100, 60:150].flip(-1, -2)
+    with Operations() as seen, Reads() as reads:
+        estimate_motions(pair, capture.scan_time.double()[None])
+    # Masks and views; the field's velocity and numbers if any features match.
+    assert set(reads.counts) == {"cpu"} and 2 <= reads.counts["cpu"] <= 4
+    assert not WAITING & set(seen.counts)
+
+
+def test_a_batch_equals_its_captures_alone(capture: CapturePair) -> None:
+    pairs, offsets = given(capture, count=2)
+    together, noise = measure_motion(pairs, offsets, "torch")
+    for number in range(2):
+        one = slice(number, number + 1)
+        alone, noise_alone = measure_motion(pairs[one], offsets[one], "torch")
+        torch.testing.assert_close(noise[number], noise_alone[0])
+        for found, expected in zip(together, alone, strict=True):
+            difference = (found.unflatten(0, (2, 3))[number] - expected).abs()
+            # Sums of another order change the last bits; a step of a search may then be refused.
+            assert difference.mean() < 5e-3
+
+
+def test_a_steady_pan_is_found() -> None:
+    pan = Pan((12.0, -5.0), (96, 128))
+    scan = torch.linspace(0, 1, 96, dtype=torch.float64)[None]
+    field: MotionField = estimate_motions(pan.pair()[None], scan)
+    velocity = torch.as_tensor(field.velocity)[0]
+    expected = torch.tensor(pan.velocity).expand_as(velocity)
+    error = (velocity - expected).norm(dim=-1)
+    assert error.mean() < 0.3 and error.max() < 1.5
+
+
+@pytest.mark.parametrize(("height", "width"), [(2, 1), (3, 64), (64, 11), (17, 33)])
+def test_any_size(height: int, width: int) -> None:
+    pair = torch.rand(1, 2, 3, height, width, generator=torch.Generator().manual_seed(0))
+    scan = torch.linspace(0, 1, height)[None]
+    maps = offset_maps(scan, torch.tensor([[0.0, 0.5, 1.0]]))
+    cues, noise = measure_motion(pair, maps, "torch")
+    assert cues.packed.shape == (3, 15, -(-height // 4), -(-width // 4))
+    assert cues.packed.isfinite().all() and torch.as_tensor(noise).isfinite().all()
+
+
+def test_tensors_are_chosen_on_cuda_or_where_asked_for() -> None:
+    cpu, cuda, mps = map(torch.device, ("cpu", "cuda", "mps"))
+    assert takes_tensors("auto", cuda) and takes_tensors("torch", cpu)
+    assert not any(takes_tensors("auto", other) for other in (cpu, mps))
+    assert not takes_tensors("opencv", cuda)

@@ -1,19 +1,23 @@
 """Motion estimated by tensors: as good as on the CPU, almost without waiting for the device."""
 
 from collections import Counter
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from data.capture import CapturePair
 from data.time_maps import offset_maps
 from models.classical.field import MotionField
+from models.device_motion import estimation
 from models.device_motion.estimation import estimate_motions, takes_tensors
-from models.refiner.cues import MotionCues, measure_motion
+from models.device_motion.feature_search import Matching
+from models.refiner.cues import MotionCues, measure_motion, measure_on_device
 from models.refiner.network import Refiner
 from tests.helpers.frames import psnr
 from tests.helpers.moving_texture import Pan
@@ -93,6 +97,21 @@ def test_nothing_is_read_back_but_the_masks_of_failed_flow() -> None:
         estimate_motions(pair, scan)
     assert reads.counts == {"cpu": 1}
     assert seen.counts["grid_sampler_2d"] and not WAITING & set(seen.counts)
+
+
+@pytest.mark.slow
+def test_all_stays_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Fake tensors have a device and a shape but no values: they refuse operations on tensors of
+    # different devices, and need no GPU. Only masks of failed flow are read, by what is replaced.
+    nothing = nullcontext(Matching([]))
+    monkeypatch.setattr(estimation, "match_features_of", lambda *_: nothing)
+    with FakeTensorMode():
+        pair = torch.empty(2, 2, 3, 96, 128, device="cuda")
+        cues, noise = measure_on_device(pair, torch.empty(2, 96).double(), torch.empty(2, 3))
+        with pytest.raises(RuntimeError, match="device"):
+            pair + torch.empty(96, 128)
+    assert {part.device.type for part in (*cues, noise)} == {"cuda"}
+    assert cues.packed.shape == (6, 15, 24, 32)
 
 
 def test_where_flow_fails_views_and_motion_are_read_back_too(capture: CapturePair) -> None:

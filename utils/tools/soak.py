@@ -143,12 +143,15 @@ class Soak:
             subprocess.run(["umount", str(disk)], check=False)
 
     def repeat(self) -> None:
-        """Correct a pair again and again; memory must not grow."""
+        """Correct a pair again and again, and note the memory that is taken then."""
         pair = torch.stack([read_image(self.inputs / f"0_{view}.png") for view in ("t2b", "b2t")])
         for _ in range(10):
             correct_classically(pair, (0.0, 0.5, 1.0))
             self.figures["pairs corrected"] += 1
         self._memory.append(_resident_megabytes())
+
+    def compare_memory(self) -> None:
+        """Memory must not have grown with the number of corrections."""
         growth = growth_of(self._memory)
         self.figures["memory growth in MB"] = round(growth)
         self._expect(growth < _MAX_GROWTH, f"memory grew by {growth:.0f} MB")
@@ -228,6 +231,7 @@ def soak(minutes: float, seed: int) -> list[str]:
             kind()
         while time.monotonic() < end:
             trials.rng.choices(kinds, weights=(2, 40, 4, 1))[0]()
+        trials.compare_memory()
     for name, count in sorted(trials.figures.items()):
         sys.stdout.write(f"{count:8d} {name}\n")
     sys.stdout.write(f"{len(trials.broken):8d} promises broken\n")

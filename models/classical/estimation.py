@@ -69,23 +69,26 @@ def _fit_camera(
     height, width = measurements[0].own.shape
     columns = np.arange(width, dtype=np.float32)
     parallax = estimate_parallax(*measurements)
-    matches = map(_block_matches, _subtract_parallax(parallax.at(columns), measurements))
+    matches = map(_block_matches, subtract_parallax(parallax.at(columns), measurements))
     motion = fit_camera_motion(
         Matches(*map(np.concatenate, zip(*matches, strict=True))),
         (height, width),
         scan.reach(height),
     )
     motion, parallax = refine_camera_motion(motion, views, scan, parallax)
-    by_motion = _subtract_parallax(parallax.at(columns), measurements)
+    by_motion = subtract_parallax(parallax.at(columns), measurements)
     x, y = cell_centres(-(-height // CELL), -(-width // CELL))
     velocity = motion.velocity(x, y)
     return MotionField(velocity, velocity, motion.deviation(x, y), parallax, by_motion, scan)
 
 
-def _subtract_parallax(
+def subtract_parallax(
     parallax: Array, measurements: tuple[Measurement, Measurement]
 ) -> tuple[Measurement, Measurement]:
-    """Measurements of t2b and b2t without the parallax (W, 2) of each column."""
+    """Measurements of t2b and b2t without the parallax (W, 2) of each column.
+
+    Of a batch they and the parallax (B, 1, W, 2) are tensors.
+    """
     t2b, b2t = measurements
     return t2b._replace(flow=t2b.flow - parallax), b2t._replace(flow=b2t.flow + parallax)
 

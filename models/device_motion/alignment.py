@@ -15,6 +15,7 @@ from models.camera import followed_points, refinement
 from models.camera.path import NOISE_FLOOR, half_diagonal, map_points, place_basis
 from models.device_motion.camera_path import COEFFICIENTS, CameraPaths, normalise, time_basis
 from models.device_motion.robust import invert_semidefinite, masked_std, solve_positive
+from models.measurement.parallax import Parallax
 from models.measurement.sampling import SmoothedView, coordinate_grid, grid_spacing
 from models.measurement.scan import Scan
 from models.measurement.tensor_sampling import mean_in_boxes
@@ -119,6 +120,8 @@ class _Alignment:
         x, y = coordinate_grid(columns, rows, like=level)
         self.shape = x.shape[-2:]
         self.points: Tensor = torch.stack((x, y)).flatten(1)
+        columns_of: Any = self.points[0]
+        self.across: Any = Parallax.none(self.size[1]).across(columns_of)
         self.basis: Tensor = place_basis(normalise(self.points.T, self.size))
         self.diagonal = half_diagonal(self.size)
         numbers: Any = (  # (2 B, 1) each
@@ -181,8 +184,7 @@ class _Alignment:
         squared, weight = self._weigh(residual, seen)
         noise = (weight * residual**2).sum(1) / (weight > 0).sum(1).clamp(min=1) + NOISE_FLOOR
         of_shift = -seen.gradient / self.diagonal
-        place = (self.points[0] - (self.size[1] - 1) / 2) / (self.size[1] / 2)
-        of_parallax = torch.cat((of_shift, of_shift * place), 1) * free[..., None]
+        of_parallax = torch.cat((of_shift, of_shift * self.across), 1) * free[..., None]
         slopes = torch.cat((seen.slopes, of_parallax, -light), 1)
         factor = (weight / (noise[:, None] * refinement.CORRELATED)).float()
         weighted = slopes * factor[:, None]
@@ -209,8 +211,7 @@ class _Alignment:
     def _difference(self, motion: CameraPaths, shift: Tensor) -> _Difference:
         """Warp both views to t = 1/2 and subtract them."""
         middle, change = (part[..., None] for part in shift.chunk(2, dim=1))
-        place = (self.points[0] - (self.size[1] - 1) / 2) / (self.size[1] / 2)
-        half = (middle + change * place) / 2
+        half = (middle + change * self.across) / 2
         value, gradient, basis, time, inside = self._expose(motion, torch.cat((-half, half)))
         self.iterations = 1
         gradient = gradient.unflatten(0, (2, -1)).mean(0)

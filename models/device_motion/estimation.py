@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.classical.estimation import BLOCK, MAX_BLOCKS, add_local_motion
+from models.classical.estimation import BLOCK, MAX_BLOCKS, add_local_motion, subtract_parallax
 from models.classical.evidence import collect_evidence
 from models.classical.field import CELL, MotionField, cell_centres
 from models.classical.lost_objects import accept_objects, failed_flow
@@ -114,26 +114,16 @@ def _fit_cameras(
     height, width = views[0].shape[-2:]
     columns, _ = pixel_grid((1, width), like=views[0])
     parallax = estimate_parallaxes(*measurements)
-    sides = [
-        _block_matches(part) for part in _subtract_parallax(parallax.at(columns), measurements)
-    ]
+    sides = [_block_matches(part) for part in subtract_parallax(parallax.at(columns), measurements)]
     matches = Matches(*(torch.cat(parts, 1) for parts in zip(*sides, strict=True)))
     reach: Any = scan.reach(height)
     motion = fit_camera_paths(matches, (height, width), reach[:, 0, 0])
     motion, parallax = refine_camera_paths(motion, views, scan, parallax)
-    by_motion = _subtract_parallax(parallax.at(columns), measurements)
+    by_motion = subtract_parallax(parallax.at(columns), measurements)
     centres: Any = cell_centres(-(-height // CELL), -(-width // CELL), like=views[0])
     found: Any = motion.motion(*centres)
     velocity, deviation = found
     return MotionField(velocity, velocity, deviation, parallax, by_motion, scan)
-
-
-def _subtract_parallax(
-    parallax: Any, measurements: tuple[Measurement, Measurement]
-) -> tuple[Measurement, Measurement]:
-    """Measurements of t2b and b2t without the parallax (B, 1, W, 2) of each column."""
-    t2b, b2t = measurements
-    return t2b._replace(flow=t2b.flow - parallax), b2t._replace(flow=b2t.flow + parallax)
 
 
 def _block_matches(measurement: Any) -> Matches:

@@ -11,6 +11,7 @@ import torch
 
 from data.files.images import Image
 from utils.errors import InputError
+from utils.quality.levels import levels_inside
 
 REQUIREMENTS = "requirements-niqe.txt"
 """What NIQE needs beside requirements.txt."""
@@ -43,14 +44,7 @@ def load_niqe(device: torch.device | str) -> Callable[[Image, None, int], float]
         ) from None
 
     def measure(frame: Image, _: None, border: int) -> float:
-        height, width = frame.shape[:2]
-        if min(height, width) - 2 * border < _MIN_SIDE:
-            raise InputError(
-                f"images of {height}x{width} are too small for NIQE with a border of {border}: "
-                f"expected at least {2 * border + _MIN_SIDE} px a side"
-            )
-        inner = frame[border : height - border, border : width - border]
-        levels = torch.from_numpy(inner.copy()).to(device).permute(2, 0, 1)[None]
-        return float(network(levels.float() / 255))
+        levels = levels_inside(frame, border, device, least=_MIN_SIDE, metric="NIQE")
+        return float(network(levels / 255))
 
     return measure

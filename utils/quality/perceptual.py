@@ -6,12 +6,12 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import Tensor
 from torchvision.models import AlexNet_Weights, VGG16_Weights
 
 from data.files.images import Image
 from models.weight_files import download_state, load_strictly
 from utils.errors import InputError
+from utils.quality.levels import levels_inside
 
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
@@ -74,21 +74,11 @@ def _load_lpips(net: Literal["alex", "vgg"], device: torch.device | str) -> _Mea
     network.to(device).requires_grad_(False)
 
     def measure(frame: Image, truth: Image, border: int) -> float:
-        height, width = frame.shape[:2]
-        if min(height, width) - 2 * border < _MIN_SIDE:
-            raise InputError(
-                f"images of {height}x{width} are too small for LPIPS with a border of {border}: "
-                f"expected at least {2 * border + _MIN_SIDE} px a side"
-            )
         with torch.inference_mode():
-            images = (_to_signed(image, border, device) for image in (frame, truth))
-            return float(network(*images))
+            levels = (
+                levels_inside(image, border, device, least=_MIN_SIDE, metric="LPIPS")
+                for image in (frame, truth)
+            )
+            return float(network(*(part / 127.5 - 1 for part in levels)))
 
     return measure
-
-
-def _to_signed(image: Image, border: int, device: torch.device | str) -> Tensor:
-    """An image (1, 3, h, w) in [-1, 1], cropped by a border."""
-    inner = image[border : image.shape[0] - border, border : image.shape[1] - border]
-    levels = torch.from_numpy(inner.copy()).to(device).permute(2, 0, 1)[None].float()
-    return levels / 127.5 - 1

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from models.camera.path import deviation_basis
-from models.classical.field import CELL, MotionField, displacement_of, length_of, sample_cells
+from models.classical.field import CELL, MotionField, displacement_of, length_of, sample_motion
 from models.measurement.arrays import Array, Luma, every_nth, library, map_views
 from models.measurement.flow_measurement import Measurement
 from models.measurement.sampling import SmoothedView, box_mean, pixel_grid, sample_image
@@ -140,7 +140,7 @@ def _motion_at_middle(
     (x, y), (flow, own, _, _) = evidence.place, evidence.measured
     middle = x + 0.5 * flow[..., 0], y + 0.5 * flow[..., 1]
     for _ in range(2):
-        here, deviation = sample_cells(velocity, middle), sample_cells(field.deviation, middle)
+        here, deviation = sample_motion(velocity, field.deviation, middle)
         move = here * (0.5 - own)[..., None] + displacement_of(deviation, evidence.until_middle)
         middle = x + move[..., 0], y + move[..., 1]
     return middle, here, deviation

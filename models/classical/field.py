@@ -16,10 +16,12 @@ Velocities and deviations are in pixels per readout.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+import torch
 from torch import Tensor
 
 from models.camera.path import deviation_basis
@@ -59,7 +61,7 @@ class MotionField:
     readout: float = 1.0
     noise: float = 0.0
 
-    @property
+    @cached_property
     def reach(self) -> float:
         """Readouts from t = 1/2 to the farthest exposure."""
         return self.scan.reach(self.measurements[0].own.shape[-2])
@@ -241,6 +243,16 @@ def sample_cells(values: Array, place: tuple[Array, Array]) -> Array:
     sampled = sample_image(values.reshape(*values.shape[:lead], -1), x, y)
     # OpenCV drops a last axis of one.
     return sampled.reshape(*sampled.shape[:lead], *values.shape[lead:])
+
+
+def sample_motion(
+    velocity: Array, deviation: Array, place: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    """Sample velocity (h, w, 2) and deviation (h, w, 2, N) of cells at pixel coordinates (x, y)."""
+    if isinstance(velocity, Tensor):  # at once: fewer operations
+        both = sample_cells(torch.cat((velocity[..., None], deviation), dim=-1), place)
+        return both[..., 0], both[..., 1:]
+    return sample_cells(velocity, place), sample_cells(deviation, place)
 
 
 def warp_to_middle(

@@ -1,9 +1,12 @@
 """Edge-preserving interpolation of scattered evidence over h x w cells, by least squares."""
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from models.measurement.arrays import Array, library
+from models.measurement.tensor_sampling import with_neighbours
 
 _SMOOTHNESS = 0.02  # weight of a step between cells of one colour; evidence has its gap squared
 _MIN_AFFINITY = 0.02  # share of it between cells of any colours
@@ -45,19 +48,17 @@ def diffuse(weight: Array, target: Array, along_x: Array, along_y: Array, start:
         along_y: (h - 1, w).
         start: (h, w, 2) the field u to start from.
     """
-    xp = library(weight)
+    if isinstance(weight, Tensor):
+        of_tensors: Array = _diffuse_tensors(weight, target, along_x, along_y, start)
+        return of_tensors
     # Components first: NumPy is slow along short axes.
-    solution, residual = (
-        xp.stack((part[..., 0], part[..., 1]), axis=-3) for part in (start, target)
-    )
-    weight = weight[..., None, :, :]
-    along_x, along_y = along_x[..., None, :, :], along_y[..., None, :, :]
+    solution, residual = (np.stack((part[..., 0], part[..., 1])) for part in (start, target))
     diagonal = weight + 0
-    diagonal[..., :-1] += along_x
-    diagonal[..., 1:] += along_x
-    diagonal[..., :-1, :] += along_y
-    diagonal[..., 1:, :] += along_y
-    scale = xp.reciprocal(diagonal.clip(1e-12, None))
+    diagonal[:, :-1] += along_x
+    diagonal[:, 1:] += along_x
+    diagonal[:-1] += along_y
+    diagonal[1:] += along_y
+    scale = np.reciprocal(diagonal.clip(1e-12, None))
     residual -= _apply(solution, weight, along_x, along_y)
     direction = preconditioned = scale * residual
     energy = _products(residual, preconditioned)
@@ -69,15 +70,11 @@ def diffuse(weight: Array, target: Array, along_x: Array, along_y: Array, start:
         preconditioned = scale * residual
         previous, energy = energy, _products(residual, preconditioned)
         direction = preconditioned + energy / previous.clip(1e-20, None) * direction
-    result: Array = xp.stack((solution[..., 0, :, :], solution[..., 1, :, :]), axis=-1)
-    return result
+    return np.stack((solution[0], solution[1]), axis=-1)
 
 
 def _products(first: Array, second: Array) -> Array:
     """Inner products (2, 1, 1) of the components of two fields (2, h, w)."""
-    if isinstance(first, Tensor):
-        of_tensors: Array = (first * second).sum((-2, -1), keepdim=True)
-        return of_tensors
     products: Array = np.einsum("cyx,cyx->c", first, second)
     return products[:, None, None]
 
@@ -85,10 +82,47 @@ def _products(first: Array, second: Array) -> Array:
 def _apply(u: Array, weight: Array, along_x: Array, along_y: Array) -> Array:
     """Multiply the components of `u` (2, h, w) by the matrix of the normal equations."""
     result = u * weight
-    step_x, step_y = (library(u).diff(u, axis=axis) for axis in (-1, -2))
-    step_x, step_y = step_x * along_x, step_y * along_y
+    step_x, step_y = np.diff(u, axis=-1) * along_x, np.diff(u, axis=-2) * along_y
     result[..., 1:] += step_x
     result[..., :-1] -= step_x
     result[..., 1:, :] += step_y
     result[..., :-1, :] -= step_y
     return result
+
+
+def _diffuse_tensors(
+    weight: Tensor, target: Tensor, along_x: Tensor, along_y: Tensor, start: Tensor
+) -> Tensor:
+    """`diffuse` for a batch, with few operations: their number matters on a GPU."""
+    links = torch.stack(
+        [
+            F.pad(along, side)
+            for along, side in (
+                (along_y, (0, 0, 1, 0)),
+                (along_x, (0, 1)),
+                (along_x, (1, 0)),
+                (along_y, (0, 0, 0, 1)),
+            )
+        ],
+        dim=1,
+    ).unflatten(1, (1, 2, 2))
+    diagonal = weight[:, None] + links.sum((2, 3))
+    scale = diagonal.clamp(min=1e-12).reciprocal()
+    start, target = start.movedim(-1, 1), target.movedim(-1, 1)
+    around, direction = with_neighbours(start)
+    solution = start.clone()
+    image = diagonal * direction - (around * links).sum((2, 3))
+    residual = target - image
+    preconditioned = scale * residual
+    direction.copy_(preconditioned)
+    energy = (residual * preconditioned).sum((2, 3), keepdim=True)
+    for _ in range(_ITERATIONS):
+        image = diagonal * direction - (around * links).sum((2, 3))
+        step = energy / (direction * image).sum((2, 3), keepdim=True).clamp(min=1e-20)
+        solution.addcmul_(step, direction)
+        residual.addcmul_(step, image, value=-1)
+        preconditioned = scale * residual
+        previous, energy = energy, (residual * preconditioned).sum((2, 3), keepdim=True)
+        share = energy / previous.clamp(min=1e-20)
+        torch.addcmul(preconditioned, share, direction, out=direction)  # `around` sees it
+    return solution.movedim(1, -1)

@@ -151,7 +151,7 @@ class _Alignment:
             accepted; and whether any were.
         """
         found, found_shift, started = motion, shift, torch.zeros_like(active)
-        covariance = motion.path.new_zeros(len(shift), _REST, _REST)
+        normal = motion.path.new_zeros(len(shift), *2 * (COEFFICIENTS + _REST,))
         lowest = last = torch.full_like(motion.reach, math.inf)
         for _ in range(refinement.MAX_STEPS):
             compared = self._compare(motion, shift, free)
@@ -159,9 +159,7 @@ class _Alignment:
             started = started | accepted
             found = motion.chosen(accepted, found)
             found_shift = torch.where(accepted[:, None], shift, found_shift)
-            covariance = torch.where(
-                accepted[:, None, None], compared.covariance_of_rest(motion), covariance
-            )
+            normal = torch.where(accepted[:, None, None], compared.normal, normal)
             stepped = motion.step(*compared.of_path())
             change = (stepped.path - motion.path).flatten(1)
             rest = torch.where(accepted[:, None], compared.change_of_rest(change), 0)
@@ -174,6 +172,7 @@ class _Alignment:
             active = accepted & ~converged
             lowest = torch.where(active, torch.minimum(lowest, compared.cost), lowest)
             last = torch.where(active, compared.cost, last)
+        covariance = compared._replace(normal=normal).covariance_of_rest(found)
         return motion, shift, covariance, started
 
     def _compare(self, motion: CameraPaths, shift: Tensor, free: Tensor) -> _Equations:

@@ -3,6 +3,7 @@
 The three models are fitted together, and the best one of each capture is chosen on the device.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -44,11 +45,12 @@ def fit_camera_paths(matches: Matches, size: tuple[int, int], reach: Tensor) -> 
             torch.stack([model.sizes for model in still], 1),
             size,
             reach.double()[:, None],
+            still[0].energy,
         )
     )
     misfit = equations.misfit(models.path)
     steady, rigid, shearing = (
-        CameraPaths(path, sizes, size, reach.double())
+        replace(still[0], path=path, sizes=sizes)
         for path, sizes in zip(models.path.unbind(1), models.sizes.unbind(1), strict=True)
     )
     is_even = misfit[:, 1] < single_capture.EVEN_RATIO * misfit[:, 0]
@@ -66,19 +68,15 @@ class _Equations:
         self.diagonal = half_diagonal(size)
         self.confidence = matches.confidence[:, None]
         self.independent = (count.double() / single_capture.CORRELATED).clamp(min=1)[:, None]
-        self.places = [
-            normalise(place.double(), size) for place in (matches.place, matches.other_place)
-        ]
-        self.times = [
-            time_basis(instant, reach[:, None])
-            for instant in (matches.instant, matches.other_instant)
-        ]
-        parts = [
-            torch.einsum("ckbn,bnt->bcktn", place_basis(place), time)
-            for place, time in zip(self.places, self.times, strict=True)
-        ]
+        # Of all points in the one view, then in the other: (B, 2 N, ...)
+        places = torch.cat((matches.place, matches.other_place), dim=1)
+        self.places = normalise(places.double(), size)
+        instants = torch.cat((matches.instant, matches.other_instant), dim=1)
+        self.times = time_basis(instants, reach[:, None])
+        moved = torch.einsum("ckbn,bnt->bcktn", place_basis(self.places), self.times)
+        here, there = moved.chunk(2, -1)
         # (B, 1, 2, 32, N) derivative in px of the residual by each coefficient, at rest
-        self.slopes = self.diagonal * (parts[0] - parts[1]).flatten(2, 3)[:, None]
+        self.slopes = self.diagonal * (here - there).flatten(2, 3)[:, None]
 
     def solve(self, motion: CameraPaths) -> CameraPaths:
         """Fit M motions of each capture, starting from these, by IRLS."""
@@ -100,10 +98,8 @@ class _Equations:
 
     def _residual(self, path: Tensor) -> Tensor:
         """(B, M, 2, N) px between the places at t = 1/2 according to both views."""
-        here, there = (
-            map_points(torch.einsum("bmkt,bnt->kbmn", path, time), place[:, None])
-            for place, time in zip(self.places, self.times, strict=True)
-        )
+        components = torch.einsum("bmkt,bnt->kbmn", path, self.times)
+        here, there = map_points(components, self.places[:, None]).chunk(2, -1)
         return self.diagonal * (here - there).movedim(0, 2)
 
     def misfit(self, path: Tensor) -> Tensor:

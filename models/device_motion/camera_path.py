@@ -6,9 +6,11 @@ batch, B or (B, M) for M models of each capture.
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from models.camera import path
 from models.camera.path import (
     DEVIATION_TERMS,
     MIN_SPEED,
@@ -34,12 +36,15 @@ class CameraPaths:
         sizes: (..., 8, 4) float64 prior standard deviations, as in `PathModel`.
         size: (H, W) of the images.
         reach: (...) float64 time from t = 1/2 to the farthest exposure.
+        energy: (8, 8) float64, by which components of uniform motion give the mean squared speed of
+            the image, in half diagonals.
     """
 
     path: Tensor
     sizes: Tensor
     size: tuple[int, int]
     reach: Tensor
+    energy: Tensor
 
     @property
     def known(self) -> Tensor:
@@ -48,16 +53,11 @@ class CameraPaths:
 
     def precision(self) -> Tensor:
         """(..., 32) the prior's inverse variances; 1 for coefficients that are not free."""
-        x, y = (
-            torch.linspace(0, side - 1, SPEED_POINTS, dtype=torch.float64, device=self.path.device)
-            for side in self.size[::-1]
-        )
-        grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
-        basis: Tensor = place_basis(normalise(grid, self.size))
-        velocity = torch.einsum("...k,ckn->...cn", self.path[..., 0], basis.flatten(2))
-        speed = velocity.square().sum(-2).mean(-1).sqrt() + MIN_SPEED / half_diagonal(self.size)
-        one = torch.ones_like(speed)
-        expected = self.sizes * torch.stack((one, one, one, speed), dim=-1)[..., None, :]
+        uniform = self.path[..., 0]
+        squared = (uniform @ self.energy * uniform).sum(-1)
+        speed = squared.sqrt() + MIN_SPEED / half_diagonal(self.size)
+        even = self.sizes[..., DEVIATION_TERMS:] * speed[..., None, None]
+        expected = torch.cat((self.sizes[..., :DEVIATION_TERMS], even), dim=-1)
         return torch.where(expected > 0, expected, 1).flatten(-2) ** -2
 
     def step(self, normal: Tensor, right: Tensor) -> "CameraPaths":
@@ -115,10 +115,15 @@ class CameraPaths:
 
 def at_rest(model: PathModel, size: tuple[int, int], reach: Tensor) -> CameraPaths:
     """Resting cameras (B,) of one model, given reaches (B,)."""
-    sizes = (
-        torch.from_numpy(model.sizes).to(reach.device, non_blocking=True).expand(*reach.shape, 8, 4)
+    y, x = (np.linspace(0, side - 1, SPEED_POINTS) for side in size)
+    grid = np.stack(np.meshgrid(x, y), axis=-1)
+    basis = place_basis(path.normalise(grid, size)).reshape(2, 8, -1)
+    energy = np.einsum("ckn,cln->kl", basis, basis) / basis.shape[-1]
+    sizes, energy = (
+        torch.from_numpy(part).to(reach.device, non_blocking=True) for part in (model.sizes, energy)
     )
-    return CameraPaths(torch.zeros_like(sizes), sizes, size, reach.double())
+    sizes = sizes.expand(*reach.shape, 8, 4)
+    return CameraPaths(torch.zeros_like(sizes), sizes, size, reach.double(), energy)
 
 
 def time_basis(instant: Tensor, reach: Tensor) -> Tensor:

@@ -50,16 +50,14 @@ def _enlarge(flow: Tensor, shape: torch.Size) -> Tensor:
 
 
 class _Patches:
-    """P patches of images (B, 1, H, W), whose levels are compared less their means."""
+    """P patches of images (B, 1, H, W), whose levels are compared but for their means."""
 
     def __init__(self, images: Tensor) -> None:
         self.size = images.shape[-2:]
         self.rows, self.columns = ((side - _PATCH) // _STRIDE + 1 for side in self.size)
         self.levels = _cut(images)
-        self.centred, self.along_x, self.along_y = (
-            part - part.mean(-1, keepdim=True)
-            for part in (self.levels, *(_cut(slope) for slope in slopes_of(images)))
-        )
+        slopes = torch.stack([_cut(slope) for slope in slopes_of(images)], dim=-1)
+        self.steps = _gauss_newton_steps(slopes - slopes.mean(-2, keepdim=True))
         # Coordinates of the patches' pixels as `grid_sample` takes them, and of one pixel.
         sides = [images.new_full((1,), side) for side in reversed(self.size)]
         self.unit = 2 / torch.cat(sides)
@@ -84,11 +82,6 @@ class _Patches:
         )
         return sampled.view(grid.shape[:-1])
 
-    def _residual(self, others: Tensor, shift: Tensor) -> Tensor:
-        """(B, P, 64) differences of the moved patches from these."""
-        moved = self._sample(others, shift)
-        return moved - moved.mean(-1, keepdim=True) - self.centred
-
     def _take_over(self, others: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
         """The best (B, P, 2) of each patch's shift and its neighbours', and its cost (B, P)."""
         grid = shift.transpose(1, 2).unflatten(2, (self.rows, self.columns))
@@ -101,32 +94,24 @@ class _Patches:
             dim=1,
         )
         candidates = candidates.flatten(3).transpose(2, 3)  # (B, 5, P, 2)
-        moved = self._sample(others, candidates)
-        moved = moved - moved.mean(-1, keepdim=True) - self.centred[:, None]
-        cost, best = moved.square().sum(-1).min(1, keepdim=True)
+        residual = self._sample(others, candidates) - self.levels[:, None]
+        cost, best = _cost(residual).min(1, keepdim=True)
         chosen = candidates.gather(1, best[..., None].expand(-1, -1, -1, 2))
         return chosen[:, 0], cost[:, 0]
 
     def _descend(self, others: Tensor, shift: Tensor, cost: Tensor) -> Tensor:
         """Gauss-Newton steps while a patch's cost decreases; farther than a patch is wrong."""
-        # A Gauss-Newton step is the product of the residual with these (B, P, 64, 2).
-        slopes = torch.stack((self.along_x, self.along_y), dim=-1)
-        of_x, mixed, _, of_y = (slopes.mT @ slopes).flatten(2).unbind(-1)
-        determinant = of_x * of_y - mixed**2
-        determinant = determinant.masked_fill(determinant < _MIN_DETERMINANT, math.inf)
-        inverse = torch.stack((of_y, -mixed, -mixed, of_x), dim=-1) / determinant[..., None]
-        steps = slopes @ inverse.unflatten(-1, (2, 2))
         moved = best = shift
         for step in range(_STEPS + 1):
-            residual = self._residual(others, moved)
-            now = residual.square().sum(-1)
-            better = now <= cost
-            best = torch.where(better[..., None], moved, best)
-            cost = torch.where(better, now, cost)
+            residual = self._sample(others, moved) - self.levels
+            now = _cost(residual)
+            better = (now <= cost)[..., None]
+            best = torch.where(better, moved, best)
             if step == _STEPS:
                 break
-            change = (residual[..., None] * steps).sum(-2)
-            moved = torch.where(better[..., None], moved - change, moved)
+            cost = torch.minimum(now, cost)
+            change = (residual[..., None, :] @ self.steps)[..., 0, :]
+            moved = torch.where(better, moved - change, moved)
         is_far = (best - shift).square().sum(-1, keepdim=True) > _PATCH**2
         return torch.where(is_far, shift, best)
 
@@ -139,6 +124,23 @@ class _Patches:
         missing = [side - part for side, part in zip(self.size, covered, strict=True)]
         flow = sums[:, :2] / sums[:, 2:]
         return F.pad(flow, (0, missing[1], 0, missing[0]), mode="replicate")
+
+
+def _cost(residual: Tensor) -> Tensor:
+    """Costs (...) of residuals (..., 64): their variance, as means are not compared."""
+    return residual.var(-1, correction=0)
+
+
+def _gauss_newton_steps(slopes: Tensor) -> Tensor:
+    """(B, P, 64, 2): the product of a residual with these is its Gauss-Newton step.
+
+    The slopes (B, P, 64, 2) have no mean, so that the residual may have one.
+    """
+    of_x, mixed, _, of_y = (slopes.mT @ slopes).flatten(2).unbind(-1)
+    determinant = of_x * of_y - mixed**2
+    determinant = determinant.masked_fill(determinant < _MIN_DETERMINANT, math.inf)
+    inverse = torch.stack((of_y, -mixed, -mixed, of_x), dim=-1) / determinant[..., None]
+    return slopes @ inverse.unflatten(-1, (2, 2))
 
 
 def _cut(images: Tensor) -> Tensor:

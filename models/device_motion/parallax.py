@@ -15,11 +15,13 @@ from models.measurement.tensor_sampling import masked_median
 def estimate_parallaxes(t2b: Measurement, b2t: Measurement) -> Parallax:
     """Parallaxes with `middle` and `change` (B, 1, 1, 2), which `Parallax.at` adds to columns."""
     width = t2b.own.shape[-1]
-    columns, first, is_first = _strip_intercepts(t2b)
-    _, second, is_second = _strip_intercepts(b2t)
-    values, known = torch.cat((first, -second), 1), torch.cat((is_first, is_second), 1)
-    both: Any = torch.cat((columns, columns))
-    place: Any = Parallax.none(width).across(both)
+    of_views: Any = zip(t2b, b2t, strict=True)
+    both: Any = map(torch.cat, of_views)
+    columns, intercepts, is_known = _strip_intercepts(Measurement(*both))
+    first, second = intercepts.chunk(2)
+    values, known = torch.cat((first, -second), 1), torch.cat(is_known.chunk(2), 1)
+    of_both: Any = torch.cat((columns, columns))
+    place: Any = Parallax.none(width).across(of_both)
     place = place.expand(len(values), -1)
     change = _fit_change(place, values, known)
     level = values - change[:, None] * place[..., None]

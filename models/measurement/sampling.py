@@ -99,7 +99,9 @@ class SmoothedView(NamedTuple):
 
     def slopes(self, x: Array, y: Array) -> Array:
         """Central differences (h, w, 2) of the level along x and y, per px, at pixels (x, y)."""
+        if isinstance(self.level, Tensor):
+            of_tensors: Array = tensor_sampling.slopes_at(self.level, x, y)
+            return of_tensors
         along_x = sample_image(self.level, x + 1, y) - sample_image(self.level, x - 1, y)
         along_y = sample_image(self.level, x, y + 1) - sample_image(self.level, x, y - 1)
-        slopes: Array = library(x).stack((along_x, along_y), axis=-1) / 2
-        return slopes
+        return np.asarray(np.stack((along_x, along_y), axis=-1) / 2, np.float32)

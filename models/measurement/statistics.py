@@ -60,27 +60,19 @@ def fit_line(first: Array, second: Array) -> tuple[float, float]:
 
 def fit_lines(first: Tensor, second: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
     """`fit_line` of each of B sets of chosen values (B, N): gains and offsets (B,)."""
-
-    def mean(values: Tensor, weight: Tensor) -> Tensor:
-        return (weight * values).sum(-1) / weight.sum(-1).clamp(min=1e-12)
-
+    both = torch.stack((first, second), dim=1)  # (B, 2, N)
     gain = first.new_ones(len(first))
     offset, scale = masked_median(second - first, chosen), _FIRST_SCALE
     for _ in range(_ITERATIONS):
-        residual = second - gain[:, None] * first - offset[:, None]
-        weight = chosen * geman_mcclure_weight((residual / scale) ** 2)
-        means = [mean(values, weight) for values in (first, second)]
-        spreads = [
-            mean((values - middle[:, None]) ** 2, weight).sqrt()
-            for values, middle in zip((first, second), means, strict=True)
-        ]
-        is_lit, has_contrast = (
-            torch.minimum(*parts) >= least
-            for parts, least in ((means, _MIN_MEAN), (spreads, _MIN_CONTRAST))
-        )
-        of_means = torch.where(is_lit, means[1] / means[0], 1.0)
-        gain = torch.where(has_contrast, spreads[1] / spreads[0], of_means)
-        offset = means[1] - gain * means[0]
+        residual = torch.addcmul(second - offset[:, None], gain[:, None], first, value=-1)
+        weight = (chosen * geman_mcclure_weight((residual / scale) ** 2))[:, None]
+        total = weight.sum(-1).clamp(min=1e-12)
+        means = (weight * both).sum(-1) / total
+        spreads = ((weight * (both - means[..., None]) ** 2).sum(-1) / total).sqrt()
+        is_lit, has_contrast = means.amin(1) >= _MIN_MEAN, spreads.amin(1) >= _MIN_CONTRAST
+        of_means = torch.where(is_lit, means[:, 1] / means[:, 0], 1.0)
+        gain = torch.where(has_contrast, spreads[:, 1] / spreads[:, 0], of_means)
+        offset = torch.addcmul(means[:, 1], gain, means[:, 0], value=-1)
         scale = max(scale * _SCALE_DECAY, _LAST_SCALE)
     enough = chosen.sum(-1) >= _MIN_POINTS
     return torch.where(enough, gain, 1.0), torch.where(enough, offset, 0.0)

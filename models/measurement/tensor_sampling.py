@@ -17,9 +17,9 @@ _LANCZOS = 4  # lobes of the kernel
 def sample_linearly(values: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Sample (B, H, W) or (B, H, W, C) at pixels (x, y), (B, ..., w) each; repeat the border."""
     batch, height, width = values.shape[:3]
-    grid = torch.stack(
-        torch.broadcast_tensors((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), -1
-    )
+    # As `grid_sample` takes them: -1 and 1 are the borders.
+    places = (part * (2 / side) + (1 / side - 1) for part, side in ((x, width), (y, height)))
+    grid = torch.stack(torch.broadcast_tensors(*places), -1)
     grid = grid.expand(batch, *grid.shape[1:])
     flat = values.reshape(batch, height, width, -1).movedim(-1, 1)
     sampled = F.grid_sample(
@@ -31,24 +31,30 @@ def sample_linearly(values: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return sampled.movedim(1, -1).reshape(*grid.shape[:-1], *values.shape[3:])
 
 
+def slopes_at(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Central differences (B, h, w, 2) of (B, H, W) along x and y, at pixels (x, y)."""
+    lines = x.shape[-2]
+    across, down = torch.cat((x + 1, x, x - 1, x), -2), torch.cat((y, y + 1, y, y - 1), -2)
+    after, before = sample_linearly(image, across, down).unflatten(-2, (2, 2, lines)).unbind(-4)
+    return ((after - before) / 2).movedim(-3, -1)
+
+
 def sample_by_lanczos(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Sample (B, H, W) at pixels (x, y), (B, h, w) each, over 8x8 pixels; repeat the border."""
     height, width = image.shape[1:]
-    columns, weights_x = _lanczos_taps(x, width)
-    rows, weights_y = _lanczos_taps(y, height)
-    taps = (rows[..., :, None] * width + columns[..., None, :]).flatten(1)
-    found = image.flatten(1).gather(1, taps).view(*rows.shape, columns.shape[-1])
-    return ((found * weights_x[..., None, :]).sum(-1) * weights_y).sum(-1)
-
-
-def _lanczos_taps(place: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Pixels (..., 8) along one axis, inside the image, and their weights."""
+    place = torch.stack((x, y))
     start = place.floor()
     steps = torch.arange(1 - _LANCZOS, 1 + _LANCZOS, device=place.device, dtype=place.dtype)
     distance = (place - start)[..., None] - steps
     weights = torch.sinc(distance) * torch.sinc(distance / _LANCZOS)
-    pixels = (start[..., None] + steps).clamp(0, side - 1).long()
-    return pixels, weights / weights.sum(-1, keepdim=True)
+    weights_x, weights_y = weights / weights.sum(-1, keepdim=True)
+    columns, rows = (
+        pixels.clamp(0, side - 1)
+        for pixels, side in zip((start[..., None] + steps).long(), (width, height), strict=True)
+    )
+    taps = (rows[..., :, None] * width + columns[..., None, :]).flatten(1)
+    found = image.flatten(1).gather(1, taps).view(*rows.shape, columns.shape[-1])
+    return ((found * weights_x[..., None, :]).sum(-1) * weights_y).sum(-1)
 
 
 def mean_by_area(values: Tensor, size: tuple[int, int]) -> Tensor:
@@ -85,6 +91,9 @@ def blur(image: Tensor, sigma: float) -> Tensor:
 
 def pad_border(images: Tensor, margin: int, *, mirrored: bool) -> Tensor:
     """Continue images (..., H, W) by `margin` pixels: repeat the border, or else mirror at it."""
+    sides = images.shape[-2:]
+    if images.ndim == 4 and not (mirrored and margin >= min(sides)):
+        return F.pad(images, (margin,) * 4, mode="reflect" if mirrored else "replicate")
     for axis in (-2, -1):
         last = images.shape[axis] - 1
         place = torch.arange(-margin, last + 1 + margin, device=images.device)
@@ -92,6 +101,22 @@ def pad_border(images: Tensor, margin: int, *, mirrored: bool) -> Tensor:
             place = last - (place % (2 * last) - last).abs()
         images = images.index_select(axis, place.clamp(0, last))
     return images
+
+
+def with_neighbours(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The neighbours (B, C, 2, 2, H, W) of each of (B, C, H, W), and the values between them.
+
+    The neighbours are those above, right, left, below; zero outside. What is written to the values
+    shows in the neighbours.
+    """
+    padded = F.pad(values, (1, 1, 1, 1))
+    *batch, row, column = padded.stride()
+    around = padded.as_strided(
+        (*values.shape[:2], 2, 2, *values.shape[2:]),
+        (*batch, row - column, row + column, row, column),
+        padded.storage_offset() + column,
+    )
+    return around, padded[..., 1:-1, 1:-1]
 
 
 def masked_median(values: Tensor, mask: Tensor) -> Tensor:

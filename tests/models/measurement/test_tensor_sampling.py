@@ -18,7 +18,7 @@ from models.measurement.sampling import (
     sample_image,
 )
 from models.measurement.statistics import fit_line, fit_lines
-from models.measurement.tensor_sampling import masked_median, pad_border
+from models.measurement.tensor_sampling import masked_median, pad_border, with_neighbours
 from tests.helpers.moving_texture import smooth_texture
 
 RNG = np.random.default_rng(0)
@@ -85,6 +85,17 @@ def test_borders_by_hand() -> None:
     # Far beyond narrow images the mirror images repeat.
     assert pad_border(row[..., :2], 3, mirrored=True)[0, 0].tolist() == [2, 1, 2, 1, 2, 1, 2, 1]
     assert pad_border(row[..., :1], 2, mirrored=True)[0, 0].tolist() == [1] * 5
+
+
+def test_neighbours_share_the_memory_of_the_values() -> None:
+    around, values = with_neighbours(torch.arange(6.0).view(1, 1, 2, 3))
+    (above, right), (left, below) = (row.unbind(2) for row in around.unbind(2))
+    assert above.flatten().tolist() == [0, 0, 0, 0, 1, 2]
+    assert right.flatten().tolist() == [1, 2, 0, 4, 5, 0]
+    assert left.flatten().tolist() == [0, 0, 1, 0, 3, 4]
+    assert below.flatten().tolist() == [3, 4, 5, 0, 0, 0]
+    values[0, 0, 0, 1] = 9
+    assert right[0, 0, 0, 0] == left[0, 0, 0, 2] == above[0, 0, 1, 1] == 9
 
 
 def test_medians_of_a_mask() -> None:

@@ -15,19 +15,22 @@ Velocities and deviations are in pixels per readout.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+import torch
 from torch import Tensor
 
 from models.camera.path import deviation_basis
-from models.measurement.arrays import Array, library, single
+from models.measurement.arrays import Array, library, read_numbers, single, to_array
 from models.measurement.flow_measurement import Measurement
 from models.measurement.parallax import Parallax
 from models.measurement.sampling import coordinate_grid, sample_image
 from models.measurement.scan import Scan
+from models.measurement.tensor_sampling import enlarge_linearly
 
 CELL = 4
 """Side in pixels of the cells for which velocities are estimated."""
@@ -63,6 +66,35 @@ class MotionField:
     def reach(self) -> float:
         """Readouts from t = 1/2 to the farthest exposure."""
         return self.scan.reach(self.measurements[0].own.shape[-2])
+
+    @property
+    def on_host(self) -> "MotionField":
+        """The field as arrays, brought from a device once; of a batch its only field."""
+        return self._as_arrays if isinstance(self.velocity, Tensor) else self
+
+    @cached_property
+    def _as_arrays(self) -> "MotionField":
+        tensors: Any = self
+        size = tensors.measurements[0].gap.shape[1:]
+        t2b, b2t = (
+            Measurement(*(to_array(part.expand(-1, *size, *part.shape[3:])) for part in measured))
+            for measured in tensors.measurements
+        )
+        shifts = torch.cat((tensors.parallax.middle, tensors.parallax.change), 1)
+        middle, change = to_array(shifts).reshape(2, 2)
+        first, row_time, readout, noise = read_numbers(*self.scan, self.readout, self.noise)
+        velocity = to_array(self.velocity)
+        return replace(
+            self,
+            velocity=velocity,
+            camera=velocity if self.camera is self.velocity else to_array(self.camera),
+            deviation=to_array(self.deviation),
+            parallax=Parallax(middle, change, self.parallax.width),
+            measurements=(t2b, b2t),
+            scan=Scan(first, row_time),
+            readout=readout,
+            noise=noise,
+        )
 
     def basis(self, instant: Array | np.float32) -> Array:
         """(..., N) functions of time that the deviations are coefficients of, 0 at t = 1/2."""
@@ -162,17 +194,12 @@ def follow_to_middle(
     middle = place
     for _ in range(3):
         here, deviation = sample_cells(velocity, middle), sample_cells(field.deviation, middle)
-        by_deviation = (
-            displacement_of(deviation, until_middle)
-            if isinstance(deviation, Tensor)
-            else deviation @ until_middle
-        )
-        move = here * _per_vector(0.5 - t) + by_deviation
+        move = here * per_vector(0.5 - t) + displacement_by(deviation, until_middle)
         middle = place[0] + move[..., 0], place[1] + move[..., 1]
     return middle, here, deviation
 
 
-def _per_vector(time: Any) -> Any:
+def per_vector(time: Any) -> Any:
     """A time that multiplies vectors (..., 2)."""
     return time[..., None] if isinstance(time, Tensor) else np.float32(time)
 
@@ -200,6 +227,8 @@ def _meet_scan(
 
 def enlarge_cells(cells: Array, size: Sequence[int]) -> Array:
     """Interpolate values of cells (h, w) or (h, w, C) bilinearly to the pixels of (H, W)."""
+    if isinstance(cells, Tensor):
+        return enlarge_linearly(cells, CELL)[:, : size[0], : size[1]]
     rows, columns = cells.shape[:2]
     full = cv2.resize(cells, (columns * CELL, rows * CELL), interpolation=cv2.INTER_LINEAR)
     return np.asarray(full[: size[0], : size[1]], np.float32)
@@ -207,6 +236,8 @@ def enlarge_cells(cells: Array, size: Sequence[int]) -> Array:
 
 def enlarge_strip(cells: Array, rows: slice, width: int) -> Array:
     """The same as these rows of `enlarge_cells`, without computing the others."""
+    if isinstance(cells, Tensor):
+        return enlarge_cells(cells, (rows.stop, width))[:, rows]
     first, last = rows.start // CELL, -(-rows.stop // CELL)
     above, below = max(first - 1, 0), min(last + 1, len(cells))
     full = enlarge_cells(cells[above:below], (rows.stop - above * CELL, width))
@@ -226,6 +257,14 @@ def displacement_of(deviation: Array, elapsed: Array) -> Array:
         for term in range(1, deviation.shape[-1]):
             total += deviation[..., component, term] * elapsed[..., term]
     return displacement
+
+
+def displacement_by(deviation: Array, elapsed: Array) -> Array:
+    """`displacement_of` where the basis changes by the same (N,) for all points of a capture."""
+    if isinstance(deviation, Tensor):
+        return displacement_of(deviation, elapsed)
+    moved: Array = deviation @ elapsed
+    return moved
 
 
 def length_of(vectors: Array) -> Array:

@@ -75,6 +75,13 @@ def estimate_motions(pairs: Tensor, scan_times: Tensor) -> MotionField:
     return add_local_motion(still, cells, evidence, accept_objects(proposed, cells, field))
 
 
+def estimate_one(pair: Tensor, scan_time: Tensor) -> MotionField:
+    """`estimate_motions` of one capture (2, 3, H, W) with times (H,), inside autocast, too."""
+    scans = scan_time.to(pair.device, torch.float64, non_blocking=True)[None]
+    with torch.autocast(pair.device.type, enabled=False):
+        return estimate_motions(pair[None], scans)
+
+
 def to_lumas(images: Tensor) -> Tensor:
     """Luma (BT.601) of RGB images (..., 3, H, W) in [0, 1], in 8-bit levels: (..., H, W)."""
     red, green, blue = images.unbind(-3)

@@ -56,6 +56,23 @@ def mean_by_area(values: Tensor, size: tuple[int, int]) -> Tensor:
     return _by_channel(lambda flat: F.adaptive_avg_pool2d(flat, size[::-1]), values)
 
 
+def mean_in_cells(values: Tensor, side: int) -> Tensor:
+    """Means of (B, H, W) or (B, H, W, C) over squares; the border is repeated to whole ones."""
+
+    def average(flat: Tensor) -> Tensor:
+        below, right = (-length % side for length in flat.shape[-2:])
+        return F.avg_pool2d(F.pad(flat, (0, right, 0, below), mode="replicate"), side)
+
+    return _by_channel(average, values)
+
+
+def enlarge_linearly(values: Tensor, factor: int) -> Tensor:
+    """Enlarge (B, H, W) or (B, H, W, C) by a whole factor, bilinearly; the border is repeated."""
+    return _by_channel(
+        lambda flat: F.interpolate(flat, scale_factor=factor, mode="bilinear"), values
+    )
+
+
 def mean_in_boxes(values: Tensor, side: int, *, mirrored: bool) -> Tensor:
     """Means over windows of `side` pixels; the border is repeated, or else mirrored."""
 

@@ -1,15 +1,11 @@
 """Motion estimated by tensors: as good as on the CPU, almost without waiting for the device."""
 
-from collections import Counter
 from contextlib import nullcontext
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from data.capture import CapturePair
 from data.time_maps import offset_maps
@@ -19,42 +15,10 @@ from models.device_motion.estimation import estimate_motions, takes_tensors
 from models.device_motion.feature_search import Matching
 from models.refiner.cues import MotionCues, measure_motion, measure_on_device
 from models.refiner.network import Refiner
+from tests.helpers.device_work import WAITING, Operations, Reads
 from tests.helpers.frames import psnr
 from tests.helpers.moving_texture import Pan
 from tests.helpers.small_scene import TIMES, simulate_small_scene
-
-# They wait for values of the device, or have outputs whose sizes depend on values.
-WAITING = {"_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "unique"}
-READING = {"cpu", "item", "tolist", "nonzero", "__bool__", "__float__", "__int__", "__index__"}
-
-
-class Operations(TorchDispatchMode):
-    """Counts operations."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.counts: Counter[str] = Counter()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func.overloadpacket.__name__
-        self.counts[name] += 1
-        # An index by a mask becomes `nonzero` inside the operation.
-        if name in ("index", "index_put_", "index_put"):
-            assert all(part is None or part.dtype != torch.bool for part in args[1])
-        return func(*args, **(kwargs or {}))
-
-
-class Reads(TorchFunctionMode):
-    """Counts methods by which a program gets values of tensors."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.counts: Counter[str] = Counter()
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if (name := getattr(func, "__name__", "")) in READING:
-            self.counts[name] += 1
-        return func(*args, **(kwargs or {}))
 
 
 @pytest.fixture(scope="module")

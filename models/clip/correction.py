@@ -11,8 +11,9 @@ from models.classical.field import MotionField, enlarge_cells
 from models.clip.continuity import compare_pairs
 from models.clip.joints import JointPart, joint_share, parts_of
 from models.clip.motion import Joined, PairMotion, join_motion
-from models.inference.correction import Correction
-from models.parts.settings import Blending
+from models.inference.correction import Correction, network_of
+from models.measurement.arrays import to_array
+from models.parts.settings import Blending, MotionEstimate
 
 # Difference of the views at a joint, a sum over three colours in [0, 1], from which on they are
 # doubted, and at which they are doubted most.
@@ -59,6 +60,7 @@ def correct_clip(
     *,
     follows_motion: bool = True,
     blending: Blending = "choose",
+    motion_estimate: MotionEstimate = "auto",
     on_break: Break = lambda _pair, _finding: None,
 ) -> Iterator[Tensor]:
     """Make the frames of consecutive pairs, each with the pairs before and after it.
@@ -79,6 +81,8 @@ def correct_clip(
         blending: "choose" makes these frames of the two exposures alone; "average" blends them with
             what the pairs alone give where the two do not agree: on average less wrong, but a fast
             object is seen two or three times, half transparent.
+        motion_estimate: where motion is estimated, of pairs and between them: by OpenCV, or by
+            PyTorch on the device of the method's network, if it has one, else of the pairs.
         on_break: called where pairs do not follow each other.
 
     Yields:
@@ -88,6 +92,8 @@ def correct_clip(
         ValueError: the pairs differ in size.
     """
     maker = _Maker(method, scan_time, follows_motion=follows_motion, blending=blending)
+    network = network_of(method)
+    device = None if network is None else next(network.parameters()).device
     waiting: _Known | None = None
     made: _Frames = {}  # of the waiting pair, by its instants
     for number, given in enumerate(pairs):
@@ -96,7 +102,8 @@ def correct_clip(
             raise ValueError(
                 f"pair {number}: expected {sizes[0]} like the one before, got {sizes[1]}"
             )
-        arrived = _Known(given, PairMotion.of(given.pair, scan_time))
+        pair = given.pair if device is None else given.pair.to(device)
+        arrived = _Known(given, PairMotion.of(pair, scan_time, motion_estimate))
         if waiting is not None:
             later: _Frames = {}
             joined = join_motion(waiting.motion, arrived.motion, maker.parts)
@@ -222,8 +229,8 @@ class _Maker:
     def _doubt(self, joined: Joined) -> Tensor:
         """Share (H, W) of the pairs' own frames where the views at the joint do not agree."""
         height = len(self.scan_time)
-        width = joined.fields[0].measurements[0].own.shape[1]
-        excess = (joined.doubt - _DOUBT_START) / (_DOUBT_END - _DOUBT_START)
+        width = joined.fields[0].measurements[0].own.shape[-1]
+        excess = (to_array(joined.doubt) - _DOUBT_START) / (_DOUBT_END - _DOUBT_START)
         cells = _MAX_DOUBT * np.clip(excess, 0, 1).astype(np.float32)
         doubt = torch.from_numpy(enlarge_cells(cells, (height, width)))
         doubt[doubt.amax(-1) < _MIN_DOUBT] = 0

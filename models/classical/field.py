@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-import torch
 from torch import Tensor
 
 from models.camera.path import deviation_basis
@@ -34,6 +33,8 @@ from models.measurement.tensor_sampling import enlarge_linearly
 
 CELL = 4
 """Side in pixels of the cells for which velocities are estimated."""
+
+_STEPS = 3  # fixed-point iterations
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class MotionField:
     readout: float = 1.0
     noise: float = 0.0
 
-    @property
+    @cached_property
     def reach(self) -> float:
         """Readouts from t = 1/2 to the farthest exposure."""
         return self.scan.reach(self.measurements[0].own.shape[-2])
@@ -74,14 +75,6 @@ class MotionField:
 
     @cached_property
     def _as_arrays(self) -> "MotionField":
-        tensors: Any = self
-        size = tensors.measurements[0].gap.shape[1:]
-        t2b, b2t = (
-            Measurement(*(to_array(part.expand(-1, *size, *part.shape[3:])) for part in measured))
-            for measured in tensors.measurements
-        )
-        shifts = torch.cat((tensors.parallax.middle, tensors.parallax.change), 1)
-        middle, change = to_array(shifts).reshape(2, 2)
         first, row_time, readout, noise = read_numbers(*self.scan, self.readout, self.noise)
         velocity = to_array(self.velocity)
         return replace(
@@ -89,8 +82,8 @@ class MotionField:
             velocity=velocity,
             camera=velocity if self.camera is self.velocity else to_array(self.camera),
             deviation=to_array(self.deviation),
-            parallax=Parallax(middle, change, self.parallax.width),
-            measurements=(t2b, b2t),
+            parallax=self.parallax.on_host,
+            measurements=(self.measurements[0].on_host, self.measurements[1].on_host),
             scan=Scan(first, row_time),
             readout=readout,
             noise=noise,
@@ -158,7 +151,8 @@ def sample_frame(
     """
     instant = 0.5 + (t - 0.5) / field.readout
     x, y = place or cell_centres(*velocity.shape[-3:-1], like=velocity)
-    middle, here, deviation = follow_to_middle(field, instant, velocity, (x, y))
+    steps = 1 if isinstance(t, float) and t == 0.5 else _STEPS
+    middle, here, deviation = follow_to_middle(field, instant, velocity, (x, y), steps=steps)
     between = field.parallax.at(x)
     views = []
     for number, scan in enumerate((field.scan, field.scan.reversed)):
@@ -183,16 +177,23 @@ def cell_centres(rows: int, columns: int, *, like: Any = None) -> tuple[Any, Any
 
 
 def follow_to_middle(
-    field: MotionField, t: float, velocity: Array, place: tuple[Array, Array]
+    field: MotionField,
+    t: float,
+    velocity: Array,
+    place: tuple[Array, Array],
+    *,
+    steps: int = _STEPS,
 ) -> tuple[tuple[Array, Array], Array, Array]:
     """Follow what is at `place` at time `t` to t = 1/2, by fixed-point iterations.
+
+    A single step is enough where t is 1/2: nothing moves.
 
     Returns:
         Its place there, its velocity and its deviation.
     """
     until_middle = -field.basis(single(t))
     middle = place
-    for _ in range(3):
+    for _ in range(steps):
         here, deviation = sample_cells(velocity, middle), sample_cells(field.deviation, middle)
         move = here * per_vector(0.5 - t) + displacement_by(deviation, until_middle)
         middle = place[0] + move[..., 0], place[1] + move[..., 1]
@@ -217,7 +218,7 @@ def _meet_scan(
     closing = scan.closing_speed(velocity[..., 1])
     until_start = field.basis(single(t))
     move: Array = xp.zeros_like(velocity)
-    for _ in range(3):
+    for _ in range(_STEPS):
         moved = start[1] + move[..., 1] + velocity[..., 1] * (scan.first - t)
         row = xp.asarray(moved / closing, dtype=xp.float32)
         instant = scan.at(row)

@@ -74,10 +74,17 @@ class JointTimes:
 
     pairs: tuple[MotionField, MotionField]
 
-    @property
+    @cached_property
     def half(self) -> float:
         """Readouts from a mid-time to the joint."""
         return 0.5 / self.pairs[0].readout
+
+    @cached_property
+    def at_joint(self) -> list[tuple[Any, Any]]:
+        """The joint in the time of each pair, and the pair's basis there."""
+        half: Any = single(self.half)
+        times = 0.5 + half, 0.5 - half
+        return [(t, pair.basis(t)) for t, pair in zip(times, self.pairs, strict=True)]
 
     def basis(self, instant: Array | np.float32) -> Array:
         """(..., 9) deviations, 0 at the joint.
@@ -94,9 +101,9 @@ class JointTimes:
             squared * tau - 3 * half**2 * tau,
         )
         before, after = (
-            pair.basis(on_its_side + (0.5 + to_joint)) - pair.basis(0.5 + to_joint)
-            for pair, on_its_side, to_joint in zip(
-                self.pairs, (tau.clip(None, 0), tau.clip(0, None)), (half, -half), strict=True
+            pair.basis(on_its_side + joint) - there
+            for pair, on_its_side, (joint, there) in zip(
+                self.pairs, (tau.clip(None, 0), tau.clip(0, None)), self.at_joint, strict=True
             )
         )
         basis: Array = xp.concatenate((xp.stack(common, axis=-1), before, after), axis=-1)
@@ -168,9 +175,10 @@ def own_path(times: JointTimes, bend: float) -> Path:
     x, y = cell_centres(*speeds[0].shape[-3:-1], like=speeds[0])
     half: Any = single(times.half)
     slopes = []
-    for pair, to_joint, step in zip(times.pairs, (half, -half), (_STEP, -_STEP), strict=True):
-        joint = 0.5 + to_joint
-        slopes.append((pair.basis(joint) - pair.basis(joint - step)) / step)
+    for pair, (joint, there), step in zip(
+        times.pairs, times.at_joint, (_STEP, -_STEP), strict=True
+    ):
+        slopes.append((there - pair.basis(joint - step)) / step)
     readouts = per_vector(half)
     moves = [-readouts * speeds[0], readouts * speeds[1]]
     for _ in range(_ITERATIONS):

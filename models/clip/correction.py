@@ -34,10 +34,11 @@ class ClipPair(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """A pair with its motion."""
+    """A pair on the device of the network, if the method has one, with its motion."""
 
     given: ClipPair
     motion: PairMotion
+    home: torch.device  # of the pair as it was given, and of its frames
 
 
 class _Shared(NamedTuple):
@@ -93,7 +94,6 @@ def correct_clip(
     """
     maker = _Maker(method, scan_time, follows_motion=follows_motion, blending=blending)
     network = network_of(method)
-    device = None if network is None else next(network.parameters()).device
     waiting: _Known | None = None
     made: _Frames = {}  # of the waiting pair, by its instants
     for number, given in enumerate(pairs):
@@ -102,8 +102,10 @@ def correct_clip(
             raise ValueError(
                 f"pair {number}: expected {sizes[0]} like the one before, got {sizes[1]}"
             )
-        pair = given.pair if device is None else given.pair.to(device)
-        arrived = _Known(given, PairMotion.of(pair, scan_time, motion_estimate))
+        home = given.pair.device
+        device = home if network is None else next(network.parameters()).device
+        there = given._replace(pair=given.pair.to(device))
+        arrived = _Known(there, PairMotion.of(there.pair, scan_time, motion_estimate), home)
         if waiting is not None:
             later: _Frames = {}
             joined = join_motion(waiting.motion, arrived.motion, maker.parts)
@@ -113,11 +115,11 @@ def correct_clip(
                 made |= earlier
             else:
                 on_break(number, finding)
-            yield maker.finish(waiting, made)
+            yield maker.finish(waiting, made).to(waiting.home)
             made = later
         waiting = arrived
     if waiting is not None:
-        yield maker.finish(waiting, made)
+        yield maker.finish(waiting, made).to(waiting.home)
 
 
 class _Maker:
@@ -223,7 +225,8 @@ class _Maker:
                 rows=rows[chosen],
                 motion=field if self.follows_motion else None,
             )
-            frames[chosen] = found.frames.to(frames)
+            for index, frame in zip(chosen, found.frames, strict=True):
+                frames[index] = frame
         return frames
 
     def _doubt(self, joined: Joined) -> Tensor:

@@ -7,7 +7,8 @@ moved over frame intervals that the clip does not have.
 import math
 from typing import NamedTuple
 
-from models.clip.motion import Joined, PairMotion
+from models.clip.motion import Joined
+from models.clip.pair_motion import PairMotion
 from models.measurement.arrays import library, read_numbers
 
 _MAX_GAP = 0.35  # readouts above the shortest at the joint, over which intervals are sought

@@ -10,7 +10,8 @@ from torch import Tensor
 from models.classical.field import MotionField, enlarge_cells
 from models.clip.continuity import compare_pairs
 from models.clip.joints import JointPart, joint_share, parts_of
-from models.clip.motion import Joined, PairMotion, join_motion
+from models.clip.motion import Joined, join_motion
+from models.clip.pair_motion import PairMotion
 from models.inference.correction import Correction, network_of
 from models.measurement.arrays import to_array
 from models.parts.settings import Blending, MotionEstimate

@@ -36,12 +36,12 @@ class RowWeights(NamedTuple):
 
     @classmethod
     def of(cls, weights: Array) -> "RowWeights":
-        """Leave out the rows of weights (N,) that are 0 before the first other and after the last.
+        """Leave out weights (N,) that are 0 before the first other and after the last one.
 
-        There may be none left.
+        Of nothing else the first is kept.
         """
         used = np.flatnonzero(weights)
-        rows = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)
+        rows = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(1)
         return cls(rows, np.asarray(weights[rows, None], np.float32))
 
 

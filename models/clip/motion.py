@@ -4,18 +4,17 @@ It is estimated with arrays by OpenCV, or with tensors of a batch of one on the 
 which is waited for only by the estimate within each pair (`models.device_motion.feature_search`).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from models.classical.estimation import estimate_motion, to_cells
 from models.classical.field import (
     CELL,
-    MotionField,
+    Exposed,
     cell_centres,
     enlarge_strip,
     length_of,
@@ -24,17 +23,14 @@ from models.classical.field import (
 )
 from models.classical.smoothing import affinity, diffuse
 from models.clip.joints import JointPart
+from models.clip.pair_motion import PairMotion
 from models.clip.path import JointMotion, JointTimes, Path, own_path, smooth_path
-from models.device_motion import estimation as device_estimation
-from models.device_motion.estimation import takes_tensors
 from models.device_motion.inverse_search import search_flows
-from models.flow.dis import search_flow, single_threaded_opencv, to_luma
-from models.measurement.arrays import Array, Luma, library
-from models.measurement.flow_measurement import to_pixels
+from models.flow.dis import search_flow, single_threaded_opencv
+from models.measurement.arrays import Array, library
 from models.measurement.sampling import area_resize, box_mean, pixel_grid, sample_image
 from models.measurement.scan import Scan
 from models.measurement.tensor_sampling import mean_in_cells
-from models.parts.settings import MotionEstimate
 
 _BENDS = (0.0, 0.5)  # of the pairs' own paths that are tried
 _PREFERENCE = 0.8  # for the smooth path: share of its difference that others must undercut
@@ -44,39 +40,6 @@ _GAIN = 0.97  # of the difference that the prediction leaves, below which a corr
 _PRIOR_WEIGHT = 0.02  # of the predicted displacement
 _ERROR_SCALE = 1.5  # px of forward-backward error
 _MIN_GAP = 1e-3  # readouts
-
-
-@dataclass(frozen=True)
-class PairMotion:
-    """A pair of a clip with what is estimated once.
-
-    Attributes:
-        field: its motion.
-        cells: (2, h, w, 3) means over the cells of both views.
-        luma: of both views, (H, W) each.
-    """
-
-    field: MotionField
-    cells: Sequence[Array]
-    luma: tuple[Luma, Luma]
-
-    @classmethod
-    @torch.no_grad()
-    def of(cls, pair: Tensor, scan_time: Tensor, estimate: MotionEstimate = "auto") -> "PairMotion":
-        """Estimate the motion of a pair (2, 3, H, W) whose t2b rows are exposed at (H,).
-
-        `estimate` says whether by arrays or by tensors on the pair's device.
-        """
-        if takes_tensors(estimate, pair.device):
-            pairs = pair[None].float()
-            means: Any = device_estimation.to_cells(pairs).unbind(1)
-            lumas: Any = device_estimation.to_lumas(pairs).unbind(1)
-            return cls(device_estimation.estimate_one(pair, scan_time), means, lumas)
-        t2b, b2t = to_pixels(pair)
-        with single_threaded_opencv():
-            field = estimate_motion(t2b, b2t, Scan.of(scan_time, len(t2b)))
-            cells = [to_cells(view) for view in (t2b, b2t)]
-        return cls(field, cells, (to_luma(t2b), to_luma(b2t)))
 
 
 class Joined(NamedTuple):
@@ -169,15 +132,25 @@ class _Joint:
 
         The first one is preferred: how a velocity changes across the joint, the views do not show.
         """
-        costs = []
-        for path in paths:
-            difference = self._bring(path).difference(_WINDOW)
-            costs.append(difference * difference.mean((-2, -1), keepdims=True))
+        costs = self._costs(paths)
         chosen, least = paths[0], _PREFERENCE * costs[0]
         for path, cost in zip(paths[1:], costs[1:], strict=True):
             chosen = path.where(cost < least, chosen)
             least = library(cost).minimum(cost, least)
         return chosen
+
+    def _costs(self, paths: Sequence[Path]) -> Sequence[Array]:
+        """(h, w) the cost of each path in each cell; tensors of all paths are one batch."""
+
+        def cost_of(path: Path) -> Any:
+            difference = self._bring(path).difference(_WINDOW)
+            return difference * difference.mean((-2, -1), keepdims=True)
+
+        if isinstance(paths[0].velocity, Tensor):
+            tensors: Any = zip(*paths, strict=True)
+            costs: Sequence[Array] = cost_of(Path(*map(torch.cat, tensors))).split(1)
+            return costs
+        return list(map(cost_of, paths))
 
     def correct(self, path: Path) -> Joined:
         """Correct a path by the flow that is left between the views."""
@@ -208,19 +181,12 @@ class _Joint:
     def _bring(self, path: Path) -> _Brought:
         """Bring the cells of the views next to the joint to it along a path."""
         xp = library(path.velocity)
-        views = [xp.zeros_like(self.sides[0].cells[0]) for _ in self.sides]
         gap, moved = xp.zeros_like(path.velocity[..., 0]), xp.zeros_like(path.velocity)
-        x, y = cell_centres(*path.velocity.shape[-3:-1], like=path.velocity)
-        for part, field in zip(self.parts, self.fields(path), strict=True):
-            rows, share = part.cells
-            if not len(share):
-                continue
-            centres = x[..., rows, :], y[..., rows, :]
-            early, late = sample_frame(
-                field, 0.5, path.velocity, with_mismatch=False, place=centres
-            )
+        views = [xp.stack((gap, gap, gap), axis=-1) for _ in self.sides]
+        for part, places in zip(self.parts, self._places(path, of_part=True), strict=True):
+            (rows, share), (early, late) = part.cells, places
             for view, side, number, place in zip(
-                views, self.sides, part.views, (early, late), strict=True
+                views, self.sides, part.views, places, strict=True
             ):
                 found = sample_cells(side.cells[number], (place.x, place.y))
                 view[..., rows, :, :] += share[..., None] * found
@@ -229,6 +195,26 @@ class _Joint:
             moved[..., rows, :, :] += share[..., None] * step
         return _Brought((views[0], views[1]), gap, moved)
 
+    def _places(self, path: Path, *, of_part: bool) -> Iterator[tuple[Exposed, Exposed]]:
+        """Where each part's views expose the cells at the joint: all, or those of its rows."""
+        x, y = cell_centres(*path.velocity.shape[-3:-1], like=path.velocity)
+        fields = self.fields(path)
+        if isinstance(path.velocity, Tensor):
+            both = _together(fields)
+            views = sample_frame(both, 0.5, both.velocity, with_mismatch=False)
+            for number, part in enumerate(self.parts):
+                rows = part.cells.rows if of_part else slice(None)
+                early, late = (
+                    Exposed(*(values.chunk(2)[number][:, rows] for values in view[:3]), view[3])
+                    for view in views
+                )
+                yield early, late
+            return
+        for part, field in zip(self.parts, fields, strict=True):
+            rows = part.cells.rows if of_part else slice(None)
+            place = x[rows], y[rows]
+            yield sample_frame(field, 0.5, path.velocity, with_mismatch=False, place=place)
+
     def _flow_left(self, path: Path) -> tuple[Array, Array]:
         """Flow (h, w, 2) in px between the views brought to the joint, and its confidence."""
         luma = self.sides[0].luma[0]
@@ -236,9 +222,8 @@ class _Joint:
         views = [xp.zeros_like(luma, dtype=xp.float32) for _ in self.sides]
         x, y = cell_centres(*path.velocity.shape[-3:-1], like=luma)
         columns, lines = pixel_grid(size, like=luma)
-        for part, field in zip(self.parts, self.fields(path), strict=True):
+        for part, places in zip(self.parts, self._places(path, of_part=False), strict=True):
             rows, share = part.pixels
-            places = sample_frame(field, 0.5, path.velocity, with_mismatch=False)
             for view, side, number, place in zip(
                 views, self.sides, part.views, places, strict=True
             ):
@@ -256,6 +241,25 @@ class _Joint:
         flow = (forth - back) / 2 * confidence[..., None]
         mean, share_sum = _mean_of_cells(flow), _mean_of_cells(confidence)
         return mean / share_sum.clip(1e-3, None)[..., None], share_sum
+
+
+def _together(fields: Sequence[JointMotion]) -> JointMotion:
+    """Fields of tensors, of several batches, as that of one batch."""
+
+    def join(*parts: Any) -> Any:
+        count = len(fields[0].velocity)
+        return torch.cat([part.expand(count, *part.shape[1:]) for part in parts])
+
+    velocity = join(*(field.velocity for field in fields))
+    middle, change = map(join, *(field.parallax[:2] for field in fields))
+    return replace(
+        fields[0],
+        velocity=velocity,
+        camera=velocity,
+        deviation=join(*(field.deviation for field in fields)),
+        parallax=fields[0].parallax._replace(middle=middle, change=change),
+        scan=Scan(*map(join, *(field.scan for field in fields))),
+    )
 
 
 def _flow_both_ways(early: Array, late: Array) -> tuple[Array, Array]:

@@ -15,13 +15,18 @@ _LANCZOS = 4  # lobes of the kernel
 
 
 def sample_linearly(values: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Sample (B, H, W) or (B, H, W, C) at pixels (x, y), (B, ..., w) each; repeat the border."""
-    batch, height, width = values.shape[:3]
+    """Sample (B, H, W) or (B, H, W, C) at pixels (x, y), (B, ..., w) each; repeat the border.
+
+    One image may be sampled at the places of a batch, and a batch at the same places.
+    """
+    height, width = values.shape[1:3]
     grid = torch.stack(
         torch.broadcast_tensors((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), -1
     )
+    batch = max(len(values), len(grid))
     grid = grid.expand(batch, *grid.shape[1:])
-    flat = values.reshape(batch, height, width, -1).movedim(-1, 1)
+    flat = values.reshape(len(values), height, width, -1).movedim(-1, 1)
+    flat = flat.expand(batch, *flat.shape[1:])
     sampled = F.grid_sample(
         flat,
         grid.reshape(batch, -1, grid.shape[-2], 2),

@@ -12,7 +12,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from models.clip.continuity import compare_pairs
 from models.clip.correction import ClipPair, correct_clip
 from models.clip.joints import parts_of
-from models.clip.motion import Joined, PairMotion, join_motion
+from models.clip.motion import Joined, join_motion
+from models.clip.pair_motion import PairMotion
 from models.device_motion import estimation
 from models.device_motion.feature_search import Matching
 from models.inference.correction import correct, correct_classically

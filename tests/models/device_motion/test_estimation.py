@@ -19,6 +19,7 @@ from tests.helpers.device_work import WAITING, Operations, Reads
 from tests.helpers.frames import psnr
 from tests.helpers.moving_texture import Pan
 from tests.helpers.small_scene import TIMES, simulate_small_scene
+from utils.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -125,4 +126,7 @@ def test_tensors_are_chosen_on_cuda_or_where_asked_for() -> None:
     cpu, cuda, mps = map(torch.device, ("cpu", "cuda", "mps"))
     assert takes_tensors("auto", cuda) and takes_tensors("torch", cpu)
     assert not any(takes_tensors("auto", other) for other in (cpu, mps))
-    assert not takes_tensors("opencv", cuda)
+    assert not takes_tensors("opencv", cuda) and not takes_tensors("opencv", mps)
+    message = "motion_estimate: 'torch' needs 64-bit floats, which device 'mps' lacks; set"
+    with pytest.raises(InputError, match=message):
+        takes_tensors("torch", mps)

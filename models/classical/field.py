@@ -195,7 +195,7 @@ def follow_to_middle(
     middle = place
     for _ in range(steps):
         here, deviation = sample_cells(velocity, middle), sample_cells(field.deviation, middle)
-        move = here * per_vector(0.5 - t) + displacement_by(deviation, until_middle)
+        move = here * per_vector(0.5 - t) + displacement_of(deviation, until_middle)
         middle = place[0] + move[..., 0], place[1] + move[..., 1]
     return middle, here, deviation
 
@@ -246,10 +246,13 @@ def enlarge_strip(cells: Array, rows: slice, width: int) -> Array:
 
 
 def displacement_of(deviation: Array, elapsed: Array) -> Array:
-    """Displacement (..., 2) by a deviation (..., 2, N) while its basis changes by (..., N)."""
+    """Displacement (..., 2) by deviations (..., 2, N) while a basis changes by (..., N) or (N,)."""
     if isinstance(deviation, Tensor):
         of_tensors: Array = (deviation * elapsed[..., None, :]).sum(-1)
         return of_tensors
+    if elapsed.ndim == 1:
+        of_all: Array = deviation @ elapsed
+        return of_all
     # Written out: NumPy is slow along short axes.
     displacement = np.empty(deviation.shape[:-1], np.float32)
     for component in range(deviation.shape[-2]):
@@ -258,14 +261,6 @@ def displacement_of(deviation: Array, elapsed: Array) -> Array:
         for term in range(1, deviation.shape[-1]):
             total += deviation[..., component, term] * elapsed[..., term]
     return displacement
-
-
-def displacement_by(deviation: Array, elapsed: Array) -> Array:
-    """`displacement_of` where the basis changes by the same (N,) for all points of a capture."""
-    if isinstance(deviation, Tensor):
-        return displacement_of(deviation, elapsed)
-    moved: Array = deviation @ elapsed
-    return moved
 
 
 def length_of(vectors: Array) -> Array:

@@ -21,7 +21,6 @@ from models.classical.field import (
     MotionField,
     Moving,
     cell_centres,
-    displacement_by,
     displacement_of,
     follow_to_middle,
     per_vector,
@@ -85,6 +84,11 @@ class JointTimes:
         half: Any = single(self.half)
         times = 0.5 + half, 0.5 - half
         return [(t, pair.basis(t)) for t, pair in zip(times, self.pairs, strict=True)]
+
+    @cached_property
+    def speeds(self) -> list[Array]:
+        """(h, w, 2) velocities of the points that each pair sees at the joint."""
+        return [_speed_at_end(pair, end) for pair, end in zip(self.pairs, (1, 0), strict=True)]
 
     def basis(self, instant: Array | np.float32) -> Array:
         """(..., 9) deviations, 0 at the joint.
@@ -170,7 +174,7 @@ def own_path(times: JointTimes, bend: float) -> Path:
     The step of the velocity there is taken back by a share `bend` in [0, 1], by an acceleration
     that is the same in both.
     """
-    speeds = [_speed_at_end(pair, end) for pair, end in zip(times.pairs, (1, 0), strict=True)]
+    speeds = times.speeds
     xp = library(speeds[0])
     x, y = cell_centres(*speeds[0].shape[-3:-1], like=speeds[0])
     half: Any = single(times.half)
@@ -179,6 +183,7 @@ def own_path(times: JointTimes, bend: float) -> Path:
         times.pairs, times.at_joint, (_STEP, -_STEP), strict=True
     ):
         slopes.append((there - pair.basis(joint - step)) / step)
+    mid_times = [(tau, times.basis(0.5 + tau)) for tau in (-half, half)]
     readouts = per_vector(half)
     moves = [-readouts * speeds[0], readouts * speeds[1]]
     for _ in range(_ITERATIONS):
@@ -187,17 +192,16 @@ def own_path(times: JointTimes, bend: float) -> Path:
             (sample_cells(pair.velocity, place), sample_cells(pair.deviation, place))
             for pair, place in zip(times.pairs, places, strict=True)
         )
-        jump = after + displacement_by(own_after, slopes[1])
-        jump = jump - (before + displacement_by(own_before, slopes[0]))
+        jump = after + displacement_of(own_after, slopes[1])
+        jump = jump - (before + displacement_of(own_before, slopes[0]))
         common = (0.5 * (after - before), bend / (4 * readouts) * jump, xp.zeros_like(jump))
         path = Path(
             0.5 * (before + after),
             xp.concatenate((xp.stack(common, axis=-1), own_before, own_after), axis=-1),
         )
         moves = [
-            path.velocity * per_vector(tau)
-            + displacement_by(path.deviation, times.basis(0.5 + tau))
-            for tau in (-half, half)
+            path.velocity * per_vector(tau) + displacement_of(path.deviation, basis)
+            for tau, basis in mid_times
         ]
     return path
 

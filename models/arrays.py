@@ -17,7 +17,7 @@ from models.inference import correction
 from models.inference.images import ImageForm, Images, form_of, read_images
 from models.parts.checks import check_times
 from models.parts.device import choose_device
-from models.parts.settings import Blending, InferenceSettings, list_instants
+from models.parts.settings import Blending, InferenceSettings, MotionEstimate, list_instants
 from utils.errors import InputError
 
 BUNDLED_WEIGHTS = Path(__file__).parents[1] / "pretrained" / "drsc_light.safetensors"
@@ -38,11 +38,13 @@ class ArrayCorrection:
         *,
         follows_motion: bool = False,
         blending: Blending = "choose",
+        motion_estimate: MotionEstimate = "auto",
     ) -> None:
         """Wrap a correction of tensors; options as in `models.clip.correction.correct_clip`."""
         self._method = method
         self._follows_motion = follows_motion
         self._blending = blending
+        self._motion_estimate = motion_estimate
 
     def __call__(
         self,
@@ -164,6 +166,7 @@ class ArrayCorrection:
             timing.scan_time(start.pairs.shape[-2]),
             follows_motion=self._follows_motion,
             blending=self._blending,
+            motion_estimate=self._motion_estimate,
             on_break=on_break,
         ):
             yield start.restore([timing.restore(frames)], times)
@@ -175,6 +178,7 @@ def load_correction(
     device: str = "auto",
     self_ensemble: bool = False,
     blending: Blending = "choose",
+    motion_estimate: MotionEstimate = "auto",
 ) -> ArrayCorrection:
     """Load a correction of NumPy arrays and tensors.
 
@@ -183,24 +187,37 @@ def load_correction(
         device: "auto", "cpu", "cuda" or "mps".
         self_ensemble: whether to use test-time augmentation: better, in twice the time.
         blending: how the classical correction and the refiner join both views (`Blending`).
+        motion_estimate: what estimates their motion (`MotionEstimate`): for the refiner on its
+            device, for the classical correction on that of the images.
 
     Raises:
         InputError: the weights cannot be loaded, the device is not available, or there is no such
-            blending.
+            blending or estimate.
     """
-    if blending not in get_args(Blending):
-        expected = " or ".join(map(repr, get_args(Blending)))
-        raise InputError(f"blending: expected {expected}, got {blending!r}")
-    method: correction.Correction = partial(correction.correct_classically, blending=blending)
+    for name, given, known in (
+        ("blending", blending, get_args(Blending)),
+        ("motion_estimate", motion_estimate, get_args(MotionEstimate)),
+    ):
+        if given not in known:
+            *others, last = map(repr, known)
+            raise InputError(f"{name}: expected {', '.join(others)} or {last}, got {given!r}")
+    method: correction.Correction = partial(
+        correction.correct_classically, blending=blending, motion_estimate=motion_estimate
+    )
     follows_motion = True
     if weights != "classical":
         network = load_network(weights, choose_device(device))
-        settings = InferenceSettings(blending=blending)
+        settings = InferenceSettings(blending=blending, motion_estimate=motion_estimate)
         method = partial(correction.correct, network, settings=settings)
         follows_motion = network.needs_cues
     if self_ensemble:
-        return ArrayCorrection(correction.self_ensemble(method), blending=blending)
-    return ArrayCorrection(method, follows_motion=follows_motion, blending=blending)
+        method, follows_motion = correction.self_ensemble(method), False
+    return ArrayCorrection(
+        method,
+        follows_motion=follows_motion,
+        blending=blending,
+        motion_estimate=motion_estimate,
+    )
 
 
 class _Views(NamedTuple):

@@ -56,7 +56,8 @@ def correct_with_field(
         scan_time: (H,) evenly spaced exposure times of t2b's rows; by default they fill the whole
             readout.
         rows: (T, H) bool, rows of each frame that are needed; others may be black. Default: all.
-        motion: of the capture, if it is known; default: estimated here.
+        motion: of the capture, if it is known; default: estimated here. Tensors of a batch of one
+            are brought to the CPU.
         blending: "choose", or "average" for the weighted mean everywhere.
 
     Returns:
@@ -74,7 +75,7 @@ def correct_with_field(
     t2b, b2t = extended[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
     at_once = min(os.cpu_count() or 1, max(_PIXELS_AT_ONCE // t2b[..., 0].size, 1))
     with single_threaded_opencv(), ThreadPoolExecutor(at_once) as pool:
-        field = motion or estimate_motion(t2b, b2t, Scan.of(scan_time, height))
+        field = motion.on_host if motion else estimate_motion(t2b, b2t, Scan.of(scan_time, height))
         frames = np.zeros((len(times), *t2b.shape), np.float32)
         needed = np.ones(frames.shape[:2], bool) if rows is None else rows.numpy()
         rendered = pool.map(partial(_render, field, extended, blending), times, frames, needed)

@@ -15,7 +15,7 @@ Velocities and deviations are in pixels per readout.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -25,14 +25,17 @@ import torch
 from torch import Tensor
 
 from models.camera.path import deviation_basis
-from models.measurement.arrays import Array, library, single
+from models.measurement.arrays import Array, library, read_numbers, single, to_array
 from models.measurement.flow_measurement import Measurement
 from models.measurement.parallax import Parallax
 from models.measurement.sampling import coordinate_grid, sample_image
 from models.measurement.scan import Scan
+from models.measurement.tensor_sampling import enlarge_linearly
 
 CELL = 4
 """Side in pixels of the cells for which velocities are estimated."""
+
+_STEPS = 3  # fixed-point iterations
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,27 @@ class MotionField:
     def reach(self) -> float:
         """Readouts from t = 1/2 to the farthest exposure."""
         return self.scan.reach(self.measurements[0].own.shape[-2])
+
+    @property
+    def on_host(self) -> "MotionField":
+        """The field as arrays, brought from a device once; of a batch its only field."""
+        return self._as_arrays if isinstance(self.velocity, Tensor) else self
+
+    @cached_property
+    def _as_arrays(self) -> "MotionField":
+        first, row_time, readout, noise = read_numbers(*self.scan, self.readout, self.noise)
+        velocity = to_array(self.velocity)
+        return replace(
+            self,
+            velocity=velocity,
+            camera=velocity if self.camera is self.velocity else to_array(self.camera),
+            deviation=to_array(self.deviation),
+            parallax=self.parallax.on_host,
+            measurements=(self.measurements[0].on_host, self.measurements[1].on_host),
+            scan=Scan(first, row_time),
+            readout=readout,
+            noise=noise,
+        )
 
     def basis(self, instant: Array | np.float32) -> Array:
         """(..., N) functions of time that the deviations are coefficients of, 0 at t = 1/2."""
@@ -128,7 +152,8 @@ def sample_frame(
     """
     instant = 0.5 + (t - 0.5) / field.readout
     x, y = place or cell_centres(*velocity.shape[-3:-1], like=velocity)
-    middle, here, deviation = follow_to_middle(field, instant, velocity, (x, y))
+    steps = 1 if isinstance(t, float) and t == 0.5 else _STEPS
+    middle, here, deviation = follow_to_middle(field, instant, velocity, (x, y), steps=steps)
     between = field.parallax.at(x)
     views = []
     for number, scan in enumerate((field.scan, field.scan.reversed)):
@@ -153,28 +178,30 @@ def cell_centres(rows: int, columns: int, *, like: Any = None) -> tuple[Any, Any
 
 
 def follow_to_middle(
-    field: MotionField, t: float, velocity: Array, place: tuple[Array, Array]
+    field: MotionField,
+    t: float,
+    velocity: Array,
+    place: tuple[Array, Array],
+    *,
+    steps: int = _STEPS,
 ) -> tuple[tuple[Array, Array], Array, Array]:
     """Follow what is at `place` at time `t` to t = 1/2, by fixed-point iterations.
+
+    A single step is enough where t is 1/2: nothing moves.
 
     Returns:
         Its place there, its velocity and its deviation.
     """
     until_middle = -field.basis(single(t))
     middle = place
-    for _ in range(3):
+    for _ in range(steps):
         here, deviation = sample_cells(velocity, middle), sample_cells(field.deviation, middle)
-        by_deviation = (
-            displacement_of(deviation, until_middle)
-            if isinstance(deviation, Tensor)
-            else deviation @ until_middle
-        )
-        move = here * _per_vector(0.5 - t) + by_deviation
+        move = here * per_vector(0.5 - t) + displacement_of(deviation, until_middle)
         middle = place[0] + move[..., 0], place[1] + move[..., 1]
     return middle, here, deviation
 
 
-def _per_vector(time: Any) -> Any:
+def per_vector(time: Any) -> Any:
     """A time that multiplies vectors (..., 2)."""
     return time[..., None] if isinstance(time, Tensor) else np.float32(time)
 
@@ -192,7 +219,7 @@ def _meet_scan(
     closing = scan.closing_speed(velocity[..., 1])
     until_start = field.basis(single(t))
     move: Array = xp.zeros_like(velocity)
-    for _ in range(3):
+    for _ in range(_STEPS):
         moved = start[1] + move[..., 1] + velocity[..., 1] * (scan.first - t)
         row = xp.asarray(moved / closing, dtype=xp.float32)
         instant = scan.at(row)
@@ -202,6 +229,8 @@ def _meet_scan(
 
 def enlarge_cells(cells: Array, size: Sequence[int]) -> Array:
     """Interpolate values of cells (h, w) or (h, w, C) bilinearly to the pixels of (H, W)."""
+    if isinstance(cells, Tensor):
+        return enlarge_linearly(cells, CELL)[:, : size[0], : size[1]]
     rows, columns = cells.shape[:2]
     full = cv2.resize(cells, (columns * CELL, rows * CELL), interpolation=cv2.INTER_LINEAR)
     return np.asarray(full[: size[0], : size[1]], np.float32)
@@ -209,6 +238,8 @@ def enlarge_cells(cells: Array, size: Sequence[int]) -> Array:
 
 def enlarge_strip(cells: Array, rows: slice, width: int) -> Array:
     """The same as these rows of `enlarge_cells`, without computing the others."""
+    if isinstance(cells, Tensor):
+        return enlarge_cells(cells, (rows.stop, width))[:, rows]
     first, last = rows.start // CELL, -(-rows.stop // CELL)
     above, below = max(first - 1, 0), min(last + 1, len(cells))
     full = enlarge_cells(cells[above:below], (rows.stop - above * CELL, width))
@@ -216,10 +247,13 @@ def enlarge_strip(cells: Array, rows: slice, width: int) -> Array:
 
 
 def displacement_of(deviation: Array, elapsed: Array) -> Array:
-    """Displacement (..., 2) by a deviation (..., 2, N) while its basis changes by (..., N)."""
+    """Displacement (..., 2) by deviations (..., 2, N) while a basis changes by (..., N) or (N,)."""
     if isinstance(deviation, Tensor):
         of_tensors: Array = (deviation * elapsed[..., None, :]).sum(-1)
         return of_tensors
+    if elapsed.ndim == 1:
+        of_all: Array = deviation @ elapsed
+        return of_all
     # Written out: NumPy is slow along short axes.
     displacement = np.empty(deviation.shape[:-1], np.float32)
     for component in range(deviation.shape[-2]):

@@ -4,11 +4,12 @@ Close to the joint, rows are exposed almost together: what moved between them be
 moved over frame intervals that the clip does not have.
 """
 
+import math
 from typing import NamedTuple
 
-import numpy as np
-
-from models.clip.motion import Joined, PairMotion
+from models.clip.motion import Joined
+from models.clip.pair_motion import PairMotion
+from models.measurement.arrays import library, read_numbers
 
 _MAX_GAP = 0.35  # readouts above the shortest at the joint, over which intervals are sought
 _MIN_SPEED = 1.0  # px per readout, root mean square, below which nothing can be told
@@ -44,15 +45,21 @@ class Continuity(NamedTuple):
 
 
 def compare_pairs(before: PairMotion, after: PairMotion, joined: Joined) -> Continuity:
-    """Compare the motion across a joint with that within both pairs."""
+    """Compare the motion across a joint with that within both pairs; one read from a device."""
     sides = before.field, after.field
-    own = np.mean([part.trusted.mean() for side in sides for part in side.measurements])
+    xp = library(joined.gap)
     trusted = joined.confidence > _MIN_CONFIDENCE
-    matched = float(trusted.mean()) / max(float(own), 1e-3)
     close = (joined.gap < joined.gap.min() + _MAX_GAP) & trusted
-    mean = ((sides[0].velocity + sides[1].velocity) / 2)[close]
-    beyond = joined.moved[close] - mean * joined.gap[close][:, None]
-    energy = float((mean**2).sum())
-    can_tell = len(mean) >= _MIN_CELLS and energy > len(mean) * _MIN_SPEED**2
-    missing = float((beyond * mean).sum()) / energy * sides[0].readout if can_tell else 0.0
-    return Continuity(matched, missing)
+    mean = (sides[0].velocity + sides[1].velocity) / 2 * close[..., None]
+    beyond = joined.moved - mean * joined.gap[..., None]
+    masks = [part.trusted for side in sides for part in side.measurements]
+    *counts, cells, energy, along, readout = read_numbers(
+        *(xp.count_nonzero(mask) for mask in (*masks, trusted, close)),
+        *((mean**2).sum(), (beyond * mean).sum(), sides[0].readout),
+    )
+    *own, found = (
+        count / math.prod(mask.shape) for count, mask in zip(counts, (*masks, trusted), strict=True)
+    )
+    matched = found / max(sum(own) / len(own), 1e-3)
+    can_tell = cells >= _MIN_CELLS and energy > cells * _MIN_SPEED**2
+    return Continuity(matched, along / energy * readout if can_tell else 0.0)

@@ -10,9 +10,11 @@ from torch import Tensor
 from models.classical.field import MotionField, enlarge_cells
 from models.clip.continuity import compare_pairs
 from models.clip.joints import JointPart, joint_share, parts_of
-from models.clip.motion import Joined, PairMotion, join_motion
-from models.inference.correction import Correction
-from models.parts.settings import Blending
+from models.clip.motion import Joined, join_motion
+from models.clip.pair_motion import PairMotion
+from models.inference.correction import Correction, network_of
+from models.measurement.arrays import to_array
+from models.parts.settings import Blending, MotionEstimate
 
 # Difference of the views at a joint, a sum over three colours in [0, 1], from which on they are
 # doubted, and at which they are doubted most.
@@ -33,10 +35,11 @@ class ClipPair(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """A pair with its motion."""
+    """A pair on the device of the network, if the method has one, with its motion."""
 
     given: ClipPair
     motion: PairMotion
+    home: torch.device  # of the pair as it was given, and of its frames
 
 
 class _Shared(NamedTuple):
@@ -59,6 +62,7 @@ def correct_clip(
     *,
     follows_motion: bool = True,
     blending: Blending = "choose",
+    motion_estimate: MotionEstimate = "auto",
     on_break: Break = lambda _pair, _finding: None,
 ) -> Iterator[Tensor]:
     """Make the frames of consecutive pairs, each with the pairs before and after it.
@@ -79,6 +83,8 @@ def correct_clip(
         blending: "choose" makes these frames of the two exposures alone; "average" blends them with
             what the pairs alone give where the two do not agree: on average less wrong, but a fast
             object is seen two or three times, half transparent.
+        motion_estimate: where motion is estimated, of pairs and between them: by OpenCV, or by
+            PyTorch on the device of the method's network, if it has one, else of the pairs.
         on_break: called where pairs do not follow each other.
 
     Yields:
@@ -88,6 +94,7 @@ def correct_clip(
         ValueError: the pairs differ in size.
     """
     maker = _Maker(method, scan_time, follows_motion=follows_motion, blending=blending)
+    network = network_of(method)
     waiting: _Known | None = None
     made: _Frames = {}  # of the waiting pair, by its instants
     for number, given in enumerate(pairs):
@@ -96,7 +103,10 @@ def correct_clip(
             raise ValueError(
                 f"pair {number}: expected {sizes[0]} like the one before, got {sizes[1]}"
             )
-        arrived = _Known(given, PairMotion.of(given.pair, scan_time))
+        home = given.pair.device
+        device = home if network is None else next(network.parameters()).device
+        there = given._replace(pair=given.pair.to(device))
+        arrived = _Known(there, PairMotion.of(there.pair, scan_time, motion_estimate), home)
         if waiting is not None:
             later: _Frames = {}
             joined = join_motion(waiting.motion, arrived.motion, maker.parts)
@@ -106,11 +116,11 @@ def correct_clip(
                 made |= earlier
             else:
                 on_break(number, finding)
-            yield maker.finish(waiting, made)
+            yield maker.finish(waiting, made).to(waiting.home)
             made = later
         waiting = arrived
     if waiting is not None:
-        yield maker.finish(waiting, made)
+        yield maker.finish(waiting, made).to(waiting.home)
 
 
 class _Maker:
@@ -216,14 +226,15 @@ class _Maker:
                 rows=rows[chosen],
                 motion=field if self.follows_motion else None,
             )
-            frames[chosen] = found.frames.to(frames)
+            for index, frame in zip(chosen, found.frames, strict=True):
+                frames[index] = frame
         return frames
 
     def _doubt(self, joined: Joined) -> Tensor:
         """Share (H, W) of the pairs' own frames where the views at the joint do not agree."""
         height = len(self.scan_time)
-        width = joined.fields[0].measurements[0].own.shape[1]
-        excess = (joined.doubt - _DOUBT_START) / (_DOUBT_END - _DOUBT_START)
+        width = joined.fields[0].measurements[0].own.shape[-1]
+        excess = (to_array(joined.doubt) - _DOUBT_START) / (_DOUBT_END - _DOUBT_START)
         cells = _MAX_DOUBT * np.clip(excess, 0, 1).astype(np.float32)
         doubt = torch.from_numpy(enlarge_cells(cells, (height, width)))
         doubt[doubt.amax(-1) < _MIN_DOUBT] = 0

@@ -13,15 +13,36 @@ pair after is t + 1/2.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from models.classical.field import CELL
+from models.measurement.arrays import Array, same_kind
+from models.measurement.scan import Scan
 from models.parts.checks import check_scan
 
 _SEAM = 0.05  # of the height, on either side of the row where both parts are as close
 _RAMP = 0.03  # frame intervals, on either side of equal closeness, of the blend with a pair's frame
+
+
+class RowWeights(NamedTuple):
+    """The rows that count, one after the other, and their weights (n, 1)."""
+
+    rows: slice
+    weight: Array
+
+    @classmethod
+    def of(cls, weights: Array) -> "RowWeights":
+        """Leave out weights (N,) that are 0 before the first other and after the last one.
+
+        Of nothing else the first is kept.
+        """
+        used = np.flatnonzero(weights)
+        rows = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(1)
+        return cls(rows, np.asarray(weights[rows, None], np.float32))
 
 
 class JointPart(NamedTuple):
@@ -31,11 +52,36 @@ class JointPart(NamedTuple):
         views: numbers of the view before and of the view after: 0 is t2b, 1 is b2t.
         scan_time: (H,) exposure time of the former; that of the latter is 1 minus this.
         share: (H,) weight of the part in each row; those of both parts add to 1.
+        scan: of the view before.
+        pixels: the rows of pixels with their shares.
+        cells: the same of cells, at their centres.
     """
 
     views: tuple[int, int]
     scan_time: Tensor
     share: Tensor
+    scan: Scan
+    pixels: RowWeights
+    cells: RowWeights
+
+    @classmethod
+    def of(cls, views: tuple[int, int], scan_time: Tensor, share: Tensor) -> "JointPart":
+        """A part with all that follows from its views, times and shares."""
+        height, shares = len(share), share.numpy()
+        centres = np.arange(-(-height // CELL)) * CELL + (CELL - 1) / 2
+        return cls(
+            *(views, scan_time, share, Scan.of(scan_time, height)),
+            RowWeights.of(shares),
+            RowWeights.of(np.interp(centres, np.arange(height), shares).astype(np.float32)),
+        )
+
+    def like(self, values: Any) -> "JointPart":
+        """The same with the weights in the library and on the device of `values`."""
+        pixels, cells = (
+            rows._replace(weight=same_kind(rows.weight, values))
+            for rows in (self.pixels, self.cells)
+        )
+        return self._replace(pixels=pixels, cells=cells)
 
     def pair(self, before: Tensor, after: Tensor) -> Tensor:
         """The part's views (2, ...) of two pairs (2, ...)."""
@@ -60,8 +106,8 @@ def parts_of(scan_time: Tensor) -> Sequence[JointPart]:
     if scan_time[0] > scan_time[-1]:
         late = 1 - late  # the bottom row is read first
     return (
-        JointPart((1, 0), 0.5 - scan_time, 1 - late),
-        JointPart((0, 1), scan_time - 0.5, late),
+        JointPart.of((1, 0), 0.5 - scan_time, 1 - late),
+        JointPart.of((0, 1), scan_time - 0.5, late),
     )
 
 

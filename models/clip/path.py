@@ -6,12 +6,14 @@ velocities that the views show there; `own_path` follows the motion within each 
 joint, whose deviations from uniform motion may be faster than a cubic is. Both may be corrected by
 a cubic that leaves the velocities at both mid-times as they are.
 
-Times count readouts, with 1/2 at the joint (`models.clip.joints`); tau is the time from there.
+Times count readouts, with 1/2 at the joint (`models.clip.joints`); tau is the time from there. All
+is done with arrays, or with tensors of a batch (`models.measurement.arrays`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,13 +23,15 @@ from models.classical.field import (
     cell_centres,
     displacement_of,
     follow_to_middle,
+    per_vector,
     sample_cells,
 )
-from models.measurement.arrays import Array, Bools
+from models.measurement.arrays import Array, Bools, library, single, to_array
 
 _ITERATIONS = 3
 _STEP = 1e-2  # readouts, of derivatives by time
-_STEPS, _BEND, _CUBIC, _OWN = 0, 1, 2, 3  # positions in the basis
+_CUBIC = 2  # position in the basis
+_OWN = 6  # functions in the basis that are a pair's own
 
 
 class Path(NamedTuple):
@@ -43,9 +47,10 @@ class Path(NamedTuple):
 
     def where(self, chosen: Bools, other: "Path") -> "Path":
         """This path in the chosen cells (h, w), the other one elsewhere."""
+        where = library(chosen).where
         return Path(
-            np.where(chosen[..., None], self.velocity, other.velocity),
-            np.where(chosen[..., None, None], self.deviation, other.deviation),
+            where(chosen[..., None], self.velocity, other.velocity),
+            where(chosen[..., None, None], self.deviation, other.deviation),
         )
 
     def corrected(self, change: Array, gap: Array, half: float) -> "Path":
@@ -53,8 +58,8 @@ class Path(NamedTuple):
 
         The velocities at both mid-times, `half` readouts from the joint, stay.
         """
-        deviation = self.deviation.copy()
-        deviation[..., _CUBIC] += change / (gap**2 / 4 - 3 * np.float32(half) ** 2)[..., None]
+        deviation = self.deviation + 0
+        deviation[..., _CUBIC] += change / (gap**2 / 4 - 3 * single(half) ** 2)[..., None]
         return self._replace(deviation=deviation)
 
 
@@ -68,10 +73,22 @@ class JointTimes:
 
     pairs: tuple[MotionField, MotionField]
 
-    @property
+    @cached_property
     def half(self) -> float:
         """Readouts from a mid-time to the joint."""
         return 0.5 / self.pairs[0].readout
+
+    @cached_property
+    def at_joint(self) -> list[tuple[Any, Any]]:
+        """The joint in the time of each pair, and the pair's basis there."""
+        half: Any = single(self.half)
+        times = 0.5 + half, 0.5 - half
+        return [(t, pair.basis(t)) for t, pair in zip(times, self.pairs, strict=True)]
+
+    @cached_property
+    def speeds(self) -> list[Array]:
+        """(h, w, 2) velocities of the points that each pair sees at the joint."""
+        return [_speed_at_end(pair, end) for pair, end in zip(self.pairs, (1, 0), strict=True)]
 
     def basis(self, instant: Array | np.float32) -> Array:
         """(..., 9) deviations, 0 at the joint.
@@ -79,22 +96,22 @@ class JointTimes:
         |tau|; tau² - 2 h |tau|; tau³ - 3 h² tau, where h is `half`: the latter two have no velocity
         at the mid-times. Then three of each pair's own, on its side of the joint.
         """
-        tau, half = np.asarray(instant, np.float32) - np.float32(0.5), np.float32(self.half)
-        squared, distance = tau * tau, np.abs(tau)
+        xp = library(instant)
+        tau, half = xp.asarray(instant, dtype=xp.float32) - 0.5, single(self.half)
+        squared, distance = tau * tau, abs(tau)
         common = (
             distance,
             squared - 2 * half * distance,
             squared * tau - 3 * half**2 * tau,
         )
-        middle = np.float32(0.5)
         before, after = (
-            pair.basis(limit(tau, np.float32(0)) + (middle + to_joint))
-            - pair.basis(middle + to_joint)
-            for pair, limit, to_joint in zip(
-                self.pairs, (np.minimum, np.maximum), (half, -half), strict=True
+            pair.basis(on_its_side + joint) - there
+            for pair, on_its_side, (joint, there) in zip(
+                self.pairs, (tau.clip(None, 0), tau.clip(0, None)), self.at_joint, strict=True
             )
         )
-        return np.concatenate((np.stack(common, axis=-1), before, after), axis=-1)
+        basis: Array = xp.concatenate((xp.stack(common, axis=-1), before, after), axis=-1)
+        return basis
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +126,14 @@ class JointMotion(MotionField):
 
     times: JointTimes
     disagreement: Array
+
+    @cached_property
+    def _as_arrays(self) -> MotionField:
+        base: Any = super()._as_arrays
+        before, after = (pair.on_host for pair in self.times.pairs)
+        times, disagreement = JointTimes((before, after)), to_array(self.disagreement)
+        found: MotionField = replace(base, times=times, disagreement=disagreement)
+        return found
 
     def basis(self, instant: Array | np.float32) -> Array:
         """(..., 9), see `JointTimes.basis`."""
@@ -126,20 +151,21 @@ def smooth_path(pairs: Sequence[MotionField]) -> Path:
     at (v0 + v1) / 2 tau + (v1 - v0) / (4 h) tau².
     """
     speeds = [shown_speed(pair) for pair in pairs]
-    half = 0.5 / pairs[0].readout
-    x, y = cell_centres(*speeds[0].shape[:2])
+    half = per_vector(0.5 / pairs[0].readout)
+    x, y = cell_centres(*speeds[0].shape[-3:-1], like=speeds[0])
     before, after = (_speed_at_end(pair, end) for pair, end in zip(pairs, (1, 0), strict=True))
     for _ in range(_ITERATIONS):
-        even, odd = (after - before) * np.float32(half / 4), (after + before) * np.float32(half / 2)
+        even, odd = (after - before) * (half / 4), (after + before) * (half / 2)
         before, after = (
             sample_cells(speed, (x + move[..., 0], y + move[..., 1]))
             for speed, move in zip(speeds, (even - odd, even + odd), strict=True)
         )
-    bend = (after - before) / np.float32(4 * half)
-    deviation = np.zeros((*bend.shape, 9), np.float32)
+    bend = (after - before) / (4 * half)
+    xp = library(bend)
     # tau² is a bend that begins with the step of velocity that it takes back.
-    deviation[..., _STEPS], deviation[..., _BEND] = np.float32(2 * half) * bend, bend
-    return Path(np.float32(0.5) * (before + after), deviation)
+    common = (2 * half * bend, bend)
+    deviation = xp.stack((*common, *[xp.zeros_like(bend)] * (1 + _OWN)), axis=-1)
+    return Path(0.5 * (before + after), deviation)
 
 
 def own_path(times: JointTimes, bend: float) -> Path:
@@ -148,32 +174,34 @@ def own_path(times: JointTimes, bend: float) -> Path:
     The step of the velocity there is taken back by a share `bend` in [0, 1], by an acceleration
     that is the same in both.
     """
-    x, y = cell_centres(*times.pairs[0].velocity.shape[:2])
-    half, middle = np.float32(times.half), np.float32(0.5)
+    speeds = times.speeds
+    xp = library(speeds[0])
+    x, y = cell_centres(*speeds[0].shape[-3:-1], like=speeds[0])
+    half: Any = single(times.half)
     slopes = []
-    for pair, to_joint in zip(times.pairs, (half, -half), strict=True):
-        step = np.float32(_STEP) * np.sign(to_joint)
-        joint = middle + to_joint
-        slopes.append((pair.basis(joint) - pair.basis(joint - step)) / step)
-    speeds = [_speed_at_end(pair, end) for pair, end in zip(times.pairs, (1, 0), strict=True)]
-    moves = [-half * speeds[0], half * speeds[1]]
+    for pair, (joint, there), step in zip(
+        times.pairs, times.at_joint, (_STEP, -_STEP), strict=True
+    ):
+        slopes.append((there - pair.basis(joint - step)) / step)
+    mid_times = [(tau, times.basis(0.5 + tau)) for tau in (-half, half)]
+    readouts = per_vector(half)
+    moves = [-readouts * speeds[0], readouts * speeds[1]]
     for _ in range(_ITERATIONS):
         places = [(x + move[..., 0], y + move[..., 1]) for move in moves]
         (before, own_before), (after, own_after) = (
             (sample_cells(pair.velocity, place), sample_cells(pair.deviation, place))
             for pair, place in zip(times.pairs, places, strict=True)
         )
-        common = np.zeros((*before.shape, _OWN), np.float32)
-        common[..., _STEPS] = np.float32(0.5) * (after - before)
-        jump = (after + own_after @ slopes[1]) - (before + own_before @ slopes[0])
-        common[..., _BEND] = np.float32(bend) / (4 * half) * jump
+        jump = after + displacement_of(own_after, slopes[1])
+        jump = jump - (before + displacement_of(own_before, slopes[0]))
+        common = (0.5 * (after - before), bend / (4 * readouts) * jump, xp.zeros_like(jump))
         path = Path(
-            np.float32(0.5) * (before + after),
-            np.concatenate((common, own_before, own_after), axis=-1),
+            0.5 * (before + after),
+            xp.concatenate((xp.stack(common, axis=-1), own_before, own_after), axis=-1),
         )
         moves = [
-            path.velocity * tau + path.deviation @ times.basis(middle + tau)
-            for tau in (-half, half)
+            path.velocity * per_vector(tau) + displacement_of(path.deviation, basis)
+            for tau, basis in mid_times
         ]
     return path
 
@@ -183,15 +211,16 @@ def shown_speed(pair: MotionField) -> Array:
 
     It is what the views show; deviations tell apart times that no view shows there.
     """
-    y = cell_centres(*pair.velocity.shape[:2])[1]
-    until = np.maximum(np.abs(pair.scan.at(y) - np.float32(0.5)), np.float32(_STEP))
-    middle = np.float32(0.5)
-    change = (pair.basis(middle + until) - pair.basis(middle - until)) / (2 * until)[..., None]
+    y = cell_centres(*pair.velocity.shape[-3:-1], like=pair.velocity)[1]
+    until = abs(pair.scan.at(y) - 0.5).clip(_STEP, None)
+    change = (pair.basis(0.5 + until) - pair.basis(0.5 - until)) / (2 * until)[..., None]
     moved = displacement_of(pair.deviation, change)
-    return np.asarray(pair.velocity + moved, np.float32)
+    xp = library(moved)
+    speed: Array = xp.asarray(pair.velocity + moved, dtype=xp.float32)
+    return speed
 
 
 def _speed_at_end(pair: MotionField, t: float) -> Array:
     """(h, w, 2) velocity of the points that a pair sees at t, frame intervals."""
-    centres = cell_centres(*pair.velocity.shape[:2])
+    centres = cell_centres(*pair.velocity.shape[-3:-1], like=pair.velocity)
     return follow_to_middle(pair, 0.5 + (t - 0.5) / pair.readout, pair.velocity, centres)[1]

@@ -34,10 +34,20 @@ from models.measurement.sampling import SmoothedView, area_resize, pixel_grid
 from models.measurement.scan import Scan
 from models.measurement.tensor_sampling import masked_median
 from models.parts.settings import MotionEstimate
+from utils.errors import InputError
 
 
 def takes_tensors(estimate: MotionEstimate, device: torch.device) -> bool:
-    """Whether the motion of images on this device is estimated there, by tensors."""
+    """Whether the motion of images on this device is estimated there, by tensors.
+
+    Raises:
+        InputError: it shall be, but the device has no numbers of 64 bits.
+    """
+    if estimate == "torch" and device.type == "mps":
+        raise InputError(
+            "motion_estimate: 'torch' needs 64-bit floats, which device 'mps' lacks; set "
+            "motion_estimate=opencv or device=cpu"
+        )
     return estimate == "torch" or (estimate == "auto" and device.type == "cuda")
 
 
@@ -73,6 +83,13 @@ def estimate_motions(pairs: Tensor, scan_times: Tensor) -> MotionField:
     if not proposed:
         return field
     return add_local_motion(still, cells, evidence, accept_objects(proposed, cells, field))
+
+
+def estimate_one(pair: Tensor, scan_time: Tensor) -> MotionField:
+    """`estimate_motions` of one capture (2, 3, H, W) with times (H,), inside autocast, too."""
+    scans = scan_time.to(pair.device, torch.float64, non_blocking=True)[None]
+    with torch.autocast(pair.device.type, enabled=False):
+        return estimate_motions(pair[None], scans)
 
 
 def to_lumas(images: Tensor) -> Tensor:

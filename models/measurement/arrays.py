@@ -33,6 +33,30 @@ def single(number: Any) -> Any:
     return number if isinstance(number, Tensor) else np.float32(number)
 
 
+def same_kind(values: Array, like: Any) -> Any:
+    """An array as it is, or as a tensor on the device of `like` if that is a tensor."""
+    if isinstance(like, Tensor):
+        return torch.from_numpy(values).to(like.device, non_blocking=True)
+    return values
+
+
+def to_array(values: Any) -> Array:
+    """The array of a batch's first capture, for which the device is waited; arrays as they are."""
+    if isinstance(values, Tensor):
+        array: Array = np.ascontiguousarray(values[0].cpu().numpy())
+        return array
+    given: Array = values
+    return given
+
+
+def read_numbers(*numbers: Any) -> list[float]:
+    """Numbers of one capture on the CPU; for those of tensors the device is waited once."""
+    if not isinstance(numbers[0], Tensor):
+        return list(map(float, numbers))
+    found: list[float] = torch.stack([part.reshape(()).double() for part in numbers]).tolist()
+    return found
+
+
 def every_nth(values: Any, step: int) -> Any:
     """Every `step`-th row and column of an array (H, W, ...) or of tensors (B, H, W, ...)."""
     if isinstance(values, Tensor):

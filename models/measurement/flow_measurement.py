@@ -5,13 +5,13 @@ displacement over that gap plus the parallax between the cameras (`models.measur
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
 from models.flow.dis import search_flow, single_threaded_opencv, to_luma
-from models.measurement.arrays import Array, Bools, Luma, library, map_views
+from models.measurement.arrays import Array, Bools, Luma, library, map_views, to_array
 from models.measurement.flow_refinement import refine_flow
 from models.measurement.sampling import SmoothedView, pixel_grid, sample_image
 from models.measurement.scan import Scan
@@ -41,6 +41,13 @@ class Measurement(NamedTuple):
     def trusted(self) -> Bools:
         """(H, W) whether the confidence exceeds 1/2."""
         return self.confidence > _MIN_CONFIDENCE
+
+    @property
+    def on_host(self) -> "Measurement":
+        """The only measurement of a batch of tensors, as arrays."""
+        tensors: Any = self
+        size = tensors.gap.shape[1:]
+        return Measurement(*(to_array(part.expand(-1, *size, *part.shape[3:])) for part in tensors))
 
 
 def measure_motion(

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from models.measurement.arrays import Array
+from models.measurement.arrays import Array, to_array
 from models.measurement.flow_measurement import Measurement
 
 MIN_CERTAINTY = 3.0
@@ -50,6 +50,12 @@ class Parallax(NamedTuple):
     def none(cls, width: int) -> "Parallax":
         """No parallax."""
         return cls(np.zeros(2, np.float32), np.zeros(2, np.float32), width)
+
+    @property
+    def on_host(self) -> "Parallax":
+        """The only parallax of a batch of tensors, as arrays."""
+        middle, change = (to_array(part).reshape(2) for part in (self.middle, self.change))
+        return self._replace(middle=middle, change=change)
 
     def across(self, x: Array) -> Array:
         """Distances (...) of columns `x` from the middle, in half widths."""

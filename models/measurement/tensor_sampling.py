@@ -15,13 +15,18 @@ _LANCZOS = 4  # lobes of the kernel
 
 
 def sample_linearly(values: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Sample (B, H, W) or (B, H, W, C) at pixels (x, y), (B, ..., w) each; repeat the border."""
-    batch, height, width = values.shape[:3]
+    """Sample (B, H, W) or (B, H, W, C) at pixels (x, y), (B, ..., w) each; repeat the border.
+
+    One image may be sampled at the places of a batch, and a batch at the same places.
+    """
+    height, width = values.shape[1:3]
     # As `grid_sample` takes them: -1 and 1 are the borders.
     places = (part * (2 / side) + (1 / side - 1) for part, side in ((x, width), (y, height)))
     grid = torch.stack(torch.broadcast_tensors(*places), -1)
+    batch = max(len(values), len(grid))
     grid = grid.expand(batch, *grid.shape[1:])
-    flat = values.reshape(batch, height, width, -1).movedim(-1, 1)
+    flat = values.reshape(len(values), height, width, -1).movedim(-1, 1)
+    flat = flat.expand(batch, *flat.shape[1:])
     sampled = F.grid_sample(
         flat,
         grid.reshape(batch, -1, grid.shape[-2], 2),
@@ -60,6 +65,23 @@ def sample_by_lanczos(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
 def mean_by_area(values: Tensor, size: tuple[int, int]) -> Tensor:
     """Means of (B, H, W) or (B, H, W, C) over whole blocks: a grid of (columns, rows)."""
     return _by_channel(lambda flat: F.adaptive_avg_pool2d(flat, size[::-1]), values)
+
+
+def mean_in_cells(values: Tensor, side: int) -> Tensor:
+    """Means of (B, H, W) or (B, H, W, C) over squares; the border is repeated to whole ones."""
+
+    def average(flat: Tensor) -> Tensor:
+        below, right = (-length % side for length in flat.shape[-2:])
+        return F.avg_pool2d(F.pad(flat, (0, right, 0, below), mode="replicate"), side)
+
+    return _by_channel(average, values)
+
+
+def enlarge_linearly(values: Tensor, factor: int) -> Tensor:
+    """Enlarge (B, H, W) or (B, H, W, C) by a whole factor, bilinearly; the border is repeated."""
+    return _by_channel(
+        lambda flat: F.interpolate(flat, scale_factor=factor, mode="bilinear"), values
+    )
 
 
 def mean_in_boxes(values: Tensor, side: int, *, mirrored: bool) -> Tensor:

@@ -125,8 +125,13 @@ def cues_of(
 ) -> MotionCues:
     """The cues of frames at T instants of a capture of (H, W), given its motion.
 
-    If only some rows (T, H) of the frames are `needed`, those of rows beyond `CONTEXT` are zero.
+    If only some rows (T, H) of the frames are `needed`, those of rows beyond `CONTEXT` are zero;
+    not if the field is of tensors, a batch of one, on whose device the cues then are.
     """
+    if isinstance(field.velocity, Tensor):
+        instants = torch.tensor([times]).to(field.velocity.device, non_blocking=True)
+        with torch.no_grad(), torch.autocast(instants.device.type, enabled=False):
+            return cues_of_batch(field, instants, size)
     x, y = cell_centres(*field.velocity.shape[:2])
     rows = np.ones((len(times), len(y)), bool) if needed is None else _rows_around(needed)
     cues = [np.zeros((len(times), count, *x.shape), np.float32) for count in CUE_CHANNELS]

@@ -309,3 +309,19 @@ def test_blending_is_passed_on_and_checked() -> None:
     np.testing.assert_array_equal(frames, expected.permute(0, 2, 3, 1).numpy())
     with pytest.raises(InputError, match="blending: expected 'choose' or 'average', got 'mean'"):
         load_correction("classical", blending="mean")  # type: ignore[arg-type]
+
+
+def test_the_motion_estimate_is_passed_on_and_checked() -> None:
+    first, second = pair("float32")
+    tensors = torch.stack([torch.from_numpy(view).permute(2, 0, 1) for view in (first, second)])
+    made = load_correction("classical", motion_estimate="torch")(first, second, [0.25])
+    expected = classical_frames(tensors, [0.25], motion_estimate="torch")
+    np.testing.assert_array_equal(made, expected.permute(0, 2, 3, 1).numpy())
+    by_torch, by_opencv = (
+        next(iter(load_correction("classical", motion_estimate=estimate).clip(moving_pairs(2), 1)))
+        for estimate in ("torch", "auto")
+    )
+    assert 0 < np.abs(np.asarray(by_torch) - np.asarray(by_opencv)).mean() < 0.01
+    expected_line = "motion_estimate: expected 'auto', 'opencv' or 'torch', got 'gpu'"
+    with pytest.raises(InputError, match=expected_line):
+        load_correction(motion_estimate="gpu")  # type: ignore[arg-type]

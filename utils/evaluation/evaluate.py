@@ -215,6 +215,7 @@ class ClipFrames:
             self._load(first).scan_time,
             follows_motion=self._method.follows_motion,
             blending=self._method.blending,
+            motion_estimate=self._method.motion_estimate,
             on_break=lambda number, finding: sys.stderr.write(
                 f"{names[first + number]}: does not follow the pair before it: {finding}\n"
             ),

@@ -12,7 +12,7 @@ import torch
 from data.capture import CapturePair
 from data.layouts import CaptureFolder
 from models.inference.correction import BASELINES, CLASSICAL, Corrected, Correction, instants_of
-from models.parts.settings import Blending, list_instants
+from models.parts.settings import Blending, MotionEstimate, list_instants
 from utils.correction import expect_any_instant, load_method
 from utils.errors import InputError
 from utils.evaluation.plan import share_of
@@ -29,11 +29,13 @@ class ClipMethod:
         correct: makes frames of pairs.
         follows_motion: whether it starts from classical motion.
         blending: what frames between pairs are made of (`models.clip.correction.correct_clip`).
+        motion_estimate: what estimates the motion of pairs and between them.
     """
 
     correct: Correction
     follows_motion: bool
     blending: Blending = "choose"
+    motion_estimate: MotionEstimate = "auto"
 
 
 Method = Correction | ReadyFrames | ClipMethod
@@ -83,7 +85,7 @@ def _load(options: MethodOptions, device: torch.device) -> tuple[str, Method]:
         return loaded.name, loaded.correct
     expect_any_instant(loaded)
     return f"{loaded.name}, clip", ClipMethod(
-        loaded.correct, loaded.follows_motion, options.blending
+        loaded.correct, loaded.follows_motion, options.blending, options.motion_estimate
     )
 
 

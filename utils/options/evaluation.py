@@ -95,8 +95,9 @@ class MethodOptions(OptionGroup):
         them where they disagree and one was exposed clearly nearer in time; "average" joins them
         everywhere. Other networks blend by themselves.
     `motion_estimate`: what estimates the motion that the classical correction and the refiner start
-        from, in context "pair": "opencv" on the CPU, or "torch" on `device`; "auto" is "torch" on a
-        CUDA device, else "opencv". Frames differ a little (docs/BENCHMARKS_GPU.md).
+        from, and in context "clip" that between pairs: "opencv" on the CPU, or "torch" on the
+        network's device, for the classical correction on the CPU; "auto" is "torch" for a network
+        on a CUDA device, else "opencv". Frames differ a little (docs/BENCHMARKS_GPU.md).
     `inference`: how passes of a network become frames: "ours", or "released_stage1" and
         "released_stage2" as the authors' test scripts compose them (docs/DIFFERENCES.md).
     `self_ensemble`: test-time augmentation with the mirrored, time-reversed capture: better, twice
@@ -134,11 +135,6 @@ class MethodOptions(OptionGroup):
             raise ValueError(
                 "path.pretrained_netG: 'network' needs a weight file, got null; name one, or set "
                 "method=classical"
-            )
-        if self.motion_estimate == "torch" and self.context == "clip":
-            raise ValueError(
-                "motion_estimate: 'torch' only with context 'pair', got context 'clip'; set "
-                "context=pair"
             )
         if self.inference != "ours":
             self._check_released()

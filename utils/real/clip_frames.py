@@ -99,6 +99,7 @@ def make_frames(
         scan_time,
         follows_motion=method.follows_motion,
         blending=plan.options.blending,
+        motion_estimate=plan.options.motion_estimate,
         on_break=tell,
     )
     for number, frames in zip(range(first, last + 1), made_frames, strict=True):

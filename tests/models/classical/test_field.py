@@ -1,7 +1,9 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from models.camera.path import DEVIATION_TERMS
 from models.classical.field import (
@@ -107,6 +109,15 @@ def test_mismatch_is_the_distance_between_flow_and_motion() -> None:
     expected = np.hypot(8, 8) * np.abs(2 * t2b.offset)
     np.testing.assert_allclose(t2b.mismatch[middle], expected[middle], atol=0.05)
     assert b2t.mismatch[middle].max() > 5
+
+
+@pytest.mark.parametrize(("top", "bottom"), [(0, 42), (3, 4), (12, 30), (39, 42)])
+def test_tensors_are_enlarged_alike(top: int, bottom: int) -> None:
+    cells = np.random.default_rng(0).random((11, 9, 2)).astype(np.float32)
+    expected = enlarge_strip(cells, slice(top, bottom), 35)
+    tensors: Any = torch.from_numpy(cells)[None]
+    found = enlarge_strip(tensors, slice(top, bottom), 35)
+    np.testing.assert_allclose(np.asarray(found)[0], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(("top", "bottom"), [(0, 42), (3, 4), (12, 30), (39, 42)])

@@ -4,7 +4,8 @@ from torch import Tensor
 
 from models.clip.continuity import Continuity, compare_pairs
 from models.clip.joints import parts_of
-from models.clip.motion import PairMotion, join_motion
+from models.clip.motion import join_motion
+from models.clip.pair_motion import PairMotion
 from tests.helpers.moving_clip import MovingClip, uniform
 
 

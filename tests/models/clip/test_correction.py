@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from models.clip.correction import ClipPair, correct_clip
-from models.clip.motion import PairMotion
+from models.clip.pair_motion import PairMotion
 from models.inference.correction import Corrected, correct, correct_classically, self_ensemble
 from models.parts.settings import InferenceSettings
 from models.refiner.network import Refiner

@@ -7,6 +7,7 @@ from models.measurement.arrays import Array
 from models.measurement.flow_measurement import Measurement
 from models.measurement.parallax import Parallax
 from models.measurement.scan import Scan
+from tests.helpers.batches import batch, batch_field
 
 CELLS = (8, 12)
 HEIGHT, WIDTH = 4 * CELLS[0], 4 * CELLS[1]
@@ -83,3 +84,26 @@ def test_the_speed_that_views_show_is_the_mean_over_each_rows_gap() -> None:
     until = np.abs(rows / (HEIGHT - 1) - 0.5)
     # (z - 4 z³) / z of the first deviation, which vanishes over the whole readout.
     np.testing.assert_allclose(shown, 4 + 3 * (1 - 4 * until**2), atol=1e-4)
+
+
+@pytest.mark.parametrize("readout", [1.0, 0.6])
+def test_tensors_of_a_batch_have_the_same_paths(readout: float) -> None:
+    generator = np.random.default_rng(0)
+    pairs = field(4, (3, 0, 1), readout=readout), field(-2, (0, 2, 0), readout=readout)
+    for pair in pairs:
+        pair.velocity[:] += generator.normal(size=pair.velocity.shape, scale=0.2)
+    tensors = batch_field(pairs[0]), batch_field(pairs[1])
+    times, of_tensors = JointTimes(pairs), JointTimes(tensors)
+    change = generator.normal(size=(*CELLS, 2)).astype(np.float32)
+    gap = generator.uniform(0.2, 1, CELLS).astype(np.float32)
+    for found, expected in (
+        (smooth_path(tensors), smooth_path(pairs)),
+        (own_path(of_tensors, 0.5), own_path(times, 0.5)),
+        (
+            own_path(of_tensors, 0.0).corrected(*batch((change, gap)), of_tensors.half),
+            own_path(times, 0.0).corrected(change, gap, times.half),
+        ),
+    ):
+        for part, same in zip(found, expected, strict=True):
+            # OpenCV samples cells at 32nds of their sides.
+            np.testing.assert_allclose(np.asarray(part)[0], same, atol=0.02)

@@ -1,15 +1,11 @@
 """Motion estimated by tensors: as good as on the CPU, almost without waiting for the device."""
 
-from collections import Counter
 from contextlib import nullcontext
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from data.capture import CapturePair
 from data.time_maps import offset_maps
@@ -19,46 +15,11 @@ from models.device_motion.estimation import estimate_motions, takes_tensors
 from models.device_motion.feature_search import Matching
 from models.refiner.cues import MotionCues, measure_motion, measure_on_device
 from models.refiner.network import Refiner
+from tests.helpers.device_work import FREE, WAITING, Operations, Reads
 from tests.helpers.frames import psnr
 from tests.helpers.moving_texture import Pan
 from tests.helpers.small_scene import TIMES, simulate_small_scene
-
-# They wait for values of the device, or have outputs whose sizes depend on values.
-WAITING = {"_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "unique"}
-# They make another view of a tensor, or none.
-FREE = {"view", "_unsafe_view", "expand", "permute", "transpose", "slice", "select", "unsqueeze"}
-FREE |= {"squeeze", "alias", "unbind", "detach", "as_strided", "split", "split_with_sizes", "t"}
-FREE |= {"diagonal", "empty", "empty_like", "empty_strided", "lift_fresh", "scalar_tensor"}
-READING = {"cpu", "item", "tolist", "nonzero", "__bool__", "__float__", "__int__", "__index__"}
-
-
-class Operations(TorchDispatchMode):
-    """Counts operations."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.counts: Counter[str] = Counter()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func.overloadpacket.__name__
-        self.counts[name] += 1
-        # An index by a mask becomes `nonzero` inside the operation.
-        if name in ("index", "index_put_", "index_put"):
-            assert all(part is None or part.dtype != torch.bool for part in args[1])
-        return func(*args, **(kwargs or {}))
-
-
-class Reads(TorchFunctionMode):
-    """Counts methods by which a program gets values of tensors."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.counts: Counter[str] = Counter()
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if (name := getattr(func, "__name__", "")) in READING:
-            self.counts[name] += 1
-        return func(*args, **(kwargs or {}))
+from utils.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -168,4 +129,7 @@ def test_tensors_are_chosen_on_cuda_or_where_asked_for() -> None:
     cpu, cuda, mps = map(torch.device, ("cpu", "cuda", "mps"))
     assert takes_tensors("auto", cuda) and takes_tensors("torch", cpu)
     assert not any(takes_tensors("auto", other) for other in (cpu, mps))
-    assert not takes_tensors("opencv", cuda)
+    assert not takes_tensors("opencv", cuda) and not takes_tensors("opencv", mps)
+    message = "motion_estimate: 'torch' needs 64-bit floats, which device 'mps' lacks; set"
+    with pytest.raises(InputError, match=message):
+        takes_tensors("torch", mps)

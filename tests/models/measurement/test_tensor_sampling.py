@@ -18,7 +18,12 @@ from models.measurement.sampling import (
     sample_image,
 )
 from models.measurement.statistics import fit_line, fit_lines
-from models.measurement.tensor_sampling import masked_median, pad_border, with_neighbours
+from models.measurement.tensor_sampling import (
+    masked_median,
+    mean_in_cells,
+    pad_border,
+    with_neighbours,
+)
 from tests.helpers.moving_texture import smooth_texture
 
 RNG = np.random.default_rng(0)
@@ -67,6 +72,21 @@ def test_samples_of_vectors_keep_their_axes_and_one_grid_serves_all_images() -> 
     assert x.shape == (1, 24, 32)
     found = sample_image(torch.from_numpy(VECTORS), x, y)  # type: ignore[arg-type]
     np.testing.assert_allclose(found, VECTORS, atol=1e-5)
+
+
+def test_one_image_is_sampled_at_the_places_of_a_batch() -> None:
+    image = torch.from_numpy(IMAGES[:1])
+    places = torch.from_numpy(X), torch.from_numpy(Y)
+    found = sample_image(image, *places)
+    assert torch.equal(found, sample_image(image.expand(2, -1, -1), *places))
+
+
+def test_means_of_cells_repeat_the_border() -> None:
+    ramp = torch.arange(6.0).expand(1, 3, 6)
+    # Columns 0 to 3, then 4, 5, 5, 5; the missing row equals the last.
+    assert mean_in_cells(ramp, 4).tolist() == [[[1.5, 4.75]]]
+    vectors = torch.stack((ramp, -ramp), -1)
+    assert mean_in_cells(vectors, 4).tolist() == [[[[1.5, -1.5], [4.75, -4.75]]]]
 
 
 def test_a_smoothed_view_equals_opencv() -> None:

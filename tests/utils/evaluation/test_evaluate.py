@@ -12,13 +12,21 @@ from torch import Tensor
 from data.capture import CapturePair
 from data.files.images import read_image, to_uint8
 from data.rs_gopro import RSGOPRO
+from models.clip.correction import ClipPair, correct_clip
 from models.ifed import IFED
-from models.inference.correction import Corrected, Correction, correct, instants_of, self_ensemble
+from models.inference.correction import (
+    Corrected,
+    Correction,
+    correct,
+    correct_classically,
+    instants_of,
+    self_ensemble,
+)
 from models.parts.settings import frame_instants
 from tests.helpers.capture_folders import write_rs_gopro
 from tests.helpers.frames import classical_frames
 from utils.errors import InputError
-from utils.evaluation.evaluate import evaluate, to_8bit
+from utils.evaluation.evaluate import ClipFrames, evaluate, to_8bit
 from utils.evaluation.methods import ClipMethod, choose_methods, load_methods
 from utils.evaluation.plan import plan_evaluation
 from utils.evaluation.scores import FrameScore
@@ -281,3 +289,19 @@ def test_with_neighbours_each_capture_is_read_once(tmp_path: Path) -> None:
     scores = evaluate(captures, {"one": method, "two": method}, plan, ALONE)
     assert captures.read == [0, 1, 2, 3]
     assert len(scores) == 2 * 4 * 3
+
+
+def test_the_motion_estimate_reaches_clips(tmp_path: Path) -> None:
+    captures = benchmark(tmp_path, pairs=2, size=(24, 28))
+    given = options(method="classical", context="clip", motion_estimate="torch")
+    [method] = load_methods(given, torch.device("cpu")).values()
+    assert isinstance(method, ClipMethod)
+    plan = plan_evaluation(captures, given, tmp_path / "out")
+    made = ClipFrames(method, captures, plan, captures.load).of(0)
+    pairs = [ClipPair(captures.load(index, ()).pair, plan.times) for index in (0, 1)]
+    scan = captures.load(0, ()).scan_time
+    by_torch, by_opencv = (
+        next(correct_clip(correct_classically, pairs, scan, motion_estimate=estimate))
+        for estimate in ("torch", "opencv")
+    )
+    assert torch.equal(made, by_torch) and not torch.equal(made, by_opencv)

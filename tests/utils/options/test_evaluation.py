@@ -102,13 +102,11 @@ def test_impossible_evaluations_are_refused(change: str, message: str) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_motion_of_clips_is_not_estimated_by_tensors() -> None:
-    changes = ("motion_estimate=torch", "context=clip")
-    message = "'motion_estimate': 'torch' only with context 'pair', got context 'clip'; set context"
-    with pytest.raises(InputError, match=message):
-        load_options(OPTIONS / "test.json", changes, EvaluationOptions)
-    alone = load_options(OPTIONS / "test.json", ("motion_estimate=torch",), EvaluationOptions)
-    assert alone.motion_estimate == "torch"
+@pytest.mark.parametrize("context", ["pair", "clip"])
+def test_motion_is_estimated_by_tensors_in_both_contexts(context: str) -> None:
+    changes = ("motion_estimate=torch", f"context={context}")
+    chosen = load_options(OPTIONS / "test.json", changes, EvaluationOptions)
+    assert (chosen.motion_estimate, chosen.context) == ("torch", context)
 
 
 @pytest.mark.parametrize(

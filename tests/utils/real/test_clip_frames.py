@@ -71,6 +71,17 @@ def test_pairs_alone_at_mid_time_on_request_and_as_released() -> None:
     assert not uses_neighbours(middle, CLASSICAL)
 
 
+def test_the_motion_estimate_reaches_the_joints() -> None:
+    found, expected = (
+        frames_of(plan(motion_estimate="torch"), range(1)),
+        frames_of(plan(), range(1)),
+    )
+    given = [ClipPair(CLIP.pair(number), plan().instants(number)) for number in (0, 1)]
+    made = correct_clip(correct_classically, given, CLIP.scan, motion_estimate="torch")
+    assert torch.equal(found[0], next(made)) and not torch.equal(found[0], expected[0])
+    assert psnr(found[0], expected[0]) > 30
+
+
 def test_a_cut_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
     clip = plan(cut=2)
     for numbers in (range(2), range(2, COUNT)):

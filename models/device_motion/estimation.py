@@ -34,10 +34,20 @@ from models.measurement.sampling import SmoothedView, area_resize, pixel_grid
 from models.measurement.scan import Scan
 from models.measurement.tensor_sampling import masked_median
 from models.parts.settings import MotionEstimate
+from utils.errors import InputError
 
 
 def takes_tensors(estimate: MotionEstimate, device: torch.device) -> bool:
-    """Whether the motion of images on this device is estimated there, by tensors."""
+    """Whether the motion of images on this device is estimated there, by tensors.
+
+    Raises:
+        InputError: it shall be, and the device lacks float64.
+    """
+    if estimate == "torch" and device.type == "mps":
+        raise InputError(
+            "motion_estimate: 'torch' computes in float64, which the device 'mps' lacks; set it to "
+            "'opencv', or choose another device"
+        )
     return estimate == "torch" or (estimate == "auto" and device.type == "cuda")
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,17 +12,19 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from data.capture import CapturePair
+from data.capture import CapturePair, TrainingSample
 from data.time_maps import offset_maps
 from models.classical.field import MotionField
 from models.device_motion import estimation
 from models.device_motion.estimation import estimate_motions, takes_tensors
 from models.device_motion.feature_search import Matching
-from models.refiner.cues import MotionCues, measure_motion, measure_on_device
+from models.objectives import SupervisedObjective
+from models.refiner.cues import MotionCues, find_batch_cues, measure_motion, measure_on_device
 from models.refiner.network import Refiner
 from tests.helpers.frames import psnr
 from tests.helpers.moving_texture import Pan
 from tests.helpers.small_scene import TIMES, simulate_small_scene
+from utils.errors import InputError
 
 # They wait for values of the device, or have outputs whose sizes depend on values.
 WAITING = {"_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "unique"}
@@ -114,6 +117,34 @@ def test_all_stays_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cues.packed.shape == (6, 15, 24, 32)
 
 
+@pytest.mark.slow
+def test_the_loss_of_a_training_step_stays_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = nullcontext(Matching([]))
+    monkeypatch.setattr(estimation, "match_features_of", lambda *_: nothing)
+    objective = SupervisedObjective({"Charbonnier": 1.0, "Variation": 0.1})
+    objective.find_cues = partial(find_batch_cues, estimate="auto")
+    with FakeTensorMode(), Reads() as reads:
+        with torch.device("cuda"):
+            network = Refiner(n_feats=8, width=0.25)
+        pair, truth = (torch.empty(2, n, 3, 96, 128, device="cuda") for n in (2, 3))
+        scan, t = torch.empty(2, 96, device="cuda"), torch.empty(2, device="cuda")
+        total, terms = objective(network, TrainingSample(pair, scan, t, truth))
+    assert not reads.counts
+    assert {part.device.type for part in (total, *terms.values())} == {"cuda"}
+    assert total.requires_grad  # to go back needs a device
+
+
+def test_operations_of_training_cues_do_not_grow_with_the_batch() -> None:
+    counts = []
+    for count in (1, 3):
+        pair = Pan((2.0, -1.0), (64, 64)).pair().expand(count, -1, -1, -1, -1)
+        scan, times = torch.linspace(0, 1, 64).expand(count, -1), torch.tensor([[0.0, 0.5, 1.0]])
+        with Operations() as seen:
+            find_batch_cues(pair, scan, times.expand(count, -1), "torch")
+        counts.append(seen.counts.total())
+    assert counts[1] < 1.01 * counts[0]
+
+
 def test_where_flow_fails_views_and_motion_are_read_back_too(capture: CapturePair) -> None:
     pair, _ = given(capture)
     pair[:, 1, :, 20:100, 30:120] = pair[:, 1, :, 20:100, 60:150].flip(-1, -2)
@@ -162,3 +193,5 @@ def test_tensors_are_chosen_on_cuda_or_where_asked_for() -> None:
     assert takes_tensors("auto", cuda) and takes_tensors("torch", cpu)
     assert not any(takes_tensors("auto", other) for other in (cpu, mps))
     assert not takes_tensors("opencv", cuda)
+    with pytest.raises(InputError, match="motion_estimate: 'torch' computes in float64, which the"):
+        takes_tensors("torch", mps)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 
 from models.architecture import load_network
+from models.device_motion.estimation import takes_tensors
 from models.inference.correction import (
     BASELINES,
     CLASSICAL,
@@ -52,8 +53,9 @@ def load_method(options: MethodOptions, device: torch.device | str) -> NamedCorr
     """Load the method of the options, with test-time augmentation if `self_ensemble`.
 
     Raises:
-        InputError: its weights cannot be loaded.
+        InputError: its weights cannot be loaded, or the device cannot estimate motion as asked for.
     """
+    takes_tensors(options.motion_estimate, torch.device(device))  # refused before frames are made
     loaded: NamedCorrection = resolve_name(METHODS[options.method])(options, device)
     if not options.self_ensemble:
         return loaded

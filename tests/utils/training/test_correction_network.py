@@ -132,7 +132,7 @@ def test_terminated_after_every_step_and_resumed_equals_unbroken(tmp_path: Path,
     assert torch.equal(resumed.random[0]["torch"], whole.random[0]["torch"])
 
 
-@pytest.mark.parametrize("step", [0, 1, 3])
+@pytest.mark.parametrize("step", [pytest.param(0, marks=pytest.mark.slow), 1, 3])
 def test_crashed_at_any_step_and_resumed_equals_unbroken(
     tmp_path: Path, unbroken, step: int
 ) -> None:

@@ -134,6 +134,7 @@ def test_the_loss_of_a_training_step_stays_on_a_gpu(monkeypatch: pytest.MonkeyPa
     assert total.requires_grad  # to go back needs a device
 
 
+@pytest.mark.slow
 def test_operations_of_training_cues_do_not_grow_with_the_batch() -> None:
     counts = []
     for count in (1, 3):

@@ -131,14 +131,14 @@ def test_packing_and_unpacking_keeps_the_cues(capture: CapturePair, offsets: Ten
 
 
 def test_cues_of_a_batch_of_samples(capture: CapturePair) -> None:
-    small = [crop(capture, top=top, left=40, height=64, width=64) for top in (0, 48)]
+    small = [crop(capture, top=top, left=40, height=40, width=48) for top in (0, 48)]
     pair, scan = (
         torch.stack(part) for part in zip(*((c.pair, c.scan_time) for c in small), strict=True)
     )
     times = torch.tensor([[0.0, 0.25, 1.0], [0.0, 0.75, 1.0]])
     found = find_batch_cues(pair, scan, times, "torch")
     cues, _ = measure_on_device(pair, scan.double(), times)
-    assert found.shape == (2, 3, 15, 16, 16) and not found.requires_grad
+    assert found.shape == (2, 3, 15, 10, 12) and not found.requires_grad
     assert torch.equal(found.flatten(0, 1), cues.packed)
     # Times recovered from offset maps are rounded.
     recovered, _ = measure_motion(pair, offset_maps(scan, times), "torch")

@@ -55,7 +55,7 @@ def test_the_tables_say_what_they_compare() -> None:
 
 def test_a_refiner_learns_with_cues_found_in_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
     small = (
-        *("datasets.train.patch_size=64", "netG.width=0.1", "netG.n_feats=8"),
+        *("datasets.train.patch_size=32", "netG.width=0.1", "netG.n_feats=8"),
         *("datasets.train.scene.height=64", "datasets.train.scene.width=96"),
     )
     taken = []

@@ -242,7 +242,7 @@ def test_ten_skips_in_a_row_stop_until_the_cause_is_gone(tmp_path: Path) -> None
     assert newest.name == "step_00000002.pt"  # none of steps without a finite loss
     assert f"start again: from {newest}, the last one before, or" in str(caught.value)
     assert all(weight.isfinite().all() for weight in load_training(newest).network.values())
-    train(tiny_options(tmp_path, iterations=14, checkpoint_save=2, checkpoint_test=30))
+    train(tiny_options(tmp_path, iterations=3, checkpoint_save=3, checkpoint_test=30))
     assert (folder_of(options) / "generator.safetensors").exists()  # the cause is gone
 
 

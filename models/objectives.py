@@ -6,7 +6,7 @@
 * `SupervisedObjective`: true global-shutter frames, for simulated scenes and comparisons.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -29,24 +29,39 @@ from models.warping import Sampling
 _FLOW_ORDER = ((0, 2), (2, 0), (0, 1), (1, 0), (1, 2), (2, 1))
 """The flows 0 -> 1, 1 -> 0, 0 -> t, t -> 0, t -> 1, 1 -> t as indices of the frames (0, t, 1)."""
 
+FindCues = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(pairs, scan times, instants) -> motion cues, as `CorrectionNetwork.find_batch_cues`."""
+
 
 def correct_batch(
     network: nn.Module, batch: TrainingSample, instants: Sequence[float] | None = None
 ) -> CorrectionOutput:
     """Make frames of every capture in a batch at 0, t and 1, or at the same `instants` of all."""
     t = batch.t
-    if instants is None:
-        times = torch.stack((torch.zeros_like(t), t, torch.ones_like(t)), dim=1)
-    else:
-        times = t.new_tensor(instants).expand(len(t), -1)
+    times = _times_of(t) if instants is None else t.new_tensor(instants).expand(len(t), -1)
     offsets = offset_maps(batch.scan_time, times).expand(-1, -1, -1, batch.pair.shape[-1])
     if batch.cues is None:
         return network(batch.pair, offsets)
     return network(batch.pair, offsets, batch.cues)
 
 
+def _times_of(t: Tensor) -> Tensor:
+    """The instants (B, 3) 0, t and 1."""
+    return torch.stack((torch.zeros_like(t), t, torch.ones_like(t)), dim=1)
+
+
 class CorrectionObjective(Objective):
     """Objective of a correction network, with the interface that validation uses."""
+
+    find_cues: FindCues | None = None
+    """Finds the motion cues of batches without; None: networks that take cues find them."""
+
+    def with_cues(self, batch: TrainingSample) -> TrainingSample:
+        """A batch with the motion cues that `find_cues` finds, if it has none."""
+        if self.find_cues is None or batch.cues is not None:
+            return batch
+        cues = self.find_cues(batch.pair, batch.scan_time, _times_of(batch.t))
+        return batch._replace(cues=cues)
 
     @property
     def rebuilding(self) -> "CycleObjective | None":
@@ -115,11 +130,14 @@ class CycleObjective(CorrectionObjective):
         return self.judge(correct_batch(network, seen), batch, hidden)
 
     def hide(self, batch: TrainingSample) -> tuple[TrainingSample, Tensor | None]:
-        """Hide pixels of a batch: the batch for the network, and the mask (B, 2, 1, H, W)."""
+        """Hide pixels of a batch: the batch for the network, and the mask (B, 2, 1, H, W).
+
+        Its cues, if any, are of the pixels that the network sees.
+        """
         if not self.hidden_share:
-            return batch, None
+            return self.with_cues(batch), None
         pair, hidden = hide_pixels(batch.pair, self.hidden_share)
-        return batch._replace(pair=pair, cues=None), hidden
+        return self.with_cues(batch._replace(pair=pair, cues=None)), hidden
 
     def judge(
         self, output: CorrectionOutput, batch: TrainingSample, hidden: Tensor | None = None
@@ -194,7 +212,7 @@ class DistillationObjective(CorrectionObjective):
         if border < 1:
             raise ValueError(f"border must be at least 1, got {border}")
         super().__init__(cycle.weights, dict(cycle.networks))
-        self.cycle = cycle
+        self.cycle, self.find_cues = cycle, cycle.find_cues
         self.teacher: nn.Module = teacher.requires_grad_(False).eval()
         self.border = border
 
@@ -206,6 +224,7 @@ class DistillationObjective(CorrectionObjective):
 
     def forward(self, network: nn.Module, batch: TrainingSample) -> Loss:
         """Cycle loss on the inner crop plus the distance to the teacher's frames."""
+        batch = self.with_cues(batch)
         with torch.no_grad():
             expected = self._inner(correct_batch(self.teacher, batch).frames)
         inner = self.student_batch(batch)
@@ -269,7 +288,7 @@ class SupervisedObjective(CorrectionObjective):
         """
         if batch.truth is None:
             raise ValueError("the supervised objective needs true frames, the batch has none")
-        output = correct_batch(network, batch, self.instants)
+        output = correct_batch(network, self.with_cues(batch), self.instants)
         terms = self.terms(OF_IMAGES, output.frames, batch.truth)
         terms |= self.terms(["flows"], output.flows)
         for name in terms_of("supervised", "true flows"):

@@ -53,9 +53,9 @@ def load_method(options: MethodOptions, device: torch.device | str) -> NamedCorr
     """Load the method of the options, with test-time augmentation if `self_ensemble`.
 
     Raises:
-        InputError: its weights cannot be loaded, or motion is not estimated so on this device.
+        InputError: its weights cannot be loaded, or the device cannot estimate motion as asked for.
     """
-    takes_tensors(options.motion_estimate, torch.device(device))  # refused before any work
+    takes_tensors(options.motion_estimate, torch.device(device))  # refused before frames are made
     loaded: NamedCorrection = resolve_name(METHODS[options.method])(options, device)
     if not options.self_ensemble:
         return loaded

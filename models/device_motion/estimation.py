@@ -41,12 +41,12 @@ def takes_tensors(estimate: MotionEstimate, device: torch.device) -> bool:
     """Whether the motion of images on this device is estimated there, by tensors.
 
     Raises:
-        InputError: it shall be, but the device has no numbers of 64 bits.
+        InputError: it shall be, and the device lacks float64.
     """
     if estimate == "torch" and device.type == "mps":
         raise InputError(
-            "motion_estimate: 'torch' needs 64-bit floats, which device 'mps' lacks; set "
-            "motion_estimate=opencv or device=cpu"
+            "motion_estimate: 'torch' computes in float64, which the device 'mps' lacks; set it to "
+            "'opencv', or choose another device"
         )
     return estimate == "torch" or (estimate == "auto" and device.type == "cuda")
 

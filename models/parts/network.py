@@ -105,7 +105,9 @@ class CorrectionNetwork(nn.Module):
             constant part, and a part proportional to the width.
         checkpointed_step_bytes: the same with gradient checkpointing; None if unsupported.
         smallest_exported: smallest side that a program exported for any size takes.
-        needs_cues: whether training samples carry motion cues (`find_cues`).
+        needs_cues: whether it is trained with motion cues. Such networks alone have
+            `find_cues`: (capture, t) -> (3, C, h, w) of the frames at 0, t and 1, and
+            `find_batch_cues`: (pairs, scan times, instants, estimate) -> (B, T, C, h, w).
         compiles: whether `torch.compile` takes `forward` as a single graph.
     """
 
@@ -118,6 +120,8 @@ class CorrectionNetwork(nn.Module):
     checkpointed_step_bytes: ClassVar[tuple[float, float] | None] = None
     smallest_exported: ClassVar[int] = 64
     needs_cues: ClassVar[bool] = False
+    find_cues: "staticmethod[[CapturePair, float], Tensor]"
+    find_batch_cues: "staticmethod[[Tensor, Tensor, Tensor, MotionEstimate], Tensor]"
     compiles: ClassVar[bool] = True
 
     def __init__(
@@ -187,13 +191,8 @@ class CorrectionNetwork(nn.Module):
             pair: (B, 2, 3, H, W) RGB in [0, 1]: t2b, b2t; H and W multiples of 32.
             offsets: (B, 2 * T, H, W) signed time s - t from each frame to the pixel's exposure, in
                 [-1, 1] (`data.time_maps.offset_maps`): T maps of t2b, then T maps of b2t.
-            cues: (B, T, C, h, w) from `find_cues`, for networks that have it.
+            cues: (B, T, C, h, w) from `find_cues` or `find_batch_cues`, for networks with them.
         """
-        raise NotImplementedError
-
-    @staticmethod
-    def find_cues(capture: CapturePair, t: float) -> Tensor:
-        """Motion cues (3, C, h, w) of a capture's frames at 0, t and 1, for a training sample."""
         raise NotImplementedError
 
     def encode(self, pair: Tensor) -> Any:

@@ -114,6 +114,27 @@ def measure_on_device(pair: Tensor, scan_times: Tensor, times: Tensor) -> tuple[
         return cues_of_batch(field, times, pair.shape[-2:]), noise[:, 0, 0]
 
 
+@torch.no_grad()
+def find_batch_cues(
+    pair: Tensor, scan_times: Tensor, times: Tensor, estimate: MotionEstimate
+) -> Tensor:
+    """Packed cues (B, T, C, h, w) of a batch of training samples, without gradient.
+
+    By tensors only `models.device_motion.feature_search` waits for the device.
+
+    Args:
+        pair: (B, 2, 3, H, W) RGB in [0, 1].
+        scan_times: (B, H) exposure times of t2b's rows, on the device of the pairs.
+        times: (B, T) instants of the frames, likewise.
+        estimate: what estimates the motion.
+    """
+    if takes_tensors(estimate, pair.device):
+        cues, _ = measure_on_device(pair, scan_times.double(), times)
+    else:
+        cues, _ = measure_motion(pair, offset_maps(scan_times, times), estimate)
+    return cues.packed.unflatten(0, times.shape)
+
+
 def _find_cues(images: Array, scan: Scan, times: list[float]) -> tuple[MotionCues, float]:
     """The cues of T frames of one capture (2, H, W, 3), and its noise."""
     field = estimate_motion(images[0], images[1], scan)

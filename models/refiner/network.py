@@ -36,6 +36,7 @@ from models.refiner.cues import (
     CUE_CHANNELS,
     MAX_PREFERENCE,
     MotionCues,
+    find_batch_cues,
     find_motion,
     find_training_cues,
     measure_motion,
@@ -71,6 +72,7 @@ class Refiner(CorrectionNetwork):
     needs_cues = True
     compiles = False
     find_cues = staticmethod(find_training_cues)
+    find_batch_cues = staticmethod(find_batch_cues)
 
     def build_layers(self) -> None:
         """Build the layers; before training the frames are the classical ones."""

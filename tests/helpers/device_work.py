@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 # They wait for values of the device, or have outputs whose sizes depend on values.
 WAITING = {"_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "unique"}
-# They make another view of a tensor, or none.
+# They make another view of a tensor, or give a device no work.
 FREE = {"view", "_unsafe_view", "expand", "permute", "transpose", "slice", "select", "unsqueeze"}
 FREE |= {"squeeze", "alias", "unbind", "detach", "as_strided", "split", "split_with_sizes", "t"}
 FREE |= {"diagonal", "empty", "empty_like", "empty_strided", "lift_fresh", "scalar_tensor"}
@@ -22,6 +22,11 @@ class Operations(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.counts: Counter[str] = Counter()
+
+    @property
+    def total(self) -> int:
+        """Number of operations that give a device work."""
+        return sum(count for name, count in self.counts.items() if name not in FREE)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__

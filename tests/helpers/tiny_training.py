@@ -10,7 +10,7 @@ from unittest.mock import patch
 import torch
 from torch import nn
 
-from models.generator import Generator
+from models.parts.network import CorrectionNetwork
 from utils.options.training import TrainingOptions
 from utils.system.distributed import Processes
 from utils.system.random_state import seed_everything
@@ -80,8 +80,8 @@ def train(
     objective: nn.Module | None = None,
     resume: str = "auto",
     curves: bool = False,
-) -> Generator:
-    """Run a training as the scripts do, in this process; return the trained generator.
+) -> CorrectionNetwork:
+    """Run a training as the scripts do, in this process; return the trained network.
 
     Simulated validation captures have three true frames instead of nine.
     """
@@ -94,7 +94,7 @@ def train(
     few_frames = patch("utils.training.data._FRAMES", 3)
     with drawing, few_frames, open_experiment(options, processes, resume=resume) as experiment:
         run_training(subject, experiment)
-    assert isinstance(subject.network, Generator)
+    assert isinstance(subject.network, CorrectionNetwork)
     return subject.network
 
 

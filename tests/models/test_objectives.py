@@ -251,6 +251,63 @@ def test_cues_of_hidden_pixels_are_withheld() -> None:
     assert network.seen == [None]
 
 
+def first_pixels(pairs: Tensor, scan_times: Tensor, times: Tensor) -> Tensor:
+    """Stands for cues (B, 3, 2, H / 4, W / 4): the green of a pixel, its row's time plus t."""
+    cells = pairs[:, 0, 1, None, ::4, ::4].expand(-1, 3, -1, -1)
+    rows = (scan_times[:, None, ::4] + times[..., None])[..., None].expand_as(cells)
+    return torch.stack((cells, rows), dim=2)
+
+
+def test_cues_are_found_once_for_teacher_and_student() -> None:
+    batch = random_batch(96)
+    cycle, student, teacher = (
+        CycleObjective({"Charbonnier": 1.0}, flow=NoFlow()),
+        CuesSeen(),
+        CuesSeen(),
+    )
+    cycle.find_cues = first_pixels
+    objective = DistillationObjective(cycle, teacher, border=16)
+    objective(student, batch)
+    times = torch.stack((torch.zeros(2), batch.t, torch.ones(2)), dim=1)
+    expected = first_pixels(batch.pair, batch.scan_time, times)
+    assert teacher.seen[0] is not None and student.seen[0] is not None
+    assert torch.equal(teacher.seen[0], expected)
+    assert torch.equal(student.seen[0], expected[..., 4:20, 4:20])
+    known = batch._replace(cues=expected + 1)
+    assert objective.with_cues(known) is known
+
+
+@pytest.mark.parametrize("staged", [False, True])
+def test_cues_are_of_the_pixels_that_are_not_hidden(staged: bool) -> None:
+    batch, network, given = random_batch(96), CuesSeen(), []
+
+    def find(pairs: Tensor, scan_times: Tensor, times: Tensor) -> Tensor:
+        given.append(pairs)
+        return first_pixels(pairs, scan_times, times)
+
+    cycle = CycleObjective({"Charbonnier": 1.0}, flow=NoFlow(), hidden_share=0.2)
+    cycle.find_cues = find
+    objective = DistillationObjective(cycle, CuesSeen(), border=16) if staged else cycle
+    objective(network, batch)
+    seen = objective.student_batch(batch).pair
+    *whole, masked = given
+    assert len(whole) == staged and all(part is batch.pair for part in whole)
+    changed = (masked != seen).any(2).float().mean()
+    assert masked.shape == seen.shape and 0.1 < changed < 0.3
+    assert network.seen[0] is not None
+    assert torch.equal(network.seen[0][:, 0, 0], masked[:, 0, 1, ::4, ::4])
+
+
+def test_cues_of_a_supervised_batch_are_found() -> None:
+    batch, network = random_batch(64)._replace(truth=torch.rand(2, 3, 3, 64, 64)), CuesSeen()
+    objective = SupervisedObjective({"Charbonnier": 1.0})
+    objective(network, batch)
+    objective.find_cues = first_pixels
+    objective(network, batch)
+    assert network.seen[0] is None and network.seen[1] is not None
+    assert torch.equal(network.seen[1][:, 2, 1, 1, 0], batch.scan_time[:, 4] + 1)
+
+
 def test_teacher_stays_frozen_and_in_evaluation_mode() -> None:
     cycle = CycleObjective({"Charbonnier": 1.0}, flow=NoFlow())
     objective = DistillationObjective(cycle, Generator(width=0.25), border=16).train()

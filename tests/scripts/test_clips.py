@@ -68,7 +68,7 @@ def test_a_clip_keeps_rate_speed_and_sound_by_default(
 def test_a_clip_is_checked_and_gets_a_page(
     scripts: Scripts, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = clip_of_two_videos(scripts.folder, 30)
+    words = clip_of_two_videos(scripts.folder, 25)
     with pytest.raises(SystemExit) as caught:
         scripts.real(*words, "--check")
     assert caught.value.code == 3  # nothing moves
@@ -78,7 +78,7 @@ def test_a_clip_is_checked_and_gets_a_page(
     scripts.real(*words, "--frames", "3", "--method", "classical", changes=("viewer=true",))
     assert names(folder) == ["index.html", "video.mp4"]
     page = (folder / "index.html").read_text(encoding="utf-8")
-    assert "48 of the video's 61 frames" in page.replace("\\u0027", "'").replace("&#x27;", "'")
+    assert "48 of the video's 51 frames" in page.replace("\\u0027", "'").replace("&#x27;", "'")
 
 
 def test_a_clip_of_odd_sides_gets_a_page(scripts: Scripts) -> None:
@@ -280,7 +280,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_a_check_of_recordings_that_start_apart_is_no_success(
     scripts: Scripts, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    t2b, b2t = zip(*moving_clip(24), strict=True)
+    t2b, b2t = zip(*moving_clip(24, size=(72, 96)), strict=True)
     write_video(scripts.folder / "l.mp4", t2b[4:], 25)
     write_video(scripts.folder / "r.mp4", b2t, 25)
     words = ("--t2b", str(scripts.folder / "l.mp4"), "--b2t", str(scripts.folder / "r.mp4"))

@@ -251,7 +251,7 @@ def test_flipped_bits_are_never_read_as_another_state(tmp_path: Path, generator:
     path = save_training(tmp_path, written)
     sound, draw = path.read_bytes(), random.Random(4)
     refused = 0
-    for _ in range(60):
+    for _ in range(30):
         damaged = bytearray(sound)
         damaged[draw.randrange(len(sound))] ^= 1 << draw.randrange(8)
         path.write_bytes(damaged)
@@ -263,7 +263,7 @@ def test_flipped_bits_are_never_read_as_another_state(tmp_path: Path, generator:
         else:  # a bit of the padding between parts
             assert same(read.network, written.network)
             assert (read.step, read.optimizer) == (written.step, written.optimizer)
-    assert refused > 50
+    assert refused > 25
 
 
 class Malicious:

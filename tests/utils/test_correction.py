@@ -12,6 +12,7 @@ from tests.helpers.frames import classical_frames, network_frames
 from tests.helpers.moving_texture import smooth_texture
 from utils.checkpoint import save_weights
 from utils.correction import identify_method, load_method, memory_of
+from utils.errors import InputError
 from utils.options.real import RealOptions
 
 
@@ -74,6 +75,12 @@ def test_the_motion_estimate_reaches_both_methods(tmp_path: Path) -> None:
         assert torch.equal(first, same) and not torch.equal(first, other)
         assert (first - other).abs().mean() < 0.01
         assert identify_method(by_torch) != identify_method(chosen)
+
+
+def test_a_device_without_float64_does_not_estimate_motion() -> None:
+    by_torch = options(None, "classical").model_copy(update={"motion_estimate": "torch"})
+    with pytest.raises(InputError, match="which the device 'mps' lacks; set it to 'opencv', or"):
+        load_method(by_torch, "mps")
 
 
 def with_object_in_one_view() -> torch.Tensor:

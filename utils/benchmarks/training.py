@@ -1,28 +1,35 @@
 """Speed and memory of training steps, beside the released loss (`models.reference.step`)."""
 
 import timeit
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import cache, partial
 from pathlib import Path
-from typing import Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.backends import cudnn
+from torch.nn.utils import clip_grad_norm_
 
-from data.capture import TrainingSample, to_device
+from data.capture import TrainingSample, collate, to_device
 from data.time_maps import scan_time
 from models.flow_pwc import load_pwc
 from models.generator import Generator
 from models.losses.terms import Perceptual
 from models.objectives import CycleObjective, DistillationObjective
 from models.parts.device import reuse_memory
+from models.parts.precision import is_lower
 from models.reference.formula_weights import fill_by_formula
 from models.reference.step import plain_cycle, plain_distillation
 from utils.benchmarks import measuring
 from utils.benchmarks.measuring import Row, Work, smooth_pair
+from utils.options.files import load_options
+from utils.options.training import TrainingOptions
 from utils.system.distributed import Processes
+from utils.training.correction_network import build_network, build_objective
+from utils.training.data import build_training_set
+from utils.training.step import build_optimizer
 
 Kind = Literal["stage1", "stage1_bfloat16", "stage2"]
 T = TypeVar("T")
@@ -35,9 +42,58 @@ _ROWS: dict[Kind, tuple[Kind, str, str]] = {
 }
 """Of each kind of step: what it is compared with, what it is taken on, and the bar of its ratio."""
 _WEIGHTS = {"Charbonnier": 1.0, "Perceptual": 0.1, "Variation": 0.1}
+_REFINER_RECIPE = Path(__file__).parents[2] / "options/recipes/train_refiner.json"
+_BY_BATCH = ("datasets.train.distinct_samples=null", "train.motion_estimate=torch")
 _PWC = Path(__file__).parents[2] / "pretrained/pwcnet.safetensors"
 _ALONE = Processes(torch.device("cpu"))
 _FIRST_GPU = Processes(torch.device("cuda", 0))
+
+
+class RefinerStep:
+    """A supervised step by the recipe of the bundled refiner, which finds the batch's motion cues.
+
+    Attributes:
+        network: in training.
+        batch: `scenes` different simulated crops, repeated.
+    """
+
+    def __init__(
+        self,
+        batch_size: int,
+        processes: Processes = _ALONE,
+        *,
+        cues_given: bool = False,
+        scenes: int = 4,
+        changes: Sequence[str] = (),
+    ) -> None:
+        """Build network, objective and batch; with its cues if `cues_given`.
+
+        `changes` are further options, as of `--set`.
+        """
+        torch.manual_seed(0)
+        device, given = processes.device, (*_BY_BATCH, *changes)
+        self.options = load_options(_REFINER_RECIPE, given, TrainingOptions)
+        self.network = build_network(self.options)
+        self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.objective = build_objective(self.options, device)
+        self.optimizer = build_optimizer(self.network, self.options.train, device)
+        samples = build_training_set(self.options, device)
+        different = [samples[number] for number in range(min(scenes, batch_size))]
+        repeated = [different[number % len(different)] for number in range(batch_size)]
+        self.batch = to_device(collate(repeated), device)
+        if cues_given:
+            self.batch = self.objective.with_cues(self.batch)
+
+    def take(self) -> None:
+        """Find cues unless they are given, forward, backward, update."""
+        self.optimizer.zero_grad(set_to_none=True)
+        device = self.batch.pair.device
+        lower = is_lower(self.options.train.precision, device)
+        with torch.autocast(device.type, torch.bfloat16, lower):
+            total, _ = self.objective(self.network, self.batch)
+        total.backward()
+        clip_grad_norm_(self.network.parameters(), self.options.train.G_optimizer_clipgrad)
+        self.optimizer.step()
 
 
 class Step:
@@ -142,35 +198,61 @@ def _compare_operations(kind: Kind) -> str:
 
 
 def measure_on_gpu() -> list[Row]:
-    """Steps of stage 1 at full width."""
+    """Steps of stage 1 at full width, and of the bundled refiner."""
     difference = "... relative difference of the loss from the plain one"
     fastest = "... with the fastest of cuDNN's algorithms"  # last: cuDNN keeps what it finds
     step = Step("stage1", processes=_FIRST_GPU)
+    in_float32, lower = partial(_take_on_gpu, "stage1"), partial(_take_on_gpu, "stage1_bfloat16")
+    plain = partial(_take_on_gpu, "stage1", plain=True)
     return [
-        Row("stage-1 step, 256x256, plain, float32", _describe_step("stage1", plain=True)),
-        Row("stage-1 step, float32", _describe_step("stage1")),
-        Row("... without TF32", _describe_step("stage1", allow_tf32=False)),
+        Row("stage-1 step, 256x256, plain, float32", _describe_step(plain)),
+        Row("stage-1 step, float32", _describe_step(in_float32)),
+        Row("... without TF32", _describe_step(in_float32, allow_tf32=False)),
         Row(difference, step.describe_difference()),
-        Row("stage-1 step, bfloat16", _describe_step("stage1_bfloat16"), ">= 100 samples/s"),
-        Row(fastest, _describe_step("stage1_bfloat16", benchmark=True)),
+        Row("stage-1 step, bfloat16", _describe_step(lower), ">= 100 samples/s"),
+        Row(fastest, _describe_step(lower, benchmark=True)),
+        *measure_refiner(_FIRST_GPU),
     ]
 
 
-def _describe_step(kind: Kind, size: int = 32, *, plain: bool = False, **flags: bool) -> str:
-    """Samples per second and memory, with half the batch until it fits into memory."""
+def measure_refiner(processes: Processes, size: int = 64, **options: Any) -> list[Row]:
+    """Steps of the bundled refiner with motion cues found on the device, and with cues given.
+
+    `size` is the largest batch; `options` are those of `RefinerStep`.
+    """
+    rows = []
+    for what, given, bar in (
+        ("refiner training step, 640x384, cues on the device", False, ">= 100 samples/s"),
+        ("... with cues given", True, ""),
+    ):
+
+        def build(batch: int, given: bool = given) -> Work:
+            return RefinerStep(batch, processes, cues_given=given, **options).take
+
+        rows.append(Row(what, _describe_step(build, size), bar))
+    return rows
+
+
+def _take_on_gpu(kind: Kind, size: int, *, plain: bool = False) -> Work:
+    return partial(Step(kind, size, _FIRST_GPU).take, plain=plain)
+
+
+def _describe_step(build: Callable[[int], Work], size: int = 32, **flags: bool) -> str:
+    """Samples per second and memory, with half the batch until it fits into memory.
+
+    `build` makes a step of a batch.
+    """
     torch.cuda.empty_cache()
     try:
         # Not kept in a variable: what did not fit must be freed before the next try.
-        cost = measuring.measure_gpu(
-            partial(Step(kind, size, _FIRST_GPU).take, plain=plain), **flags
-        )
+        cost = measuring.measure_gpu(build(size), **flags)
     except torch.OutOfMemoryError:
         if size == 1:
             raise
     else:
         pace = 1000 * size / cost.milliseconds
         return f"{pace:.0f} samples/s, batch {size}: {cost.describe()}"
-    return _describe_step(kind, size // 2, plain=plain, **flags)
+    return _describe_step(build, size // 2, **flags)
 
 
 @cache

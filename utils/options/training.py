@@ -15,7 +15,7 @@ from typing_extensions import Self
 from data.layouts import LAYOUTS
 from models.losses.table import TERMS, parse_loss
 from models.networks import network_class
-from models.parts.settings import SIZE_MULTIPLE, Channels, Precision
+from models.parts.settings import SIZE_MULTIPLE, Channels, MotionEstimate, Precision
 from utils.errors import InputError
 from utils.options.data import TrainingDataOptions, ValidationDataOptions
 from utils.options.files import DeviceName, FolderName, OptionGroup, changed
@@ -141,6 +141,9 @@ class StepOptions(LoopOptions):
     `hidden_share`: share of the pixels to hide from the network, which has to rebuild them. 0 is
     the paper's; 0.1 keeps the network from copying noise. Not with `Perceptual`, which needs whole
     images.
+    `motion_estimate` ("refiner"): what finds the motion cues of samples: "opencv" in the loader, or
+    "torch" on `device`, those of a batch in one call; "auto" is "torch" on a CUDA device without
+    `distinct_samples`, else "opencv". Scores use it, too.
     `gradient_checkpointing` (networks that support it): store only each block's input and recompute
     its activations in the backward pass; less memory, more time.
     `compile` (networks that support it): "default" compiles the network by `torch.compile` before
@@ -156,6 +159,7 @@ class StepOptions(LoopOptions):
     charbonnier_epsilon: PositiveFloat = 1e-9
     border: NonNegativeInt = 32
     hidden_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    motion_estimate: MotionEstimate = "auto"
     gradient_checkpointing: bool = False
     compile: Literal["off", "default", "reduce-overhead"] = "off"
 
@@ -205,18 +209,20 @@ class TrainingOptions(OptionGroup):
         return None if value is None else str(value)
 
     @model_validator(mode="after")
+    def _fits_the_network(self) -> Self:
+        name = self.netG.net_type
+        for key, needed, default in (
+            ("gradient_checkpointing", "checkpointed_step_bytes", "false"),
+            ("compile", "compiles", "'off'"),
+            ("motion_estimate", "needs_cues", "'auto'"),
+        ):
+            if changed(self.train, key) and not getattr(network_class(name), needed):
+                raise ValueError(f"train.{key}: not for the network '{name}'; set it to {default}")
+        return self
+
+    @model_validator(mode="after")
     def _names_all_weights(self) -> Self:
         objective = self.train.objective
-        if self.train.gradient_checkpointing:
-            name = self.netG.net_type
-            if network_class(name).checkpointed_step_bytes is None:
-                raise ValueError(
-                    f"train.gradient_checkpointing: not for the network '{name}'; set it to false"
-                )
-        if self.train.compile != "off" and not network_class(self.netG.net_type).compiles:
-            raise ValueError(
-                f"train.compile: not for the network '{self.netG.net_type}'; set it to 'off'"
-            )
         if objective != "supervised":
             path = self.path
             networks = {"flow": path.pretrained_rsg, "interpolator": path.pretrained_interpolator}

@@ -1,34 +1,43 @@
 """Training of a correction network: network, objective, validation and preview."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pkgutil import resolve_name
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from data.capture import CapturePair, TrainingSample
 from data.training.crops import FolderTrainingSet
 from models.architecture import Architecture, expect_architecture, load_network
+from models.device_motion.estimation import takes_tensors
 from models.flow.networks import load_flow
+from models.inference.correction import AS_TRAINED
 from models.losses.table import TERMS
 from models.networks import network_class
 from models.objectives import (
     CorrectionObjective,
     CycleObjective,
     DistillationObjective,
+    FindCues,
     SupervisedObjective,
 )
 from models.parts.memory_saving import checkpoint_blocks
 from models.parts.network import CorrectionNetwork
+from models.parts.settings import InferenceSettings
 from models.plusplus.interpolator import load_interpolator
 from utils.checkpoint import save_weights
 from utils.options.training import TrainingOptions
 from utils.system.compiling import compile_network, expect_compiler
 from utils.system.distributed import Processes
-from utils.training.data import Captures, build_training_set, build_validation_set
+from utils.training.data import (
+    Captures,
+    build_training_set,
+    build_validation_set,
+    finds_cues_by_batch,
+)
 from utils.training.loop import Subject
 from utils.training.records.announcement import describe_training_set, describe_validation_set
 from utils.training.records.pictures import validation_pictures
@@ -44,14 +53,15 @@ def build_subject(options: TrainingOptions, processes: Processes) -> Subject[Tra
     mode = options.train.compile
     if mode != "off":
         expect_compiler(mode, processes.device)  # before data and weights are read
-    training_set = build_training_set(options)
+    training_set = build_training_set(options, processes.device)
     captures, valid = build_validation_set(options), options.datasets.valid
     network = build_network(options)
     objective = build_objective(options, processes.device)
     score = pictures = None
     if captures is not None and valid is not None:
-        score = partial(_score, objective, captures, processes, valid.protocol)
-        pictures = partial(validation_pictures, network, captures, valid.images)
+        settings = replace(AS_TRAINED, motion_estimate=options.train.motion_estimate)
+        score = partial(_score, objective, captures, processes, valid.protocol, settings)
+        pictures = partial(validation_pictures, network, captures, valid.images, settings)
     return Subject(
         network,
         objective,
@@ -85,9 +95,10 @@ def _score(
     captures: Captures[CapturePair],
     processes: Processes,
     protocol: str,
+    settings: InferenceSettings,
     network: CorrectionNetwork,
 ) -> Validation:
-    return validate(network, objective, captures, processes, protocol)
+    return validate(network, objective, captures, processes, protocol, settings)
 
 
 def build_network(options: TrainingOptions) -> CorrectionNetwork:
@@ -123,14 +134,16 @@ def build_objective(options: TrainingOptions, device: torch.device) -> Correctio
     Raises:
         InputError: a file with weights is missing or holds something else.
     """
-    step, path = options.train, options.path
+    step, path, find_cues = options.train, options.path, _find_cues(options, device)
     if step.objective == "supervised":
-        return SupervisedObjective(
+        supervised = SupervisedObjective(
             step.loss_weights,
             _load_networks(options),
             instants=options.netG.instants,
             charbonnier_epsilon=step.charbonnier_epsilon,
-        ).to(device)
+        )
+        supervised.find_cues = find_cues
+        return supervised.to(device)
     rebuilder = _load_rebuilder(options)  # before VGG-19 is downloaded
     cycle = CycleObjective(
         step.loss_weights,
@@ -140,10 +153,24 @@ def build_objective(options: TrainingOptions, device: torch.device) -> Correctio
         flow_gradients=step.flow_gradients,
         hidden_share=step.hidden_share,
     )
+    cycle.find_cues = find_cues
     if step.objective == "cycle":
         return cycle.to(device)
     teacher = load_network(str(path.pretrained_netG))
     return DistillationObjective(cycle, teacher, step.border).to(device)
+
+
+def _find_cues(options: TrainingOptions, device: torch.device) -> FindCues | None:
+    """What finds the motion cues of batches without; None: the network, by OpenCV on the CPU."""
+    kind, estimate = network_class(options.netG.net_type), options.train.motion_estimate
+    # On CUDA a network by itself takes tensors, whatever the option says.
+    if not kind.needs_cues or not (takes_tensors(estimate, device) or device.type == "cuda"):
+        return None
+
+    def find(pairs: Tensor, scan_times: Tensor, times: Tensor) -> Tensor:
+        return kind.find_batch_cues(pairs, scan_times, times, estimate)
+
+    return find
 
 
 def _load_networks(options: TrainingOptions) -> dict[str, nn.Module]:
@@ -163,6 +190,10 @@ def _notes(options: TrainingOptions, device: torch.device) -> Iterator[str]:
     """What the log says of the options before the first step."""
     if options.train.compile != "off":
         yield "train.compile: the first step compiles the network, which takes minutes"
+    if network_class(options.netG.net_type).needs_cues:
+        by_batch = finds_cues_by_batch(options, device)
+        place = f"PyTorch on {device.type}, a batch at once" if by_batch else "OpenCV in the loader"
+        yield f"motion cues are found by {place} (train.motion_estimate)"
     rebuilds = options.train.objective != "supervised"
     if rebuilds and options.path.pretrained_rsg == "dis" and options.train.flow_gradients:
         yield (

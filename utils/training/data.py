@@ -22,6 +22,7 @@ from data.training.crops import (
 )
 from data.training.flow_pairs import FlowSetSettings
 from data.training.loader import CachedSamples
+from models.device_motion.estimation import takes_tensors
 from models.networks import network_class
 from utils.errors import InputError
 from utils.metrics import PROTOCOLS
@@ -31,6 +32,7 @@ from utils.options.training import TrainingOptions
 
 T_co = TypeVar("T_co", covariant=True)
 
+_CPU = torch.device("cpu")
 _FRAMES = 9  # true frames of a simulated capture, as in RS-GOPRO
 
 
@@ -64,12 +66,30 @@ class SimulatedCaptures:
         return scene.capture(torch.linspace(0, 1, _FRAMES), name=f"simulated/{index:04d}")
 
 
-def build_training_set(options: TrainingOptions) -> Dataset[TrainingSample]:
-    """The endless training samples of the options.
+def finds_cues_by_batch(options: TrainingOptions, device: torch.device) -> bool:
+    """Whether motion cues are found by tensors on the device, those of a batch in one call.
+
+    Otherwise OpenCV finds them with each sample, in the loader's processes.
 
     Raises:
-        InputError: a folder is missing or empty, or captures lack what the objective needs.
+        InputError: the device cannot.
     """
+    estimate, cached = options.train.motion_estimate, options.datasets.train.distinct_samples
+    if not network_class(options.netG.net_type).needs_cues or (estimate == "auto" and cached):
+        return False
+    return takes_tensors(estimate, device)
+
+
+def build_training_set(
+    options: TrainingOptions, device: torch.device = _CPU
+) -> Dataset[TrainingSample]:
+    """The endless training samples of the options, to train on a device.
+
+    Raises:
+        InputError: a folder is missing or empty, captures lack what the objective needs, or the
+            device cannot estimate motion.
+    """
+    with_cues = not finds_cues_by_batch(options, device)
     data = options.datasets.train
     network = network_class(options.netG.net_type)
     settings = TrainingSetSettings(
@@ -80,7 +100,7 @@ def build_training_set(options: TrainingOptions) -> Dataset[TrainingSample]:
         with_truth=options.train.objective == "supervised",
         instants=options.netG.instants,
         with_flows=data.flows,
-        find_cues=network.find_cues if network.needs_cues else None,
+        find_cues=network.find_cues if network.needs_cues and with_cues else None,
         crops_per_scene=data.crops_per_scene,
         sensor_rows=data.sensor_rows,
     )

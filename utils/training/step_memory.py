@@ -65,6 +65,7 @@ def estimate_step(options: TrainingOptions, network: nn.Module, *, world_size: i
     fixed, per_width = checkpointed or kind.step_bytes
     pixel_bytes = (fixed + per_width * options.netG.width) * samples
     pixel_bytes *= memory_factor(options.netG.num_frames)
+    # Cues of a batch (`train.motion_estimate`) are found before and take less: 1,700 per pixel.
     by_interpolation = step.rebuilding == "interpolation"
     by_network = by_interpolation or options.path.pretrained_rsg != "dis"
     if step.objective != "supervised" and by_network:

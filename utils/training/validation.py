@@ -17,7 +17,7 @@ from models.inference.correction import AS_TRAINED, correct
 from models.losses.disagreement import find_disagreement
 from models.objectives import CorrectionObjective, CycleObjective, correct_batch
 from models.parts.network import CorrectionNetwork
-from models.parts.settings import SIZE_MULTIPLE
+from models.parts.settings import SIZE_MULTIPLE, InferenceSettings
 from utils.errors import InputError
 from utils.evaluation.evaluate import to_8bit
 from utils.metrics import METRICS, PROTOCOLS, Protocol, psnr, ssim
@@ -81,6 +81,7 @@ def validate(
     captures: Captures[CapturePair],
     processes: Processes,
     protocol: str = "full",
+    settings: InferenceSettings = AS_TRAINED,
 ) -> Validation:
     """Score a network on captures, shared among the processes.
 
@@ -91,8 +92,9 @@ def validate(
         captures: at least one; all with truth, or none.
         processes: that share the captures.
         protocol: a key of `PROTOCOLS`, for captures with truth.
+        settings: of the network on captures with truth.
     """
-    score = partial(_score, network, objective, PROTOCOLS[protocol])
+    score = partial(_score, network, objective, PROTOCOLS[protocol], settings)
     scores = score_all(network, captures, score, processes)
     values = {f"valid_{name}": _mean(name, [score[name] for score in scores]) for name in scores[0]}
     if "valid_psnr" in values:
@@ -115,7 +117,7 @@ def preview(
     truth = None if batch.truth is None else batch.truth[:1]
     first = TrainingSample(batch.pair[:1], batch.scan_time[:1], batch.t[:1], truth)
     first = objective.student_batch(first)
-    output = correct_batch(network, first, network.instants)
+    output = correct_batch(network, objective.with_cues(first), network.instants)
     frames = output.frames
     images = [first.pair[0], frames[0]]
     cycle = objective.rebuilding
@@ -132,6 +134,7 @@ def _score(
     network: CorrectionNetwork,
     objective: CorrectionObjective,
     protocol: Protocol,
+    settings: InferenceSettings,
     capture: CapturePair,
 ) -> dict[str, float]:
     if capture.truth is not None and capture.truth_times is not None:
@@ -139,9 +142,7 @@ def _score(
         if network.instants is not None:
             chosen = [index for index, t in enumerate(times) if t in network.instants]
             times, truth = [times[index] for index in chosen], truth[chosen]
-        made = correct(
-            network, capture.pair, times, scan_time=capture.scan_time, settings=AS_TRAINED
-        )
+        made = correct(network, capture.pair, times, scan_time=capture.scan_time, settings=settings)
         frames = made.frames
         return _score_frames(frames.cpu(), truth, protocol)
     cycle = objective.rebuilding

@@ -70,7 +70,7 @@ def test_short_and_even_clips_raise_no_alarm() -> None:
 @pytest.mark.parametrize("step", [1, 3])
 @pytest.mark.parametrize("offset", [0, 1, 4, -3])
 def test_the_offset_of_recordings_is_found(offset: int, step: float) -> None:
-    first, second = views(40, step)
+    first, second = views(28, step)
     first, second = first[max(0, offset) :], second[max(0, -offset) :]
     assert find_offset(first, second) == offset
     if abs(offset) != 1:  # by a single frame the recordings fit nearly as well

@@ -200,7 +200,7 @@ def test_the_small_pictures_of_images_and_of_their_video_agree(tmp_path: Path) -
 
 
 def test_a_late_recording_is_named_and_paired_on_request(tmp_path: Path) -> None:
-    t2b, b2t = zip(*moving_clip(30), strict=True)
+    t2b, b2t = zip(*moving_clip(24), strict=True)
     write_video(tmp_path / "l.mp4", t2b[4:], 30)
     write_video(tmp_path / "r.mp4", b2t, 30)
     left, right = open_video(tmp_path / "l.mp4"), open_video(tmp_path / "r.mp4")

@@ -136,7 +136,7 @@ def test_small_sizes_are_padded(tiny: SelfDRSCPlusPlus, size: tuple[int, int]) -
 def test_frames_do_not_depend_on_tiles_or_memory(
     tiny: SelfDRSCPlusPlus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pair = random_inputs(200, 310)[0][0]
+    pair = random_inputs(136, 180)[0][0]
     whole = correct(tiny, pair, TIMES, with_flows=True)
     monkeypatch.setattr(volumes, "STORED_BYTES", 0)
     monkeypatch.setattr("models.plusplus.blocks._STRIP", 1 << 12)

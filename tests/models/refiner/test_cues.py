@@ -8,6 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from data.capture import CapturePair
 from data.time_maps import offset_maps, scan_time
+from data.transforms import crop
 from models.camera.path import DEVIATION_TERMS
 from models.classical.estimation import estimate_motion
 from models.classical.field import CELL, MotionField, cell_centres
@@ -15,7 +16,17 @@ from models.measurement.flow_measurement import Measurement, to_pixels
 from models.measurement.parallax import Parallax
 from models.measurement.scan import Scan
 from models.refiner import cues as motion_cues
-from models.refiner.cues import CONTEXT, MotionCues, cues_of, cues_of_batch, find_motion
+from models.refiner.cues import (
+    CONTEXT,
+    MotionCues,
+    cues_of,
+    cues_of_batch,
+    find_batch_cues,
+    find_motion,
+    find_training_cues,
+    measure_motion,
+    measure_on_device,
+)
 from tests.helpers.batches import batch_field
 from tests.helpers.small_scene import TIMES, simulate_small_scene
 
@@ -117,6 +128,27 @@ def test_packing_and_unpacking_keeps_the_cues(capture: CapturePair, offsets: Ten
     again = MotionCues.of_samples(packed.unflatten(0, (2, 3)))
     for part, same in zip(again, cues, strict=True):
         assert torch.equal(part, same)
+
+
+def test_cues_of_a_batch_of_samples(capture: CapturePair) -> None:
+    small = [crop(capture, top=top, left=40, height=40, width=48) for top in (0, 48)]
+    pair, scan = (
+        torch.stack(part) for part in zip(*((c.pair, c.scan_time) for c in small), strict=True)
+    )
+    times = torch.tensor([[0.0, 0.25, 1.0], [0.0, 0.75, 1.0]])
+    found = find_batch_cues(pair, scan, times, "torch")
+    cues, _ = measure_on_device(pair, scan.double(), times)
+    assert found.shape == (2, 3, 15, 10, 12) and not found.requires_grad
+    assert torch.equal(found.flatten(0, 1), cues.packed)
+    # Times recovered from offset maps are rounded.
+    recovered, _ = measure_motion(pair, offset_maps(scan, times), "torch")
+    assert (found.flatten(0, 1) - recovered.packed).abs().mean() < 1e-3
+    # With OpenCV they are those that a loader finds sample by sample.
+    for estimate in ("opencv", "auto"):
+        by_opencv = find_batch_cues(pair, scan, times, estimate)
+        for own, sample, t in zip(by_opencv, small, (0.25, 0.75), strict=True):
+            assert torch.equal(own, find_training_cues(sample, t))
+    assert not torch.equal(found, by_opencv)
 
 
 class Operations(TorchDispatchMode):

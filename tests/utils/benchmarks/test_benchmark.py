@@ -1,12 +1,15 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from models.networks import network_class
 from models.parts.network import CorrectionNetwork
-from utils.benchmarks import methods
-from utils.benchmarks.measuring import Row, count_operations, least_times
+from utils.benchmarks import methods, training
+from utils.benchmarks.measuring import GpuCost, Row, count_operations, least_times
 from utils.benchmarks.report import LOOP, MEMORY, SCALING, format_report
+from utils.system.distributed import Processes
 
 
 def test_least_times_takes_turns() -> None:
@@ -48,6 +51,32 @@ def test_the_tables_say_what_they_compare() -> None:
     assert scaling.endswith("| what | seconds |\n|---|---|\n| batch | 1: 0.10; 2: 0.20 |\n")
     assert memory.endswith("| nine frames | 1.00 GB | 2.00 GB |\n")
     assert "GFLOP/s in matrix products" in text
+
+
+def test_a_refiner_learns_with_cues_found_in_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = (
+        *("datasets.train.patch_size=32", "netG.width=0.1", "netG.n_feats=8"),
+        *("datasets.train.scene.height=64", "datasets.train.scene.width=96"),
+    )
+    taken = []
+
+    def measure_once(work: Callable[[], None], **_: bool) -> GpuCost:
+        step = work.__self__  # type: ignore[attr-defined]
+        before = [weight.clone() for weight in step.network.parameters()]
+        work()
+        changed = any(
+            not torch.equal(old, new)
+            for old, new in zip(before, step.network.parameters(), strict=True)
+        )
+        taken.append((len(step.batch.pair), step.batch.cues is None, changed))
+        return GpuCost(10.0, 1.5)
+
+    monkeypatch.setattr(training.measuring, "measure_gpu", measure_once)
+    found, given = training.measure_refiner(Processes(torch.device("cpu")), 2, changes=small)
+    assert found.what == "refiner training step, 640x384, cues on the device"
+    assert found.bar == ">= 100 samples/s" and given.what == "... with cues given"
+    assert found.measured == given.measured == "200 samples/s, batch 2: 10.0 ms, 1.50 GB"
+    assert taken == [(2, True, True), (2, False, True)]
 
 
 def test_every_method_is_measured_against_the_generator(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -310,6 +310,14 @@ def test_wrong_values_name_key_and_cure(file: Path, override: str, message: str)
             ["netG.net_type=refiner", "netG.init=pytorch"],
             "'netG.init': 'refiner' has initial weights of its own, got 'pytorch'; leave it out",
         ),
+        (
+            ["train.motion_estimate=torch"],
+            "'train.motion_estimate': not for the network 'generator'; set it to 'auto'",
+        ),
+        (
+            ["netG.net_type=refiner", "train.motion_estimate=gpu"],
+            "'train.motion_estimate' must be 'auto', 'opencv' or 'torch', got \"gpu\"",
+        ),
         (["netG.init=xavier"], "'netG.init' must be 'kaiming' or 'pytorch', got \"xavier\""),
         (["train.perceptual_channels=grey"], "'train.perceptual_channels' must be 'rgb' or 'bgr'"),
         (["train.G_lossfn_type=1*Variation"], "distillation needs Charbonnier or Perceptual"),

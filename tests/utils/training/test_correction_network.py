@@ -132,7 +132,7 @@ def test_terminated_after_every_step_and_resumed_equals_unbroken(tmp_path: Path,
     assert torch.equal(resumed.random[0]["torch"], whole.random[0]["torch"])
 
 
-@pytest.mark.parametrize("step", [0, 1, 3])
+@pytest.mark.parametrize("step", [pytest.param(0, marks=pytest.mark.slow), 1, 3])
 def test_crashed_at_any_step_and_resumed_equals_unbroken(
     tmp_path: Path, unbroken, step: int
 ) -> None:
@@ -242,7 +242,7 @@ def test_ten_skips_in_a_row_stop_until_the_cause_is_gone(tmp_path: Path) -> None
     assert newest.name == "step_00000002.pt"  # none of steps without a finite loss
     assert f"start again: from {newest}, the last one before, or" in str(caught.value)
     assert all(weight.isfinite().all() for weight in load_training(newest).network.values())
-    train(tiny_options(tmp_path, iterations=14, checkpoint_save=2, checkpoint_test=30))
+    train(tiny_options(tmp_path, iterations=3, checkpoint_save=3, checkpoint_test=30))
     assert (folder_of(options) / "generator.safetensors").exists()  # the cause is gone
 
 

@@ -40,7 +40,7 @@ def fused(*, ahead: bool) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("skipped", [set(), {0, 2}])
+@pytest.mark.parametrize("skipped", [pytest.param(set(), marks=pytest.mark.slow), {0, 2}])
 def test_the_run_is_the_same_to_the_last_bit(tmp_path: Path, skipped: set[int]) -> None:
     runs = []
     for name, ahead in (("read", False), ("ahead", True)):

@@ -11,6 +11,7 @@ from data.files.folders import prepare_output_folder
 from data.files.images import to_uint8, write_image
 from models.inference.correction import AS_TRAINED, correct
 from models.parts.network import CorrectionNetwork
+from models.parts.settings import InferenceSettings
 from utils.training.data import Captures, spread
 
 _MIDDLE = 0.5
@@ -18,7 +19,10 @@ _MIDDLE = 0.5
 
 @torch.no_grad()
 def validation_pictures(
-    network: CorrectionNetwork, captures: Captures[CapturePair], count: int
+    network: CorrectionNetwork,
+    captures: Captures[CapturePair],
+    count: int,
+    settings: InferenceSettings = AS_TRAINED,
 ) -> Iterator[tuple[str, Tensor]]:
     """Name and picture (3, H, n * W) of `count` captures, spread over all; the same every time.
 
@@ -29,13 +33,14 @@ def validation_pictures(
         network: left in the mode it was in.
         captures: of the validation.
         count: number of pictures, all captures at most.
+        settings: of the network.
     """
     was_training = network.training
     network.eval()
     for index in spread(len(captures), count):
         capture = captures[index]
         made = correct(
-            network, capture.pair, [_MIDDLE], scan_time=capture.scan_time, settings=AS_TRAINED
+            network, capture.pair, [_MIDDLE], scan_time=capture.scan_time, settings=settings
         )
         frame = made.frames[0]
         images = [capture.t2b, capture.b2t, frame.cpu()]

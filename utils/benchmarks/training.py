@@ -31,7 +31,7 @@ from utils.training.correction_network import build_network, build_objective
 from utils.training.data import build_training_set
 from utils.training.step import build_optimizer
 
-Kind = Literal["stage1", "stage1_bfloat16", "stage2"]
+Kind = Literal["stage1", "stage1_bfloat16", "stage2", "stage2_bfloat16"]
 T = TypeVar("T")
 
 _RELEASED = "released "
@@ -39,6 +39,7 @@ _ROWS: dict[Kind, tuple[Kind, str, str]] = {
     "stage1": ("stage1", "stage-1 step, 256x256, batch 2, float32", "<= 0.45"),
     "stage1_bfloat16": ("stage1", "stage-1 step, 256x256, batch 2, bfloat16", ""),
     "stage2": ("stage2", "stage-2 step, 320 crop, batch 1, float32", "<= 0.45"),
+    "stage2_bfloat16": ("stage2", "stage-2 step, 320 crop, batch 1, bfloat16", ""),
 }
 """Of each kind of step: what it is compared with, what it is taken on, and the bar of its ratio."""
 _WEIGHTS = {"Charbonnier": 1.0, "Perceptual": 0.1, "Variation": 0.1}
@@ -112,7 +113,7 @@ class Step:
         With `plain` the network has PyTorch's memory layout, as the released code.
         """
         torch.manual_seed(0)
-        device, size = processes.device, 320 if kind == "stage2" else 256
+        device, size = processes.device, 320 if _ROWS[kind][0] == "stage2" else 256
         self.generator, perceptual = Generator(), Perceptual()
         layout = torch.contiguous_format if plain else torch.channels_last
         self.generator.to(device, memory_format=layout)  # type: ignore[call-overload]
@@ -122,7 +123,7 @@ class Step:
             _WEIGHTS, flow=flow, networks={"Perceptual": perceptual}, sampling="released"
         )
         self.objective: nn.Module = self.cycle
-        if kind == "stage2":
+        if _ROWS[kind][0] == "stage2":
             self.objective = DistillationObjective(self.cycle, Generator(), border=32)
         self.objective.to(device)
         pairs = smooth_pair((size, size)).repeat(batch_size, 1, 1, 1, 1)
@@ -131,7 +132,7 @@ class Step:
         self.batch = to_device(batch, device)
         self.optimizer = torch.optim.AdamW(self.generator.parameters(), lr=1e-6)
         self.network = processes.wrap(self.generator)
-        lower = kind == "stage1_bfloat16"
+        lower = kind.endswith("bfloat16")
         self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=lower)
 
     def take(self, *, plain: bool = False) -> None:
@@ -163,7 +164,7 @@ def measure(*, quick: bool = False) -> tuple[list[Row], list[Row]]:
     They take turns in processes of their own, because training keeps its memory
     (`models.parts.device.reuse_memory`) and the released code does not.
     """
-    kinds = [kind for kind in _ROWS if not (quick and kind == "stage1_bfloat16")]
+    kinds = [kind for kind in _ROWS if not (quick and kind.endswith("bfloat16"))]
     works = [_RELEASED + base for base in dict.fromkeys(_ROWS[kind][0] for kind in kinds)]
     works += kinds
     with ExitStack() as stack:
@@ -262,7 +263,9 @@ def _prepare(work: str) -> Work:
     plain = work != kind
     if not plain:
         reuse_memory()
-    return partial(Step(kind, 1 if kind == "stage2" else 2, plain=plain).take, plain=plain)
+    return partial(
+        Step(kind, 1 if _ROWS[kind][0] == "stage2" else 2, plain=plain).take, plain=plain
+    )
 
 
 def _find_peak(work: str, steps: int) -> int:

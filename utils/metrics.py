@@ -3,15 +3,16 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from data.files.images import Image
 from utils.errors import InputError
 from utils.quality.ghosts import double_edges, edge_sharpness, worst_sharpness
+from utils.quality.similarity import RADIUS, WINDOW, similarity
 
 Rounding = Literal["rounded", "floored"]
 """How frames in [0, 1] become 8-bit images."""
@@ -19,13 +20,7 @@ Rounding = Literal["rounded", "floored"]
 BAND = 32
 """Width in pixels of the band along the border, where inputs may lack content, for `band_psnr`."""
 
-SSIM_RADIUS = 5
-"""Pixels on each side of the centre of an SSIM window."""
-
 _PEAK = 255.0
-_SSIM_SIGMA = 1.5
-_SSIM_WINDOW = 2 * SSIM_RADIUS + 1
-_SSIM_C1, _SSIM_C2 = (0.01 * _PEAK) ** 2, (0.03 * _PEAK) ** 2
 
 
 class Protocol(NamedTuple):
@@ -92,7 +87,7 @@ def band_psnr(a: Image, b: Image, width: int) -> float:
     return _as_psnr((whole.sum() - inside.sum()) / (whole.size - inside.size))
 
 
-def ssim(a: Image, b: Image, border: int = 0) -> float:
+def ssim(a: Image, b: Image, border: int = 0, device: torch.device | None = None) -> float:
     """Structural similarity: Gaussian 11x11 window of sigma 1.5, mean of the channels.
 
     Population covariance; only windows that lie wholly inside the images count.
@@ -101,6 +96,7 @@ def ssim(a: Image, b: Image, border: int = 0) -> float:
         a: (H, W, 3) uint8.
         b: of the same size.
         border: pixels left out on each side, before the windows are placed.
+        device: that computes it, of any kind with float64; by default the CPU.
 
     Returns:
         Similarity, at most 1.
@@ -109,26 +105,21 @@ def ssim(a: Image, b: Image, border: int = 0) -> float:
         InputError: less than one window is left inside the border.
         ValueError: not two uint8 images of one size.
     """
-    return float(ssim_map(a, b, border).mean())
+    return float(ssim_map(a, b, border, device).mean())
 
 
-def ssim_map(a: Image, b: Image, border: int = 0) -> NDArray[np.float64]:
+def ssim_map(
+    a: Image, b: Image, border: int = 0, device: torch.device | None = None
+) -> NDArray[np.float64]:
     """SSIM (h, w, 3) of each channel in each window that `ssim` averages.
 
-    The centre of the first window lies `SSIM_RADIUS` rows and columns inside the border.
+    The centre of the first window lies `similarity.RADIUS` rows and columns inside the border.
 
     Raises:
         InputError: less than one window is left inside the border.
         ValueError: not two uint8 images of one size.
     """
-    first, second = _cropped(a, b, border, smallest=_SSIM_WINDOW)
-    x, y = first.astype(np.float64), second.astype(np.float64)
-    mean_x, mean_y = _windowed(x), _windowed(y)
-    product, squares = mean_x * mean_y, mean_x**2 + mean_y**2
-    covariance = _windowed(x * y) - product
-    variances = _windowed(x * x + y * y) - squares
-    luminance = (2 * product + _SSIM_C1) / (squares + _SSIM_C1)
-    return luminance * (2 * covariance + _SSIM_C2) / (variances + _SSIM_C2)
+    return similarity(*_cropped(a, b, border, smallest=WINDOW), device)
 
 
 def mean_psnr(values: Iterable[float]) -> float:
@@ -148,14 +139,6 @@ def mean_psnr(values: Iterable[float]) -> float:
         raise ValueError("expected at least one PSNR value, got none")
     finite = given[np.isfinite(given)]
     return float(finite.mean()) if finite.size else float("inf")
-
-
-def _windowed(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Gaussian means of (H, W, 3) over all windows inside the image."""
-    kernel = cv2.getGaussianKernel(_SSIM_WINDOW, _SSIM_SIGMA, cv2.CV_64F)
-    mean = np.asarray(cv2.sepFilter2D(values, cv2.CV_64F, kernel, kernel), np.float64)
-    inner = slice(SSIM_RADIUS, -SSIM_RADIUS)
-    return mean[inner, inner]
 
 
 def _squared_error(a: Image, b: Image, border: int = 0) -> NDArray[np.int32]:
@@ -183,7 +166,7 @@ def _cropped(a: Image, b: Image, border: int, *, smallest: int) -> tuple[Image, 
     return a[inner], b[inner]
 
 
-def expect_scorable(size: Sequence[int], border: int, *, smallest: int = _SSIM_WINDOW) -> None:
+def expect_scorable(size: Sequence[int], border: int, *, smallest: int = WINDOW) -> None:
     """Refuse images (H, W) of which a border leaves less than `smallest` pixels a side.
 
     Raises:
@@ -249,10 +232,11 @@ class Metric(NamedTuple):
             None if it has no such map. With it the metric is shown by distance from the border.
         inset: rows from the cropped border to the map's first row.
         finish: the value of a mean of `pixels`.
+        on_device: whether `measure` and `pixels` also take a `device` that computes them.
     """
 
     label: str
-    measure: Callable[[Image, Any, int], float] | None = None
+    measure: Callable[..., float] | None = None
     needs: Literal["truth", "views", "nothing"] = "truth"
     load: str = ""
     unit: str = ""
@@ -260,13 +244,21 @@ class Metric(NamedTuple):
     place: str = ""
     mean: Callable[[Iterable[float]], float] = mean_score
     is_error: bool = False
-    pixels: Callable[[Image, Image, int], NDArray[np.generic]] | None = None
+    pixels: Callable[..., NDArray[np.generic]] | None = None
     inset: int = 0
     finish: Callable[[float], float] = float
+    on_device: bool = False
 
     def format(self, value: float) -> str:
         """The value as tables show it."""
         return "–" if math.isnan(value) else f"{value:.{self.digits}f}"
+
+    def on(self, device: torch.device) -> "Metric":
+        """The metric, computed on a CUDA device if it can be; the values are the same."""
+        if not (self.on_device and self.measure and self.pixels and device.type == "cuda"):
+            return self
+        measure, pixels = partial(self.measure, device=device), partial(self.pixels, device=device)
+        return self._replace(measure=measure, pixels=pixels)
 
 
 _PSNR = partial(Metric, "PSNR", unit="dB", digits=2, mean=mean_psnr)
@@ -275,7 +267,7 @@ _LOADED = partial(Metric, is_error=True)
 
 METRICS: dict[str, Metric] = {
     "psnr": _PSNR(psnr, pixels=_squared_error, finish=_as_psnr),
-    "ssim": Metric("SSIM", ssim, pixels=ssim_map, inset=SSIM_RADIUS),
+    "ssim": Metric("SSIM", ssim, pixels=ssim_map, inset=RADIUS, on_device=True),
     "sharpness": _OF_VIEWS("sharpness", edge_sharpness),
     "worst_sharpness": _OF_VIEWS("worst sharpness", worst_sharpness),
     "double_edges": _OF_VIEWS("double edges", double_edges, is_error=True),

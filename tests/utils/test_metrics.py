@@ -3,11 +3,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from skimage.metrics import structural_similarity
 
 from data.files.images import Image
 from utils.errors import InputError
-from utils.metrics import PROTOCOLS, band_psnr, mean_psnr, psnr, ssim, ssim_map
+from utils.metrics import METRICS, PROTOCOLS, band_psnr, mean_psnr, psnr, ssim, ssim_map
 
 REFERENCE = Path(__file__).parents[1] / "references" / "metrics.npz"
 
@@ -94,6 +95,16 @@ def test_ssim_is_that_of_scikit_image(size: tuple[int, int]) -> None:
         use_sample_covariance=False,
     )
     assert ssim(a, b) == pytest.approx(expected, abs=1e-9)
+    assert ssim(a, b, device=torch.device("cpu")) == pytest.approx(expected, abs=1e-9)
+
+
+def test_similarity_on_a_device_is_that_by_opencv_in_each_window() -> None:
+    a, b = noise(20, 31), noise(20, 31, seed=1)
+    b[:, :9] = a[:, :9]
+    found = ssim_map(a, b, 2, torch.device("cpu"))
+    np.testing.assert_allclose(found, ssim_map(a, b, 2), atol=1e-12)
+    assert METRICS["ssim"].on(torch.device("cpu")) is METRICS["ssim"]
+    assert METRICS["ssim"].on(torch.device("cuda")) is not METRICS["ssim"]
 
 
 def test_mean_leaves_identical_images_out() -> None:

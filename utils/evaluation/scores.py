@@ -89,7 +89,7 @@ def open_metrics(optional: Sequence[str], device: torch.device | str) -> dict[st
 
     Args:
         optional: names of metrics with `Metric.load` to compute beside the others.
-        device: for these.
+        device: for these, and for others that can use it.
 
     Raises:
         InputError: a package or weights are missing.
@@ -99,7 +99,7 @@ def open_metrics(optional: Sequence[str], device: torch.device | str) -> dict[st
         if name in optional and metric.load:
             opened[name] = metric._replace(measure=resolve_name(metric.load)(device))
         elif not metric.load:
-            opened[name] = metric
+            opened[name] = metric.on(torch.device(device))
     return opened
 
 

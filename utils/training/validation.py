@@ -26,7 +26,6 @@ from utils.training.data import Captures
 
 _BRIGHTENING = 4.0  # factor on the disagreement in previews
 _HIDING_SEED = 0
-_SCORED = {"psnr": psnr, "ssim": ssim}
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -144,23 +143,25 @@ def _score(
             times, truth = [times[index] for index in chosen], truth[chosen]
         made = correct(network, capture.pair, times, scan_time=capture.scan_time, settings=settings)
         frames = made.frames
-        return _score_frames(frames.cpu(), truth, protocol)
+        return _score_frames(frames, truth, protocol)
     cycle = objective.rebuilding
     assert cycle is not None  # supervised validation without truth is refused at start-up
     return _score_cycle(network, cycle, capture)
 
 
 def _score_frames(frames: Tensor, truth: Tensor, protocol: Protocol) -> dict[str, float]:
-    """Mean PSNR in dB and SSIM of frames (T, 3, H, W) in [0, 1]."""
+    """Mean PSNR in dB and SSIM of frames (T, 3, H, W) in [0, 1], on their device if it is CUDA."""
+    device = frames.device if frames.device.type == "cuda" else None
+    scored: dict[str, Callable[..., float]] = {"psnr": psnr, "ssim": partial(ssim, device=device)}
 
     def measure(frame: Tensor, true: Tensor) -> list[float]:
         images = to_8bit(frame, protocol.rounding), to_uint8(true)
-        return [score(*images, protocol.border) for score in _SCORED.values()]
+        return [score(*images, protocol.border) for score in scored.values()]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        columns = zip(*pool.map(measure, frames, truth), strict=True)
+        columns = zip(*pool.map(measure, frames.cpu(), truth), strict=True)
         return {
-            name: METRICS[name].mean(found) for name, found in zip(_SCORED, columns, strict=True)
+            name: METRICS[name].mean(found) for name, found in zip(scored, columns, strict=True)
         }
 
 

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
+from torch import Tensor
 
 from models.camera.motion import Matches, fit_camera_motion
 from models.camera.refinement import refine_camera_motion
@@ -30,6 +31,7 @@ from models.measurement.flow_measurement import (
 from models.measurement.parallax import estimate_parallax
 from models.measurement.sampling import area_resize
 from models.measurement.scan import Scan
+from models.measurement.tensor_sampling import mean_in_cells
 
 _PRIOR_WEIGHT = 1e-3  # of the camera's motion
 _HUBER_SCALE = 1.0  # px per readout, of the loss of local motion
@@ -145,8 +147,12 @@ def add_local_motion(
     return replace(field, velocity=field.camera + local)
 
 
-def to_cells(image: Array) -> Array:
-    """Means (h, w, 3) over the cells of an image, whose border is repeated to whole cells."""
-    rows, columns = (-(-side // CELL) for side in image.shape[:2])
-    padding = ((0, rows * CELL - image.shape[0]), (0, columns * CELL - image.shape[1]), (0, 0))
-    return area_resize(np.pad(image, padding, mode="edge"), (columns, rows))
+def to_cells(values: Array) -> Array:
+    """Means over the cells of (H, W) or (H, W, C), whose border is repeated to whole cells."""
+    if isinstance(values, Tensor):
+        of_tensors: Array = mean_in_cells(values, CELL)
+        return of_tensors
+    rows, columns = (-(-side // CELL) for side in values.shape[:2])
+    missing = rows * CELL - values.shape[0], columns * CELL - values.shape[1]
+    padding = ((0, missing[0]), (0, missing[1]), (0, 0))[: values.ndim]
+    return area_resize(np.pad(values, padding, mode="edge"), (columns, rows))

@@ -195,7 +195,7 @@ def follow_to_middle(
     until_middle = -field.basis(single(t))
     middle = place
     for _ in range(steps):
-        here, deviation = sample_cells(velocity, middle), sample_cells(field.deviation, middle)
+        here, deviation = sample_motion(velocity, field.deviation, middle)
         move = here * per_vector(0.5 - t) + displacement_of(deviation, until_middle)
         middle = place[0] + move[..., 0], place[1] + move[..., 1]
     return middle, here, deviation

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.classical.estimation import to_cells
 from models.classical.field import (
-    CELL,
     Exposed,
     cell_centres,
     enlarge_strip,
@@ -28,9 +28,8 @@ from models.clip.path import JointMotion, JointTimes, Path, own_path, smooth_pat
 from models.device_motion.inverse_search import search_flows
 from models.flow.dis import search_flow, single_threaded_opencv
 from models.measurement.arrays import Array, library
-from models.measurement.sampling import area_resize, box_mean, pixel_grid, sample_image
+from models.measurement.sampling import box_mean, pixel_grid, sample_image
 from models.measurement.scan import Scan
-from models.measurement.tensor_sampling import mean_in_cells
 
 _BENDS = (0.0, 0.5)  # of the pairs' own paths that are tried
 _PREFERENCE = 0.8  # for the smooth path: share of its difference that others must undercut
@@ -85,8 +84,7 @@ def join_motion(before: PairMotion, after: PairMotion, parts: Sequence[JointPart
     device = torch.device(before.field.velocity.device)
     with single_threaded_opencv(), torch.autocast(device.type, enabled=False):
         joint = _Joint(before, after, parts)
-        paths = [smooth_path((before.field, after.field))]
-        paths += [own_path(joint.times, bend) for bend in _BENDS]
+        paths = [smooth_path(joint.times), *(own_path(joint.times, bend) for bend in _BENDS)]
         path = joint.choose(paths)
         return joint.correct(path)
 
@@ -239,7 +237,7 @@ class _Joint:
         confidence = xp.exp(-error / (2 * _ERROR_SCALE**2))
         # Half of both: to first order the flow at the places between both views.
         flow = (forth - back) / 2 * confidence[..., None]
-        mean, share_sum = _mean_of_cells(flow), _mean_of_cells(confidence)
+        mean, share_sum = to_cells(flow), to_cells(confidence)
         return mean / share_sum.clip(1e-3, None)[..., None], share_sum
 
 
@@ -270,13 +268,3 @@ def _flow_both_ways(early: Array, late: Array) -> tuple[Array, Array]:
         return flows
     first, second = (np.round(view).astype(np.uint8) for view in (early, late))
     return search_flow(first, second), search_flow(second, first)
-
-
-def _mean_of_cells(values: Array) -> Array:
-    """Means over the cells of (H, W) or (H, W, 2), the border repeated to whole cells."""
-    if isinstance(values, Tensor):
-        return mean_in_cells(values, CELL)
-    rows, columns = (-(-side // CELL) for side in values.shape[:2])
-    missing = rows * CELL - values.shape[0], columns * CELL - values.shape[1]
-    padding = ((0, missing[0]), (0, missing[1]), (0, 0))[: values.ndim]
-    return area_resize(np.pad(values, padding, mode="edge"), (columns, rows))

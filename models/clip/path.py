@@ -10,7 +10,6 @@ Times count readouts, with 1/2 at the joint (`models.clip.joints`); tau is the t
 is done with arrays, or with tensors of a batch (`models.measurement.arrays`).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -25,6 +24,7 @@ from models.classical.field import (
     follow_to_middle,
     per_vector,
     sample_cells,
+    sample_motion,
 )
 from models.measurement.arrays import Array, Bools, library, single, to_array
 
@@ -144,16 +144,16 @@ class JointMotion(MotionField):
         return sample_cells(self.disagreement, exposed.middle)
 
 
-def smooth_path(pairs: Sequence[MotionField]) -> Path:
+def smooth_path(times: JointTimes) -> Path:
     """The cubic Hermite path between the mid-times of two pairs, at constant acceleration.
 
     With velocities v0, v1 of a point at the mid-times, h readouts before and after the joint, it is
     at (v0 + v1) / 2 tau + (v1 - v0) / (4 h) tau².
     """
-    speeds = [shown_speed(pair) for pair in pairs]
-    half = per_vector(0.5 / pairs[0].readout)
+    speeds = list(map(shown_speed, times.pairs))
+    half = per_vector(times.half)
     x, y = cell_centres(*speeds[0].shape[-3:-1], like=speeds[0])
-    before, after = (_speed_at_end(pair, end) for pair, end in zip(pairs, (1, 0), strict=True))
+    before, after = times.speeds
     for _ in range(_ITERATIONS):
         even, odd = (after - before) * (half / 4), (after + before) * (half / 2)
         before, after = (
@@ -189,7 +189,7 @@ def own_path(times: JointTimes, bend: float) -> Path:
     for _ in range(_ITERATIONS):
         places = [(x + move[..., 0], y + move[..., 1]) for move in moves]
         (before, own_before), (after, own_after) = (
-            (sample_cells(pair.velocity, place), sample_cells(pair.deviation, place))
+            sample_motion(pair.velocity, pair.deviation, place)
             for pair, place in zip(times.pairs, places, strict=True)
         )
         jump = after + displacement_of(own_after, slopes[1])

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from models.classical.estimation import BLOCK, MAX_BLOCKS, add_local_motion, subtract_parallax
@@ -32,7 +31,7 @@ from models.measurement.flow_measurement import (
 from models.measurement.flow_refinement import refine_flow
 from models.measurement.sampling import SmoothedView, area_resize, pixel_grid
 from models.measurement.scan import Scan
-from models.measurement.tensor_sampling import masked_median
+from models.measurement.tensor_sampling import masked_median, mean_in_cells
 from models.parts.settings import MotionEstimate
 from utils.errors import InputError
 
@@ -100,9 +99,7 @@ def to_lumas(images: Tensor) -> Tensor:
 
 def to_cells(pairs: Tensor) -> Tensor:
     """Means (B, 2, h, w, 3) over the cells of pairs, whose border is repeated to whole cells."""
-    below, right = (-side % CELL for side in pairs.shape[-2:])
-    padded = F.pad(pairs.flatten(0, 1), (0, right, 0, below), mode="replicate")
-    return F.avg_pool2d(padded, CELL).movedim(1, -1).unflatten(0, (-1, 2))
+    return mean_in_cells(pairs.flatten(0, 1).movedim(1, -1), CELL).unflatten(0, (-1, 2))
 
 
 def _measure(views: tuple[Tensor, Tensor], scan: Scan) -> tuple[Measurement, Measurement]:

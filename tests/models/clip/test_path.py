@@ -43,7 +43,8 @@ def speed(path: Path, times: JointTimes, tau: float) -> float:
 @pytest.mark.parametrize("readout", [1.0, 0.5])
 def test_the_smooth_path_has_both_velocities_at_the_mid_times(readout: float) -> None:
     pairs = field(4, readout=readout), field(8, readout=readout)
-    times, path = JointTimes(pairs), smooth_path(pairs)
+    times = JointTimes(pairs)
+    path = smooth_path(times)
     half = 0.5 / readout
     assert speed(path, times, -half) == pytest.approx(4, abs=0.01)
     assert speed(path, times, half) == pytest.approx(8, abs=0.01)
@@ -64,7 +65,8 @@ def test_a_pairs_own_path_includes_its_deviations_on_its_side_only() -> None:
 
 def test_a_correction_changes_the_mean_velocity_but_not_the_velocities_at_mid_times() -> None:
     pairs = field(4), field(8)
-    times, path = JointTimes(pairs), smooth_path(pairs)
+    times = JointTimes(pairs)
+    path = smooth_path(times)
     gap = np.full(CELLS, 0.6, np.float32)
     change = np.zeros((*CELLS, 2), np.float32)
     change[..., 0] = 1.5
@@ -97,7 +99,7 @@ def test_tensors_of_a_batch_have_the_same_paths(readout: float) -> None:
     change = generator.normal(size=(*CELLS, 2)).astype(np.float32)
     gap = generator.uniform(0.2, 1, CELLS).astype(np.float32)
     for found, expected in (
-        (smooth_path(tensors), smooth_path(pairs)),
+        (smooth_path(of_tensors), smooth_path(times)),
         (own_path(of_tensors, 0.5), own_path(times, 0.5)),
         (
             own_path(of_tensors, 0.0).corrected(*batch((change, gap)), of_tensors.half),

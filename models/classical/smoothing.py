@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.measurement.arrays import Array, library
-from models.measurement.tensor_sampling import with_neighbours
+from models.measurement.tensor_sampling import links_between, with_neighbours
 
 _SMOOTHNESS = 0.02  # weight of a step between cells of one colour; evidence has its gap squared
 _MIN_AFFINITY = 0.02  # share of it between cells of any colours
@@ -94,35 +94,27 @@ def _diffuse_tensors(
     weight: Tensor, target: Tensor, along_x: Tensor, along_y: Tensor, start: Tensor
 ) -> Tensor:
     """`diffuse` for a batch, with few operations: their number matters on a GPU."""
-    links = torch.stack(
-        [
-            F.pad(along, side)
-            for along, side in (
-                (along_y, (0, 0, 1, 0)),
-                (along_x, (0, 1)),
-                (along_x, (1, 0)),
-                (along_y, (0, 0, 0, 1)),
-            )
-        ],
-        dim=1,
-    ).unflatten(1, (1, 2, 2))
+    links = links_between(torch.stack((F.pad(along_x, (0, 1)), F.pad(along_y, (0, 0, 0, 1))), 1))
     diagonal = weight[:, None] + links.sum((2, 3))
     scale = diagonal.clamp(min=1e-12).reciprocal()
     start, target = start.movedim(-1, 1), target.movedim(-1, 1)
     around, direction = with_neighbours(start)
+
+    def image_of_direction() -> Tensor:  # `around` sees what is written to it
+        return diagonal * direction - (around * links).sum((2, 3))
+
     solution = start.clone()
-    image = diagonal * direction - (around * links).sum((2, 3))
-    residual = target - image
+    residual = target - image_of_direction()
     preconditioned = scale * residual
     direction.copy_(preconditioned)
     energy = (residual * preconditioned).sum((2, 3), keepdim=True)
     for _ in range(_ITERATIONS):
-        image = diagonal * direction - (around * links).sum((2, 3))
+        image = image_of_direction()
         step = energy / (direction * image).sum((2, 3), keepdim=True).clamp(min=1e-20)
         solution.addcmul_(step, direction)
         residual.addcmul_(step, image, value=-1)
         preconditioned = scale * residual
         previous, energy = energy, (residual * preconditioned).sum((2, 3), keepdim=True)
         share = energy / previous.clamp(min=1e-20)
-        torch.addcmul(preconditioned, share, direction, out=direction)  # `around` sees it
+        torch.addcmul(preconditioned, share, direction, out=direction)
     return solution.movedim(1, -1)

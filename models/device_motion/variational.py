@@ -12,7 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.measurement.sampling import pixel_grid
-from models.measurement.tensor_sampling import pad_border, sample_linearly, with_neighbours
+from models.measurement.tensor_sampling import (
+    links_between,
+    pad_border,
+    sample_linearly,
+    with_neighbours,
+)
 
 _SMOOTHNESS, _BRIGHTNESS, _GRADIENT = 20.0, 5.0, 10.0  # weights of the terms
 _ITERATIONS, _SWEEPS = 5, 5  # of the fixed point, and over the equations in each
@@ -80,18 +85,14 @@ class _DataTerms:
 
 
 def _links(flow: Tensor, has_next: Tensor) -> Tensor:
-    """Weights (B, 1, 2, 2, H, W) of the steps to the `with_neighbours`; zero at the border.
+    """Weights of the steps between neighbours, as `links_between` returns them.
 
     `has_next` (1, 2, H, W) tells whether a pixel has a neighbour on the right, and below.
     """
     following = F.pad(flow, (0, 1, 0, 1), mode="replicate")
     step_x, step_y = following[..., :-1, 1:] - flow, following[..., 1:, :-1] - flow
     squared = torch.addcmul(step_x.square(), step_y, step_y).sum(1, keepdim=True)
-    weight = (squared + _ROBUST).rsqrt() * has_next * (_SMOOTHNESS / 2)
-    right, below = weight.unbind(1)
-    left, above = F.pad(weight, (1, 0, 1, 0)).unbind(1)
-    links = torch.stack((above[:, :-1, 1:], right, left[:, 1:, :-1], below), dim=1)
-    return links.unflatten(1, (1, 2, 2))
+    return links_between((squared + _ROBUST).rsqrt() * has_next * (_SMOOTHNESS / 2))
 
 
 def _inverse(matrix: Tensor) -> Tensor:

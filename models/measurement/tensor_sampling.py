@@ -141,6 +141,17 @@ def with_neighbours(values: Tensor) -> tuple[Tensor, Tensor]:
     return around, padded[..., 1:-1, 1:-1]
 
 
+def links_between(steps: Tensor) -> Tensor:
+    """Weights (B, 1, 2, 2, H, W) of the steps to the `with_neighbours`, zero at the border.
+
+    Given those of the steps to the right and down, (B, 2, H, W), zero where they leave the image.
+    """
+    right, below = steps.unbind(1)
+    left, above = F.pad(steps, (1, 0, 1, 0)).unbind(1)
+    links = torch.stack((above[:, :-1, 1:], right, left[:, 1:, :-1], below), dim=1)
+    return links.unflatten(1, (1, 2, 2))
+
+
 def masked_median(values: Tensor, mask: Tensor) -> Tensor:
     """Medians over the last axis of the values in the mask, the lower ones; 0 where it is empty."""
     ordered = values.masked_fill(~mask, math.inf).sort(dim=-1).values

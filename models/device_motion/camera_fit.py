@@ -37,26 +37,18 @@ def fit_camera_paths(matches: Matches, size: tuple[int, int], reach: Tensor) -> 
     """Fit the motions that most of each image shares, given reaches (B,)."""
     used = matches.confidence > single_capture.MIN_CONFIDENCE
     confidence = (matches.confidence * used).double()
-    still = [at_rest(model, size, reach) for model in (STEADY, RIGID, SHEARING)]
     equations = _Equations(matches._replace(confidence=confidence), used.sum(1), size, reach)
-    models = equations.solve(
-        CameraPaths(
-            torch.stack([model.path for model in still], 1),
-            torch.stack([model.sizes for model in still], 1),
-            size,
-            reach.double()[:, None],
-            still[0].energy,
-        )
-    )
+    models = equations.solve(at_rest((STEADY, RIGID, SHEARING), size, reach))
     misfit = equations.misfit(models.path)
     steady, rigid, shearing = (
-        replace(still[0], path=path, sizes=sizes)
+        replace(models, path=path, sizes=sizes, reach=reach.double())
         for path, sizes in zip(models.path.unbind(1), models.sizes.unbind(1), strict=True)
     )
     is_even = misfit[:, 1] < single_capture.EVEN_RATIO * misfit[:, 0]
     best, least = rigid.chosen(is_even, steady), torch.where(is_even, misfit[:, 1], misfit[:, 0])
     best = shearing.chosen(misfit[:, 2] < single_capture.SHEAR_RATIO * least, best)
-    return best.chosen(used.sum(1) >= single_capture.MIN_MATCHES, still[1])
+    still = replace(rigid, path=torch.zeros_like(rigid.path))
+    return best.chosen(used.sum(1) >= single_capture.MIN_MATCHES, still)
 
 
 class _Equations:

@@ -4,6 +4,7 @@ Every path has all 32 coefficients; those that are not free in a model stay zero
 batch, B or (B, M) for M models of each capture.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -113,17 +114,18 @@ class CameraPaths:
         return half_diagonal(self.size) * (there[..., :2] / there[..., 2:] - place)
 
 
-def at_rest(model: PathModel, size: tuple[int, int], reach: Tensor) -> CameraPaths:
-    """Resting cameras (B,) of one model, given reaches (B,)."""
+def at_rest(models: Sequence[PathModel], size: tuple[int, int], reach: Tensor) -> CameraPaths:
+    """Resting cameras (B, M) of M models, given reaches (B,)."""
     y, x = (np.linspace(0, side - 1, SPEED_POINTS) for side in size)
     grid = np.stack(np.meshgrid(x, y), axis=-1)
     basis = place_basis(path.normalise(grid, size)).reshape(2, 8, -1)
     energy = np.einsum("ckn,cln->kl", basis, basis) / basis.shape[-1]
+    of_models = np.stack([model.sizes for model in models])
     sizes, energy = (
-        torch.from_numpy(part).to(reach.device, non_blocking=True) for part in (model.sizes, energy)
+        torch.from_numpy(part).to(reach.device, non_blocking=True) for part in (of_models, energy)
     )
-    sizes = sizes.expand(*reach.shape, 8, 4)
-    return CameraPaths(torch.zeros_like(sizes), sizes, size, reach.double(), energy)
+    sizes = sizes.expand(*reach.shape, *sizes.shape)
+    return CameraPaths(torch.zeros_like(sizes), sizes, size, reach.double()[..., None], energy)
 
 
 def time_basis(instant: Tensor, reach: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from data.files.images import Image
 from utils.errors import InputError
 from utils.quality.ghosts import double_edges, edge_sharpness, worst_sharpness
-from utils.quality.similarity import RADIUS, WINDOW, similarity
+from utils.quality.similarity import RADIUS, WINDOW, quicker_device, similarity
 
 Rounding = Literal["rounded", "floored"]
 """How frames in [0, 1] become 8-bit images."""
@@ -255,9 +255,10 @@ class Metric(NamedTuple):
 
     def on(self, device: torch.device) -> "Metric":
         """The metric, computed on a CUDA device if it can be; the values are the same."""
-        if not (self.on_device and self.measure and self.pixels and device.type == "cuda"):
+        there = quicker_device(device)
+        if there is None or not (self.on_device and self.measure and self.pixels):
             return self
-        measure, pixels = partial(self.measure, device=device), partial(self.pixels, device=device)
+        measure, pixels = partial(self.measure, device=there), partial(self.pixels, device=there)
         return self._replace(measure=measure, pixels=pixels)
 
 

@@ -23,6 +23,11 @@ _PEAK = 255.0
 _C1, _C2 = (0.01 * _PEAK) ** 2, (0.03 * _PEAK) ** 2
 
 
+def quicker_device(device: torch.device) -> torch.device | None:
+    """The device where frames are, if it computes `similarity` sooner than OpenCV does."""
+    return device if device.type == "cuda" else None
+
+
 def similarity(
     first: Image, second: Image, device: torch.device | None = None
 ) -> NDArray[np.float64]:

@@ -21,6 +21,7 @@ from models.parts.settings import SIZE_MULTIPLE, InferenceSettings
 from utils.errors import InputError
 from utils.evaluation.evaluate import to_8bit
 from utils.metrics import METRICS, PROTOCOLS, Protocol, psnr, ssim
+from utils.quality.similarity import quicker_device
 from utils.system.distributed import Processes
 from utils.training.data import Captures
 
@@ -151,8 +152,8 @@ def _score(
 
 def _score_frames(frames: Tensor, truth: Tensor, protocol: Protocol) -> dict[str, float]:
     """Mean PSNR in dB and SSIM of frames (T, 3, H, W) in [0, 1], on their device if it is CUDA."""
-    device = frames.device if frames.device.type == "cuda" else None
-    scored: dict[str, Callable[..., float]] = {"psnr": psnr, "ssim": partial(ssim, device=device)}
+    of_device = partial(ssim, device=quicker_device(frames.device))
+    scored: dict[str, Callable[..., float]] = {"psnr": psnr, "ssim": of_device}
 
     def measure(frame: Tensor, true: Tensor) -> list[float]:
         images = to_8bit(frame, protocol.rounding), to_uint8(true)
